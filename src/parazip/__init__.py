@@ -1,0 +1,64 @@
+"""Zip archives, made on all the cores of a machine.
+
+`create` puts files and folders into an archive, `write` members that are told one by one. All
+public names can be had from here; they are loaded when first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from parazip.archive import create, write
+    from parazip.errors import (
+        DateError,
+        DuplicateMemberError,
+        MemberNameError,
+        OutputError,
+        ParazipError,
+        SettingsError,
+        SourceChangedError,
+        SourceError,
+    )
+    from parazip.model import File, Member, Report, Settings, Tally
+    from parazip.progress import Progress
+    from parazip.sources import Selection
+
+_HOME = {
+    "create": "archive",
+    "write": "archive",
+    "DateError": "errors",
+    "DuplicateMemberError": "errors",
+    "MemberNameError": "errors",
+    "OutputError": "errors",
+    "ParazipError": "errors",
+    "SettingsError": "errors",
+    "SourceChangedError": "errors",
+    "SourceError": "errors",
+    "File": "model",
+    "Member": "model",
+    "Report": "model",
+    "Settings": "model",
+    "Tally": "model",
+    "Progress": "progress",
+    "Selection": "sources",
+}
+
+__all__ = [  # noqa: PLE0604 - the names of the table above, which a linter cannot see
+    "__version__",
+    *_HOME,
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,73 @@
+"""The `parazip` command: finds the face that a subcommand asks for, and has the last word.
+
+Exit codes: 0 all went well, 1 something failed, 2 the command line is wrong. The faces are named
+here and imported when they are asked for, so that `parazip --version` loads none of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+from typing import NoReturn
+
+import click
+
+from parazip import __version__
+from parazip.errors import ParazipError, SettingsError
+
+_FACES = {
+    "create": ("parazip.cli.create", "Put files and folders into a new zip archive."),
+    "pex": ("parazip.pex.command", "Build a PEX with pex's own command line, zipped fast."),
+}
+
+
+class _Faces(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_FACES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _FACES:
+            return None
+        command = getattr(importlib.import_module(_FACES[cmd_name][0]), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _FACES.items()])
+
+
+@click.group(cls=_Faces, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="parazip", message="%(prog)s %(version)s")
+def parazip() -> None:
+    """Make zip archives and PEX files on all the cores of this machine."""
+
+
+def main() -> NoReturn:
+    """Runs the command line and exits."""
+    # A polite kill is treated like Ctrl-C: what was begun is taken back.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        parazip.main(prog_name="parazip", standalone_mode=False)
+    except click.exceptions.Exit as request:
+        sys.exit(request.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("interrupted; nothing was left behind", 1)
+    except SettingsError as error:
+        _fail(str(error), 2)
+    except ParazipError as error:
+        _fail(str(error), 1)
+    sys.exit(0)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print(f"parazip: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,253 @@
+"""The only wiring: sources, plan, producers and writer become an archive."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, closing, nullcontext
+from typing import cast
+
+from parazip import codecs, compress, plan
+from parazip.errors import SettingsError, SourceError
+from parazip.helper import helpers
+from parazip.model import (
+    DEFLATE_STORED,
+    DEFLATED,
+    STORE,
+    STORED,
+    Block,
+    Member,
+    Part,
+    Recipe,
+    Report,
+    Settings,
+    Tally,
+)
+from parazip.pool import Budget, Pool, usable_cpus, workers
+from parazip.progress import Counter, Sink
+from parazip.sources import Selection, gather
+from parazip.writer import ArchiveWriter, BinaryOutput, Output, replacing
+
+_CHUNK = 1 << 20
+
+_MEMBERS_PER_TWIN = 1000
+"""Short members that are worth a fork: some 5 ms against 20 ms of work."""
+
+_TWIN_CAPACITY = 2 * plan.BATCH
+
+
+def create(
+    archive: str | os.PathLike[str] | BinaryOutput,
+    paths: Iterable[str | os.PathLike[str]],
+    settings: Settings | None = None,
+    selection: Selection | None = None,
+    *,
+    names: Iterable[str | os.PathLike[str]] = (),
+    prepend: str | os.PathLike[str] | None = None,
+    shebang: str | None = None,
+    progress: Sink | None = None,
+) -> Report:
+    """Puts files and folders into a new archive.
+
+    The archive appears complete under its name, or not at all; one that stood there before is
+    replaced in one step. Its bytes depend on the sources, the selection, level and codec alone.
+
+    Args:
+        archive: a path, or an open binary file. A file that cannot seek gets data descriptors
+            for members that are cut into blocks.
+        paths: files, and folders with all they hold, in this order.
+        settings: level, codec, jobs, memory.
+        selection: what to leave out, names and dates.
+        names: files and folders that are taken one by one, after `paths`.
+        prepend: path of a file whose bytes are put in front of the archive.
+        shebang: what follows `#!` on the archive's first line. An archive that begins with `#!`
+            is made executable.
+        progress: called with a `Progress` each time something was written.
+
+    Returns:
+        What was made.
+
+    Raises:
+        SourceError: something to be put in is missing, unreadable, not a file, or changed.
+        MemberNameError: a name cannot be stored, or two members have the same.
+        DateError: a file's time is not in 1980 to 2107.
+        OutputError: the archive cannot be written.
+    """
+    began = time.monotonic()
+    place = os.fspath(archive) if isinstance(archive, str | os.PathLike) else None
+    members = gather(paths, selection or Selection(), place, names)
+    return write(
+        archive,
+        members,
+        settings,
+        prepend=prepend,
+        shebang=shebang,
+        progress=progress,
+        began=began,
+    )
+
+
+def write(
+    archive: str | os.PathLike[str] | BinaryOutput,
+    members: Sequence[Member],
+    settings: Settings | None = None,
+    *,
+    prepend: str | os.PathLike[str] | None = None,
+    shebang: str | None = None,
+    progress: Sink | None = None,
+    executor: Executor | None = None,
+    began: float | None = None,
+) -> Report:
+    """Writes a new archive of members that are told one by one; see `create`.
+
+    Args:
+        archive: a path, or an open binary file.
+        members: what to put in, in this order.
+        settings: level, codec, jobs, memory.
+        prepend: path of a file whose bytes are put in front of the archive.
+        shebang: what follows `#!` on the archive's first line.
+        progress: called with a `Progress` each time something was written.
+        executor: where the compressing is done, instead of `settings.jobs` threads of its own.
+        began: `time.monotonic()` when the work began, for the report.
+    """
+    settings = settings or Settings()
+    if shebang is not None and "\n" in shebang:
+        raise SettingsError(f"the shebang {shebang!r} is more than one line")
+    began = time.monotonic() if began is None else began
+    plan.check_names(members)
+    recipe = codecs.recipe(settings.level, settings.codec)
+    counter = Counter(len(members), sum(member.size for member in members), progress)
+    with _opened(archive) as output:
+        start = output.position
+        writer = ArchiveWriter(output)
+        is_script = _prepend(writer, shebang, prepend)
+        if not output.seekable:
+            recipe = recipe._replace(plain=DEFLATE_STORED)
+        assembly = _Assembly(writer, output, counter)
+        _fill(assembly, members, recipe, settings, executor)
+        writer.finish()
+        if is_script:
+            output.make_executable()
+    return Report(
+        archive=output.name,
+        members=len(members),
+        bytes_in=counter.bytes_total,
+        bytes_out=output.position - start,
+        seconds=time.monotonic() - began,
+        codecs=assembly.tallies,
+    )
+
+
+def _opened(archive: str | os.PathLike[str] | BinaryOutput) -> AbstractContextManager[Output]:
+    if isinstance(archive, str | os.PathLike):
+        return replacing(os.fspath(archive))
+    return nullcontext(Output(archive, str(getattr(archive, "name", "-"))))
+
+
+def _prepend(
+    writer: ArchiveWriter, shebang: str | None, path: str | os.PathLike[str] | None
+) -> bool:
+    """Writes what stands in front of the archive; tells whether it is a script."""
+    line = b"" if shebang is None else b"#!" + os.fsencode(shebang.removeprefix("#!")) + b"\n"
+    writer.prefix(line)
+    is_script = bool(line)
+    if path is not None:
+        for chunk in _chunks(os.fspath(path)):
+            is_script = is_script or chunk.startswith(b"#!")
+            writer.prefix(chunk)
+    return is_script
+
+
+def _chunks(path: str) -> Iterator[bytes]:
+    try:
+        with open(path, "rb") as file:
+            while chunk := file.read(_CHUNK):
+                yield chunk
+    except OSError as error:
+        raise SourceError.of(path, error) from error
+
+
+def _fill(
+    assembly: _Assembly,
+    members: Sequence[Member],
+    recipe: Recipe,
+    settings: Settings,
+    executor: Executor | None,
+) -> None:
+    """Compresses `members` on all workers and assembles the results in order."""
+    jobs = settings.jobs or usable_cpus()
+    own = workers(jobs) if executor is None else nullcontext(executor)
+    twins = min(jobs, plan.short_members(members) // _MEMBERS_PER_TWIN) if jobs > 1 else 0
+
+    def by_twin(start: int, count: int) -> bytes:
+        batch = plan.Batch(start, members[start : start + count], recipe.whole, 0)
+        return compress.pack(compress.batch(batch))
+
+    def run(task: plan.Task) -> Part | Block:
+        if isinstance(task, plan.Batch) and task.is_short:
+            answer = crew.ask(task.start, len(task.members))
+            if answer is not None:
+                return compress.unpack(answer)
+        return compress.run(task)
+
+    with helpers(by_twin, twins, _TWIN_CAPACITY) as crew, own as threads:
+        pool: Pool[plan.Task, Part | Block] = Pool(
+            run,
+            Budget(settings.memory),
+            cost=lambda task: task.cost,
+            weight=compress.weight,
+            executor=threads,
+        )
+        with closing(pool.run(plan.tasks(members, recipe, compress.shrinks))) as results:
+            for task, result in results:
+                if isinstance(task, plan.Batch):
+                    assembly.part(task, cast("Part", result))
+                else:
+                    assembly.block(task, cast("Block", result))
+
+
+class _Assembly:
+    """Takes results in order, hands them to the writer and keeps the books."""
+
+    def __init__(self, writer: ArchiveWriter, output: Output, counter: Counter) -> None:
+        self._writer = writer
+        self._output = output
+        self._counter = counter
+        self._crc = 0
+        self.tallies: dict[str, Tally] = {}
+
+    def part(self, batch: plan.Batch, part: Part) -> None:
+        """A batch of members that are complete."""
+        self._writer.part(part)
+        for coder, tally in part.tallies.items():
+            self._count(coder, tally)
+        members = batch.members
+        self._counter.advance(len(members), batch.size, self._output.position, members[-1].name)
+
+    def block(self, cut: plan.Cut, block: Block) -> None:
+        """A block of a member that is cut; blocks of one member come one after the other."""
+        self._join(cut, block)
+        finished = 1 if cut.last else 0
+        self._counter.advance(finished, block.size, self._output.position, cut.member.name)
+
+    def _join(self, cut: plan.Cut, block: Block) -> None:
+        member = cut.member
+        if cut.first:
+            method = STORED if cut.coder is STORE else DEFLATED
+            self._writer.begin(compress.record(member, method, 0, 0, 0))
+            self._crc = 0
+        self._writer.block(block)
+        self._crc = codecs.crc32_combine(self._crc, block.crc, block.size)
+        if not cut.last:
+            return
+        compressed_size = self._writer.end(self._crc)
+        if compressed_size is None:
+            for again in plan.cuts(member, STORE):
+                self._join(again, compress.block(again))
+        else:
+            self._count(str(cut.coder), Tally(1, member.size, compressed_size))
+
+    def _count(self, coder: str, tally: Tally) -> None:
+        self.tallies[coder] = self.tallies[coder].plus(tally) if coder in self.tallies else tally

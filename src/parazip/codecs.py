@@ -1,0 +1,185 @@
+"""The codecs: one scale of levels over four libraries, CRC-32 and its combination.
+
+No other room imports a codec library. A member is compressed in one of two ways:
+
+* **whole**: one call, one finished deflate stream. libdeflate is best at this; it has no
+  streaming and no dictionary, so it can do nothing else.
+* **by blocks**: the member is cut, each piece is compressed by itself and the pieces are joined.
+  Two things make the joined bytes one valid deflate stream (RFC 1951). Each block but the last
+  ends with a sync flush, an empty stored block that brings the stream to a byte boundary without
+  ending it, so the next block can simply follow. And each block but the first is given the
+  32 KiB of input that stand before it as a dictionary: the decoder has just produced those
+  bytes, so matches may reach back into them and hardly any compression is lost by cutting.
+  The CRC-32 of the member comes from the blocks' by `crc32_combine`.
+
+ISA-L's levels 1 and 2 need a crutch. At the start of a stream without a dictionary their x86 code
+enters the third byte into its hash table under a value that it reads from a register nobody has
+set (`write_first_byte` in `igzip_icf_body_h1_gr_bt.asm`, ISA-L 2.31). One stream in some ten
+thousand comes out a byte longer or shorter on another thread: valid, but not the same bytes. With
+a dictionary that code is not reached. So the first byte of such a stream goes into a stored block
+written here, and is the dictionary of the rest: six bytes for streams that are always the same.
+
+The scale was measured on the workloads (`docs/levels.md`): for each level, the pair of coders that
+gives its size in the least time.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from typing import Protocol
+
+import deflate
+from isal import isal_zlib
+from zlib_ng import zlib_ng
+
+from parazip.model import STORE, Buffer, CodecName, Coder, Recipe
+
+WINDOW = 32 << 10
+"""Bytes that a deflate match can reach back (RFC 1951, section 2)."""
+
+BLOCK = 1 << 20
+"""Bytes in a block. At 1 MiB sync flushes and cold Huffman tables cost 0.01 % of the size."""
+
+CUT_FAST = BLOCK
+CUT_SMALL = 16 << 20
+"""libdeflate makes whole members smaller than any codec makes blocks: up to here it pays."""
+
+_SAMPLES = 3
+_SAMPLE = 16 << 10
+_SAMPLER = Coder("isal", 1)
+_SHRINKS = 0.99
+
+_MEMORY = 9
+"""zlib's memLevel: 2 to 5 % faster than the default for 0.2 % of size, in isal and zlib-ng."""
+
+crc32: Callable[..., int] = isal_zlib.crc32
+crc32_combine: Callable[[int, int, int], int] = isal_zlib.crc32_combine
+
+
+class _Stream(Protocol):
+    def compress(self, data: Buffer, /) -> bytes: ...
+    def flush(self, mode: int, /) -> bytes: ...
+
+
+def _isal_whole(data: Buffer, level: int) -> bytes:
+    if level > _ISAL_CRUTCH:
+        return isal_zlib.compress(data, level, _RAW)
+    return _isal_start(data, level, zlib.Z_FINISH)
+
+
+def _isal_start(data: Buffer, level: int, flush: int) -> bytes:
+    """The start of a stream whose first byte stands in a stored block (RFC 1951, 3.2.4)."""
+    view = memoryview(data)
+    stream = isal_zlib.compressobj(level, zlib.DEFLATED, _RAW, zdict=view[:1])
+    return b"".join((_STORED_BYTE, view[:1], stream.compress(view[1:]), stream.flush(flush)))
+
+
+_RAW = -15
+_ISAL_CRUTCH = 2
+_STORED_BYTE = b"\0\1\0\xfe\xff"
+
+_WHOLE: dict[str, Callable[[Buffer, int], Buffer]] = {
+    "zlib": lambda data, level: zlib.compress(data, level, _RAW),
+    "zlib-ng": lambda data, level: zlib_ng.compress(data, level, _RAW),
+    "isal": _isal_whole,
+    "libdeflate": deflate.deflate_compress,
+}
+
+_STREAM: dict[str, Callable[..., _Stream]] = {
+    "zlib": zlib.compressobj,
+    "zlib-ng": zlib_ng.compressobj,
+    "isal": isal_zlib.compressobj,
+}
+
+
+def compress_whole(coder: Coder, data: Buffer) -> Buffer:
+    """`data`, at least one byte, as one finished raw deflate stream (RFC 1951)."""
+    return _WHOLE[coder.codec](data, coder.level)
+
+
+def compress_block(coder: Coder, window: Buffer, data: Buffer, last: bool) -> bytes:
+    """`data`, at least one byte, as a piece of a raw deflate stream.
+
+    Args:
+        coder: a codec that streams, so not libdeflate.
+        window: the up to 32 KiB before `data`; empty for a member's first block.
+        data: the block.
+        last: whether the stream ends here; otherwise it goes on after a sync flush.
+    """
+    if coder is STORE:
+        return bytes(data)
+    flush = zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH
+    codec, level = coder
+    make = _STREAM[codec]
+    if window:
+        stream = make(level, zlib.DEFLATED, _RAW, _MEMORY, zdict=window)
+    elif codec == "isal" and level <= _ISAL_CRUTCH:
+        return _isal_start(data, level, flush)
+    else:
+        stream = make(level, zlib.DEFLATED, _RAW, _MEMORY)
+    return stream.compress(data) + stream.flush(flush)
+
+
+def shrinks(size: int, read: Callable[[int, int], Buffer]) -> bool:
+    """Whether data looks as if deflate made it smaller; decided by samples of its contents.
+
+    JPEG, PNG, zip, zstd and their like do not: compressing them costs the most time of all and
+    gains nothing. Three samples, at the start, in the middle and at the end, go through the
+    fastest codec; data of which at least one sample shrinks by 1 % is taken to shrink.
+
+    Args:
+        size: bytes in all.
+        read: gives `length` bytes from `offset` on: `read(offset, length)`.
+    """
+    for i in range(_SAMPLES):
+        sample = read(max(0, size - _SAMPLE) * i // (_SAMPLES - 1), min(size, _SAMPLE))
+        if len(compress_whole(_SAMPLER, sample)) < len(sample) * _SHRINKS:
+            return True
+    return False
+
+
+SAMPLED = _SAMPLES * _SAMPLE
+"""Bytes that `shrinks` looks at; for less data than this, compressing is the better question."""
+
+
+def _auto(whole: tuple[str, int], block: tuple[str, int], cut: int) -> Recipe:
+    return Recipe(Coder(*whole), Coder(*block), cut)
+
+
+_STORING = Recipe(STORE, STORE, CUT_FAST)
+
+_AUTO = (
+    _STORING,
+    _auto(("isal", 2), ("isal", 2), CUT_FAST),
+    _auto(("libdeflate", 1), ("isal", 3), CUT_FAST),
+    _auto(("libdeflate", 3), ("isal", 3), CUT_SMALL),
+    _auto(("libdeflate", 4), ("zlib-ng", 3), CUT_SMALL),
+    _auto(("libdeflate", 5), ("zlib-ng", 4), CUT_SMALL),
+    _auto(("libdeflate", 5), ("zlib-ng", 5), CUT_SMALL),
+    _auto(("libdeflate", 7), ("zlib-ng", 7), CUT_SMALL),
+    _auto(("libdeflate", 9), ("zlib-ng", 8), CUT_SMALL),
+    _auto(("libdeflate", 10), ("zlib", 9), CUT_SMALL),
+)
+
+_ISAL = (0, 1, 2, 3, 3, 3, 3, 3, 3, 3)
+"""ISA-L's own scale ends at 3."""
+
+_LIBDEFLATE = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12)
+"""libdeflate's own scale ends at 12."""
+
+
+def recipe(level: int, codec: CodecName) -> Recipe:
+    """How members are made at `level` (0 to 9) of `codec`.
+
+    libdeflate cannot make blocks; what is cut goes to the codec that "auto" would take for it.
+    """
+    if level == 0:
+        return _STORING
+    auto = _AUTO[level]
+    if codec == "auto":
+        return auto
+    if codec == "libdeflate":
+        return Recipe(Coder(codec, _LIBDEFLATE[level]), auto.block, CUT_SMALL)
+    coder = Coder(codec, _ISAL[level] if codec == "isal" else level)
+    return Recipe(coder, coder, CUT_FAST)

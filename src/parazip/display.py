@@ -1,0 +1,169 @@
+"""Shows progress and summaries to people, and to programs that ask for JSON; on standard error.
+
+The only room that renders. rich is imported when a bar is shown, which is when the work has gone
+on for a moment: what is over sooner needs no bar.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Literal, TextIO, TypeAlias
+
+from parazip.model import Report
+from parazip.progress import Progress
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+Mode: TypeAlias = Literal["auto", "bar", "plain", "json", "none"]
+MODES: tuple[Mode, ...] = ("auto", "bar", "plain", "json", "none")
+
+_PATIENCE = 0.3
+_EVERY: dict[Mode, float] = {"bar": 0.1, "plain": 5.0, "json": 0.25}
+
+
+class Display:
+    """Shows how one archive after the other comes along. A context manager and a progress sink.
+
+    Args:
+        mode: "auto" is a bar on a terminal and nothing elsewhere; "plain" a line every five
+            seconds, for logs; "json" an object a line, four a second.
+        quiet: no summaries either.
+        stream: where to; standard error as it is, if None.
+    """
+
+    def __init__(self, mode: Mode = "auto", quiet: bool = False, stream: TextIO | None = None):
+        self._stream = stream or sys.stderr
+        if mode == "auto":
+            is_terminal = self._stream.isatty() and os.environ.get("TERM") != "dumb"
+            mode = "bar" if is_terminal else "none"
+        self._mode: Mode = "none" if quiet else mode
+        self._quiet = quiet
+        self._shown = 0.0
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Display:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end_bar()
+
+    def __call__(self, progress: Progress) -> None:
+        """Takes note of `progress` and shows it when it is time to."""
+        now = time.monotonic()
+        if self._mode == "none" or now - self._shown < _EVERY[self._mode]:
+            return
+        if self._mode == "json":
+            self._line(json.dumps({"event": "progress", **progress._asdict()}))
+        elif progress.seconds < _PATIENCE:
+            return
+        elif self._mode == "plain":
+            self._line(_plain(progress))
+        else:
+            self._update_bar(progress)
+        self._shown = now
+
+    def summary(self, report: Report) -> None:
+        """The last word on an archive."""
+        self._end_bar()
+        self._shown = 0.0
+        if self._mode == "json":
+            codecs = {coder: tally._asdict() for coder, tally in report.codecs.items()}
+            fields = {name: getattr(report, name) for name in report.__dataclass_fields__}
+            self._line(json.dumps({"event": "done", **fields, "codecs": codecs}))
+        elif not self._quiet:
+            self._line(summary_line(report))
+
+    def _line(self, text: str) -> None:
+        print(text, file=self._stream, flush=True)
+
+    def _update_bar(self, progress: Progress) -> None:
+        if self._bar is None:
+            self._bar = _make_bar(self._stream)
+            self._bar.start()
+            self._task = self._bar.add_task("", total=progress.bytes_total, members="", current="")
+        assert self._task is not None
+        self._bar.update(
+            self._task,
+            completed=progress.bytes,
+            members=f"{progress.members:,}/{progress.members_total:,}",
+            current=_printable(progress.current),
+        )
+        self._bar.refresh()
+
+    def _end_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = self._task = None
+
+
+def summary_line(report: Report) -> str:
+    """One line for people: what was made, from how much, how fast."""
+    ratio = f" ({100 * report.bytes_out / report.bytes_in:.1f} %)" if report.bytes_in else ""
+    members = "1 member" if report.members == 1 else f"{report.members:,} members"
+    speed = size_text(report.bytes_in / report.seconds) if report.seconds else "?"
+    return (
+        f"{_printable(report.archive)}: {members}, {size_text(report.bytes_in)} -> "
+        f"{size_text(report.bytes_out)}{ratio} in {report.seconds:.1f} s, {speed}/s"
+    )
+
+
+def size_text(size: float) -> str:
+    """A number of bytes for people, in powers of 1,000 as `ls --si` and wheel listings have it."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def _plain(progress: Progress) -> str:
+    percent = 100 * progress.bytes / progress.bytes_total if progress.bytes_total else 100
+    speed = progress.bytes / progress.seconds
+    left = (progress.bytes_total - progress.bytes) / speed if speed else 0
+    return (
+        f"{percent:3.0f} %  {size_text(progress.bytes)} of {size_text(progress.bytes_total)}  "
+        f"{progress.members:,} of {progress.members_total:,} members  {size_text(speed)}/s  "
+        f"{left:.0f} s left  {_printable(progress.current)}"
+    )
+
+
+def _make_bar(stream: TextIO) -> Bar:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+    from rich.table import Column
+
+    return Progress(
+        BarColumn(bar_width=24),
+        DownloadColumn(),
+        TextColumn("{task.fields[members]}"),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(compact=True),
+        TextColumn(
+            "{task.fields[current]}",
+            markup=False,
+            style="dim",
+            table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
+        ),
+        console=Console(file=stream),
+        auto_refresh=False,
+        transient=True,
+        expand=True,
+    )
+
+
+def _printable(name: str) -> str:
+    """A name without what a terminal would take for a command."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)

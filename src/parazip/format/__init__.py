@@ -1,0 +1,1 @@
+"""The zip format: bytes and values, no more."""

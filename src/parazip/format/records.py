@@ -1,0 +1,182 @@
+"""The records of a zip archive as bytes (APPNOTE 6.3.10, section 4.3).
+
+A size or an offset of 0xFFFFFFFF announces a zip64 extra field (4.4.8), so that very value does
+not fit into 32 bits any more; 65,535 members do fit into 16, and readers that know no zip64
+(zipimport before Python 3.13) open such an archive only without it.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from parazip.model import Record
+
+FLAG_DESCRIPTOR = 1 << 3
+FLAG_UTF8 = 1 << 11
+ATTRIBUTE_FOLDER = 0x10
+"""The MS-DOS directory bit of the external attributes (APPNOTE 4.4.15)."""
+
+MAX_NAME = 0xFFFF
+LIMIT_32 = 0xFFFFFFFF
+LIMIT_16 = 0xFFFF
+
+_VERSION = 20
+_VERSION_ZIP64 = 45
+_UNIX = 3 << 8
+_ZIP64_TAG = 0x0001
+
+_LOCAL = struct.Struct("<4s3H4I2H")
+_CENTRAL = struct.Struct("<4s4H4I5H2I")
+_CENTRAL_LENGTHS = struct.Struct("<2H")
+_CENTRAL_LENGTHS_AT = 28
+_CENTRAL_OFFSET = struct.Struct("<I")
+_CENTRAL_OFFSET_AT = 42
+_END = struct.Struct("<4s4H2IH")
+_ZIP64_END = struct.Struct("<4sQ2H2I4Q")
+_ZIP64_LOCATOR = struct.Struct("<4sIQI")
+_DESCRIPTOR = struct.Struct("<4s3I")
+_ZIP64_DESCRIPTOR = struct.Struct("<4sI2Q")
+_ZIP64_SIZES = struct.Struct("<2H2Q")
+
+
+def local_header(record: Record, zip64: bool) -> bytes:
+    """A local file header with its name (APPNOTE 4.3.7).
+
+    `zip64` reserves the extra field with both sizes, which must be there as soon as one of the
+    two does not fit (4.5.3), and may be there while they are not known yet. Where a data
+    descriptor follows, CRC and sizes are zero (4.4.4, bit 3).
+    """
+    name, flags, method, date, crc, compressed_size, size, _, _ = record
+    if flags & FLAG_DESCRIPTOR:
+        crc = compressed_size = size = 0
+    if not zip64:
+        fixed = _LOCAL.pack(
+            b"PK\3\4", _VERSION, flags, method, date, crc, compressed_size, size, len(name), 0
+        )
+        return fixed + name
+    extra = _ZIP64_SIZES.pack(_ZIP64_TAG, 16, size, compressed_size)
+    fixed = _LOCAL.pack(
+        b"PK\3\4", _VERSION_ZIP64, flags, method, date, crc, LIMIT_32, LIMIT_32, len(name), 20
+    )
+    return fixed + name + extra
+
+
+def data_descriptor(record: Record, zip64: bool) -> bytes:
+    """The CRC and sizes that follow a member's data (APPNOTE 4.3.9), with their signature."""
+    shape = _ZIP64_DESCRIPTOR if zip64 else _DESCRIPTOR
+    return shape.pack(b"PK\7\x08", record.crc, record.compressed_size, record.size)
+
+
+def central_header(record: Record) -> bytes:
+    """A file header of the central directory (APPNOTE 4.3.12); zip64 just for what needs it."""
+    name, flags, method, date, crc, compressed_size, size, attributes, offset = record
+    extra = b""
+    version = _VERSION
+    if size >= LIMIT_32 or compressed_size >= LIMIT_32 or offset >= LIMIT_32:
+        wide = [value for value in (size, compressed_size, offset) if value >= LIMIT_32]
+        extra = struct.pack(f"<2H{len(wide)}Q", _ZIP64_TAG, 8 * len(wide), *wide)
+        version = _VERSION_ZIP64
+        size, compressed_size, offset = (
+            min(value, LIMIT_32) for value in (size, compressed_size, offset)
+        )
+    fixed = _CENTRAL.pack(
+        b"PK\1\2",
+        _UNIX | version,
+        version,
+        flags,
+        method,
+        date,
+        crc,
+        compressed_size,
+        size,
+        len(name),
+        len(extra),
+        0,
+        0,
+        0,
+        attributes,
+        offset,
+    )
+    return fixed + name + extra
+
+
+def shift(directory: bytes, base: int) -> tuple[bytes, int]:
+    """Headers as `central_header` packs them, with `base` added to each offset; and their count.
+
+    An offset that does not fit into 32 bits any more moves into a zip64 extra field.
+    """
+    headers = bytearray(directory)
+    position = count = 0
+    end = len(headers)
+    while position < end:
+        name_length, extra_length = _CENTRAL_LENGTHS.unpack_from(headers, position + _CENTRAL_LENGTHS_AT)
+        (offset,) = _CENTRAL_OFFSET.unpack_from(headers, position + _CENTRAL_OFFSET_AT)
+        if extra_length or offset + base >= LIMIT_32:
+            return _shift_wide(directory, base)
+        _CENTRAL_OFFSET.pack_into(headers, position + _CENTRAL_OFFSET_AT, offset + base)
+        position += _CENTRAL.size + name_length
+        count += 1
+    return bytes(headers), count
+
+
+def _shift_wide(directory: bytes, base: int) -> tuple[bytes, int]:
+    headers = []
+    position = 0
+    while position < len(directory):
+        record, length = parse_central_header(directory, position)
+        headers.append(central_header(record._replace(offset=record.offset + base)))
+        position += length
+    return b"".join(headers), len(headers)
+
+
+def parse_central_header(directory: bytes, position: int) -> tuple[Record, int]:
+    """The record that `central_header` packed at `position`, and the bytes that it takes."""
+    fields = _CENTRAL.unpack_from(directory, position)
+    _, _, _, flags, method, date, crc, compressed_size, size, name_length, extra_length = fields[:11]
+    attributes, offset = fields[-2:]
+    begin = position + _CENTRAL.size
+    name = directory[begin : begin + name_length]
+    extra = directory[begin + name_length : begin + name_length + extra_length]
+    wide = iter(struct.unpack(f"<{len(extra[4:]) // 8}Q", extra[4:]))
+    size, compressed_size, offset = (
+        next(wide) if value == LIMIT_32 else value for value in (size, compressed_size, offset)
+    )
+    record = Record(name, flags, method, date, crc, compressed_size, size, attributes, offset)
+    return record, _CENTRAL.size + name_length + extra_length
+
+
+def end_records(count: int, size: int, offset: int) -> bytes:
+    """What closes an archive: the EOCD, and before it its zip64 twin where that is needed.
+
+    Args:
+        count: members in the central directory.
+        size: bytes of the central directory.
+        offset: where the central directory begins, counted from the start of the output.
+    """
+    zip64 = b""
+    if count > LIMIT_16 or size >= LIMIT_32 or offset >= LIMIT_32:
+        zip64 = _ZIP64_END.pack(
+            b"PK\6\6",
+            _ZIP64_END.size - 12,  # the size without this field and what stands before it
+            _UNIX | _VERSION_ZIP64,
+            _VERSION_ZIP64,
+            0,
+            0,
+            count,
+            count,
+            size,
+            offset,
+        ) + _ZIP64_LOCATOR.pack(b"PK\6\7", 0, offset + size, 1)
+    count = min(count, LIMIT_16)
+    return zip64 + _END.pack(
+        b"PK\5\6", 0, 0, count, count, min(size, LIMIT_32), min(offset, LIMIT_32), 0
+    )
+
+
+def dos_date(year: int, month: int, day: int, hour: int, minute: int, second: int) -> int:
+    """Date and time in MS-DOS format (APPNOTE 4.4.6), date in the high half; odd seconds sink.
+
+    The caller has checked that the year is one of 1980 to 2107.
+    """
+    date = (year - 1980) << 9 | month << 5 | day
+    return date << 16 | hour << 11 | minute << 5 | second >> 1

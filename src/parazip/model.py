@@ -1,0 +1,230 @@
+"""The values that travel through the rooms; all of them frozen.
+
+`Member`, `File` and `Record` exist once for each member, so they are named tuples: a frozen
+dataclass takes six times as long to make.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, TypeAlias
+
+from parazip.errors import SettingsError
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+STORED = 0
+DEFLATED = 8
+
+CodecName: TypeAlias = Literal["auto", "zlib", "zlib-ng", "isal", "libdeflate"]
+CODEC_NAMES: tuple[CodecName, ...] = ("auto", "zlib", "zlib-ng", "isal", "libdeflate")
+
+MIB = 1 << 20
+
+
+class File(NamedTuple):
+    """A regular file as it was found; it must still look like this when it is read.
+
+    Attributes:
+        path: where it is.
+        size: in bytes.
+        mtime_ns: its modification time, in nanoseconds since 1970.
+        inode: its inode number, 0 where the system has none to give.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    inode: int
+
+
+class Member(NamedTuple):
+    """Something that is to become a member of an archive.
+
+    Attributes:
+        name: its name in the archive, with `/` between folders; a folder's ends with `/`.
+        source: where its contents come from: a file, or the bytes themselves.
+        attributes: its external attributes (APPNOTE 4.4.15): the Unix mode in the high half.
+        date: its MS-DOS date in the high half and time in the low half (APPNOTE 4.4.6).
+        store: True where it must not be compressed, whatever the settings say.
+    """
+
+    name: str
+    source: File | bytes
+    attributes: int
+    date: int
+    store: bool = False
+
+    @property
+    def size(self) -> int:
+        """Its uncompressed size in bytes."""
+        source = self.source
+        return len(source) if isinstance(source, bytes) else source.size
+
+
+class Record(NamedTuple):
+    """What the central directory says about one member.
+
+    `offset` is where its local file header begins: in its part, or in the archive once the
+    writer has placed the part. Sizes and offsets are in bytes.
+    """
+
+    name: bytes
+    flags: int
+    method: int
+    date: int
+    crc: int
+    compressed_size: int
+    size: int
+    attributes: int
+    offset: int
+
+
+class Coder(NamedTuple):
+    """A codec at one of its own levels."""
+
+    codec: str
+    level: int
+
+    def __str__(self) -> str:
+        return f"{self.codec} {self.level}" if self.level else "stored"
+
+
+STORE = Coder("stored", 0)
+"""Bytes as they are; a member of such blocks has the method "stored"."""
+
+DEFLATE_STORED = Coder("zlib", 0)
+"""Bytes as they are, in a deflate stream: a reader of a pipe sees where such a member ends."""
+
+
+class Recipe(NamedTuple):
+    """How one level of parazip's scale is made.
+
+    Attributes:
+        whole: the coder of members that are compressed whole.
+        block: the coder of members that are cut into blocks.
+        cut: members of more bytes than this are cut.
+        plain: the coder of blocks that are not worth compressing.
+    """
+
+    whole: Coder
+    block: Coder
+    cut: int
+    plain: Coder = STORE
+
+
+class Tally(NamedTuple):
+    """What one coder did: members, and their bytes before and after."""
+
+    members: int
+    bytes_in: int
+    bytes_out: int
+
+    def plus(self, other: Tally) -> Tally:
+        """Both together."""
+        return Tally(
+            self.members + other.members,
+            self.bytes_in + other.bytes_in,
+            self.bytes_out + other.bytes_out,
+        )
+
+
+class Part(NamedTuple):
+    """Finished local file records of one or more consecutive members.
+
+    Plain bytes and numbers, so that it can be made in another process or kept on disk.
+
+    Attributes:
+        data: the local file records' bytes.
+        directory: the members' central directory headers, offsets relative to `data`.
+        tallies: what was done to the members, by the name of the coder.
+    """
+
+    data: Buffer
+    directory: bytes
+    tallies: dict[str, Tally]
+
+
+class Block(NamedTuple):
+    """A compressed piece of one member.
+
+    Attributes:
+        data: bytes that join the stream of the blocks before it.
+        crc: the CRC-32 of the piece.
+        size: the uncompressed size of the piece in bytes.
+    """
+
+    data: Buffer
+    crc: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How an archive is made. Only `level` and `codec` have a say in its bytes.
+
+    Attributes:
+        level: 0 (store) to 9 (smallest), one scale over all codecs.
+        codec: "auto" takes the best codec for each level and kind of member.
+        jobs: threads that compress; None means the CPUs that this process may use.
+        memory: bytes that may be in flight at once.
+
+    Raises:
+        SettingsError: a value is out of its range.
+    """
+
+    level: int = 6
+    codec: CodecName = "auto"
+    jobs: int | None = None
+    memory: int = 256 * MIB
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.level <= 9:
+            raise SettingsError(f"level {self.level} is not one of 0 to 9")
+        if self.codec not in CODEC_NAMES:
+            raise SettingsError(f"codec {self.codec!r} is not one of {', '.join(CODEC_NAMES)}")
+        if self.jobs is not None and self.jobs < 1:
+            raise SettingsError(f"jobs must be 1 or more, not {self.jobs}")
+        if self.memory < MIB:
+            raise SettingsError(f"memory must be 1 MiB or more, not {self.memory} bytes")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What was made.
+
+    Attributes:
+        archive: where it is; "-" for an output that was handed in open.
+        members: how many, folders included.
+        bytes_in: uncompressed bytes of all members.
+        bytes_out: size of the whole archive in bytes.
+        seconds: from the first look at the sources until the archive stood under its name.
+        codecs: what each codec did, by the codec's name and own level, or "stored".
+    """
+
+    archive: str
+    members: int
+    bytes_in: int
+    bytes_out: int
+    seconds: float
+    codecs: Mapping[str, Tally] = field(default_factory=dict)
+
+
+def parse_size(text: str) -> int:
+    """A size such as `64M`, `1.5GiB` or `65536` in bytes; units are powers of 1,024.
+
+    Raises:
+        SettingsError: the text is no size.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(?:([KMGT]?)(?:i?B)?)\s*", text, re.IGNORECASE)
+    if match is None:
+        raise SettingsError(f"{text!r} is not a size; write 64M, 1.5G or a number of bytes")
+    return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
+
+
+def path_text(path: str | os.PathLike[str]) -> str:
+    """A path as the text that messages and reports show."""
+    return os.fspath(path)

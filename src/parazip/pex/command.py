@@ -1,0 +1,44 @@
+"""`parazip pex ARGS...`: everything after `pex` is pex's own command line."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from parazip.display import Display
+from parazip.errors import ParazipError
+from parazip.model import Report, Settings
+
+
+@click.command(
+    short_help="Build a PEX with pex's own command line, zipped fast.",
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
+@click.argument("args", nargs=-1, type=click.UNPROCESSED)
+def pex(args: tuple[str, ...]) -> None:
+    """Run pex with ARGS; the zips it writes are compressed on all cores."""
+    try:
+        from pex.bin.pex import main
+    except ImportError as error:
+        raise ParazipError(
+            "pex is not installed here; install parazip[pex], or pex beside parazip"
+        ) from error
+    from parazip.pex.seam import fast
+
+    sys.argv = ["pex", *args]
+    reports: list[Report] = []
+    with Display() as display:
+        try:
+            with fast(Settings(), display, reports):
+                main()
+        except SystemExit as end:
+            if end.code in (0, None) and reports:
+                display.summary(_together(reports))
+            raise
+
+
+def _together(reports: list[Report]) -> Report:
+    """One report for all the zips of one PEX: a packed one has many."""
+    ...

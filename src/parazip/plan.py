@@ -1,0 +1,168 @@
+"""Decides how each member is made: whole or cut, by which coder, in which tasks.
+
+Pure: no input or output, no threads, no clock. What it decides depends on the members, the
+recipe and the verdict on large members' contents, never on jobs or memory, so the same members
+always give the same bytes.
+
+Members of up to `recipe.cut` bytes are compressed whole. Many of them share one task, as a task
+has a price of its own: consecutive members up to `BATCH` bytes and `BATCH_MEMBERS` members. A
+larger member is cut into blocks of `codecs.BLOCK` bytes, a task each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeAlias
+
+from parazip import codecs
+from parazip.errors import DuplicateMemberError, MemberNameError
+from parazip.format.records import MAX_NAME
+from parazip.model import STORE, Coder, File, Member, Recipe
+
+BATCH = 512 << 10
+BATCH_MEMBERS = 128
+
+SHORT = 32 << 10
+"""Members of up to so many bytes cost more in system calls and bookkeeping than in compressing."""
+
+_PER_MEMBER = 1 << 10
+
+
+class Batch(NamedTuple):
+    """Consecutive members that are compressed whole by one task.
+
+    Attributes:
+        start: how many members of the archive come before these.
+        members: in archive order.
+        coder: compresses all of them but those that are to be stored.
+        size: their uncompressed bytes in all.
+    """
+
+    start: int
+    members: Sequence[Member]
+    coder: Coder
+    size: int
+
+    @property
+    def cost(self) -> int:
+        """Bytes the task may need: what it reads, what it makes, and its results joined."""
+        return 3 * self.size + _PER_MEMBER * len(self.members)
+
+
+    @property
+    def is_short(self) -> bool:
+        """Whether its members are short on average."""
+        return self.size <= SHORT * len(self.members)
+
+
+class Cut(NamedTuple):
+    """One block of a member that is compressed by blocks.
+
+    Attributes:
+        member: the whole member.
+        coder: the same for all of its blocks.
+        start: where the block begins in the member, in bytes.
+        length: its uncompressed bytes.
+    """
+
+    member: Member
+    coder: Coder
+    start: int
+    length: int
+
+    @property
+    def first(self) -> bool:
+        """Whether the member begins with this block."""
+        return self.start == 0
+
+    @property
+    def last(self) -> bool:
+        """Whether the member ends with this block."""
+        return self.start + self.length == self.member.size
+
+    @property
+    def cost(self) -> int:
+        """Bytes the task may need: window and block, and its result while that grows."""
+        return codecs.WINDOW + 3 * self.length
+
+
+Task: TypeAlias = Batch | Cut
+
+
+def check_names(members: Iterable[Member]) -> None:
+    """Refuses names that no archive can hold, before anything is written.
+
+    Raises:
+        MemberNameError: a name is empty, too long or not encodable as UTF-8.
+        DuplicateMemberError: two members have the same name.
+    """
+    seen: dict[str, Member] = {}
+    for member in members:
+        name = member.name
+        try:
+            length = len(name.encode())
+        except UnicodeEncodeError as error:
+            raise MemberNameError(
+                f"the name {name!r} cannot be stored: it is not valid UTF-8; rename the file "
+                "or leave it out with --exclude",
+                member=name,
+            ) from error
+        if not 0 < length <= MAX_NAME:
+            raise MemberNameError(
+                f"the name {name[:60]!r}... cannot be stored: it has {length} bytes, and a zip "
+                f"archive takes 1 to {MAX_NAME}",
+                member=name,
+            )
+        key = name.rstrip("/")
+        if key in seen:
+            raise DuplicateMemberError(
+                f"two members would have the name {key}: {_told(seen[key])} and "
+                f"{_told(member)}; leave one out, or keep them apart with --prefix",
+                member=name,
+            )
+        seen[key] = member
+
+
+def _told(member: Member) -> str:
+    return member.source.path if isinstance(member.source, File) else member.name
+
+
+def short_members(members: Iterable[Member]) -> int:
+    """How many members are short."""
+    return sum([member.size <= SHORT for member in members])
+
+
+def tasks(
+    members: Sequence[Member], recipe: Recipe, shrinks: Callable[[Member], bool]
+) -> Iterator[Task]:
+    """The tasks that make `members`, in archive order.
+
+    Args:
+        members: what is to be put in.
+        recipe: coders, and where cutting begins.
+        shrinks: the verdict on members of more than `recipe.cut` bytes; the others are judged
+            by the task that reads them.
+    """
+    start = size = 0
+    for index, member in enumerate(members):
+        length = member.size
+        if length > recipe.cut:
+            if start < index:
+                yield Batch(start, members[start:index], recipe.whole, size)
+            compress = not member.store and recipe.block is not STORE and shrinks(member)
+            yield from cuts(member, recipe.block if compress else recipe.plain)
+            start, size = index + 1, 0
+        elif start < index and (size + length > BATCH or index - start == BATCH_MEMBERS):
+            yield Batch(start, members[start:index], recipe.whole, size)
+            start, size = index, length
+        else:
+            size += length
+    if start < len(members):
+        yield Batch(start, members[start:], recipe.whole, size)
+
+
+def cuts(member: Member, coder: Coder) -> Iterator[Cut]:
+    """The blocks of one large member."""
+    size = member.size
+    for start in range(0, size, codecs.BLOCK):
+        yield Cut(member, coder, start, min(codecs.BLOCK, size - start))

@@ -1,0 +1,195 @@
+"""An ordered pool of workers under one budget of bytes. Knows nothing of zip.
+
+What it guarantees:
+
+* Results come in the order of the tasks, whatever order they are finished in.
+* The bytes in flight never exceed the budget: a task counts from its submission with what it
+  may need (`cost`), from its end with what its result holds (`weight`), and until the consumer
+  asks for the next result. A task that alone exceeds the budget runs alone, so nothing
+  deadlocks.
+* The first error in the order of the tasks is raised to the consumer, unwrapped. Later tasks
+  that have not begun are cancelled, those that have are waited for; their errors are dropped,
+  because the first one is the answer.
+* However the loop over the results ends (exhausted, error, `close()`, Ctrl-C) no task runs any
+  more when it has ended.
+
+All decisions are made by the consumer's thread, under one lock that workers take once a task, to
+hand back what it did not need. Nothing polls.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from threading import Condition
+from typing import Generic, TypeVar
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+class Budget:
+    """Bytes that may be in flight at once.
+
+    Attributes:
+        limit: how many that is.
+        used: how many are in flight now.
+        peak: the most that ever were.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+        self.peak = 0
+
+    def fits(self, amount: int) -> bool:
+        """Whether `amount` may be added; always, if nothing else is in flight."""
+        return self.used == 0 or self.used + amount <= self.limit
+
+    def add(self, amount: int) -> None:
+        """Count `amount` more bytes; a negative amount gives bytes back."""
+        self.used += amount
+        self.peak = max(self.peak, self.used)
+
+
+class Pool(Generic[Task, Result]):
+    """Runs one function over many tasks and gives the results in order.
+
+    Args:
+        function: what a worker does with a task.
+        budget: the bytes that may be in flight.
+        cost: the bytes a task may need while it runs, result included.
+        weight: the bytes that its result holds.
+        executor: where the work is done; its end is its owner's affair.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Task], Result],
+        budget: Budget,
+        cost: Callable[[Task], int],
+        weight: Callable[[Result], int],
+        executor: Executor,
+    ) -> None:
+        self._function = function
+        self._budget = budget
+        self._cost = cost
+        self._weight = weight
+        self._executor = executor
+        self._changed = Condition()
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Result]]:
+        """Each task with its result, in order. Tasks are taken as the budget admits them."""
+        waiting: deque[tuple[Task, Future[Result], int]] = deque()
+        try:
+            for task in tasks:
+                cost = self._cost(task)
+                while self._must_drain(waiting, cost):
+                    yield from self._drain(waiting)
+                waiting.append((task, self._submit(task, cost), cost))
+            while waiting:
+                yield from self._drain(waiting)
+        finally:
+            for _, future, _ in waiting:
+                future.cancel()
+            wait([future for _, future, _ in waiting])
+
+    def _must_drain(self, waiting: deque[tuple[Task, Future[Result], int]], cost: int) -> bool:
+        """Waits until the first result is there (True) or the budget admits `cost` (False)."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: (waiting and waiting[0][1].done()) or self._budget.fits(cost)
+            )
+            return bool(waiting) and waiting[0][1].done()
+
+    def _submit(self, task: Task, cost: int) -> Future[Result]:
+        with self._changed:
+            self._budget.add(cost)
+        future = self._executor.submit(self._function, task)
+        future.add_done_callback(lambda done: self._give_back(done, cost))
+        return future
+
+    def _give_back(self, future: Future[Result], cost: int) -> None:
+        with self._changed:
+            self._budget.add(self._held(future) - cost)
+            self._changed.notify()
+
+    def _held(self, future: Future[Result]) -> int:
+        if future.cancelled() or future.exception() is not None:
+            return 0
+        return self._weight(future.result())
+
+    def _drain(
+        self, waiting: deque[tuple[Task, Future[Result], int]]
+    ) -> Iterator[tuple[Task, Result]]:
+        task, future, _ = waiting.popleft()
+        result = future.result()
+        yield task, result
+        weight = self._weight(result)
+        with self._changed:
+            self._budget.add(-weight)
+
+
+def workers(jobs: int) -> ThreadPoolExecutor:
+    """Threads for a pool; the codecs let go of the GIL while they work."""
+    return ThreadPoolExecutor(jobs, thread_name_prefix="parazip")
+
+
+def usable_cpus() -> int:
+    """How many CPUs this process may use: its affinity, and its control group's quota.
+
+    A container that is given 1.5 of 64 CPUs can use two threads, not 64.
+    """
+    if hasattr(os, "process_cpu_count"):  # Python 3.13
+        count = os.process_cpu_count() or 1
+    elif hasattr(os, "sched_getaffinity"):
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count() or 1
+    return max(1, min(count, _quota("/proc/self/cgroup", "/sys/fs/cgroup")))
+
+
+def _quota(membership: str, root: str) -> int:
+    """The CPUs that control groups (version 2, else 1) allow, rounded up."""
+    quota = math.inf
+    for folder in _cgroup_folders(membership):
+        for read in (_quota_v2, _quota_v1):
+            quota = min(quota, read(root, folder))
+    return math.ceil(quota) if quota < math.inf else 1 << 30
+
+
+def _cgroup_folders(membership: str) -> list[str]:
+    """The groups this process is in and all above them; a container often sees the root only."""
+    folders = {""}
+    try:
+        with open(membership) as lines:
+            paths = [line.rstrip("\n").split(":", 2)[2].strip("/") for line in lines]
+    except (OSError, IndexError):
+        return list(folders)
+    for path in paths:
+        steps = path.split("/") if path else []
+        folders.update("/".join(steps[: i + 1]) for i in range(len(steps)))
+    return list(folders)
+
+
+def _quota_v2(root: str, folder: str) -> float:
+    try:
+        with open(os.path.join(root, folder, "cpu.max")) as file:
+            limit, period = file.read().split()[:2]
+        return int(limit) / int(period)
+    except (OSError, ValueError):
+        return math.inf
+
+
+def _quota_v1(root: str, folder: str) -> float:
+    try:
+        with open(os.path.join(root, "cpu", folder, "cpu.cfs_quota_us")) as file:
+            limit = int(file.read())
+        with open(os.path.join(root, "cpu", folder, "cpu.cfs_period_us")) as file:
+            period = int(file.read())
+        return limit / period if limit > 0 else math.inf
+    except (OSError, ValueError, ZeroDivisionError):
+        return math.inf

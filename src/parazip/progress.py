@@ -1,0 +1,67 @@
+"""How far an archive has come, told to whoever wants to know. Renders nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+
+class Progress(NamedTuple):
+    """A moment in the making of an archive.
+
+    Attributes:
+        members: members that are finished, of `members_total`.
+        bytes: uncompressed bytes that are finished, of `bytes_total`.
+        bytes_out: bytes written so far.
+        seconds: since the archive was begun.
+        current: name of the member that was written last or is being written.
+    """
+
+    members: int
+    members_total: int
+    bytes: int
+    bytes_total: int
+    bytes_out: int
+    seconds: float
+    current: str
+
+
+Sink: TypeAlias = Callable[[Progress], None]
+"""Called on the thread that makes the archive, some hundred times a second at most is usual.
+
+It must return soon; an exception from it ends the archive like any other error.
+"""
+
+
+class Counter:
+    """Counts what is finished and tells a sink each time.
+
+    Attributes:
+        bytes_total: uncompressed bytes that there are to do.
+    """
+
+    def __init__(self, members_total: int, bytes_total: int, sink: Sink | None) -> None:
+        self._members_total = members_total
+        self.bytes_total = bytes_total
+        self._sink = sink
+        self._members = 0
+        self._bytes = 0
+        self._began = time.monotonic()
+
+    def advance(self, members: int, size: int, bytes_out: int, current: str) -> None:
+        """`members` more members and `size` more uncompressed bytes are written."""
+        self._members += members
+        self._bytes += size
+        if self._sink is not None:
+            self._sink(
+                Progress(
+                    self._members,
+                    self._members_total,
+                    self._bytes,
+                    self.bytes_total,
+                    bytes_out,
+                    time.monotonic() - self._began,
+                    current,
+                )
+            )

@@ -1,0 +1,356 @@
+"""What is to be put in: paths become members, in a defined order.
+
+Paths come in the caller's order. A folder brings all it holds, depth first, each folder's
+entries sorted by the bytes of their member names; so the members of one folder are sorted as
+whole names too. Nothing is opened here but folders: one `stat` for each file is all.
+"""
+
+from __future__ import annotations
+
+import datetime
+import fnmatch
+import os
+import re
+import stat
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, TypeAlias
+
+from parazip.errors import DateError, MemberNameError, SettingsError, SourceError
+from parazip.format.records import ATTRIBUTE_FOLDER, dos_date
+from parazip.model import File, Member
+
+Symlinks: TypeAlias = Literal["follow", "store"]
+Timestamp: TypeAlias = Literal["keep", "epoch"] | datetime.datetime
+
+EPOCH = datetime.datetime(1980, 1, 1)
+"""The first moment that a zip archive can express."""
+
+_LINK_ATTRIBUTES = (stat.S_IFLNK | 0o777) << 16
+_KINDS = (
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What is put in, and under which names and dates.
+
+    Attributes:
+        directory: paths are relative to this folder.
+        exclude: patterns of what is left out. One without a slash is compared with the last
+            part of each name, at any depth; one with a slash with the whole name. `*` stands
+            for any characters, `/` included. A folder that is left out takes along what it holds.
+        prefix: a folder inside the archive, in front of all names.
+        symlinks: "follow" puts in what a link points to, "store" the link itself.
+        timestamp: "keep" takes the files' own local times, "epoch" 1980-01-01 00:00:00, a
+            `datetime` that moment as it stands. None takes SOURCE_DATE_EPOCH (seconds since
+            1970, told in UTC) if the environment has it, and "keep" otherwise.
+
+    Raises:
+        SettingsError: the prefix leads out of the archive, or SOURCE_DATE_EPOCH is no number.
+        DateError: the timestamp is not in 1980 to 2107.
+    """
+
+    directory: str | os.PathLike[str] | None = None
+    exclude: tuple[str, ...] = ()
+    prefix: str = ""
+    symlinks: Symlinks = "follow"
+    timestamp: Timestamp | None = None
+
+    def __post_init__(self) -> None:
+        if self.symlinks not in ("follow", "store"):
+            raise SettingsError(f"symlinks must be 'follow' or 'store', not {self.symlinks!r}")
+        parts = self.prefix.replace(os.sep, "/").split("/")
+        if self.prefix.startswith("/") or ".." in parts:
+            raise SettingsError(f"prefix {self.prefix!r} leads out of the archive")
+        if isinstance(self.timestamp, str) and self.timestamp not in ("keep", "epoch"):
+            raise SettingsError(f"timestamp {self.timestamp!r} is not keep, epoch or a datetime")
+        _date_policy(self.timestamp)
+
+    @property
+    def folder_prefix(self) -> str:
+        """The prefix as it stands in front of names: empty, or ending with a slash."""
+        parts = self.prefix.replace(os.sep, "/").split("/")
+        joined = "/".join(part for part in parts if part not in ("", "."))
+        return joined and joined + "/"
+
+
+def gather(
+    paths: Iterable[str | os.PathLike[str]],
+    selection: Selection,
+    archive: str | None = None,
+    names: Iterable[str | os.PathLike[str]] = (),
+) -> list[Member]:
+    """The members that `paths` and `names` stand for.
+
+    Args:
+        paths: files, and folders with all they hold.
+        names: files and folders taken one by one: a folder stands for itself alone.
+        selection: what to leave out, names and dates.
+        archive: where the archive will be; it must not be among its own sources.
+
+    Raises:
+        SourceError: something is missing, unreadable, no file, or the archive itself.
+        MemberNameError: a path has no name that could stand in an archive.
+        DateError: a file's own time cannot be expressed.
+    """
+    walk = _Walk(selection)
+    members: list[Member] = []
+    for path in paths:
+        top = _under(selection.directory, os.fspath(path))
+        if archive is not None:
+            walk.refuse_inside(top, os.fspath(path), archive)
+        members += walk.everything(top, os.fspath(path))
+    for name in names:
+        members += walk.alone(_under(selection.directory, os.fspath(name)), os.fspath(name))
+    if archive is not None:
+        _refuse_itself(members, archive)
+    return members
+
+
+def _under(directory: str | os.PathLike[str] | None, path: str) -> str:
+    return path if directory is None else os.path.join(os.fspath(directory), path)
+
+
+def member_name(path: str) -> str:
+    """The name that a path on the command line gets: relative, with `/`, without `.` and `..`.
+
+    As zip and tar do: a leading slash or drive is dropped, and so are leading steps upwards. A
+    folder's name has no slash at its end yet; the working folder's is empty.
+    """
+    name = os.path.normpath(os.path.splitdrive(path)[1]).replace(os.sep, "/").lstrip("/")
+    parts = name.split("/")
+    while parts and parts[0] in ("..", "."):
+        del parts[0]
+    return "/".join(parts)
+
+
+class _Walk:
+    """Turns files and folders into members, one selection for all of them."""
+
+    def __init__(self, selection: Selection) -> None:
+        self._prefix = selection.folder_prefix
+        self._follow = selection.symlinks == "follow"
+        self._date = _date_policy(selection.timestamp)
+        self._excluded = _exclusion(selection.exclude)
+
+    def everything(self, path: str, given: str) -> Iterator[Member]:
+        name = self._top_name(given)
+        info = self._stat(path)
+        if not stat.S_ISDIR(info.st_mode):
+            if not self._excluded(name):
+                yield self._member(path, name, info)
+            return
+        if name:
+            if self._excluded(name):
+                return
+            yield self._folder(path, name + "/", info)
+        yield from self._below(path, name and name + "/")
+
+    def alone(self, path: str, given: str) -> Iterator[Member]:
+        name = self._top_name(given)
+        info = self._stat(path)
+        if name and not self._excluded(name):
+            if stat.S_ISDIR(info.st_mode):
+                yield self._folder(path, name + "/", info)
+            else:
+                yield self._member(path, name, info)
+
+    def refuse_inside(self, top: str, given: str, archive: str) -> None:
+        """An archive must not be written into a folder that is being read."""
+        if not os.path.isdir(top):
+            return
+        inside = os.path.relpath(os.path.realpath(archive), os.path.realpath(top))
+        if inside.split(os.sep)[0] == os.pardir or os.path.isabs(inside):
+            return
+        steps = inside.replace(os.sep, "/").split("/")
+        base = member_name(given)
+        names = ["/".join([*([base] if base else []), *steps[: i + 1]]) for i in range(len(steps))]
+        if not any(self._excluded(name) for name in names):
+            raise SourceError(
+                f"the archive {archive} lies inside {given}, which is to be put into it; "
+                f"write it elsewhere, or leave it out with --exclude {names[-1]}",
+                member=archive,
+            )
+
+    def _top_name(self, given: str) -> str:
+        if not given or "\0" in given:
+            raise MemberNameError(f"{given!r} is not a path", member=given)
+        return member_name(given)
+
+    def _below(self, path: str, name: str) -> Iterator[Member]:
+        """All that a folder holds; an explicit stack, as folders may be nested deeply."""
+        stack = [self._sorted(path, name)]
+        while stack:
+            for entry, entry_name, is_folder in stack[-1]:
+                if not is_folder:
+                    yield self._found(entry, entry_name)
+                    continue
+                if entry.is_symlink():
+                    _refuse_loop(entry.path)
+                yield self._folder(entry.path, entry_name, entry.stat())
+                stack.append(self._sorted(entry.path, entry_name))
+                break
+            else:
+                stack.pop()
+
+    def _sorted(self, path: str, prefix: str) -> Iterator[tuple[os.DirEntry[str], str, bool]]:
+        """What a folder holds and is not left out, sorted as the members' names are."""
+        found = []
+        try:
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    name = prefix + entry.name
+                    if not self._excluded(name):
+                        is_folder = entry.is_dir(follow_symlinks=self._follow)
+                        found.append((entry, name + "/" if is_folder else name, is_folder))
+        except OSError as error:
+            raise SourceError.of(path, error) from error
+        found.sort(key=_by_name)
+        return iter(found)
+
+    def _found(self, entry: os.DirEntry[str], name: str) -> Member:
+        try:
+            info = entry.stat(follow_symlinks=self._follow)
+        except OSError as error:
+            raise _lost(entry.path, error) from error
+        return self._member(entry.path, name, info)
+
+    def _stat(self, path: str) -> os.stat_result:
+        try:
+            return os.stat(path) if self._follow else os.lstat(path)
+        except OSError as error:
+            raise _lost(path, error) from error
+        except ValueError as error:
+            raise MemberNameError(f"{path!r} is not a path: {error}", member=path) from error
+
+    def _member(self, path: str, name: str, info: os.stat_result) -> Member:
+        mode = info.st_mode
+        if stat.S_ISREG(mode):
+            source = File(path, info.st_size, info.st_mtime_ns, info.st_ino)
+            return Member(self._prefix + name, source, mode << 16, self._date(path, info))
+        if stat.S_ISLNK(mode):
+            target = os.fsencode(os.readlink(path))
+            return Member(self._prefix + name, target, _LINK_ATTRIBUTES, self._date(path, info))
+        kind = next((text for test, text in _KINDS if test(mode)), "neither a file nor a folder")
+        raise SourceError(
+            f"cannot put in {path}: it is {kind}; leave it out with --exclude {name}", member=path
+        )
+
+    def _folder(self, path: str, name: str, info: os.stat_result) -> Member:
+        attributes = info.st_mode << 16 | ATTRIBUTE_FOLDER
+        return Member(self._prefix + name, b"", attributes, self._date(path, info))
+
+
+def _by_name(found: tuple[os.DirEntry[str], str, bool]) -> bytes:
+    return os.fsencode(found[1])
+
+
+def _lost(path: str, error: OSError) -> SourceError:
+    """A path that cannot be looked at; a link that leads nowhere says so."""
+    if isinstance(error, FileNotFoundError) and os.path.islink(path):
+        told = SourceError(
+            f"cannot follow {path}: it is a link to {os.readlink(path)}, which does not exist; "
+            "keep links as links with --symlinks store",
+            member=path,
+        )
+        told.errno = error.errno
+        return told
+    return SourceError.of(path, error)
+
+
+def _refuse_loop(path: str) -> None:
+    """A link to a folder that holds the link has no end."""
+    real = os.path.realpath(path)
+    above = os.path.realpath(os.path.dirname(path))
+    if above == real or above.startswith(real.rstrip(os.sep) + os.sep):
+        raise SourceError(
+            f"cannot follow {path}: it is a link to {real}, which holds it; "
+            "keep links as links with --symlinks store",
+            member=path,
+        )
+
+
+def _refuse_itself(members: list[Member], archive: str) -> None:
+    try:
+        info = os.stat(archive)
+    except OSError:
+        return
+    if not stat.S_ISREG(info.st_mode):
+        return
+    for member in members:
+        source = member.source
+        if isinstance(source, File) and source.inode == info.st_ino and source.inode:
+            if os.path.samefile(source.path, archive):
+                raise SourceError(
+                    f"the archive {archive} is to be put into itself, as {member.name}; "
+                    f"write it elsewhere, or leave it out with --exclude {member.name}",
+                    member=member.name,
+                )
+
+
+def _exclusion(patterns: tuple[str, ...]) -> Callable[[str], bool]:
+    """Whether a name, without prefix and without a slash at its end, is left out."""
+    names, last_parts = [], []
+    for pattern in patterns:
+        plain = pattern.replace(os.sep, "/").removeprefix("./").rstrip("/")
+        (names if "/" in plain else last_parts).append(fnmatch.translate(plain))
+    if not patterns:
+        return lambda name: False
+    whole = re.compile("|".join(names) or r"(?!)").match
+    last = re.compile("|".join(last_parts) or r"(?!)").match
+    return lambda name: bool(last(name.rpartition("/")[2]) or whole(name))
+
+
+def _date_policy(timestamp: Timestamp | None) -> Callable[[str, os.stat_result], int]:
+    """The date that a file gets, as a function of its path and what `stat` says of it."""
+    if timestamp is None:
+        timestamp = _source_date_epoch() or "keep"
+    if timestamp == "keep":
+        return _own_date
+    moment = EPOCH if isinstance(timestamp, str) else timestamp
+    if not 1980 <= moment.year <= 2107:
+        raise DateError(
+            f"the date {moment:%Y-%m-%d} cannot be stored: zip dates go from 1980 to 2107"
+        )
+    fixed = dos_date(*moment.timetuple()[:6])
+    return lambda path, info: fixed
+
+
+def _source_date_epoch() -> datetime.datetime | None:
+    """SOURCE_DATE_EPOCH (reproducible-builds.org) as a moment in UTC, if the environment has it."""
+    text = os.environ.get("SOURCE_DATE_EPOCH")
+    if not text:
+        return None
+    try:
+        return datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=int(text))
+    except (ValueError, OverflowError) as error:
+        raise SettingsError(
+            f"SOURCE_DATE_EPOCH={text} is not a number of seconds since 1970; correct or unset it"
+        ) from error
+
+
+def _own_date(path: str, info: os.stat_result) -> int:
+    date = _local_date(info.st_mtime_ns // 1_000_000_000)
+    if date is None:
+        raise DateError(
+            f"the time of {path} cannot be stored: zip dates go from 1980 to 2107; "
+            "set all times with --timestamp epoch or a date, or touch the file",
+            member=path,
+        )
+    return date
+
+
+@lru_cache(maxsize=4096)
+def _local_date(seconds: int) -> int | None:
+    try:
+        moment = time.localtime(seconds)
+    except (OverflowError, OSError, ValueError):
+        return None
+    return dos_date(*moment[:6]) if 1980 <= moment.tm_year <= 2107 else None
