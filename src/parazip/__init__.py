@@ -47,9 +47,25 @@ _HOME = {
     "Selection": "sources",
 }
 
-__all__ = [  # noqa: PLE0604 - the names of the table above, which a linter cannot see
+__all__ = [
+    "DateError",
+    "DuplicateMemberError",
+    "File",
+    "Member",
+    "MemberNameError",
+    "OutputError",
+    "ParazipError",
+    "Progress",
+    "Report",
+    "Selection",
+    "Settings",
+    "SettingsError",
+    "SourceChangedError",
+    "SourceError",
+    "Tally",
     "__version__",
-    *_HOME,
+    "create",
+    "write",
 ]
 
 

@@ -56,7 +56,7 @@ def main() -> NoReturn:
         error.show()
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _fail("interrupted; nothing was left behind", 1)
+        _fail("interrupted", 1)
     except SettingsError as error:
         _fail(str(error), 2)
     except ParazipError as error:

@@ -19,7 +19,19 @@ from contextlib import contextmanager
 from parazip import codecs
 from parazip.errors import SourceChangedError, SourceError
 from parazip.format.records import FLAG_UTF8, central_header, local_header
-from parazip.model import DEFLATED, STORE, STORED, Block, Buffer, Coder, File, Member, Part, Record, Tally
+from parazip.model import (
+    DEFLATED,
+    STORE,
+    STORED,
+    Block,
+    Buffer,
+    Coder,
+    File,
+    Member,
+    Part,
+    Record,
+    Tally,
+)
 from parazip.plan import Batch, Cut, Task
 
 _READ_ONLY = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)

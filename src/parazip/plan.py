@@ -48,7 +48,6 @@ class Batch(NamedTuple):
         """Bytes the task may need: what it reads, what it makes, and its results joined."""
         return 3 * self.size + _PER_MEMBER * len(self.members)
 
-
     @property
     def is_short(self) -> bool:
         """Whether its members are short on average."""

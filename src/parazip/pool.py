@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from threading import Condition
 from typing import Generic, TypeVar
@@ -81,7 +81,7 @@ class Pool(Generic[Task, Result]):
         self._executor = executor
         self._changed = Condition()
 
-    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Result]]:
+    def run(self, tasks: Iterable[Task]) -> Generator[tuple[Task, Result], None, None]:
         """Each task with its result, in order. Tasks are taken as the budget admits them."""
         waiting: deque[tuple[Task, Future[Result], int]] = deque()
         try:

@@ -286,18 +286,22 @@ def _refuse_itself(members: list[Member], archive: str) -> None:
         return
     for member in members:
         source = member.source
-        if isinstance(source, File) and source.inode == info.st_ino and source.inode:
-            if os.path.samefile(source.path, archive):
-                raise SourceError(
-                    f"the archive {archive} is to be put into itself, as {member.name}; "
-                    f"write it elsewhere, or leave it out with --exclude {member.name}",
-                    member=member.name,
-                )
+        if (
+            isinstance(source, File)
+            and source.inode == info.st_ino
+            and os.path.samefile(source.path, archive)
+        ):
+            raise SourceError(
+                f"the archive {archive} is to be put into itself, as {member.name}; "
+                f"write it elsewhere, or leave it out with --exclude {member.name}",
+                member=member.name,
+            )
 
 
 def _exclusion(patterns: tuple[str, ...]) -> Callable[[str], bool]:
     """Whether a name, without prefix and without a slash at its end, is left out."""
-    names, last_parts = [], []
+    names: list[str] = []
+    last_parts: list[str] = []
     for pattern in patterns:
         plain = pattern.replace(os.sep, "/").removeprefix("./").rstrip("/")
         (names if "/" in plain else last_parts).append(fnmatch.translate(plain))

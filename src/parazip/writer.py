@@ -37,12 +37,23 @@ from parazip.model import DEFLATED, Block, Buffer, Part, Record
 class BinaryOutput(Protocol):
     """What an output must be able to do: a raw or buffered binary file in write mode."""
 
-    def write(self, data: Buffer, /) -> int | None: ...
-    def seek(self, offset: int, whence: int = 0, /) -> int: ...
-    def seekable(self) -> bool: ...
-    def tell(self) -> int: ...
-    def truncate(self, size: int, /) -> int: ...
-    def flush(self) -> None: ...
+    def write(self, data: Buffer, /) -> int | None:
+        """Takes bytes; says how many, if that may be less than all."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Goes to a position."""
+
+    def seekable(self) -> bool:
+        """Whether it can go back to bytes that are written."""
+
+    def tell(self) -> int:
+        """The position it is at."""
+
+    def truncate(self, size: int, /) -> int:
+        """Cuts off what stands after the first `size` bytes."""
+
+    def flush(self) -> None:
+        """Keeps nothing back."""
 
 
 class Output:

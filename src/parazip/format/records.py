@@ -109,7 +109,9 @@ def shift(directory: bytes, base: int) -> tuple[bytes, int]:
     position = count = 0
     end = len(headers)
     while position < end:
-        name_length, extra_length = _CENTRAL_LENGTHS.unpack_from(headers, position + _CENTRAL_LENGTHS_AT)
+        name_length, extra_length = _CENTRAL_LENGTHS.unpack_from(
+            headers, position + _CENTRAL_LENGTHS_AT
+        )
         (offset,) = _CENTRAL_OFFSET.unpack_from(headers, position + _CENTRAL_OFFSET_AT)
         if extra_length or offset + base >= LIMIT_32:
             return _shift_wide(directory, base)
@@ -132,8 +134,8 @@ def _shift_wide(directory: bytes, base: int) -> tuple[bytes, int]:
 def parse_central_header(directory: bytes, position: int) -> tuple[Record, int]:
     """The record that `central_header` packed at `position`, and the bytes that it takes."""
     fields = _CENTRAL.unpack_from(directory, position)
-    _, _, _, flags, method, date, crc, compressed_size, size, name_length, extra_length = fields[:11]
-    attributes, offset = fields[-2:]
+    flags, method, date, crc, compressed_size, size, name_length, extra_length = fields[3:11]
+    attributes, offset = fields[14:]
     begin = position + _CENTRAL.size
     name = directory[begin : begin + name_length]
     extra = directory[begin + name_length : begin + name_length + extra_length]

@@ -8,7 +8,7 @@ import click
 
 from parazip.display import Display
 from parazip.errors import ParazipError
-from parazip.model import Report, Settings
+from parazip.model import Report, Settings, Tally
 
 
 @click.command(
@@ -41,4 +41,16 @@ def pex(args: tuple[str, ...]) -> None:
 
 def _together(reports: list[Report]) -> Report:
     """One report for all the zips of one PEX: a packed one has many."""
-    ...
+    tallies: dict[str, Tally] = {}
+    for report in reports:
+        for coder, tally in report.codecs.items():
+            tallies[coder] = tallies[coder].plus(tally) if coder in tallies else tally
+    only = len(reports) == 1
+    return Report(
+        archive=reports[0].archive.removesuffix("~") if only else f"{len(reports)} zips",
+        members=sum(report.members for report in reports),
+        bytes_in=sum(report.bytes_in for report in reports),
+        bytes_out=sum(report.bytes_out for report in reports),
+        seconds=sum(report.seconds for report in reports),
+        codecs=tallies,
+    )

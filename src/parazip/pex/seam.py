@@ -112,9 +112,7 @@ def _write(
     path: str, mode: str, members: list[Member], settings: Settings, progress: Sink | None
 ) -> Report:
     """Writes `members` to `path`; in mode "a" behind the shebang line that pex put there."""
-    return write(
-        path, members, settings, prepend=path if mode == "a" else None, progress=progress
-    )
+    return write(path, members, settings, prepend=path if mode == "a" else None, progress=progress)
 
 
 def _collector_type(common: Any) -> Any:

@@ -1,0 +1,62 @@
+# make demo   set up, build a real PEX fast and run it
+# make test   set up, then every check and test, on every Python at hand
+# make bench  the whole benchmark against zipfile and zip (half an hour, half a gigabyte of wheels)
+# make clean  take back what the others made
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+# Other CPythons that the tests run on, where they are installed.
+OTHERS = $(wildcard $(foreach minor,12 13 14 15,$(HOME)/.pyenv/versions/3.$(minor).*/bin/python3.$(minor) /usr/bin/python3.$(minor) /usr/local/bin/python3.$(minor)))
+
+.PHONY: demo test check unit others bench targets clean
+
+demo: $(READY)
+	mkdir -p demo
+	$(BIN)/parazip pex numpy scipy pandas -o demo/science.pex
+	ls -l demo/science.pex
+	PEX_ROOT=demo/pex_root demo/science.pex -c "import numpy, scipy, pandas; print('runs, with numpy', numpy.__version__, 'scipy', scipy.__version__, 'pandas', pandas.__version__)"
+
+test: check unit others
+
+check: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: $(READY)
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage report
+
+others:
+	@for python in $(OTHERS); do $(MAKE) --no-print-directory other OTHER=$$python || exit 1; done
+
+.PHONY: other
+other:
+	@name=.venv/other-$$($(OTHER) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	test -e $$name/ready || { \
+	  $(OTHER) -m venv $$name && \
+	  $$name/bin/python -m pip install -q --disable-pip-version-check -U pip && \
+	  $$name/bin/python -m pip install -q -e .[pex] pytest hypothesis && touch $$name/ready; } && \
+	$$name/bin/python -m pytest -q
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks prepare
+	$(BIN)/python -m benchmarks run
+
+targets: $(READY)
+	$(BIN)/python -m benchmarks prepare
+	$(BIN)/python -m benchmarks targets
+
+clean:
+	rm -rf .venv demo dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "parazip needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv .venv || \
+	  { echo "$(PYTHON) cannot make virtual environments; on Debian: apt-get install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install -q --disable-pip-version-check -U pip
+	$(BIN)/python -m pip install -q -e . --group dev
+	@touch $@

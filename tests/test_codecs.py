@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import random
+import threading
+import zlib
+from collections.abc import Callable
+from typing import get_args
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from parazip import codecs
+from parazip.codecs import BLOCK, WINDOW, compress_block, compress_whole, recipe, shrinks
+from parazip.model import CODEC_NAMES, DEFLATE_STORED, STORE, CodecName, Coder
+
+WHOLE = sorted({recipe(level, codec).whole for level in range(1, 10) for codec in CODEC_NAMES})
+BLOCKS = sorted({recipe(level, codec).block for level in range(1, 10) for codec in CODEC_NAMES})
+WORDS = [bytes(random.Random(n).choices(b"abcdefgh_", k=n % 9 + 2)) for n in range(500)]
+
+
+def text(size: int, seed: int = 0) -> bytes:
+    chosen = random.Random(seed)
+    out = bytearray()
+    while len(out) < size:
+        out += chosen.choice(WORDS) + b" "
+    return bytes(out[:size])
+
+
+def noise(size: int) -> bytes:
+    return random.Random(1).randbytes(size)
+
+
+@pytest.mark.parametrize("coder", WHOLE, ids=str)
+@pytest.mark.parametrize("size", [1, 2, 3, 100, WINDOW - 1, WINDOW, WINDOW + 1, 200_000])
+@pytest.mark.parametrize("make", [text, noise, bytes], ids=["text", "noise", "zeros"])
+def test_whole_members_are_valid_deflate(
+    coder: Coder, size: int, make: Callable[[int], bytes]
+) -> None:
+    data = make(size)
+    stream = zlib.decompressobj(-15)
+    assert stream.decompress(compress_whole(coder, data)) == data
+    assert stream.eof
+    assert stream.unused_data == b""
+
+
+@pytest.mark.parametrize("coder", [*BLOCKS, DEFLATE_STORED], ids=str)
+@settings(max_examples=15, deadline=None)
+@given(
+    sizes=st.lists(
+        st.sampled_from([1, 2, 1000, WINDOW - 1, WINDOW, WINDOW + 1, 99_999]),
+        min_size=1,
+        max_size=4,
+    ),
+    seed=st.integers(0, 5),
+)
+def test_blocks_join_into_one_stream(coder: Coder, sizes: list[int], seed: int) -> None:
+    data = text(sum(sizes), seed)
+    joined = b""
+    start = 0
+    for index, size in enumerate(sizes):
+        window = data[max(0, start - WINDOW) : start]
+        last = index == len(sizes) - 1
+        joined += compress_block(coder, window, data[start : start + size], last)
+        start += size
+    stream = zlib.decompressobj(-15)
+    assert stream.decompress(joined) == data
+    assert stream.eof
+    assert stream.unused_data == b""
+
+
+def test_a_window_saves_what_cutting_would_cost() -> None:
+    """Incompressible by itself, known from the window: the second block is next to nothing."""
+    half = noise(WINDOW // 2)
+    for coder in BLOCKS:
+        cold = compress_block(coder, b"", half, last=True)
+        primed = compress_block(coder, half, half, last=True)
+        assert len(primed) < len(cold) / 20, coder
+
+
+def test_stored_blocks_are_the_bytes_themselves() -> None:
+    assert compress_block(STORE, b"", b"abc", last=False) == b"abc"
+
+
+@pytest.mark.parametrize("coder", WHOLE, ids=str)
+def test_whole_streams_are_the_same_on_every_thread(coder: Coder) -> None:
+    """ISA-L's levels 1 and 2 read an unset register where a stream starts without a dictionary."""
+    pieces = [text(300 + 7 * n, n) for n in range(400)]
+    expected = [bytes(compress_whole(coder, piece)) for piece in pieces]
+    results: list[list[bytes]] = [[], [], []]
+
+    def again(result: list[bytes]) -> None:
+        result += [bytes(compress_whole(coder, piece)) for piece in pieces]
+
+    threads = [threading.Thread(target=again, args=(result,)) for result in results]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [expected] * 3
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_isa_l_never_starts_a_stream_without_a_dictionary(level: int) -> None:
+    """The crutch is there: a stored block of one byte (RFC 1951, 3.2.4), then the rest."""
+    data = text(5000)
+    head = b"\0\1\0\xfe\xff" + data[:1]
+    coder = Coder("isal", level)
+    assert bytes(compress_whole(coder, data)).startswith(head)
+    assert compress_block(coder, b"", data, last=True).startswith(head)
+    assert not compress_block(coder, data, data, last=True).startswith(b"\0\1\0\xfe\xff")
+
+
+@pytest.mark.parametrize("codec", CODEC_NAMES)
+def test_every_level_of_every_codec_has_a_recipe(codec: CodecName) -> None:
+    for level in range(1, 10):
+        made = recipe(level, codec)
+        if codec != "auto":
+            assert made.whole.codec == codec
+        assert made.block.codec != "libdeflate"
+        assert made.cut in (codecs.CUT_FAST, codecs.CUT_SMALL)
+    assert recipe(0, codec).whole == STORE
+
+
+@pytest.mark.parametrize("codec", [name for name in CODEC_NAMES if name != "isal"])
+def test_higher_levels_are_smaller(codec: CodecName) -> None:
+    data = text(400_000) + noise(10_000) + text(100_000, 2)
+    sizes = [len(compress_whole(recipe(level, codec).whole, data)) for level in (1, 6, 9)]
+    assert sizes[0] > sizes[1]
+    assert sizes[1] * 1.001 > sizes[2]
+
+
+def test_codec_names_are_what_the_type_says() -> None:
+    assert get_args(CodecName) == CODEC_NAMES
+
+
+@pytest.mark.parametrize(
+    ("data", "verdict"),
+    [
+        (text(200_000), True),
+        (bytes(200_000), True),
+        (noise(200_000), False),
+        (noise(100_000) + text(100_000), True),
+        (noise(100) + zlib.compress(text(500_000)), False),
+    ],
+    ids=["text", "zeros", "noise", "half", "deflated"],
+)
+def test_data_that_is_compressed_already_is_noticed(data: bytes, verdict: bool) -> None:
+    looked_at = 0
+
+    def read(start: int, length: int) -> bytes:
+        nonlocal looked_at
+        looked_at += length
+        assert start >= 0
+        assert start + length <= len(data)
+        return data[start : start + length]
+
+    assert shrinks(len(data), read) is verdict
+    assert looked_at <= codecs.SAMPLED
+
+
+@given(st.binary(max_size=6000), st.binary(max_size=6000))
+def test_crc_combines(first: bytes, second: bytes) -> None:
+    combined = codecs.crc32_combine(codecs.crc32(first), codecs.crc32(second), len(second))
+    assert combined == zlib.crc32(first + second)
+
+
+def test_block_holds_a_window() -> None:
+    assert BLOCK >= WINDOW

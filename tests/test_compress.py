@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import os
+import random
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from parazip import codecs, compress, plan
+from parazip.errors import SourceChangedError, SourceError
+from parazip.format.records import parse_central_header
+from parazip.model import DEFLATED, STORE, STORED, Coder, File, Member, Record, Tally
+from parazip.plan import Batch
+
+CODER = Coder("libdeflate", 6)
+NOISE = random.Random(3).randbytes(300_000)
+
+
+def found(path: Path, contents: bytes) -> File:
+    path.write_bytes(contents)
+    info = path.stat()
+    return File(str(path), info.st_size, info.st_mtime_ns, info.st_ino)
+
+
+def batch_of(*members: Member) -> Batch:
+    return Batch(0, members, CODER, sum(member.size for member in members))
+
+
+def records(directory: bytes) -> list[Record]:
+    out = []
+    position = 0
+    while position < len(directory):
+        record, length = parse_central_header(directory, position)
+        out.append(record)
+        position += length
+    return out
+
+
+def test_a_part_holds_its_members_and_tells_where(tmp_path: Path) -> None:
+    contents = [b"", b"abc" * 1000, NOISE, b"x", b"kept" * 500]
+    members = [
+        Member(f"m{i}", found(tmp_path / f"m{i}", data) if i % 2 else data, i << 16, i, i == 4)
+        for i, data in enumerate(contents)
+    ]
+    part = compress.batch(batch_of(*members))
+    methods = []
+    for member, data, record in zip(members, contents, records(part.directory), strict=True):
+        header = bytes(part.data[record.offset : record.offset + 30])
+        assert header[:4] == b"PK\3\4"
+        begin = record.offset + 30 + sum(struct.unpack("<2H", header[26:]))
+        packed = bytes(part.data[begin : begin + record.compressed_size])
+        unpacked = packed if record.method == STORED else zlib.decompress(packed, -15)
+        assert unpacked == data
+        assert record.crc == zlib.crc32(data)
+        assert (record.name.decode(), record.attributes, record.date) == (
+            member.name,
+            member.attributes,
+            member.date,
+        )
+        methods.append(record.method)
+    assert methods == [STORED, DEFLATED, STORED, STORED, STORED]
+    assert part.tallies["libdeflate 6"][:2] == (1, 3000)
+    assert part.tallies["stored"] == Tally(4, 302_001, 302_001)
+
+
+def test_a_part_survives_the_way_from_a_helper() -> None:
+    part = compress.batch(batch_of(Member("a", b"abc" * 99, 1, 2), Member("b", b"", 1, 2)))
+    again = compress.unpack(compress.pack(part))
+    assert again == part
+    assert isinstance(again.tallies["stored"], Tally)
+
+
+def rewrite(path: Path) -> None:
+    os.utime(path, ns=(0, 0))
+
+
+def grow(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"more")
+
+
+def shrink(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 1)
+
+
+def replace(path: Path) -> None:
+    info = path.stat()
+    other = path.with_name("other")
+    other.write_bytes(path.read_bytes())
+    os.utime(other, ns=(info.st_atime_ns, info.st_mtime_ns))
+    other.replace(path)
+
+
+CHANGES = [
+    (rewrite, "modified or replaced"),
+    (replace, "modified or replaced"),
+    (grow, "it had 5000 bytes and has 5004 now"),
+    (shrink, "it had 5000 bytes and has 4999 now"),
+]
+
+
+@pytest.mark.parametrize(("change", "complaint"), CHANGES)
+@pytest.mark.parametrize("cut", [False, True], ids=["whole", "cut"])
+def test_a_changed_source_is_an_error(
+    tmp_path: Path, change: Callable[[Path], None], complaint: str, cut: bool
+) -> None:
+    path = tmp_path / "file"
+    member = Member("file", found(path, b"12345" * 1000), 0, 0)
+    change(path)
+    task = next(plan.cuts(member, Coder("isal", 2))) if cut else batch_of(member)
+    with pytest.raises(SourceChangedError, match=complaint) as caught:
+        compress.run(task)
+    assert str(path) in str(caught.value)
+    assert isinstance(caught.value, OSError)
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["whole", "cut"])
+def test_a_source_that_went_is_an_error_with_its_errno(tmp_path: Path, cut: bool) -> None:
+    path = tmp_path / "file"
+    member = Member("file", found(path, b"12345"), 0, 0)
+    path.unlink()
+    task = next(plan.cuts(member, STORE)) if cut else batch_of(member)
+    with pytest.raises(SourceError, match=f"cannot read {path}: No such file") as caught:
+        compress.run(task)
+    assert caught.value.errno == 2
+
+
+def test_blocks_join_and_carry_their_crc(tmp_path: Path) -> None:
+    data = (b"some text, some more text. " * 200_000)[: 2 * codecs.BLOCK + 12_345]
+    for source in (data, found(tmp_path / "file", data)):
+        member = Member("file", source, 0, 0)
+        for coder in (STORE, Coder("isal", 2), Coder("zlib-ng", 5), Coder("zlib", 9)):
+            blocks = [compress.block(cut) for cut in plan.cuts(member, coder)]
+            joined = b"".join(bytes(block.data) for block in blocks)
+            assert (joined if coder is STORE else zlib.decompress(joined, -15)) == data
+            crc = 0
+            for block in blocks:
+                crc = codecs.crc32_combine(crc, block.crc, block.size)
+            assert crc == zlib.crc32(data)
+
+
+def test_large_members_are_judged_by_their_contents(tmp_path: Path) -> None:
+    for data, verdict in ((NOISE, False), (b"text " * 60_000, True)):
+        for source in (data, found(tmp_path / "file", data)):
+            assert compress.shrinks(Member("m", source, 0, 0)) is verdict
+
+
+def test_noise_is_stored_without_being_compressed(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = codecs.compress_whole
+    seen: list[int] = []
+
+    def watch(coder: Coder, data: bytes) -> object:
+        seen.append(len(data))
+        return real(coder, data)
+
+    monkeypatch.setattr(codecs, "compress_whole", watch)
+    part = compress.batch(batch_of(Member("noise", NOISE, 0, 0)))
+    assert set(part.tallies) == {"stored"}
+    assert sum(seen) <= codecs.SAMPLED

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parazip import codecs, plan
+from parazip.errors import DuplicateMemberError, MemberNameError
+from parazip.model import STORE, Coder, File, Member, Recipe
+
+RECIPE = Recipe(Coder("libdeflate", 6), Coder("zlib-ng", 6), 4 << 20)
+BOUNDARIES = [0, 1, plan.BATCH - 1, plan.BATCH, plan.BATCH + 1, RECIPE.cut, RECIPE.cut + 1]
+
+
+def member(size: int, name: str = "m", store: bool = False) -> Member:
+    return Member(name, File(name, size, 0, 0), 0, 0, store)
+
+
+def sizes_of(tasks: list[plan.Task]) -> list[int]:
+    """The members' sizes as the tasks tell them, cut members put together again."""
+    sizes: list[int] = []
+    for task in tasks:
+        if isinstance(task, plan.Batch):
+            assert task.size == sum(m.size for m in task.members)
+            assert task.start == len(sizes)
+            sizes += [m.size for m in task.members]
+        elif task.first:
+            sizes.append(task.length)
+        else:
+            assert task.start == sizes[-1]
+            sizes[-1] += task.length
+    return sizes
+
+
+@given(
+    st.lists(st.one_of(st.sampled_from(BOUNDARIES), st.integers(0, 3000)), max_size=400),
+    st.booleans(),
+)
+def test_every_member_is_planned_once_in_order(sizes: list[int], verdict: bool) -> None:
+    members = [member(size) for size in sizes]
+    tasks = list(plan.tasks(members, RECIPE, lambda m: verdict))
+    assert sizes_of(tasks) == sizes
+    for task in tasks:
+        if isinstance(task, plan.Batch):
+            assert 0 < len(task.members) <= plan.BATCH_MEMBERS
+            assert task.size <= plan.BATCH or len(task.members) == 1
+            assert task.coder == RECIPE.whole
+            assert max(m.size for m in task.members) <= RECIPE.cut
+        else:
+            assert 0 < task.length <= codecs.BLOCK
+            assert task.coder == (RECIPE.block if verdict else STORE)
+            assert task.member.size > RECIPE.cut
+
+
+def test_only_large_members_are_asked_whether_they_shrink() -> None:
+    asked: list[int] = []
+
+    def shrinks(m: Member) -> bool:
+        asked.append(m.size)
+        return True
+
+    members = [member(size) for size in (0, 5, RECIPE.cut, RECIPE.cut + 1)]
+    list(plan.tasks(members, RECIPE, shrinks))
+    assert asked == [RECIPE.cut + 1]
+
+
+@pytest.mark.parametrize("plain", [STORE, Coder("zlib", 0)])
+def test_what_is_to_be_stored_gets_the_plain_coder_unasked(plain: Coder) -> None:
+    def never(m: Member) -> bool:
+        raise AssertionError(m)
+
+    recipe = RECIPE._replace(plain=plain)
+    tasks = list(plan.tasks([member(RECIPE.cut + 1, store=True)], recipe, never))
+    assert {task.coder for task in tasks} == {plain}
+    stored = recipe._replace(whole=STORE, block=STORE)
+    tasks = list(plan.tasks([member(RECIPE.cut + 1)], stored, never))
+    assert {task.coder for task in tasks} == {plain}
+
+
+def test_one_block_more_than_a_whole_number_of_blocks() -> None:
+    size = 5 * codecs.BLOCK
+    for extra, count in ((0, 5), (1, 6)):
+        cuts = list(plan.cuts(member(size + extra), RECIPE.block))
+        assert len(cuts) == count
+        assert [cut.first for cut in cuts] == [True] + [False] * (count - 1)
+        assert [cut.last for cut in cuts] == [False] * (count - 1) + [True]
+
+
+def test_batches_of_short_members_go_to_helpers() -> None:
+    (batch,) = plan.tasks([member(plan.SHORT)] * 10, RECIPE, lambda m: True)
+    assert isinstance(batch, plan.Batch)
+    assert batch.is_short
+    (batch,) = plan.tasks([member(plan.SHORT + 1)] * 10, RECIPE, lambda m: True)
+    assert isinstance(batch, plan.Batch)
+    assert not batch.is_short
+    assert plan.short_members([member(plan.SHORT), member(plan.SHORT + 1)]) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("", "has 0 bytes"),
+        ("a" * 65_536, "has 65536 bytes"),
+        ("\N{SNOWMAN}" * 21_846, "has 65538 bytes"),
+        ("bad\udcff", "not valid UTF-8"),
+    ],
+)
+def test_names_that_no_archive_can_hold(name: str, complaint: str) -> None:
+    with pytest.raises(MemberNameError, match=complaint) as caught:
+        plan.check_names([member(1, name)])
+    assert isinstance(caught.value, ValueError)
+    assert caught.value.member == name
+
+
+def test_the_longest_name_is_fine() -> None:
+    plan.check_names([member(1, "a" * 65_535), member(1, "\N{SNOWMAN}" * 21_845)])
+
+
+@pytest.mark.parametrize("second", ["same", "same/"])
+def test_duplicate_names_are_told_with_both_sources(second: str) -> None:
+    members = [
+        Member("same", File("one/same", 1, 0, 0), 0, 0),
+        Member(second, File("two/same", 1, 0, 0), 0, 0),
+    ]
+    with pytest.raises(DuplicateMemberError, match="one/same and two/same"):
+        plan.check_names(members)
