@@ -39,7 +39,7 @@ def test_an_answer_is_what_the_function_gives_in_another_process() -> None:
         assert answer is not None
         text, _, pid = answer.rpartition(b" in ")
         assert text == b"3 to %d" % 2**40
-        assert int(pid) in {twin._pid for twin in crew._all}
+        assert int(pid) in {helper._pid for helper in crew._all}
 
 
 def test_threads_share_the_helpers() -> None:
@@ -77,7 +77,7 @@ def test_helpers_end_with_the_block_and_after_an_error() -> None:
 
     def fail() -> None:
         with helpers(span, 3, 100) as crew:
-            pids.extend(twin._pid for twin in crew._all)
+            pids.extend(helper._pid for helper in crew._all)
             assert all(is_running(pid) for pid in pids)
             raise KeyError
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import replace
 from typing import cast
 
 from parazip import codecs, compress, plan
@@ -32,10 +33,10 @@ from parazip.writer import ArchiveWriter, BinaryOutput, Output, replacing
 
 _CHUNK = 1 << 20
 
-_MEMBERS_PER_TWIN = 1000
+_MEMBERS_PER_HELPER = 1000
 """Short members that are worth a fork: some 5 ms against 20 ms of work."""
 
-_TWIN_CAPACITY = 2 * plan.BATCH
+_ANSWER_CAPACITY = 2 * plan.BATCH
 
 
 def create(
@@ -78,15 +79,8 @@ def create(
     began = time.monotonic()
     place = os.fspath(archive) if isinstance(archive, str | os.PathLike) else None
     members = gather(paths, selection or Selection(), place, names)
-    return write(
-        archive,
-        members,
-        settings,
-        prepend=prepend,
-        shebang=shebang,
-        progress=progress,
-        began=began,
-    )
+    report = write(archive, members, settings, prepend=prepend, shebang=shebang, progress=progress)
+    return replace(report, seconds=time.monotonic() - began)
 
 
 def write(
@@ -98,7 +92,6 @@ def write(
     shebang: str | None = None,
     progress: Sink | None = None,
     executor: Executor | None = None,
-    began: float | None = None,
 ) -> Report:
     """Writes a new archive of members that are told one by one; see `create`.
 
@@ -109,13 +102,12 @@ def write(
         prepend: path of a file whose bytes are put in front of the archive.
         shebang: what follows `#!` on the archive's first line.
         progress: called with a `Progress` each time something was written.
-        executor: where the compressing is done, instead of `settings.jobs` threads of its own.
-        began: `time.monotonic()` when the work began, for the report.
+        executor: threads that compress, instead of `settings.jobs` new ones and their helpers.
     """
     settings = settings or Settings()
     if shebang is not None and "\n" in shebang:
         raise SettingsError(f"the shebang {shebang!r} is more than one line")
-    began = time.monotonic() if began is None else began
+    began = time.monotonic()
     plan.check_names(members)
     recipe = codecs.recipe(settings.level, settings.codec)
     counter = Counter(len(members), sum(member.size for member in members), progress)
@@ -152,12 +144,11 @@ def _prepend(
     """Writes what stands in front of the archive; tells whether it is a script."""
     line = b"" if shebang is None else b"#!" + os.fsencode(shebang.removeprefix("#!")) + b"\n"
     writer.prefix(line)
-    is_script = bool(line)
-    if path is not None:
-        for chunk in _chunks(os.fspath(path)):
-            is_script = is_script or chunk.startswith(b"#!")
-            writer.prefix(chunk)
-    return is_script
+    begins = line
+    for chunk in _chunks(os.fspath(path)) if path is not None else ():
+        begins = begins or chunk
+        writer.prefix(chunk)
+    return begins.startswith(b"#!")
 
 
 def _chunks(path: str) -> Iterator[bytes]:
@@ -178,10 +169,14 @@ def _fill(
 ) -> None:
     """Compresses `members` on all workers and assembles the results in order."""
     jobs = settings.jobs or usable_cpus()
-    own = workers(jobs) if executor is None else nullcontext(executor)
-    twins = min(jobs, plan.short_members(members) // _MEMBERS_PER_TWIN) if jobs > 1 else 0
+    if executor is None:
+        crew_of_threads: AbstractContextManager[Executor] = workers(jobs)
+        count = min(jobs, plan.short_members(members) // _MEMBERS_PER_HELPER) if jobs > 1 else 0
+    else:
+        crew_of_threads = nullcontext(executor)
+        count = 0
 
-    def by_twin(start: int, count: int) -> bytes:
+    def by_helper(start: int, count: int) -> bytes:
         batch = plan.Batch(start, members[start : start + count], recipe.whole, 0)
         return compress.pack(compress.batch(batch))
 
@@ -192,7 +187,7 @@ def _fill(
                 return compress.unpack(answer)
         return compress.run(task)
 
-    with helpers(by_twin, twins, _TWIN_CAPACITY) as crew, own as threads:
+    with helpers(by_helper, count, _ANSWER_CAPACITY) as crew, crew_of_threads as threads:
         pool: Pool[plan.Task, Part | Block] = Pool(
             run,
             Budget(settings.memory),

@@ -63,7 +63,7 @@ def weight(result: Part | Block) -> int:
 
 
 def pack(part: Part) -> bytes:
-    """A part as plain bytes, for a twin's answer."""
+    """A part as plain bytes, for a helper's answer."""
     tallies = {coder: tuple(tally) for coder, tally in part.tallies.items()}
     return marshal.dumps((part.data, part.directory, tallies))
 

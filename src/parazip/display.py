@@ -12,6 +12,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Literal, TextIO, TypeAlias
 
+from parazip.errors import ParazipError
 from parazip.model import Report
 from parazip.progress import Progress
 
@@ -23,6 +24,7 @@ Mode: TypeAlias = Literal["auto", "bar", "plain", "json", "none"]
 MODES: tuple[Mode, ...] = ("auto", "bar", "plain", "json", "none")
 
 _PATIENCE = 0.3
+_NAME_WIDTH = 40
 _EVERY: dict[Mode, float] = {"bar": 0.1, "plain": 5.0, "json": 0.25}
 
 
@@ -31,7 +33,8 @@ class Display:
 
     Args:
         mode: "auto" is a bar on a terminal and nothing elsewhere; "plain" a line every five
-            seconds, for logs; "json" an object a line, four a second.
+            seconds, for logs; "json" an object a line, four a second, the last one "done" or
+            "error".
         quiet: no summaries either.
         stream: where to; standard error as it is, if None.
     """
@@ -50,8 +53,11 @@ class Display:
     def __enter__(self) -> Display:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._end_bar()
+        if self._mode == "json" and isinstance(error, ParazipError):
+            self._line(json.dumps({"event": "error", "message": str(error)}))
+            raise SystemExit(1)
 
     def __call__(self, progress: Progress) -> None:
         """Takes note of `progress` and shows it when it is time to."""
@@ -92,7 +98,7 @@ class Display:
             self._task,
             completed=progress.bytes,
             members=f"{progress.members:,}/{progress.members_total:,}",
-            current=_printable(progress.current),
+            current=_tail(progress.current),
         )
         self._bar.refresh()
 
@@ -129,7 +135,7 @@ def _plain(progress: Progress) -> str:
     return (
         f"{percent:3.0f} %  {size_text(progress.bytes)} of {size_text(progress.bytes_total)}  "
         f"{progress.members:,} of {progress.members_total:,} members  {size_text(speed)}/s  "
-        f"{left:.0f} s left  {_printable(progress.current)}"
+        f"{left:.0f} s left  {_tail(progress.current)}"
     )
 
 
@@ -162,6 +168,12 @@ def _make_bar(stream: TextIO) -> Bar:
         transient=True,
         expand=True,
     )
+
+
+def _tail(name: str) -> str:
+    """The end of a long name: what tells it from its neighbours."""
+    text = _printable(name)
+    return text if len(text) <= _NAME_WIDTH else "…" + text[1 - _NAME_WIDTH :]
 
 
 def _printable(name: str) -> str:

@@ -1,18 +1,18 @@
-"""Helper processes: forked twins of this one, for work that would hold the GIL. No word of zip.
+"""Helper processes: forked copies of this one, for work that would hold the GIL. No word of zip.
 
 Threads share one GIL. Where a task is thousands of short system calls, two threads are slower
 than one (measured: 50,000 files of 1 KB, 0.51 s on one thread, 0.79 s on two, 0.28 s in two
-processes). So a worker thread may hand such a task to a twin and wait for its answer.
+processes). So a worker thread may hand such a task to a helper and wait for its answer.
 
-A twin has everything its parent had when it was forked: it is asked with two numbers, not with
+A helper has everything its parent had when it was forked: it is asked with two numbers, not with
 pickled objects, and answers through shared memory. What it guarantees:
 
 * An answer is exactly what the parent's own call would have given. Where there is none (the call
-  raised, the answer was too large, the twin was killed, forking is not safe here) the parent
-  gets None and makes the call itself; so errors need no way back, and nothing depends on twins.
+  raised, the answer was too large, the helper was killed, forking is not safe here) the parent
+  gets None and makes the call itself; so errors need no way back, and nothing depends on helpers.
 * Forking is done only on Linux and only while this process has a single thread, native ones
-  included, as the others' locks would stay locked for ever in the twin.
-* A twin ends when its parent closes it or ends, however that happens: it reads the end of the
+  included, as the others' locks would stay locked for ever in the copy.
+* A helper ends when its parent closes it or ends, however that happens: it reads the end of the
   pipe. It ignores Ctrl-C, which is its parent's affair, and writes nothing anywhere.
 """
 
@@ -33,41 +33,42 @@ _NO_ANSWER = -1
 
 
 class Helpers:
-    """A few twins that worker threads share.
+    """A few helpers that worker threads share.
 
     Args:
         function: computes bytes from two integers.
-        count: how many twins to have; there are none where forking is not safe.
+        count: how many helpers to have; there are none where forking is not safe.
         capacity: the most bytes that an answer may have.
     """
 
     def __init__(self, function: Callable[[int, int], bytes], count: int, capacity: int) -> None:
-        self._idle: SimpleQueue[_Twin] = SimpleQueue()
-        self._all: list[_Twin] = []
+        self._idle: SimpleQueue[_Helper] = SimpleQueue()
+        self._all: list[_Helper] = []
         if count and _may_fork():
-            for _ in range(count):
-                twin = _Twin(function, capacity, self._all)
-                self._all.append(twin)
-                self._idle.put(twin)
+            with contextlib.suppress(OSError):  # no more processes, memory or descriptors
+                for _ in range(count):
+                    helper = _Helper(function, capacity, self._all)
+                    self._all.append(helper)
+                    self._idle.put(helper)
 
     def __len__(self) -> int:
         return len(self._all)
 
     def ask(self, first: int, second: int) -> bytes | None:
-        """`function(first, second)` as a twin computes it, or None."""
+        """`function(first, second)` as a helper computes it, or None."""
         try:
-            twin = self._idle.get_nowait()
+            helper = self._idle.get_nowait()
         except Empty:
             return None
-        answer = twin.ask(first, second)
-        if twin.alive:
-            self._idle.put(twin)
+        answer = helper.ask(first, second)
+        if helper.alive:
+            self._idle.put(helper)
         return answer
 
     def close(self) -> None:
-        """Ends all twins and waits for them."""
-        for twin in self._all:
-            twin.close()
+        """Ends all helpers and waits for them."""
+        for helper in self._all:
+            helper.close()
 
 
 @contextlib.contextmanager
@@ -89,11 +90,11 @@ def _may_fork() -> bool:
         return False
 
 
-class _Twin:
+class _Helper:
     """One forked process and the parent's ends of its pipes."""
 
     def __init__(
-        self, function: Callable[[int, int], bytes], capacity: int, siblings: list[_Twin]
+        self, function: Callable[[int, int], bytes], capacity: int, siblings: list[_Helper]
     ) -> None:
         self._memory = mmap.mmap(-1, capacity)
         questions, self._questions = os.pipe()
@@ -102,9 +103,9 @@ class _Twin:
         self._pid = os.fork()
         if self._pid == 0:
             try:
-                for twin in [*siblings, self]:
-                    os.close(twin._questions)
-                    os.close(twin._answers)
+                for helper in [*siblings, self]:
+                    os.close(helper._questions)
+                    os.close(helper._answers)
                 _serve(function, questions, answers, self._memory)
             finally:
                 os._exit(0)
@@ -134,7 +135,7 @@ class _Twin:
 def _serve(
     function: Callable[[int, int], bytes], questions: int, answers: int, memory: mmap.mmap
 ) -> None:
-    """A twin's life: answer until there are no more questions."""
+    """A helper's life: answer until there are no more questions."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     while len(question := os.read(questions, _QUESTION.size)) == _QUESTION.size:

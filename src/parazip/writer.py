@@ -7,8 +7,8 @@ block by block has a header before its CRC and compressed size are known. On an 
 seek, the header's place is reserved and filled in afterwards. On one that cannot, the header
 announces a data descriptor (APPNOTE 4.3.9) that follows the data.
 
-An archive under a file name is written to a temporary file beside it, renamed when it is
-complete and deleted otherwise.
+An archive under a file name is written to a temporary file beside it, which gets the name when it
+is complete and is gone otherwise.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import FileIO
 from typing import Protocol
 
-from parazip.errors import OutputError, ParazipError
+from parazip.errors import OutputError
 from parazip.format.records import (
     FLAG_DESCRIPTOR,
     LIMIT_32,
@@ -79,46 +80,39 @@ class Output:
 
     def patch(self, position: int, data: bytes) -> None:
         """Writes `data` over what stands at `position`."""
-        with self._told():
+        with _told(self.name):
             self._file.seek(position)
             self._write(data)
             self._file.seek(self.position)
 
     def rewind(self, position: int) -> None:
         """Takes back all that was written after `position`."""
-        with self._told():
+        with _told(self.name):
             self._file.seek(position)
             self._file.truncate(position)
         self.position = position
 
     def flush(self) -> None:
         """Hands everything to the operating system."""
-        with self._told():
+        with _told(self.name):
             self._file.flush()
 
     def make_executable(self) -> None:
         """Lets everyone execute the file who may read it; other outputs have no such right."""
         descriptor = self._descriptor
         if descriptor is not None and hasattr(os, "fchmod"):
-            with self._told():
+            with _told(self.name):
                 mode = os.fstat(descriptor).st_mode
                 os.fchmod(descriptor, mode | (mode & 0o444) >> 2)
 
     def _write(self, data: Buffer) -> None:
-        with self._told():
+        with _told(self.name):
             written = self._file.write(data)
             if written is None or written == len(data):
                 return
             rest = memoryview(data)[written:]
             while rest:
                 rest = rest[self._file.write(rest) or 0 :]
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise _output_error(self.name, error) from error
 
 
 class ArchiveWriter:
@@ -220,42 +214,60 @@ def replacing(path: str) -> Iterator[Output]:
         OutputError: the folder does not exist, is not writable, or the disk is full.
     """
     target = os.path.realpath(path)
-    try:
-        mode = os.stat(target).st_mode
-    except FileNotFoundError:
-        mode = stat.S_IFREG
-    except OSError as error:
-        raise _output_error(path, error) from error
+    with _told(path):
+        try:
+            mode = os.stat(target).st_mode
+        except FileNotFoundError:
+            mode = stat.S_IFREG
     if stat.S_ISDIR(mode):
         raise OutputError(f"cannot write {path}: it is a folder; name a file in it", member=path)
     if not stat.S_ISREG(mode):
         with _open_special(target, path) as output:
             yield output
         return
-    folder, name = os.path.split(target)
-    temporary = os.path.join(folder, f".{name[:100]}.{secrets.token_hex(4)}.tmp")
-    try:
-        file = open(temporary, "xb", buffering=0)  # noqa: SIM115 - closed before the rename
-    except OSError as error:
-        raise _output_error(path, error) from error
+    temporary = os.path.join(os.path.dirname(target), f".parazip-{secrets.token_hex(4)}.tmp")
+    with _told(path):
+        file = _open_temporary(temporary)
     try:
         with file:
             yield Output(file, path, file.fileno())
-        try:
+            with _told(path):
+                _give_name(file, temporary)
+        with _told(path):
             os.replace(temporary, target)
-        except OSError as error:
-            raise _output_error(path, error) from error
     except BaseException:
-        os.unlink(temporary)
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
         raise
+
+
+def _open_temporary(path: str) -> FileIO:
+    """A new file to be `path` later on; without a name until then, where the system can do that.
+
+    Linux can: what has no name is gone when the process is killed, even by SIGKILL.
+    """
+    if hasattr(os, "O_TMPFILE") and os.path.isdir(_OPEN_FILES):
+        flags = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
+        with suppress(OSError):  # not every file system can
+            return FileIO(os.open(os.path.dirname(path), flags, 0o666), "wb")
+    return FileIO(path, "xb")
+
+
+def _give_name(file: FileIO, path: str) -> None:
+    if not isinstance(file.name, str):
+        # Without a folder's descriptor Python calls link(2), which does not follow links; the
+        # one given here is not used, as the path is absolute.
+        descriptor = file.fileno()
+        os.link(f"{_OPEN_FILES}/{descriptor}", path, src_dir_fd=descriptor, follow_symlinks=True)
+
+
+_OPEN_FILES = "/proc/self/fd"
 
 
 @contextmanager
 def _open_special(target: str, name: str) -> Iterator[Output]:
-    try:
-        file = open(target, "wb", buffering=0)  # noqa: SIM115 - closed below
-    except OSError as error:
-        raise _output_error(name, error) from error
+    with _told(name):
+        file = FileIO(target, "wb")
     with file:
         yield Output(Pipe(file, name), name)
 
@@ -279,9 +291,15 @@ class Pipe:
         return False
 
 
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _output_error(name, error) from error
+
+
 def _output_error(name: str, error: OSError) -> OutputError:
-    if isinstance(error, ParazipError):
-        raise error
     if isinstance(error, BrokenPipeError):
         told = OutputError(f"cannot write {name}: whoever reads it has gone", member=name)
     elif isinstance(error, FileNotFoundError):

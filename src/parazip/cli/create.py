@@ -214,5 +214,5 @@ def _listed(source: str, null: bool) -> Iterator[str]:
                 text = file.read()
     except OSError as error:
         raise SourceError.of(source, error) from error
-    names = text.split(b"\0") if null else text.splitlines()
+    names = text.split(b"\0" if null else b"\n")
     return (os.fsdecode(name) for name in names if name)
