@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import sys
 import threading
@@ -24,8 +25,8 @@ def _may_fork(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("warnings.warn", lambda *args, **kwargs: None)
 
 
-def span(first: int, second: int) -> bytes:
-    return b"%d to %d in %d" % (first, second, os.getpid())
+def span(question: bytes) -> bytes:
+    return b"%d bytes %s in %d" % (len(question), question[:9], os.getpid())
 
 
 def is_running(pid: int) -> bool:
@@ -35,41 +36,48 @@ def is_running(pid: int) -> bool:
 def test_an_answer_is_what_the_function_gives_in_another_process() -> None:
     with helpers(span, 2, 100) as crew:
         assert len(crew) == 2
-        answer = crew.ask(3, 2**40)
+        answer = crew.ask(b"why?")
         assert answer is not None
         text, _, pid = answer.rpartition(b" in ")
-        assert text == b"3 to %d" % 2**40
+        assert text == b"4 bytes why?"
         assert int(pid) in {helper._pid for helper in crew._all}
 
 
 def test_threads_share_the_helpers() -> None:
     with helpers(span, 2, 100) as crew, ThreadPoolExecutor(2) as threads:
-        answers = list(threads.map(lambda n: crew.ask(n, n), range(200)))
-    assert [answer and answer.split()[0] for answer in answers] == [b"%d" % n for n in range(200)]
+        answers = list(threads.map(lambda n: crew.ask(b"%d" % n), range(200)))
+    assert [answer and answer.split()[2] for answer in answers] == [b"%d" % n for n in range(200)]
+
+
+def test_questions_larger_than_a_pipe_and_empty_ones() -> None:
+    with helpers(lambda question: question[::-1], 1, 1 << 20) as crew:
+        question = random.Random(1).randbytes(1 << 20)
+        assert crew.ask(question) == question[::-1]
+        assert crew.ask(b"") == b""
 
 
 def test_no_answer_where_the_function_raises_and_the_helper_goes_on() -> None:
-    def fail_odd(first: int, second: int) -> bytes:
-        if first % 2:
-            raise ValueError(first)
+    def fail_odd(question: bytes) -> bytes:
+        if len(question) % 2:
+            raise ValueError(question)
         return b"even"
 
     with helpers(fail_odd, 1, 100) as crew:
-        assert [crew.ask(n, 0) for n in range(4)] == [b"even", None, b"even", None]
+        assert [crew.ask(bytes(n)) for n in range(4)] == [b"even", None, b"even", None]
 
 
 def test_no_answer_where_it_would_not_fit() -> None:
-    with helpers(lambda first, second: bytes(first), 1, 10) as crew:
-        assert crew.ask(10, 0) == bytes(10)
-        assert crew.ask(11, 0) is None
-        assert crew.ask(1, 0) == b"\0"
+    with helpers(lambda question: question, 1, 10) as crew:
+        assert crew.ask(bytes(10)) == bytes(10)
+        assert crew.ask(bytes(11)) is None
+        assert crew.ask(b"x") == b"x"
 
 
 def test_no_answer_from_a_helper_that_was_killed() -> None:
     with helpers(span, 1, 100) as crew:
         os.kill(crew._all[0]._pid, signal.SIGKILL)
-        assert crew.ask(1, 2) is None
-        assert crew.ask(1, 2) is None
+        assert crew.ask(b"?") is None
+        assert crew.ask(b"?") is None
 
 
 def test_helpers_end_with_the_block_and_after_an_error() -> None:
@@ -108,16 +116,16 @@ def test_a_helper_ends_when_its_parent_is_killed() -> None:
 
 def test_ctrl_c_is_the_parents_affair() -> None:
     with helpers(span, 1, 100) as crew:
-        assert crew.ask(0, 0)
+        assert crew.ask(b"?")
         os.kill(crew._all[0]._pid, signal.SIGINT)
-        assert crew.ask(1, 1)
+        assert crew.ask(b"?")
 
 
 def test_there_are_none_where_forking_is_not_safe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(helper, "_may_fork", lambda: False)
     with helpers(span, 2, 100) as crew:
         assert len(crew) == 0
-        assert crew.ask(1, 2) is None
+        assert crew.ask(b"?") is None
 
 
 def test_forking_is_safe_only_on_linux_with_a_single_thread(

@@ -22,7 +22,6 @@ def sizes_of(tasks: list[plan.Task]) -> list[int]:
     for task in tasks:
         if isinstance(task, plan.Batch):
             assert task.size == sum(m.size for m in task.members)
-            assert task.start == len(sizes)
             sizes += [m.size for m in task.members]
         elif task.first:
             sizes.append(task.length)
@@ -87,13 +86,10 @@ def test_one_block_more_than_a_whole_number_of_blocks() -> None:
 
 
 def test_batches_of_short_members_go_to_helpers() -> None:
-    (batch,) = plan.tasks([member(plan.SHORT)] * 10, RECIPE, lambda m: True)
-    assert isinstance(batch, plan.Batch)
-    assert batch.is_short
-    (batch,) = plan.tasks([member(plan.SHORT + 1)] * 10, RECIPE, lambda m: True)
-    assert isinstance(batch, plan.Batch)
-    assert not batch.is_short
-    assert plan.short_members([member(plan.SHORT), member(plan.SHORT + 1)]) == 1
+    for coder, limit in ((Coder("isal", 2), 32 << 10), (Coder("libdeflate", 5), 8 << 10)):
+        for size, verdict in ((limit, True), (limit + 1, False)):
+            assert plan.Batch([member(size)] * 10, coder, 10 * size).is_short is verdict
+    assert plan.short_members([member(32 << 10), member((32 << 10) + 1)]) == 1
 
 
 @pytest.mark.parametrize(
@@ -107,13 +103,14 @@ def test_batches_of_short_members_go_to_helpers() -> None:
 )
 def test_names_that_no_archive_can_hold(name: str, complaint: str) -> None:
     with pytest.raises(MemberNameError, match=complaint) as caught:
-        plan.check_names([member(1, name)])
+        list(plan.checked([member(1, name)]))
     assert isinstance(caught.value, ValueError)
     assert caught.value.member == name
 
 
 def test_the_longest_name_is_fine() -> None:
-    plan.check_names([member(1, "a" * 65_535), member(1, "\N{SNOWMAN}" * 21_845)])
+    members = [member(1, "a" * 65_535), member(1, "\N{SNOWMAN}" * 21_845)]
+    assert list(plan.checked(members)) == members
 
 
 @pytest.mark.parametrize("second", ["same", "same/"])
@@ -123,4 +120,4 @@ def test_duplicate_names_are_told_with_both_sources(second: str) -> None:
         Member(second, File("two/same", 1, 0, 0), 0, 0),
     ]
     with pytest.raises(DuplicateMemberError, match="one/same and two/same"):
-        plan.check_names(members)
+        list(plan.checked(members))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
+from itertools import chain, islice
 from typing import cast
 
 from parazip import codecs, compress, plan
@@ -28,13 +29,13 @@ from parazip.model import (
 )
 from parazip.pool import Budget, Pool, usable_cpus, workers
 from parazip.progress import Counter, Sink
-from parazip.sources import Selection, gather
+from parazip.sources import Selection, scan
 from parazip.writer import ArchiveWriter, BinaryOutput, Output, replacing
 
 _CHUNK = 1 << 20
 
-_MEMBERS_PER_HELPER = 1000
-"""Short members that are worth a fork: some 5 ms against 20 ms of work."""
+_PEEK = 1000
+"""So many members are looked at before any work begins: enough to tell whether helpers pay."""
 
 _ANSWER_CAPACITY = 2 * plan.BATCH
 
@@ -78,14 +79,14 @@ def create(
     """
     began = time.monotonic()
     place = os.fspath(archive) if isinstance(archive, str | os.PathLike) else None
-    members = gather(paths, selection or Selection(), place, names)
+    members = scan(paths, selection or Selection(), place, names)
     report = write(archive, members, settings, prepend=prepend, shebang=shebang, progress=progress)
     return replace(report, seconds=time.monotonic() - began)
 
 
 def write(
     archive: str | os.PathLike[str] | BinaryOutput,
-    members: Sequence[Member],
+    members: Iterable[Member],
     settings: Settings | None = None,
     *,
     prepend: str | os.PathLike[str] | None = None,
@@ -108,9 +109,8 @@ def write(
     if shebang is not None and "\n" in shebang:
         raise SettingsError(f"the shebang {shebang!r} is more than one line")
     began = time.monotonic()
-    plan.check_names(members)
     recipe = codecs.recipe(settings.level, settings.codec)
-    counter = Counter(len(members), sum(member.size for member in members), progress)
+    counter = Counter(progress)
     with _opened(archive) as output:
         start = output.position
         writer = ArchiveWriter(output)
@@ -118,13 +118,13 @@ def write(
         if not output.seekable:
             recipe = recipe._replace(plain=DEFLATE_STORED)
         assembly = _Assembly(writer, output, counter)
-        _fill(assembly, members, recipe, settings, executor)
+        _fill(assembly, _counted(plan.checked(members), counter), recipe, settings, executor)
         writer.finish()
         if is_script:
             output.make_executable()
     return Report(
         archive=output.name,
-        members=len(members),
+        members=counter.members_total,
         bytes_in=counter.bytes_total,
         bytes_out=output.position - start,
         seconds=time.monotonic() - began,
@@ -160,34 +160,35 @@ def _chunks(path: str) -> Iterator[bytes]:
         raise SourceError.of(path, error) from error
 
 
+def _counted(members: Iterable[Member], counter: Counter) -> Iterator[Member]:
+    for member in members:
+        counter.found(member.size)
+        yield member
+
+
 def _fill(
     assembly: _Assembly,
-    members: Sequence[Member],
+    members: Iterator[Member],
     recipe: Recipe,
     settings: Settings,
     executor: Executor | None,
 ) -> None:
     """Compresses `members` on all workers and assembles the results in order."""
     jobs = settings.jobs or usable_cpus()
-    if executor is None:
-        crew_of_threads: AbstractContextManager[Executor] = workers(jobs)
-        count = min(jobs, plan.short_members(members) // _MEMBERS_PER_HELPER) if jobs > 1 else 0
-    else:
-        crew_of_threads = nullcontext(executor)
-        count = 0
-
-    def by_helper(start: int, count: int) -> bytes:
-        batch = plan.Batch(start, members[start : start + count], recipe.whole, 0)
-        return compress.pack(compress.batch(batch))
+    first = list(islice(members, _PEEK))
+    needs_help = executor is None and jobs > 1 and plan.short_members(first) > _PEEK // 2
 
     def run(task: plan.Task) -> Part | Block:
-        if isinstance(task, plan.Batch) and task.is_short:
-            answer = crew.ask(task.start, len(task.members))
+        if needs_help and isinstance(task, plan.Batch) and task.is_short:
+            answer = crew.ask(compress.question(task))
             if answer is not None:
-                return compress.unpack(answer)
+                return compress.answered(answer)
         return compress.run(task)
 
-    with helpers(by_helper, count, _ANSWER_CAPACITY) as crew, crew_of_threads as threads:
+    with (
+        helpers(compress.answer, jobs if needs_help else 0, _ANSWER_CAPACITY) as crew,
+        workers(jobs) if executor is None else nullcontext(executor) as threads,
+    ):
         pool: Pool[plan.Task, Part | Block] = Pool(
             run,
             Budget(settings.memory),
@@ -195,7 +196,8 @@ def _fill(
             weight=compress.weight,
             executor=threads,
         )
-        with closing(pool.run(plan.tasks(members, recipe, compress.shrinks))) as results:
+        tasks = plan.tasks(chain(first, members), recipe, compress.shrinks)
+        with closing(pool.run(tasks)) as results:
             for task, result in results:
                 if isinstance(task, plan.Batch):
                     assembly.part(task, cast("Part", result))

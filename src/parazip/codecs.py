@@ -65,14 +65,14 @@ class _Stream(Protocol):
 def _isal_whole(data: Buffer, level: int) -> bytes:
     if level > _ISAL_CRUTCH:
         return isal_zlib.compress(data, level, _RAW)
-    return _isal_start(data, level, zlib.Z_FINISH)
+    return b"".join(_isal_start(data, level, zlib.Z_FINISH))
 
 
-def _isal_start(data: Buffer, level: int, flush: int) -> bytes:
+def _isal_start(data: Buffer, level: int, flush: int) -> tuple[Buffer, ...]:
     """The start of a stream whose first byte stands in a stored block (RFC 1951, 3.2.4)."""
     view = memoryview(data)
     stream = isal_zlib.compressobj(level, zlib.DEFLATED, _RAW, zdict=view[:1])
-    return b"".join((_STORED_BYTE, view[:1], stream.compress(view[1:]), stream.flush(flush)))
+    return _STORED_BYTE, bytes(view[:1]), stream.compress(view[1:]), stream.flush(flush)
 
 
 _RAW = -15
@@ -98,8 +98,8 @@ def compress_whole(coder: Coder, data: Buffer) -> Buffer:
     return _WHOLE[coder.codec](data, coder.level)
 
 
-def compress_block(coder: Coder, window: Buffer, data: Buffer, last: bool) -> bytes:
-    """`data`, at least one byte, as a piece of a raw deflate stream.
+def compress_block(coder: Coder, window: Buffer, data: Buffer, last: bool) -> tuple[Buffer, ...]:
+    """`data`, at least one byte, as a piece of a raw deflate stream, itself in pieces.
 
     Args:
         coder: a codec that streams, so not libdeflate.
@@ -108,7 +108,7 @@ def compress_block(coder: Coder, window: Buffer, data: Buffer, last: bool) -> by
         last: whether the stream ends here; otherwise it goes on after a sync flush.
     """
     if coder is STORE:
-        return bytes(data)
+        return (bytes(data),)
     flush = zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH
     codec, level = coder
     make = _STREAM[codec]
@@ -118,7 +118,7 @@ def compress_block(coder: Coder, window: Buffer, data: Buffer, last: bool) -> by
         return _isal_start(data, level, flush)
     else:
         stream = make(level, zlib.DEFLATED, _RAW, _MEMORY)
-    return stream.compress(data) + stream.flush(flush)
+    return stream.compress(data), stream.flush(flush)
 
 
 def shrinks(size: int, read: Callable[[int, int], Buffer]) -> bool:

@@ -59,18 +59,34 @@ def run(task: Task) -> Part | Block:
 
 def weight(result: Part | Block) -> int:
     """The bytes that a result holds until it is written."""
-    return len(result.data)
+    data = result.data
+    return sum(map(len, data)) if isinstance(data, tuple) else len(data)
 
 
-def pack(part: Part) -> bytes:
-    """A part as plain bytes, for a helper's answer."""
+def question(batch: Batch) -> bytes:
+    """A batch as plain bytes, for a helper."""
+    members = [
+        (name, source if isinstance(source, bytes) else tuple(source), *rest)
+        for name, source, *rest in batch.members
+    ]
+    return marshal.dumps((members, tuple(batch.coder), batch.size))
+
+
+def answer(question: bytes) -> bytes:
+    """What a helper makes of a question: the part as plain bytes."""
+    members, coder, size = marshal.loads(question)
+    files = [
+        Member(name, source if isinstance(source, bytes) else File(*source), *rest)
+        for name, source, *rest in members
+    ]
+    part = batch(Batch(files, Coder(*coder), size))
     tallies = {coder: tuple(tally) for coder, tally in part.tallies.items()}
     return marshal.dumps((part.data, part.directory, tallies))
 
 
-def unpack(packed: bytes) -> Part:
-    """The part that `pack` made into bytes."""
-    data, directory, tallies = marshal.loads(packed)
+def answered(answer: bytes) -> Part:
+    """The part in a helper's answer."""
+    data, directory, tallies = marshal.loads(answer)
     return Part(data, directory, {coder: Tally(*sums) for coder, sums in tallies.items()})
 
 

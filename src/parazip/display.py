@@ -6,11 +6,10 @@ on for a moment: what is over sooner needs no bar.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Literal, TextIO, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
 
 from parazip.errors import ParazipError
 from parazip.model import Report
@@ -56,7 +55,7 @@ class Display:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._end_bar()
         if self._mode == "json" and isinstance(error, ParazipError):
-            self._line(json.dumps({"event": "error", "message": str(error)}))
+            self._event("error", {"message": str(error)})
             raise SystemExit(1)
 
     def __call__(self, progress: Progress) -> None:
@@ -65,7 +64,7 @@ class Display:
         if self._mode == "none" or now - self._shown < _EVERY[self._mode]:
             return
         if self._mode == "json":
-            self._line(json.dumps({"event": "progress", **progress._asdict()}))
+            self._event("progress", progress._asdict())
         elif progress.seconds < _PATIENCE:
             return
         elif self._mode == "plain":
@@ -81,9 +80,14 @@ class Display:
         if self._mode == "json":
             codecs = {coder: tally._asdict() for coder, tally in report.codecs.items()}
             fields = {name: getattr(report, name) for name in report.__dataclass_fields__}
-            self._line(json.dumps({"event": "done", **fields, "codecs": codecs}))
+            self._event("done", {**fields, "codecs": codecs})
         elif not self._quiet:
             self._line(summary_line(report))
+
+    def _event(self, event: str, fields: dict[str, Any]) -> None:
+        import json
+
+        self._line(json.dumps({"event": event, **fields}))
 
     def _line(self, text: str) -> None:
         print(text, file=self._stream, flush=True)
@@ -97,6 +101,7 @@ class Display:
         self._bar.update(
             self._task,
             completed=progress.bytes,
+            total=progress.bytes_total,
             members=f"{progress.members:,}/{progress.members_total:,}",
             current=_tail(progress.current),
         )

@@ -152,12 +152,13 @@ class Block(NamedTuple):
     """A compressed piece of one member.
 
     Attributes:
-        data: bytes that join the stream of the blocks before it.
+        data: bytes that join the stream of the blocks before it, in pieces as the codec made
+            them: they are written one after the other, so joining them would be a copy more.
         crc: the CRC-32 of the piece.
         size: the uncompressed size of the piece in bytes.
     """
 
-    data: Buffer
+    data: tuple[Buffer, ...]
     crc: int
     size: int
 

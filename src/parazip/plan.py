@@ -11,7 +11,7 @@ larger member is cut into blocks of `codecs.BLOCK` bytes, a task each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeAlias
 
 from parazip import codecs
@@ -22,8 +22,8 @@ from parazip.model import STORE, Coder, File, Member, Recipe
 BATCH = 512 << 10
 BATCH_MEMBERS = 128
 
-SHORT = 32 << 10
-"""Members of up to so many bytes cost more in system calls and bookkeeping than in compressing."""
+_SHORT = 8 << 10
+_SHORT_FAST = 32 << 10
 
 _PER_MEMBER = 1 << 10
 
@@ -32,14 +32,12 @@ class Batch(NamedTuple):
     """Consecutive members that are compressed whole by one task.
 
     Attributes:
-        start: how many members of the archive come before these.
         members: in archive order.
         coder: compresses all of them but those that are to be stored.
         size: their uncompressed bytes in all.
     """
 
-    start: int
-    members: Sequence[Member]
+    members: list[Member]
     coder: Coder
     size: int
 
@@ -50,8 +48,9 @@ class Batch(NamedTuple):
 
     @property
     def is_short(self) -> bool:
-        """Whether its members are short on average."""
-        return self.size <= SHORT * len(self.members)
+        """Whether its members cost more in calls and bookkeeping than in compressing."""
+        limit = _SHORT_FAST if self.coder.codec == "isal" else _SHORT
+        return self.size <= limit * len(self.members)
 
 
 class Cut(NamedTuple):
@@ -88,8 +87,8 @@ class Cut(NamedTuple):
 Task: TypeAlias = Batch | Cut
 
 
-def check_names(members: Iterable[Member]) -> None:
-    """Refuses names that no archive can hold, before anything is written.
+def checked(members: Iterable[Member]) -> Iterator[Member]:
+    """The same members; refuses names that no archive can hold.
 
     Raises:
         MemberNameError: a name is empty, too long or not encodable as UTF-8.
@@ -98,28 +97,33 @@ def check_names(members: Iterable[Member]) -> None:
     seen: dict[str, Member] = {}
     for member in members:
         name = member.name
-        try:
-            length = len(name.encode())
-        except UnicodeEncodeError as error:
-            raise MemberNameError(
-                f"the name {name!r} cannot be stored: it is not valid UTF-8; rename the file "
-                "or leave it out with --exclude",
-                member=name,
-            ) from error
-        if not 0 < length <= MAX_NAME:
-            raise MemberNameError(
-                f"the name {name[:60]!r}... cannot be stored: it has {length} bytes, and a zip "
-                f"archive takes 1 to {MAX_NAME}",
-                member=name,
-            )
-        key = name.rstrip("/")
-        if key in seen:
+        key = name[:-1] if name.endswith("/") else name
+        if not key or len(key) > MAX_NAME // 4 or not key.isascii():
+            _check_encoded(name)
+        if seen.setdefault(key, member) is not member:
             raise DuplicateMemberError(
                 f"two members would have the name {key}: {_told(seen[key])} and "
                 f"{_told(member)}; leave one out, or keep them apart with --prefix",
                 member=name,
             )
-        seen[key] = member
+        yield member
+
+
+def _check_encoded(name: str) -> None:
+    try:
+        length = len(name.encode())
+    except UnicodeEncodeError as error:
+        raise MemberNameError(
+            f"the name {name!r} cannot be stored: it is not valid UTF-8; rename the file "
+            "or leave it out with --exclude",
+            member=name,
+        ) from error
+    if not 0 < length <= MAX_NAME:
+        raise MemberNameError(
+            f"the name {name[:60]!r}... cannot be stored: it has {length} bytes, and a zip "
+            f"archive takes 1 to {MAX_NAME}",
+            member=name,
+        )
 
 
 def _told(member: Member) -> str:
@@ -127,14 +131,14 @@ def _told(member: Member) -> str:
 
 
 def short_members(members: Iterable[Member]) -> int:
-    """How many members are short."""
-    return sum([member.size <= SHORT for member in members])
+    """How many members are short at the fastest codec."""
+    return sum([member.size <= _SHORT_FAST for member in members])
 
 
 def tasks(
-    members: Sequence[Member], recipe: Recipe, shrinks: Callable[[Member], bool]
+    members: Iterable[Member], recipe: Recipe, shrinks: Callable[[Member], bool]
 ) -> Iterator[Task]:
-    """The tasks that make `members`, in archive order.
+    """The tasks that make `members`, in archive order, as soon as they are known.
 
     Args:
         members: what is to be put in.
@@ -142,22 +146,22 @@ def tasks(
         shrinks: the verdict on members of more than `recipe.cut` bytes; the others are judged
             by the task that reads them.
     """
-    start = size = 0
-    for index, member in enumerate(members):
+    batch: list[Member] = []
+    size = 0
+    for member in members:
         length = member.size
-        if length > recipe.cut:
-            if start < index:
-                yield Batch(start, members[start:index], recipe.whole, size)
+        is_large = length > recipe.cut
+        if batch and (is_large or size + length > BATCH or len(batch) == BATCH_MEMBERS):
+            yield Batch(batch, recipe.whole, size)
+            batch, size = [], 0
+        if is_large:
             compress = not member.store and recipe.block is not STORE and shrinks(member)
             yield from cuts(member, recipe.block if compress else recipe.plain)
-            start, size = index + 1, 0
-        elif start < index and (size + length > BATCH or index - start == BATCH_MEMBERS):
-            yield Batch(start, members[start:index], recipe.whole, size)
-            start, size = index, length
         else:
+            batch.append(member)
             size += length
-    if start < len(members):
-        yield Batch(start, members[start:], recipe.whole, size)
+    if batch:
+        yield Batch(batch, recipe.whole, size)
 
 
 def cuts(member: Member, coder: Coder) -> Iterator[Cut]:

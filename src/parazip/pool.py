@@ -25,10 +25,12 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from threading import Condition
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+_NO_MORE = object()
 
 
 class Budget:
@@ -82,30 +84,48 @@ class Pool(Generic[Task, Result]):
         self._changed = Condition()
 
     def run(self, tasks: Iterable[Task]) -> Generator[tuple[Task, Result], None, None]:
-        """Each task with its result, in order. Tasks are taken as the budget admits them."""
-        waiting: deque[tuple[Task, Future[Result], int]] = deque()
-        try:
-            for task in tasks:
-                cost = self._cost(task)
-                while self._must_drain(waiting, cost):
-                    yield from self._drain(waiting)
-                waiting.append((task, self._submit(task, cost), cost))
-            while waiting:
-                yield from self._drain(waiting)
-        finally:
-            for _, future, _ in waiting:
-                future.cancel()
-            wait([future for _, future, _ in waiting])
+        """Each task with its result, in order.
 
-    def _must_drain(self, waiting: deque[tuple[Task, Future[Result], int]], cost: int) -> bool:
-        """Waits until the first result is there (True) or the budget admits `cost` (False)."""
+        Tasks are taken from their source without waiting for the budget, between results: so
+        a source that has to look for them goes on while workers are busy.
+        """
+        source = iter(tasks)
+        planned: deque[Task] = deque()
+        waiting: deque[tuple[Task, Future[Result]]] = deque()
+        try:
+            while True:
+                while planned and self._fits(planned[0]):
+                    task = planned.popleft()
+                    waiting.append((task, self._submit(task)))
+                if waiting and waiting[0][1].done():
+                    yield from self._drain(*waiting.popleft())
+                elif (found := next(source, _NO_MORE)) is not _NO_MORE:
+                    planned.append(cast("Task", found))
+                elif waiting or planned:
+                    self._wait(waiting, planned)
+                else:
+                    return
+        finally:
+            for _, future in waiting:
+                future.cancel()
+            wait([future for _, future in waiting])
+
+    def _fits(self, task: Task) -> bool:
+        with self._changed:
+            return self._budget.fits(self._cost(task))
+
+    def _wait(self, waiting: deque[tuple[Task, Future[Result]]], planned: deque[Task]) -> None:
+        """Sleeps until the first result is there or the budget admits the next task."""
         with self._changed:
             self._changed.wait_for(
-                lambda: (waiting and waiting[0][1].done()) or self._budget.fits(cost)
+                lambda: (
+                    (waiting and waiting[0][1].done())
+                    or (planned and self._budget.fits(self._cost(planned[0])))
+                )
             )
-            return bool(waiting) and waiting[0][1].done()
 
-    def _submit(self, task: Task, cost: int) -> Future[Result]:
+    def _submit(self, task: Task) -> Future[Result]:
+        cost = self._cost(task)
         with self._changed:
             self._budget.add(cost)
         future = self._executor.submit(self._function, task)
@@ -122,10 +142,7 @@ class Pool(Generic[Task, Result]):
             return 0
         return self._weight(future.result())
 
-    def _drain(
-        self, waiting: deque[tuple[Task, Future[Result], int]]
-    ) -> Iterator[tuple[Task, Result]]:
-        task, future, _ = waiting.popleft()
+    def _drain(self, task: Task, future: Future[Result]) -> Iterator[tuple[Task, Result]]:
         result = future.result()
         yield task, result
         weight = self._weight(result)

@@ -10,6 +10,8 @@ from typing import NamedTuple, TypeAlias
 class Progress(NamedTuple):
     """A moment in the making of an archive.
 
+    The totals grow while the sources are still being looked through, which is soon over.
+
     Attributes:
         members: members that are finished, of `members_total`.
         bytes: uncompressed bytes that are finished, of `bytes_total`.
@@ -35,19 +37,25 @@ It must return soon; an exception from it ends the archive like any other error.
 
 
 class Counter:
-    """Counts what is finished and tells a sink each time.
+    """Counts what is found and what is finished, and tells a sink.
 
     Attributes:
-        bytes_total: uncompressed bytes that there are to do.
+        members_total: members found so far.
+        bytes_total: their uncompressed bytes.
     """
 
-    def __init__(self, members_total: int, bytes_total: int, sink: Sink | None) -> None:
-        self._members_total = members_total
-        self.bytes_total = bytes_total
+    def __init__(self, sink: Sink | None) -> None:
+        self.members_total = 0
+        self.bytes_total = 0
         self._sink = sink
         self._members = 0
         self._bytes = 0
         self._began = time.monotonic()
+
+    def found(self, size: int) -> None:
+        """There is one member more to do, of `size` bytes."""
+        self.members_total += 1
+        self.bytes_total += size
 
     def advance(self, members: int, size: int, bytes_out: int, current: str) -> None:
         """`members` more members and `size` more uncompressed bytes are written."""
@@ -57,7 +65,7 @@ class Counter:
             self._sink(
                 Progress(
                     self._members,
-                    self._members_total,
+                    self.members_total,
                     self._bytes,
                     self.bytes_total,
                     bytes_out,

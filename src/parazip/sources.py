@@ -81,13 +81,13 @@ class Selection:
         return joined and joined + "/"
 
 
-def gather(
+def scan(
     paths: Iterable[str | os.PathLike[str]],
     selection: Selection,
     archive: str | None = None,
     names: Iterable[str | os.PathLike[str]] = (),
-) -> list[Member]:
-    """The members that `paths` and `names` stand for.
+) -> Iterator[Member]:
+    """The members that `paths` and `names` stand for, as they are found.
 
     Args:
         paths: files, and folders with all they hold.
@@ -101,17 +101,24 @@ def gather(
         DateError: a file's own time cannot be expressed.
     """
     walk = _Walk(selection)
-    members: list[Member] = []
+    found = _found(walk, list(paths), selection, archive, names)
+    return found if archive is None else _without(archive, found)
+
+
+def _found(
+    walk: _Walk,
+    paths: list[str | os.PathLike[str]],
+    selection: Selection,
+    archive: str | None,
+    names: Iterable[str | os.PathLike[str]],
+) -> Iterator[Member]:
     for path in paths:
         top = _under(selection.directory, os.fspath(path))
         if archive is not None:
             walk.refuse_inside(top, os.fspath(path), archive)
-        members += walk.everything(top, os.fspath(path))
+        yield from walk.everything(top, os.fspath(path))
     for name in names:
-        members += walk.alone(_under(selection.directory, os.fspath(name)), os.fspath(name))
-    if archive is not None:
-        _refuse_itself(members, archive)
-    return members
+        yield from walk.alone(_under(selection.directory, os.fspath(name)), os.fspath(name))
 
 
 def _under(directory: str | os.PathLike[str] | None, path: str) -> str:
@@ -186,22 +193,29 @@ class _Walk:
 
     def _below(self, path: str, name: str) -> Iterator[Member]:
         """All that a folder holds; an explicit stack, as folders may be nested deeply."""
-        stack = [self._sorted(path, name)]
+        stack = [iter(self._sorted(path, name))]
         while stack:
-            for entry, entry_name, is_folder in stack[-1]:
+            for name, entry, is_folder in stack[-1]:
+                try:
+                    info = entry.stat(follow_symlinks=self._follow)
+                except OSError as error:
+                    raise _lost(entry.path, error) from error
                 if not is_folder:
-                    yield self._found(entry, entry_name)
+                    yield self._member(entry.path, name, info)
                     continue
                 if entry.is_symlink():
                     _refuse_loop(entry.path)
-                yield self._folder(entry.path, entry_name, entry.stat())
-                stack.append(self._sorted(entry.path, entry_name))
+                yield self._folder(entry.path, name, info)
+                stack.append(iter(self._sorted(entry.path, name)))
                 break
             else:
                 stack.pop()
 
-    def _sorted(self, path: str, prefix: str) -> Iterator[tuple[os.DirEntry[str], str, bool]]:
-        """What a folder holds and is not left out, sorted as the members' names are."""
+    def _sorted(self, path: str, prefix: str) -> list[tuple[str, os.DirEntry[str], bool]]:
+        """What a folder holds and is not left out, sorted by the members' names.
+
+        A folder's ends with a slash. Code points sort as the bytes of their UTF-8 do.
+        """
         found = []
         try:
             with os.scandir(path) as entries:
@@ -209,18 +223,11 @@ class _Walk:
                     name = prefix + entry.name
                     if not self._excluded(name):
                         is_folder = entry.is_dir(follow_symlinks=self._follow)
-                        found.append((entry, name + "/" if is_folder else name, is_folder))
+                        found.append((name + "/" if is_folder else name, entry, is_folder))
         except OSError as error:
             raise SourceError.of(path, error) from error
-        found.sort(key=_by_name)
-        return iter(found)
-
-    def _found(self, entry: os.DirEntry[str], name: str) -> Member:
-        try:
-            info = entry.stat(follow_symlinks=self._follow)
-        except OSError as error:
-            raise _lost(entry.path, error) from error
-        return self._member(entry.path, name, info)
+        found.sort()
+        return found
 
     def _stat(self, path: str) -> os.stat_result:
         try:
@@ -248,10 +255,6 @@ class _Walk:
         return Member(self._prefix + name, b"", attributes, self._date(path, info))
 
 
-def _by_name(found: tuple[os.DirEntry[str], str, bool]) -> bytes:
-    return os.fsencode(found[1])
-
-
 def _lost(path: str, error: OSError) -> SourceError:
     """A path that cannot be looked at; a link that leads nowhere says so."""
     if isinstance(error, FileNotFoundError) and os.path.islink(path):
@@ -277,18 +280,19 @@ def _refuse_loop(path: str) -> None:
         )
 
 
-def _refuse_itself(members: list[Member], archive: str) -> None:
+def _without(archive: str, members: Iterator[Member]) -> Iterator[Member]:
+    """The same members; refuses the archive itself, if it exists already."""
     try:
         info = os.stat(archive)
     except OSError:
+        yield from members
         return
-    if not stat.S_ISREG(info.st_mode):
-        return
+    inode = info.st_ino if stat.S_ISREG(info.st_mode) else -1
     for member in members:
         source = member.source
         if (
             isinstance(source, File)
-            and source.inode == info.st_ino
+            and source.inode == inode
             and os.path.samefile(source.path, archive)
         ):
             raise SourceError(
@@ -296,6 +300,7 @@ def _refuse_itself(members: list[Member], archive: str) -> None:
                 f"write it elsewhere, or leave it out with --exclude {member.name}",
                 member=member.name,
             )
+        yield member
 
 
 def _exclusion(patterns: tuple[str, ...]) -> Callable[[str], bool]:
@@ -358,3 +363,8 @@ def _local_date(seconds: int) -> int | None:
     except (OverflowError, OSError, ValueError):
         return None
     return dos_date(*moment[:6]) if 1980 <= moment.tm_year <= 2107 else None
+
+
+def gather(*args: object, **kwargs: object) -> list[Member]:
+    """Temporary: list(scan(...))."""
+    return list(scan(*args, **kwargs))  # type: ignore[arg-type]

@@ -88,6 +88,11 @@ class SparseOutput(io.BufferedIOBase):
         """Writes all of `data` (any buffer of bytes); what lies between it and the end is zeros."""
         contents = data if isinstance(data, bytes) else bytes(data)
         begin = self._position
+        self._position = begin + len(contents)
+        if contents:
+            self.size = max(self.size, self._position)
+        if _ZEROS.startswith(contents) and self._is_empty(begin, len(contents)):
+            return len(contents)
         for page, start, taken, length in _pieces(begin, len(contents)):
             piece = contents if length == len(contents) else contents[taken : taken + length]
             if page in self._pages:
@@ -95,9 +100,6 @@ class SparseOutput(io.BufferedIOBase):
             elif not _ZEROS.startswith(piece):
                 self._pages[page] = bytearray(_PAGE)
                 self._pages[page][start : start + length] = piece
-        self._position = begin + len(contents)
-        if contents:
-            self.size = max(self.size, self._position)
         return len(contents)
 
     def read(self, size: int | None = -1, /) -> bytes:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -148,7 +147,8 @@ class ArchiveWriter:
 
     def block(self, block: Block) -> None:
         """The next block of the member that was begun."""
-        self._output.write(block.data)
+        for chunk in block.data:
+            self._output.write(chunk)
 
     def end(self, crc: int) -> int | None:
         """Ends the member that was begun; gives its compressed size in bytes.
@@ -225,7 +225,7 @@ def replacing(path: str) -> Iterator[Output]:
         with _open_special(target, path) as output:
             yield output
         return
-    temporary = os.path.join(os.path.dirname(target), f".parazip-{secrets.token_hex(4)}.tmp")
+    temporary = os.path.join(os.path.dirname(target), f".parazip-{os.urandom(4).hex()}.tmp")
     with _told(path):
         file = _open_temporary(temporary)
     try:
