@@ -27,10 +27,11 @@ from parazip.model import (
     Settings,
     Tally,
 )
+from parazip.output import BinaryOutput, Output, Pipe, replacing
 from parazip.pool import Budget, Pool, usable_cpus, workers
 from parazip.progress import Counter, Sink
 from parazip.sources import Selection, scan
-from parazip.writer import ArchiveWriter, BinaryOutput, Output, replacing
+from parazip.writer import ArchiveWriter
 
 _CHUNK = 1 << 20
 
@@ -41,7 +42,7 @@ _ANSWER_CAPACITY = 2 * plan.BATCH
 
 
 def create(
-    archive: str | os.PathLike[str] | BinaryOutput,
+    archive: str | os.PathLike[str] | BinaryOutput | Pipe,
     paths: Iterable[str | os.PathLike[str]],
     settings: Settings | None = None,
     selection: Selection | None = None,
@@ -57,7 +58,8 @@ def create(
     replaced in one step. Its bytes depend on the sources, the selection, level and codec alone.
 
     Args:
-        archive: a path, or an open binary file. A file that cannot seek gets data descriptors
+        archive: a path, or an open binary file, from its position on. A file that cannot seek,
+            or is to be written from front to back (`parazip.output.Pipe`), gets data descriptors
             for members that are cut into blocks.
         paths: files, and folders with all they hold, in this order.
         settings: level, codec, jobs, memory.
@@ -85,7 +87,7 @@ def create(
 
 
 def write(
-    archive: str | os.PathLike[str] | BinaryOutput,
+    archive: str | os.PathLike[str] | BinaryOutput | Pipe,
     members: Iterable[Member],
     settings: Settings | None = None,
     *,
@@ -132,7 +134,9 @@ def write(
     )
 
 
-def _opened(archive: str | os.PathLike[str] | BinaryOutput) -> AbstractContextManager[Output]:
+def _opened(
+    archive: str | os.PathLike[str] | BinaryOutput | Pipe,
+) -> AbstractContextManager[Output]:
     if isinstance(archive, str | os.PathLike):
         return replacing(os.fspath(archive))
     return nullcontext(Output(archive, str(getattr(archive, "name", "-"))))

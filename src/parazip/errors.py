@@ -5,6 +5,8 @@ A message names the file, what happened and what to do about it.
 
 from __future__ import annotations
 
+from errno import ENOSPC
+
 
 class ParazipError(Exception):
     """The root of all errors that parazip raises on purpose.
@@ -37,27 +39,40 @@ class DateError(ParazipError, ValueError):
     """A date outside of what a zip archive can express (1980 to 2107, APPNOTE 4.4.6)."""
 
 
-class SourceError(ParazipError, OSError):
+class FileError(ParazipError, OSError):
+    """The operating system, or what is found in a file, stands in the way."""
+
+    def __init__(
+        self, message: str, *, member: str | None = None, errno: int | None = None
+    ) -> None:
+        super().__init__(message, member=member)
+        self.errno = errno
+
+
+class SourceError(FileError):
     """A file or folder to be put in is missing, unreadable or not a file."""
 
     @classmethod
     def of(cls, path: str, error: OSError) -> SourceError:
         """The error of the operating system, told with the path it happened on."""
-        told = cls(f"cannot read {path}: {error.strerror or error}", member=path)
-        told.errno = error.errno
-        return told
+        message = f"cannot read {path}: {error.strerror or error}"
+        return cls(message, member=path, errno=error.errno)
 
 
 class SourceChangedError(SourceError):
     """A file changed between the moment it was found and the moment it was read."""
 
 
-class OutputError(ParazipError, OSError):
+class OutputError(FileError):
     """The archive cannot be written where it was asked for."""
 
     @classmethod
     def of(cls, path: str, error: OSError) -> OutputError:
         """The error of the operating system, told with the archive it happened on."""
-        told = cls(f"cannot write {path}: {error.strerror or error}", member=path)
-        told.errno = error.errno
-        return told
+        if isinstance(error, BrokenPipeError):
+            what = "whoever reads it has gone"
+        elif error.errno == ENOSPC:
+            what = "the disk is full; make room or write elsewhere"
+        else:
+            what = str(error.strerror or error)
+        return cls(f"cannot write {path}: {what}", member=path, errno=error.errno)

@@ -258,13 +258,12 @@ class _Walk:
 def _lost(path: str, error: OSError) -> SourceError:
     """A path that cannot be looked at; a link that leads nowhere says so."""
     if isinstance(error, FileNotFoundError) and os.path.islink(path):
-        told = SourceError(
+        return SourceError(
             f"cannot follow {path}: it is a link to {os.readlink(path)}, which does not exist; "
             "keep links as links with --symlinks store",
             member=path,
+            errno=error.errno,
         )
-        told.errno = error.errno
-        return told
     return SourceError.of(path, error)
 
 

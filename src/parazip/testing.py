@@ -13,7 +13,7 @@ from concurrent.futures import Executor, Future
 from typing import Any, ParamSpec, TypeVar
 
 from parazip.model import Buffer
-from parazip.writer import BinaryOutput
+from parazip.output import BinaryOutput
 
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")

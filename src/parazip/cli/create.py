@@ -6,7 +6,7 @@ import datetime
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -14,6 +14,9 @@ from parazip.display import MODES, Display, Mode
 from parazip.errors import OutputError, SettingsError, SourceError
 from parazip.model import CODEC_NAMES, CodecName, Settings, parse_size
 from parazip.sources import Selection, Symlinks, Timestamp
+
+if TYPE_CHECKING:
+    from parazip.output import Pipe
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -193,15 +196,15 @@ def create(
         display.summary(report)
 
 
-def _standard_output() -> BinaryIO:
+def _standard_output() -> Pipe:
     output = sys.stdout.buffer
     if output.isatty():
         raise OutputError(
             "cannot write an archive to the terminal; redirect standard output to a file or pipe"
         )
-    from parazip.writer import Pipe
+    from parazip.output import Pipe
 
-    return cast("BinaryIO", Pipe(output, "standard output"))
+    return Pipe(output, "standard output")
 
 
 def _listed(source: str, null: bool) -> Iterator[str]:

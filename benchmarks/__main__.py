@@ -1,0 +1,124 @@
+"""The command line of the benchmarks."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias, TypeVar
+
+import click
+
+from benchmarks import commands, compare, machine, targets, workloads
+from benchmarks.measure import Figure
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+_Figures: TypeAlias = dict[str, list[Figure]]
+
+
+def _levels(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
+    """Levels with commas between them."""
+    if not re.fullmatch(r"[0-9](,[0-9])*", value):
+        raise click.BadParameter(f"{value!r} is not a list such as 1,6,9", ctx, param)
+    return tuple(int(level) for level in value.split(","))
+
+
+def _measuring(command: _Command) -> _Command:
+    """The options that all measuring commands have."""
+    for option in (
+        click.option("--json", "target", type=click.File("w"), help="Write raw figures here."),
+        click.option("--runs", default=3, type=click.IntRange(1), show_default=True),
+        click.option(
+            "--workload",
+            "names",
+            multiple=True,
+            type=click.Choice(workloads.NAMES),
+            help="Only this workload; may be given more than once.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(help=__doc__)
+def main() -> None:
+    """What all commands have in common: nothing."""
+
+
+@main.command()
+@click.argument("names", nargs=-1, type=click.Choice(workloads.NAMES))
+def prepare(names: tuple[str, ...]) -> None:
+    """Make the workloads that are not there yet."""
+    for name in names or workloads.NAMES:
+        workload = workloads.prepare(name, _tell)
+        click.echo(f"{name}: {workload.files:,} files, {workload.size / 1e6:,.0f} MB")
+
+
+@main.command()
+@_measuring
+@click.option(
+    "--rival",
+    "rivals",
+    multiple=True,
+    type=click.Choice(tuple(commands.RIVALS)),
+    help="Only this rival; may be given more than once.",
+)
+@click.option("--levels", default="1,6,9", callback=_levels, show_default=True)
+def run(
+    names: tuple[str, ...],
+    runs: int,
+    target: Any,
+    rivals: tuple[str, ...],
+    levels: tuple[int, ...],
+) -> None:
+    """Compare parazip with its rivals and print Markdown tables."""
+    found = [workloads.find(name) for name in names or workloads.NAMES]
+    chosen = rivals or tuple(commands.RIVALS)
+    commands.require(chosen)
+    figures: _Figures = {}
+    click.echo(machine.headline())
+    for workload in found:
+        groups = compare.groups(workload, levels, chosen)
+        measured = compare.in_turn(workload, compare.flat(groups), runs, _tell)
+        figures[workload.name] = list(measured.values())
+        click.echo(f"\n### {workload.name}\n\n{compare.table(groups, measured)}")
+    _write(target, figures, ())
+
+
+@main.command("targets")
+@_measuring
+def measure_targets(names: tuple[str, ...], runs: int, target: Any) -> None:
+    """Measure what is asked of parazip; what is not met is told, not failed."""
+    found = [workloads.find(name) for name in names or workloads.NAMES]
+    commands.require(tuple(commands.RIVALS))
+    figures: _Figures = {}
+    verdicts: list[targets.Verdict] = []
+    for workload in found:
+        measured, judged = targets.of_workload(workload, runs, _tell)
+        figures |= measured
+        verdicts += judged
+    figures["startup"], verdict = targets.startup(_tell)
+    verdicts.append(verdict)
+    click.echo(f"{machine.headline()}\n\n{targets.table(verdicts)}")
+    _write(target, figures, verdicts)
+
+
+def _tell(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _write(target: Any, figures: _Figures, verdicts: Iterable[targets.Verdict]) -> None:
+    """All figures as JSON, where that was asked for."""
+    if target is None:
+        return
+    raw = {
+        "machine": machine.describe(),
+        "figures": {name: [each.raw() for each in found] for name, found in figures.items()},
+        "targets": [verdict.raw() for verdict in verdicts],
+    }
+    json.dump(raw, target, indent=2)
+    target.write("\n")
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m benchmarks")

@@ -1,0 +1,222 @@
+"""Where an archive's bytes go: an open binary file, or a name that appears when all is well.
+
+Offsets are counted, never asked for: `Output.position` is where the bytes so far lead to.
+
+An archive under a file name is written to a temporary file beside it, which gets the name when it
+is complete and is gone otherwise.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import FileIO, RawIOBase
+from typing import Protocol
+
+from parazip.errors import OutputError
+from parazip.model import Buffer
+
+
+class BinaryOutput(Protocol):
+    """What an output must be able to do: a raw or buffered binary file in write mode."""
+
+    def write(self, data: Buffer, /) -> int | None:
+        """Takes bytes; says how many, if that may be less than all."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Goes to a position."""
+
+    def seekable(self) -> bool:
+        """Whether it can go back to bytes that are written."""
+
+    def tell(self) -> int:
+        """The position it is at."""
+
+    def truncate(self, size: int, /) -> int:
+        """Cuts off what stands after the first `size` bytes."""
+
+    def flush(self) -> None:
+        """Keeps nothing back."""
+
+
+class Pipe:
+    """A binary file that is to be written from front to back, whatever it says that it can do.
+
+    Standard output may be a file that is appended to, and devices claim to seek and do not.
+
+    Args:
+        file: where bytes go.
+        name: what messages call it.
+    """
+
+    def __init__(self, file: BinaryOutput, name: str) -> None:
+        self.file = file
+        self.name = name
+
+
+class Output:
+    """An open output, its name for messages, and the position that the bytes so far lead to.
+
+    Args:
+        file: where bytes go, from its current position on.
+        name: what messages call it.
+        descriptor: of the file, if it is parazip's own.
+
+    Raises:
+        OutputError: the file is opened for appending: its headers could not be filled in.
+    """
+
+    def __init__(self, file: BinaryOutput | Pipe, name: str, descriptor: int | None = None) -> None:
+        self._file = file.file if isinstance(file, Pipe) else file
+        self._descriptor = descriptor
+        self.name = name
+        with _told(name):
+            self.seekable = not isinstance(file, Pipe) and file.seekable()
+            self.position = self._file.tell() if self.seekable else 0
+        if self.seekable and "a" in str(getattr(file, "mode", "")):
+            raise OutputError(
+                f"cannot write {name}: it is open for appending; open it with mode 'wb' or 'r+b'",
+                member=name,
+            )
+
+    def write(self, data: Buffer) -> None:
+        """Writes all of `data`; raw files may take it in several bites."""
+        with _told(self.name):
+            self._write(data)
+        self.position += len(data)
+
+    def patch(self, position: int, data: bytes) -> None:
+        """Writes `data` over what stands at `position`."""
+        with _told(self.name):
+            self._file.seek(position)
+            self._write(data)
+            self._file.seek(self.position)
+
+    def rewind(self, position: int) -> None:
+        """Takes back all that was written after `position`."""
+        with _told(self.name):
+            self._file.seek(position)
+            self._file.truncate(position)
+        self.position = position
+
+    def flush(self) -> None:
+        """Hands everything to the operating system."""
+        with _told(self.name):
+            self._file.flush()
+
+    def make_executable(self) -> None:
+        """Lets everyone execute the file who may read it; other outputs have no such right."""
+        descriptor = self._descriptor
+        if descriptor is not None and hasattr(os, "fchmod"):
+            with _told(self.name):
+                mode = os.fstat(descriptor).st_mode
+                os.fchmod(descriptor, mode | (mode & 0o444) >> 2)
+
+    def _write(self, data: Buffer) -> None:
+        written = self._write_some(data)
+        if written < len(data):
+            rest = memoryview(data)[written:]
+            while rest:
+                rest = rest[self._write_some(rest) :]
+
+    def _write_some(self, data: Buffer) -> int:
+        written = self._file.write(data)
+        if written is not None:
+            return written
+        if isinstance(self._file, RawIOBase):  # it would have had to wait, and must not
+            raise BlockingIOError(errno.EAGAIN, "it is set not to wait for its reader")
+        return len(data)
+
+
+@contextmanager
+def replacing(path: str) -> Iterator[Output]:
+    """An output that becomes `path` when the block ends well, and vanishes when it does not.
+
+    What stood under that name before stays until then. A link is followed: the file it points
+    to is replaced. Something that exists and is no regular file (a pipe, `/dev/null`) is
+    written to as it is.
+
+    Raises:
+        OutputError: the folder does not exist, is not writable, or the disk is full.
+    """
+    target = os.path.realpath(path)
+    folder = os.path.dirname(target)
+    with _told(path):
+        try:
+            mode = os.stat(target).st_mode
+        except FileNotFoundError:
+            mode = stat.S_IFREG
+    if stat.S_ISDIR(mode):
+        raise OutputError(f"cannot write {path}: it is a folder; name a file in it", member=path)
+    if not stat.S_ISREG(mode):
+        with _open_special(target, path) as output:
+            yield output
+        return
+    if not os.path.isdir(folder):
+        raise OutputError(
+            f"cannot write {path}: the folder {folder} does not exist; make it first",
+            member=path,
+            errno=errno.ENOENT,
+        )
+    temporary = os.path.join(folder, f".parazip-{os.urandom(4).hex()}.tmp")
+    with _told(path):
+        file = _open_temporary(temporary)
+    try:
+        yield Output(file, path, file.fileno())
+        with _told(path):
+            _give_name(file, temporary)
+            file.close()
+            os.replace(temporary, target)
+    except BaseException:
+        with suppress(OSError):
+            file.close()
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def _open_temporary(path: str) -> FileIO:
+    """A new file to be `path` later on; without a name until then, where the system can do that.
+
+    Linux can: what has no name is gone when the process is killed, even by SIGKILL.
+    """
+    if hasattr(os, "O_TMPFILE") and os.path.isdir(_OPEN_FILES):
+        flags = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
+        with suppress(OSError):  # not every file system can
+            return FileIO(os.open(os.path.dirname(path), flags, 0o666), "wb")
+    return FileIO(path, "xb")
+
+
+def _give_name(file: FileIO, path: str) -> None:
+    if not isinstance(file.name, str):
+        # Without a folder's descriptor Python calls link(2), which does not follow links; the
+        # one given here is not used, as the path is absolute.
+        descriptor = file.fileno()
+        os.link(f"{_OPEN_FILES}/{descriptor}", path, src_dir_fd=descriptor, follow_symlinks=True)
+
+
+_OPEN_FILES = "/proc/self/fd"
+
+
+@contextmanager
+def _open_special(target: str, name: str) -> Iterator[Output]:
+    with _told(name):
+        file = FileIO(target, "wb")
+    try:
+        yield Output(Pipe(file, name), name)
+        with _told(name):
+            file.close()
+    finally:
+        with suppress(OSError):
+            file.close()
+
+
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError.of(name, error) from error

@@ -1,0 +1,1032 @@
+"""Paths become members: order, names, kinds of files, dates, and what is refused."""
+
+from __future__ import annotations
+
+import datetime
+import errno
+import io
+import os
+import socket
+import stat
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from parazip import (
+    DateError,
+    DuplicateMemberError,
+    File,
+    Member,
+    MemberNameError,
+    Progress,
+    Selection,
+    Settings,
+    SettingsError,
+    SourceChangedError,
+    SourceError,
+    create,
+    write,
+)
+from parazip.codecs import BLOCK
+from parazip.format.records import MAX_NAME
+from parazip.sources import Symlinks, gather, member_name
+
+DATE = 33 << 16
+FILE = (stat.S_IFREG | 0o644) << 16
+FIXED = datetime.datetime(2020, 2, 29, 12, 34, 56)
+
+
+@pytest.fixture(autouse=True)
+def _no_date_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+
+
+def put(root: Path, *names: str, data: bytes = b"x") -> None:
+    """Makes files and, where a name ends with a slash, folders."""
+    for name in names:
+        path = root / name
+        if name.endswith("/"):
+            path.mkdir(parents=True, exist_ok=True)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+
+
+def names(members: list[Member]) -> list[str]:
+    return [member.name for member in members]
+
+
+def gathered(root: Path, *paths: str, **selection: Any) -> list[str]:
+    return names(gather(paths, Selection(directory=root, **selection)))
+
+
+def read_zip(path: Path) -> zipfile.ZipFile:
+    return zipfile.ZipFile(io.BytesIO(path.read_bytes()))
+
+
+# Order
+
+
+def test_paths_keep_the_order_they_are_given_in(tmp_path: Path) -> None:
+    put(tmp_path, "c", "a", "b/2", "b/1")
+    assert gathered(tmp_path, "c", "b", "a") == ["c", "b/", "b/1", "b/2", "a"]
+
+
+def test_folders_are_sorted_by_the_bytes_of_member_names(tmp_path: Path) -> None:
+    put(tmp_path, "t/a/z", "t/a-b", "t/a0", "t/a.txt", "t/B", "t/b/", "t/é", "t/\uffee", "t/😀")
+    expected = [
+        "t/", "t/B", "t/a-b", "t/a.txt", "t/a/", "t/a/z", "t/a0", "t/b/", "t/é", "t/\uffee", "t/😀",
+    ]  # fmt: skip
+    assert gathered(tmp_path, "t") == expected
+    assert expected == sorted(expected, key=str.encode)
+
+
+def test_the_order_is_the_same_whatever_the_file_system_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, *(f"t/{i * 7919 % 101:03}/{i}" for i in range(100)))
+    forwards = gathered(tmp_path, "t")
+    listing = os.scandir
+
+    class Backwards:
+        def __init__(self, path: str) -> None:
+            with listing(path) as entries:
+                self._entries = list(entries)[::-1]
+
+        def __enter__(self) -> Iterator[os.DirEntry[str]]:
+            return iter(self._entries)
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr(os, "scandir", Backwards)
+    assert gathered(tmp_path, "t") == forwards
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("a", "a"),
+        ("a/b", "a/b"),
+        ("/a/b", "a/b"),
+        ("//a/b", "a/b"),
+        ("./a", "a"),
+        ("././a/./b", "a/b"),
+        ("../a", "a"),
+        ("../../a/b", "a/b"),
+        ("a/../b", "b"),
+        ("a/../../b", "b"),
+        ("a//b", "a/b"),
+        ("a/", "a"),
+        (".", ""),
+        ("./", ""),
+        ("..", ""),
+        ("../..", ""),
+        ("/", ""),
+        (".hidden", ".hidden"),
+        ("..hidden", "..hidden"),
+        ("a..b/...", "a..b/..."),
+        ("-dash", "-dash"),
+        ("with space/ü", "with space/ü"),
+    ],
+)
+def test_a_path_gets_a_relative_name_that_stays_in_the_archive(path: str, name: str) -> None:
+    assert member_name(path) == name
+
+
+def test_absolute_paths_and_steps_upwards_are_put_in_below_the_top(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, "up", "work/", "abs/x")
+    monkeypatch.chdir(tmp_path / "work")
+    found = names(gather(["../up", str(tmp_path / "abs")], Selection()))
+    base = str(tmp_path).lstrip("/")
+    assert found == ["up", f"{base}/abs/", f"{base}/abs/x"]
+
+
+@pytest.mark.parametrize("spelling", [".", "./", "./.", "sub/.."])
+def test_the_working_folder_gives_its_members_and_no_member_of_its_own(
+    tmp_path: Path, spelling: str
+) -> None:
+    put(tmp_path, "a", "sub/b")
+    assert gathered(tmp_path, spelling) == ["a", "sub/", "sub/b"]
+
+
+@pytest.mark.parametrize("spelling", ["..", "../"])
+def test_a_folder_above_gives_its_members_by_their_own_names(tmp_path: Path, spelling: str) -> None:
+    put(tmp_path, "a", "sub/b")
+    assert gathered(tmp_path / "sub", spelling) == ["a", "sub/", "sub/b"]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "folder"),
+    [
+        ("", ""),
+        ("p", "p/"),
+        ("p/", "p/"),
+        ("p/q", "p/q/"),
+        ("./p//q/.", "p/q/"),
+        (".", ""),
+        ("naïve dir", "naïve dir/"),
+    ],
+)
+def test_a_prefix_stands_in_front_of_all_names(tmp_path: Path, prefix: str, folder: str) -> None:
+    put(tmp_path, "a", "d/b")
+    assert gathered(tmp_path, "a", "d", prefix=prefix) == [
+        folder + name for name in ("a", "d/", "d/b")
+    ]
+
+
+@pytest.mark.parametrize("prefix", ["/p", "..", "p/../../q", "../p", "/"])
+def test_a_prefix_that_leads_out_is_refused(prefix: str) -> None:
+    with pytest.raises(SettingsError, match="leads out of the archive"):
+        Selection(prefix=prefix)
+
+
+@pytest.mark.parametrize("path", ["", "a\0b"])
+def test_what_is_no_path_is_refused(path: str) -> None:
+    with pytest.raises(MemberNameError, match="is not a path") as caught:
+        gather([path], Selection())
+    assert isinstance(caught.value, ValueError)
+
+
+def test_path_objects_are_taken_too(tmp_path: Path) -> None:
+    put(tmp_path, "d/a")
+    assert names(gather([Path("d")], Selection(directory=tmp_path))) == ["d/", "d/a"]
+
+
+def test_one_path_is_not_taken_for_a_list_of_its_letters(tmp_path: Path) -> None:
+    put(tmp_path, "a", "b", "ab")
+    with pytest.raises((TypeError, ValueError)):
+        create(tmp_path / "out.zip", "ab", selection=Selection(directory=tmp_path))
+
+
+def test_one_exclude_pattern_is_not_taken_for_a_list_of_its_letters(tmp_path: Path) -> None:
+    put(tmp_path, "keep", "drop.pyc")
+    with pytest.raises((TypeError, ValueError)):
+        gathered(tmp_path, ".", exclude="*.pyc")
+
+
+def test_a_name_that_is_not_utf_8_is_refused_with_advice(tmp_path: Path) -> None:
+    odd = os.fsencode(tmp_path) + b"/bad\xff"
+    try:
+        with open(odd, "wb"):
+            pass
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    put(tmp_path, "good")
+    archive = tmp_path.parent / f"{tmp_path.name}.zip"
+    with pytest.raises(MemberNameError, match=r"not valid UTF-8; rename the file .* --exclude"):
+        create(archive, ["."], selection=Selection(directory=tmp_path))
+    assert not archive.exists()
+    create(archive, ["."], selection=Selection(directory=tmp_path, exclude=("bad*",)))
+    assert read_zip(archive).namelist() == ["good"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("x" * (MAX_NAME + 1), f"has {MAX_NAME + 1} bytes"),
+        ("é" * (MAX_NAME // 2 + 1), f"has {MAX_NAME + 1} bytes"),
+        ("", "has 0 bytes"),
+        ("\udcff", "not valid UTF-8"),
+    ],
+    ids=["long", "long in UTF-8", "empty", "surrogate"],
+)
+def test_names_that_no_archive_can_hold_are_refused(
+    tmp_path: Path, name: str, message: str
+) -> None:
+    archive = tmp_path / "out.zip"
+    with pytest.raises(MemberNameError, match=message):
+        write(archive, [Member("fine", b"1", FILE, DATE), Member(name, b"2", FILE, DATE)])
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["x" * MAX_NAME, "é" * (MAX_NAME // 2), "x"], ids=len)
+def test_the_longest_names_are_taken(tmp_path: Path, name: str) -> None:
+    write(tmp_path / "out.zip", [Member(name, b"data", FILE, DATE)])
+    with read_zip(tmp_path / "out.zip") as archive:
+        assert archive.namelist() == [name]
+        assert archive.read(name) == b"data"
+
+
+def test_a_long_prefix_makes_a_long_name(tmp_path: Path) -> None:
+    put(tmp_path, "a")
+    with pytest.raises(MemberNameError, match="65536 bytes"):
+        create(
+            tmp_path / "out.zip",
+            ["a"],
+            selection=Selection(directory=tmp_path, prefix="p" * (MAX_NAME - 1)),
+        )
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [["a", "a"], ["a", "./a"], ["d", "d/x"], ["d", "d"], ["d/x", "d/../d/x"]],
+    ids=" ".join,
+)
+def test_duplicate_names_are_refused_and_both_files_are_named(
+    tmp_path: Path, paths: list[str]
+) -> None:
+    put(tmp_path, "a", "d/x")
+    archive = tmp_path / "out.zip"
+    with pytest.raises(DuplicateMemberError, match="two members would have the name") as caught:
+        create(archive, paths, selection=Selection(directory=tmp_path))
+    assert "--prefix" in str(caught.value)
+    assert not archive.exists()
+
+
+def test_a_file_and_a_folder_of_the_same_name_are_duplicates(tmp_path: Path) -> None:
+    members = [Member("a/", b"", 0o40755 << 16, DATE), Member("a", b"1", FILE, DATE)]
+    with pytest.raises(DuplicateMemberError, match="the name a:"):
+        write(tmp_path / "out.zip", members)
+
+
+# Kinds of files
+
+
+def test_empty_folders_are_kept(tmp_path: Path) -> None:
+    put(tmp_path, "t/empty/", "t/also/empty/")
+    create(tmp_path / "out.zip", ["t"], selection=Selection(directory=tmp_path))
+    with read_zip(tmp_path / "out.zip") as archive:
+        assert archive.namelist() == ["t/", "t/also/", "t/also/empty/", "t/empty/"]
+        assert all(info.is_dir() and info.external_attr & 0x10 for info in archive.infolist())
+
+
+@pytest.mark.parametrize("mode", [0o400, 0o444, 0o600, 0o644, 0o755, 0o700, 0o777, 0o4755])
+def test_modes_of_files_are_kept(tmp_path: Path, mode: int) -> None:
+    put(tmp_path, "a")
+    (tmp_path / "a").chmod(mode)
+    (member,) = gather(["a"], Selection(directory=tmp_path))
+    assert member.attributes == (stat.S_IFREG | mode) << 16
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o755, 0o777, 0o1777])
+def test_modes_of_folders_are_kept(tmp_path: Path, mode: int) -> None:
+    put(tmp_path, "d/")
+    (tmp_path / "d").chmod(mode)
+    (member,) = gather(["d"], Selection(directory=tmp_path))
+    assert member.attributes == (stat.S_IFDIR | mode) << 16 | 0x10
+
+
+@pytest.mark.parametrize("link", ["t/link", "link"])
+def test_links_to_files_are_followed(tmp_path: Path, link: str) -> None:
+    put(tmp_path, "target", data=b"contents")
+    put(tmp_path, "t/")
+    (tmp_path / link).symlink_to(tmp_path / "target")
+    create(tmp_path / "out.zip", [link], selection=Selection(directory=tmp_path, symlinks="follow"))
+    with read_zip(tmp_path / "out.zip") as archive:
+        assert archive.read(link) == b"contents"
+        assert stat.S_ISREG(archive.getinfo(link).external_attr >> 16)
+
+
+def test_links_to_folders_are_followed(tmp_path: Path) -> None:
+    put(tmp_path, "real/x", "t/a")
+    (tmp_path / "t" / "link").symlink_to("../real")
+    assert gathered(tmp_path, "t") == ["t/", "t/a", "t/link/", "t/link/x"]
+
+
+@pytest.mark.parametrize("target", ["target", "folder", "nowhere", "../up", "link"])
+def test_links_are_stored_as_links_wherever_they_lead(tmp_path: Path, target: str) -> None:
+    put(tmp_path, "t/target", "t/folder/x")
+    link = tmp_path / "t" / "link"
+    link.symlink_to(target)
+    create(tmp_path / "out.zip", ["t"], selection=Selection(directory=tmp_path, symlinks="store"))
+    with read_zip(tmp_path / "out.zip") as archive:
+        assert archive.namelist() == ["t/", "t/folder/", "t/folder/x", "t/link", "t/target"]
+        info = archive.getinfo("t/link")
+        assert info.external_attr >> 16 == stat.S_IFLNK | 0o777
+        assert archive.read("t/link") == target.encode()
+
+
+def test_a_link_on_the_command_line_is_stored_as_a_link(tmp_path: Path) -> None:
+    put(tmp_path, "real/x")
+    (tmp_path / "link").symlink_to("real")
+    (member,) = gather(["link"], Selection(directory=tmp_path, symlinks="store"))
+    assert (member.name, member.source) == ("link", b"real")
+
+
+def test_a_link_and_a_slash_mean_the_folder_as_with_tar(tmp_path: Path) -> None:
+    put(tmp_path, "real/x")
+    (tmp_path / "link").symlink_to("real")
+    assert gathered(tmp_path, "link/", symlinks="store") == ["link/", "link/x"]
+
+
+@pytest.mark.parametrize("target", [".", "..", "../..", "../../t"])
+def test_a_link_to_a_folder_that_holds_it_is_refused(tmp_path: Path, target: str) -> None:
+    put(tmp_path, "t/d/x")
+    (tmp_path / "t/d/loop").symlink_to(target)
+    with pytest.raises(SourceError, match=r"t/d/loop: it is a link .* --symlinks store"):
+        gathered(tmp_path, "t")
+
+
+def test_two_links_that_lead_into_each_other_are_refused(tmp_path: Path) -> None:
+    put(tmp_path, "t/a/", "t/b/")
+    (tmp_path / "t/a/to-b").symlink_to("../b")
+    (tmp_path / "t/b/to-a").symlink_to("../a")
+    with pytest.raises(SourceError, match="--symlinks store"):
+        gathered(tmp_path, "t")
+
+
+@pytest.mark.parametrize("below", [False, True], ids=["given", "below a folder"])
+def test_a_link_to_itself_is_refused_by_its_name(tmp_path: Path, below: bool) -> None:
+    put(tmp_path, "t/")
+    (tmp_path / "t/self").symlink_to("self")
+    with pytest.raises(SourceError, match="t/self") as caught:
+        gathered(tmp_path, "t" if below else "t/self")
+    assert caught.value.errno == errno.ELOOP
+
+
+@pytest.mark.parametrize("below", [False, True], ids=["given", "below a folder"])
+def test_a_dangling_link_is_refused_with_advice(tmp_path: Path, below: bool) -> None:
+    put(tmp_path, "t/")
+    (tmp_path / "t/dead").symlink_to("nowhere")
+    with pytest.raises(SourceError, match=r"t/dead: it is a link to nowhere.*--symlinks store"):
+        gathered(tmp_path, "t" if below else "t/dead")
+    assert gathered(tmp_path, "t", exclude=("dead",)) == ["t/"]
+
+
+@pytest.mark.parametrize("symlinks", ["follow", "store"])
+@pytest.mark.parametrize("below", [False, True], ids=["given", "below a folder"])
+@pytest.mark.parametrize("kind", ["a socket", "a named pipe"])
+def test_sockets_and_pipes_are_refused_with_advice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, below: bool, symlinks: Symlinks
+) -> None:
+    put(tmp_path, "t/")
+    monkeypatch.chdir(tmp_path / "t")  # a socket's path must be short
+    if kind == "a socket":
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind("odd")
+    else:
+        os.mkfifo("odd")
+    with pytest.raises(SourceError, match=rf"t/odd: it is {kind}; .* --exclude t/odd"):
+        gathered(tmp_path, "t" if below else "t/odd", symlinks=symlinks)
+    assert gathered(tmp_path, "t", exclude=("t/odd",)) == ["t/"]
+
+
+def test_devices_are_refused() -> None:
+    with pytest.raises(SourceError, match="/dev/null: it is a device"):
+        gather(["/dev/null"], Selection())
+
+
+def test_deep_nesting_needs_no_recursion(tmp_path: Path) -> None:
+    levels = 500
+    path = str(tmp_path)
+    for _ in range(levels):
+        path += "/d"
+        os.mkdir(path)
+    with open(path + "/file", "wb"):
+        pass
+    found = gathered(tmp_path, "d")
+    assert len(found) == levels + 1
+    assert found[-1] == "d/" * levels + "file"
+    create(tmp_path / "out.zip", ["d"], selection=Selection(directory=tmp_path))
+    assert read_zip(tmp_path / "out.zip").namelist() == found
+
+
+# Excludes
+
+
+EXCLUDES = [
+    ("*.pyc", ["t/", "t/build/", "t/build/x", "t/d/", "t/d/a.txt", "t/d/build/", "t/d/build/y"]),
+    ("build", ["t/", "t/a.pyc", "t/d/", "t/d/a.txt", "t/d/b.pyc"]),
+    ("build/", ["t/", "t/a.pyc", "t/d/", "t/d/a.txt", "t/d/b.pyc"]),
+    ("t/build", ["t/", "t/a.pyc", "t/d/", "t/d/a.txt", "t/d/b.pyc", "t/d/build/", "t/d/build/y"]),
+    ("t/d", ["t/", "t/a.pyc", "t/build/", "t/build/x"]),
+    ("./t/d/", ["t/", "t/a.pyc", "t/build/", "t/build/x"]),
+    ("t/*.pyc", ["t/", "t/build/", "t/build/x", "t/d/", "t/d/a.txt", "t/d/build/", "t/d/build/y"]),
+    ("t/d/*", ["t/", "t/a.pyc", "t/build/", "t/build/x", "t/d/"]),
+    ("*/build", ["t/", "t/a.pyc", "t/d/", "t/d/a.txt", "t/d/b.pyc"]),
+    ("[ab].pyc", ["t/", "t/build/", "t/build/x", "t/d/", "t/d/a.txt", "t/d/build/", "t/d/build/y"]),
+    ("?", ["t/", "t/a.pyc", "t/build/", "t/d/"]),
+    ("t", []),
+    ("*", []),
+    ("T", None),
+    ("a", None),
+    ("d/a.txt", None),
+    ("", None),
+]
+EVERYTHING = [
+    "t/", "t/a.pyc", "t/build/", "t/build/x", "t/d/", "t/d/a.txt", "t/d/b.pyc", "t/d/build/",
+    "t/d/build/y",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("pattern", "left"), EXCLUDES, ids=[repr(row[0]) for row in EXCLUDES])
+def test_an_exclude_leaves_out_what_it_matches(
+    tmp_path: Path, pattern: str, left: list[str] | None
+) -> None:
+    put(tmp_path, *(name for name in EVERYTHING if not name.endswith("/")))
+    if pattern == "?":
+        expected = ["t"]  # the top folder has a name of one letter, too
+        assert gathered(tmp_path, *expected, exclude=(pattern,)) == []
+        put(tmp_path, "tt/a", "tt/bb")
+        assert gathered(tmp_path, "tt", exclude=(pattern,)) == ["tt/", "tt/bb"]
+    else:
+        expected = EVERYTHING if left is None else left
+        assert gathered(tmp_path, "t", exclude=(pattern,)) == expected
+
+
+def test_excludes_add_up(tmp_path: Path) -> None:
+    put(tmp_path, *(name for name in EVERYTHING if not name.endswith("/")))
+    assert gathered(tmp_path, "t", exclude=("*.pyc", "t/d/build", "x")) == [
+        "t/", "t/build/", "t/d/", "t/d/a.txt",
+    ]  # fmt: skip
+
+
+def test_excludes_are_compared_without_the_prefix(tmp_path: Path) -> None:
+    put(tmp_path, "t/a", "t/b")
+    assert gathered(tmp_path, "t", prefix="p", exclude=("t/a", "p")) == ["p/t/", "p/t/b"]
+
+
+def test_an_excluded_folder_is_not_even_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, "t/secret/x", "t/a")
+    listing = os.scandir
+    opened: list[str] = []
+
+    def scandir(path: str) -> Any:
+        opened.append(os.path.basename(path))
+        return listing(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert gathered(tmp_path, "t", exclude=("secret",)) == ["t/", "t/a"]
+    assert opened == ["t"]
+
+
+@pytest.mark.parametrize("pattern", ["build", "t/build"])
+@pytest.mark.parametrize("how", ["paths", "names"])
+def test_an_excluded_folder_takes_along_what_is_named_below_it(
+    tmp_path: Path, how: str, pattern: str
+) -> None:
+    put(tmp_path, "t/build/x", "t/a")
+    listed = ["t/a", "t/build/x"]
+    selection = Selection(directory=tmp_path, exclude=(pattern,))
+    members = gather(listed, selection) if how == "paths" else gather([], selection, names=listed)
+    assert names(members) == ["t/a"]
+
+
+# Names that are taken one by one
+
+
+def test_names_are_taken_one_by_one_after_the_paths(tmp_path: Path) -> None:
+    put(tmp_path, "t/a", "t/b", "d/x")
+    members = gather(
+        ["d"], Selection(directory=tmp_path, prefix="p"), names=["t/b", "t", "./t/a", "."]
+    )
+    assert names(members) == ["p/d/", "p/d/x", "p/t/b", "p/t/", "p/t/a"]
+
+
+def test_names_obey_excludes_and_link_policy(tmp_path: Path) -> None:
+    put(tmp_path, "a", "b.pyc")
+    (tmp_path / "link").symlink_to("a")
+    selection = Selection(directory=tmp_path, exclude=("*.pyc",), symlinks="store")
+    members = gather([], selection, names=["a", "b.pyc", "link"])
+    assert [(member.name, member.size) for member in members] == [("a", 1), ("link", 1)]
+    assert members[1].source == b"a"
+
+
+def test_a_name_that_is_missing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="nothing-here: No such file"):
+        gather([], Selection(directory=tmp_path), names=["nothing-here"])
+
+
+# Dates
+
+
+def dos(moment: datetime.datetime) -> int:
+    date = (moment.year - 1980) << 9 | moment.month << 5 | moment.day
+    return date << 16 | moment.hour << 11 | moment.minute << 5 | moment.second // 2
+
+
+def dated(root: Path, seconds: float) -> Path:
+    """A file of that time, if the file system can express it."""
+    put(root, "f")
+    os.utime(root / "f", (seconds, seconds))
+    if (root / "f").stat().st_mtime != seconds:
+        pytest.skip("this file system keeps no such times")
+    return root
+
+
+def date_of(root: Path, **selection: Any) -> int:
+    (member,) = gather(["f"], Selection(directory=root, **selection))
+    return member.date
+
+
+@pytest.fixture
+def time_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    def choose(name: str) -> None:
+        monkeypatch.setenv("TZ", name)
+        time.tzset()
+
+    yield choose
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("zone", "seconds", "local"),
+    [
+        ("UTC0", 1_600_000_000, datetime.datetime(2020, 9, 13, 12, 26, 40)),
+        ("XXX-05:30", 1_600_000_002, datetime.datetime(2020, 9, 13, 17, 56, 42)),
+        ("YYY8", 1_600_000_004, datetime.datetime(2020, 9, 13, 4, 26, 44)),
+        ("UTC0", 1_600_000_007, datetime.datetime(2020, 9, 13, 12, 26, 46)),
+    ],
+)
+def test_files_keep_their_own_local_times(
+    tmp_path: Path,
+    time_zone: Callable[[str], None],
+    zone: str,
+    seconds: int,
+    local: datetime.datetime,
+) -> None:
+    time_zone(zone)
+    assert date_of(dated(tmp_path, seconds)) == dos(local)
+
+
+@pytest.mark.parametrize(
+    ("moment", "fits"),
+    [
+        (datetime.datetime(1979, 12, 31, 23, 59, 59), False),
+        (datetime.datetime(1980, 1, 1), True),
+        (datetime.datetime(2107, 12, 31, 23, 59, 58), True),
+        (datetime.datetime(2108, 1, 1), False),
+        (datetime.datetime(1960, 1, 1), False),
+    ],
+    ids=str,
+)
+def test_own_times_must_be_in_1980_to_2107(
+    tmp_path: Path, time_zone: Callable[[str], None], moment: datetime.datetime, fits: bool
+) -> None:
+    time_zone("UTC0")
+    dated(tmp_path, moment.replace(tzinfo=datetime.UTC).timestamp())
+    if fits:
+        assert date_of(tmp_path) == dos(moment)
+        return
+    with pytest.raises(
+        DateError, match=r"f cannot be stored: .*1980 to 2107.*--timestamp"
+    ) as caught:
+        date_of(tmp_path)
+    assert isinstance(caught.value, ValueError)
+    assert date_of(tmp_path, timestamp="epoch") == DATE
+
+
+@pytest.mark.parametrize("moment", [datetime.datetime(1979, 12, 31), datetime.datetime(2108, 1, 1)])
+def test_given_dates_must_be_in_1980_to_2107(moment: datetime.datetime) -> None:
+    with pytest.raises(DateError, match="1980 to 2107"):
+        Selection(timestamp=moment)
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "date"),
+    [
+        ("epoch", DATE),
+        (FIXED, dos(FIXED)),
+        (datetime.datetime(1980, 1, 1), DATE),
+        (
+            datetime.datetime(2107, 12, 31, 23, 59, 59),
+            dos(datetime.datetime(2107, 12, 31, 23, 59, 58)),
+        ),
+    ],
+    ids=str,
+)
+def test_one_date_for_all_members(tmp_path: Path, timestamp: Any, date: int) -> None:
+    put(tmp_path, "t/d/x", "t/y")
+    (tmp_path / "t/link").symlink_to("y")
+    selection = Selection(directory=tmp_path, timestamp=timestamp, symlinks="store")
+    assert {member.date for member in gather(["t"], selection)} == {date}
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("1700000000", datetime.datetime(2023, 11, 14, 22, 13, 20)),
+        ("315532800", datetime.datetime(1980, 1, 1)),
+        ("4354819199", datetime.datetime(2107, 12, 31, 23, 59, 58)),
+    ],
+)
+def test_source_date_epoch_is_told_in_utc(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    time_zone: Callable[[str], None],
+    text: str,
+    moment: datetime.datetime,
+) -> None:
+    time_zone("XXX-05:30")
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", text)
+    assert date_of(dated(tmp_path, 1_600_000_000)) == dos(moment)
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("yesterday", SettingsError),
+        ("1.5", SettingsError),
+        ("0x10", SettingsError),
+        ("9" * 30, SettingsError),
+        ("-1", DateError),
+        ("0", DateError),
+        ("315532799", DateError),
+        ("4354819200", DateError),
+    ],
+)
+def test_a_source_date_epoch_that_makes_no_date_is_refused_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, text: str, error: type[Exception]
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", text)
+    with pytest.raises(error, match="SOURCE_DATE_EPOCH"):
+        Selection()
+
+
+def test_a_chosen_date_wins_over_source_date_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, time_zone: Callable[[str], None]
+) -> None:
+    time_zone("UTC0")
+    dated(tmp_path, 1_600_000_010)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    assert date_of(tmp_path, timestamp="epoch") == DATE
+    assert date_of(tmp_path, timestamp=FIXED) == dos(FIXED)
+    assert date_of(tmp_path, timestamp="keep") == dos(datetime.datetime(2020, 9, 13, 12, 26, 50))
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "nonsense")
+    assert date_of(tmp_path, timestamp="epoch") == DATE
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "")
+    assert date_of(tmp_path) == dos(datetime.datetime(2020, 9, 13, 12, 26, 50))
+
+
+@pytest.mark.parametrize(
+    "selection", [{"symlinks": "copy"}, {"timestamp": "now"}, {"timestamp": "1999-01-01"}], ids=str
+)
+def test_a_selection_that_makes_no_sense_is_refused(selection: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Selection(**selection)
+    assert repr(next(iter(selection.values()))) in str(caught.value)
+
+
+# The archive inside its own tree
+
+
+@pytest.mark.parametrize("existing", [False, True], ids=["new", "existing"])
+@pytest.mark.parametrize(
+    ("archive", "path", "pattern"),
+    [
+        ("out.zip", ".", "out.zip"),
+        ("t/out.zip", "t", "t/out.zip"),
+        ("t/d/out.zip", "t", "t/d/out.zip"),
+        ("t/d/out.zip", "t/d", "t/d/out.zip"),
+        ("t/d/out.zip", ".", "t/d/out.zip"),
+    ],
+)
+def test_an_archive_inside_its_own_tree_is_refused_unless_it_is_excluded(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    archive: str,
+    path: str,
+    pattern: str,
+    existing: bool,
+) -> None:
+    put(tmp_path, "t/d/a")
+    monkeypatch.chdir(tmp_path)
+    if existing:
+        put(tmp_path, archive, data=b"old")
+    with pytest.raises(SourceError, match=f"{archive}.*--exclude {pattern}$"):
+        create(archive, [path])
+    assert os.path.exists(archive) is existing
+    for exclude in (pattern, "*.zip"):
+        create(archive, [path], selection=Selection(exclude=(exclude,)))
+        found = read_zip(Path(archive)).namelist()
+        assert "t/d/a" in found
+        assert not any(name.endswith((".zip", ".tmp")) for name in found)
+
+
+def test_an_archive_below_an_excluded_folder_is_fine(tmp_path: Path) -> None:
+    put(tmp_path, "t/a", "t/dist/")
+    create(
+        tmp_path / "t/dist/out.zip",
+        ["t"],
+        selection=Selection(directory=tmp_path, exclude=("dist",)),
+    )
+    assert read_zip(tmp_path / "t/dist/out.zip").namelist() == ["t/", "t/a"]
+
+
+def test_an_archive_beside_its_tree_is_fine(tmp_path: Path) -> None:
+    put(tmp_path, "t/a")
+    create(tmp_path / "t.zip", ["t"], selection=Selection(directory=tmp_path))
+    assert read_zip(tmp_path / "t.zip").namelist() == ["t/", "t/a"]
+
+
+@pytest.mark.parametrize("way", ["itself", "symbolic link", "hard link", "linked folder"])
+def test_an_archive_that_is_its_own_source_is_found_out_whatever_it_is_called(
+    tmp_path: Path, way: str
+) -> None:
+    put(tmp_path, "out.zip", "t/a", data=b"old archive")
+    archive = tmp_path / "out.zip"
+    path = "t"
+    if way == "itself":
+        path = "out.zip"
+    elif way == "symbolic link":
+        (tmp_path / "t/other").symlink_to(archive)
+    elif way == "hard link":
+        os.link(archive, tmp_path / "t/other")
+    else:
+        put(tmp_path, "elsewhere/")
+        archive = tmp_path / "elsewhere/out.zip"
+        archive.write_bytes(b"old archive")
+        (tmp_path / "t/other").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(SourceError, match="is to be put into itself"):
+        create(archive, [path], selection=Selection(directory=tmp_path))
+    assert archive.read_bytes() == b"old archive"
+
+
+def test_an_archive_in_a_linked_folder_is_inside_its_tree(tmp_path: Path) -> None:
+    put(tmp_path, "t/a")
+    (tmp_path / "link").symlink_to("t")
+    with pytest.raises(SourceError, match="lies inside t"):
+        create(tmp_path / "link/out.zip", ["t"], selection=Selection(directory=tmp_path))
+
+
+def test_an_open_file_inside_the_tree_is_found_out_too(tmp_path: Path) -> None:
+    put(tmp_path, "t/a")
+    with (
+        open(tmp_path / "t/out.zip", "wb") as archive,
+        pytest.raises(SourceError, match=r"out\.zip"),
+    ):
+        create(archive, ["t"], selection=Selection(directory=tmp_path))
+
+
+# What is missing or cannot be read
+
+
+@pytest.mark.parametrize("path", ["missing", "t/missing", "missing/deeper"])
+def test_a_missing_file_is_an_error_that_names_it(tmp_path: Path, path: str) -> None:
+    put(tmp_path, "t/")
+    with pytest.raises(SourceError, match=f"cannot read .*/{path}: No such file") as caught:
+        gathered(tmp_path, path)
+    assert isinstance(caught.value, OSError)
+    assert caught.value.errno == errno.ENOENT
+    assert caught.value.member == str(tmp_path / path)
+
+
+def test_a_path_below_a_file_is_an_error(tmp_path: Path) -> None:
+    # The one way of "cannot be looked at" that holds for root, too: it passes all permissions.
+    put(tmp_path, "file")
+    with pytest.raises(SourceError, match="file/below: Not a directory") as caught:
+        gathered(tmp_path, "file/below")
+    assert caught.value.errno == errno.ENOTDIR
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Injected, because modes mean nothing to root.
+    put(tmp_path, "t/locked/x", "t/a")
+    listing = os.scandir
+
+    def scandir(path: str) -> Any:
+        if path.endswith("locked"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return listing(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(SourceError, match="t/locked: Permission denied") as caught:
+        gathered(tmp_path, "t")
+    assert caught.value.errno == errno.EACCES
+    assert gathered(tmp_path, "t", exclude=("locked",)) == ["t/", "t/a"]
+
+
+@pytest.mark.parametrize("size", [1, 200_000, 3 * BLOCK], ids=["short", "middling", "cut"])
+def test_a_file_that_cannot_be_opened_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    # Injected, because modes mean nothing to root. A path below a file does for both ways of
+    # opening: `File` says that it was there.
+    put(tmp_path, "file")
+    source = File(str(tmp_path / "file" / "below"), size, 0, 0)
+    with pytest.raises(SourceError, match=r"cannot read .*file/below: Not a directory"):
+        write(tmp_path / "out.zip", [Member("m", source, FILE, DATE)], Settings(level=1))
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="modes mean nothing to root")
+def test_a_file_without_the_right_to_read_is_an_error(tmp_path: Path) -> None:
+    put(tmp_path, "t/a")
+    (tmp_path / "t/a").chmod(0)
+    with pytest.raises(SourceError, match="t/a: Permission denied"):
+        create(tmp_path / "out.zip", ["t"], selection=Selection(directory=tmp_path))
+    assert os.listdir(tmp_path) == ["t"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "link", "file"])
+@pytest.mark.parametrize("symlinks", ["follow", "store"])
+def test_what_vanishes_while_folders_are_read_is_an_error_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, symlinks: Symlinks
+) -> None:
+    put(tmp_path, "t/b/" if kind == "folder" else "t/a")
+    lost = tmp_path / "t" / "b"
+    if kind == "link":
+        lost.symlink_to("a")
+    elif kind == "file":
+        lost.write_bytes(b"x")
+    listing = os.scandir
+
+    class Vanishing:
+        def __init__(self, path: str) -> None:
+            with listing(path) as entries:
+                self._entries = list(entries)
+            if path.endswith("t"):
+                lost.rmdir() if kind == "folder" else lost.unlink()
+
+        def __enter__(self) -> Iterator[os.DirEntry[str]]:
+            return iter(self._entries)
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr(os, "scandir", Vanishing)
+    with pytest.raises(SourceError, match="t/b"):
+        gathered(tmp_path, "t", symlinks=symlinks)
+
+
+# What changes between the moment it is found and the moment it is read
+
+
+def vanish(path: Path) -> None:
+    path.unlink()
+
+
+def grow(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+def shrink(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 1)
+
+
+def modify(path: Path) -> None:
+    """Other contents of the same size, at another time."""
+    before = path.stat()
+    path.write_bytes(bytes(before.st_size))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1_000))
+
+
+def replace(path: Path) -> None:
+    """Another file of the same size and time under the same name."""
+    before = path.stat()
+    other = path.with_name("other")
+    other.write_bytes(bytes(before.st_size))
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other.replace(path)
+
+
+CHANGES = [
+    (vanish, SourceError, "cannot read .*victim: No such file"),
+    (grow, SourceChangedError, r"victim changed while it was read: it had \d+ bytes and has \d+"),
+    (shrink, SourceChangedError, r"victim changed while it was read: it had \d+ bytes and has \d+"),
+    (modify, SourceChangedError, "victim changed while it was read: it was modified or replaced"),
+    (replace, SourceChangedError, "victim changed while it was read: it was modified or replaced"),
+]
+SIZES = {"short": 100, "middling": 300_000, "at the cut": BLOCK, "cut": 3 * BLOCK + 5}
+
+
+@pytest.mark.parametrize("level", [0, 1, 6])
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES.keys())
+@pytest.mark.parametrize(
+    ("change", "error", "message"), CHANGES, ids=[c[0].__name__ for c in CHANGES]
+)
+def test_a_file_that_changes_before_it_is_read_is_an_error_and_the_old_archive_stays(
+    tmp_path: Path,
+    change: Callable[[Path], None],
+    error: type[Exception],
+    message: str,
+    size: int,
+    level: int,
+) -> None:
+    put(
+        tmp_path,
+        "t/before",
+        "t/victim",
+        "t/zuletzt",
+        data=b"some words " * (size // 11) + b"x" * (size % 11),
+    )
+    members = gather(["t"], Selection(directory=tmp_path))
+    change(tmp_path / "t/victim")
+    (tmp_path / "out").mkdir()
+    archive = tmp_path / "out/out.zip"
+    archive.write_bytes(b"old archive")
+    with pytest.raises(error, match=message) as caught:
+        write(archive, members, Settings(level=level, jobs=2))
+    assert type(caught.value) is error
+    assert archive.read_bytes() == b"old archive"
+    assert os.listdir(tmp_path / "out") == ["out.zip"]
+    assert threading.active_count() == 1
+
+
+@pytest.mark.parametrize("level", [0, 1])
+@pytest.mark.parametrize(
+    ("change", "error", "message"), CHANGES, ids=[c[0].__name__ for c in CHANGES]
+)
+def test_a_file_that_changes_between_its_blocks_is_an_error(
+    tmp_path: Path,
+    change: Callable[[Path], None],
+    error: type[Exception],
+    message: str,
+    level: int,
+) -> None:
+    put(tmp_path, "t/victim", data=b"some words " * 300_000)
+    seen: list[Progress] = []
+
+    def after_the_first_block(progress: Progress) -> None:
+        if not seen:
+            change(tmp_path / "t/victim")
+        seen.append(progress)
+
+    with pytest.raises(error, match=message):
+        create(
+            tmp_path / "out.zip",
+            ["t/victim"],
+            # A budget below one block's: the next block is read when this one has been told of.
+            Settings(level=level, jobs=1, memory=1 << 20),
+            Selection(directory=tmp_path),
+            progress=after_the_first_block,
+        )
+    assert len(seen) == 1
+    assert (seen[0].bytes, seen[0].members) == (BLOCK, 0)
+    assert os.listdir(tmp_path) == ["t"]
+
+
+def test_the_first_file_in_archive_order_is_the_one_that_is_told_of(tmp_path: Path) -> None:
+    put(tmp_path, *(f"t/{i:04}" for i in range(600)))
+    members = gather(["t"], Selection(directory=tmp_path))
+    for name in ("t/0599", "t/0300", "t/0150"):
+        (tmp_path / name).unlink()
+    for jobs in (1, 3):
+        with pytest.raises(SourceError, match="t/0150"):
+            write(tmp_path / "out.zip", members, Settings(jobs=jobs))
+    assert os.listdir(tmp_path) == ["t"]
+
+
+def test_a_progress_callback_that_fails_ends_the_archive(tmp_path: Path) -> None:
+    put(tmp_path, "t/a", data=b"z" * (4 * BLOCK))
+
+    def fail(progress: Progress) -> None:
+        raise LookupError(progress.current)
+
+    with pytest.raises(LookupError, match="t/a"):
+        create(
+            tmp_path / "out.zip",
+            ["t/a"],
+            Settings(level=1, jobs=2),
+            Selection(directory=tmp_path),
+            progress=fail,
+        )
+    assert os.listdir(tmp_path) == ["t"]
+    assert threading.active_count() == 1
