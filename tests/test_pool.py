@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
 from pathlib import Path
 
 import pytest
@@ -15,13 +14,12 @@ from parazip.pool import Budget, Pool, usable_cpus, workers
 
 def make_pool(
     function: Callable[[int], int],
-    executor: Executor,
     limit: int = 100,
     cost: Callable[[int], int] = lambda task: 10,
     weight: Callable[[int], int] = lambda result: 5,
 ) -> tuple[Pool[int, int], Budget]:
     budget = Budget(limit)
-    return Pool(function, budget, cost, weight, executor), budget
+    return Pool(function, budget, cost, weight), budget
 
 
 def threads_alive() -> int:
@@ -40,8 +38,8 @@ def test_results_come_in_the_order_of_the_tasks(jobs: int) -> None:
         return task * 2
 
     with workers(jobs) as crew:
-        pool, _ = make_pool(slow_first, crew)
-        assert list(pool.run(range(50))) == [(task, task * 2) for task in range(50)]
+        pool, _ = make_pool(slow_first)
+        assert list(pool.run(range(50), crew)) == [(task, task * 2) for task in range(50)]
 
 
 @given(
@@ -54,9 +52,9 @@ def test_budget_is_never_exceeded_and_is_given_back(
 ) -> None:
     with workers(jobs) as crew:
         pool, budget = make_pool(
-            lambda task: task, crew, limit, cost=lambda task: task, weight=lambda task: task // 2
+            lambda task: task, limit, cost=lambda task: task, weight=lambda task: task // 2
         )
-        results = [result for _, result in pool.run(costs)]
+        results = [result for _, result in pool.run(costs, crew)]
     assert results == costs
     assert budget.used == 0
     assert budget.peak <= max([limit, *costs])
@@ -64,8 +62,8 @@ def test_budget_is_never_exceeded_and_is_given_back(
 
 def test_a_result_counts_until_the_next_one_is_asked_for() -> None:
     with workers(1) as crew:
-        pool, budget = make_pool(lambda task: task, crew, limit=10)
-        results = pool.run([1, 2])
+        pool, budget = make_pool(lambda task: task, limit=10)
+        results = pool.run([1, 2], crew)
         next(results)
         assert budget.used >= 5
         assert list(results) == [(2, 2)]
@@ -87,8 +85,8 @@ def test_a_task_over_the_whole_budget_runs_alone() -> None:
         return task
 
     with workers(4) as crew:
-        pool, budget = make_pool(count, crew, limit=10, cost=lambda task: 1000)
-        assert [result for _, result in pool.run(range(10))] == list(range(10))
+        pool, budget = make_pool(count, limit=10, cost=lambda task: 1000)
+        assert [result for _, result in pool.run(range(10), crew)] == list(range(10))
     assert most == 1
     assert budget.peak == 1000
 
@@ -108,8 +106,8 @@ def test_a_slow_head_does_not_stop_tasks_that_fit_meanwhile() -> None:
         return task
 
     with workers(2) as crew:
-        pool, _ = make_pool(work, crew, limit=30, cost=lambda task: 10, weight=lambda result: 0)
-        assert [result for _, result in pool.run(range(20))] == list(range(20))
+        pool, _ = make_pool(work, limit=30, cost=lambda task: 10, weight=lambda result: 0)
+        assert [result for _, result in pool.run(range(20), crew)] == list(range(20))
     assert sorted(done) == list(range(1, 20))
 
 
@@ -123,10 +121,10 @@ def test_the_first_error_in_order_is_raised_and_nothing_runs_after_it() -> None:
         return task
 
     with workers(2) as crew:
-        pool, _ = make_pool(fail, crew, limit=40)
+        pool, _ = make_pool(fail, limit=40)
         seen: list[int] = []
         with pytest.raises(ValueError, match=r"^3$"):
-            seen.extend(result for _, result in pool.run(range(1000)))
+            seen.extend(result for _, result in pool.run(range(1000), crew))
         count = len(started)
     assert len(started) == count < 20
     assert threads_alive() == 0
@@ -137,9 +135,9 @@ def test_many_errors_leave_no_deadlock() -> None:
         raise ValueError(task)
 
     with workers(3) as crew:
-        pool, _ = make_pool(fail, crew, limit=10**6)
+        pool, _ = make_pool(fail, limit=10**6)
         with pytest.raises(ValueError, match=r"^0$"):
-            list(pool.run(range(500)))
+            list(pool.run(range(500), crew))
     assert threads_alive() == 0
 
 
@@ -155,9 +153,9 @@ def test_an_error_of_the_task_source_waits_for_what_runs() -> None:
         return task
 
     with workers(2) as crew:
-        pool, _ = make_pool(work, crew)
+        pool, _ = make_pool(work)
         with pytest.raises(OSError, match="no more"):
-            list(pool.run(tasks()))
+            list(pool.run(tasks(), crew))
         count = len(finished)
     assert len(finished) == count
 
@@ -173,8 +171,8 @@ def test_closing_the_results_cancels_what_has_not_begun() -> None:
         return task
 
     with workers(1) as crew:
-        pool, _ = make_pool(work, crew, limit=10**6)
-        results = pool.run(range(100))
+        pool, _ = make_pool(work, limit=10**6)
+        results = pool.run(range(100), crew)
         assert next(results) == (0, 0)
         gate.set()
         results.close()

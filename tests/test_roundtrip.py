@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 import parazip
 from parazip import Member, Report, Selection, Settings, codecs, helper, plan
 from parazip.model import CODEC_NAMES, MIB, CodecName
-from parazip.sources import gather
+from parazip.sources import scan
 from parazip.testing import InlineExecutor
 
 DATE = 33 << 16
@@ -355,7 +355,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def members(tree: Path) -> list[Member]:
-    return gather(["."], Selection(directory=tree, timestamp="epoch"))
+    return list(scan(["."], Selection(directory=tree, timestamp="epoch")))
 
 
 def digest(path: Path) -> str:

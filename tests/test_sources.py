@@ -34,7 +34,7 @@ from parazip import (
 )
 from parazip.codecs import BLOCK
 from parazip.format.records import MAX_NAME
-from parazip.sources import Symlinks, gather, member_name
+from parazip.sources import Symlinks, member_name, scan
 
 DATE = 33 << 16
 FILE = (stat.S_IFREG | 0o644) << 16
@@ -59,6 +59,10 @@ def put(root: Path, *names: str, data: bytes = b"x") -> None:
 
 def names(members: list[Member]) -> list[str]:
     return [member.name for member in members]
+
+
+def gather(*args: Any, **kwargs: Any) -> list[Member]:
+    return list(scan(*args, **kwargs))
 
 
 def gathered(root: Path, *paths: str, **selection: Any) -> list[str]:

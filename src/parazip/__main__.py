@@ -46,10 +46,11 @@ def parazip() -> None:
 
 def main() -> NoReturn:
     """Runs the command line and exits."""
-    # A polite kill is treated like Ctrl-C: what was begun is taken back.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _take_kill_for_interrupt()
     try:
-        parazip.main(prog_name="parazip", standalone_mode=False)
+        # Not click's own main: it takes a broken pipe for its own affair and says nothing.
+        with parazip.make_context("parazip", sys.argv[1:]) as context:
+            parazip.invoke(context)
     except click.exceptions.Exit as request:
         sys.exit(request.exit_code)
     except click.ClickException as error:
@@ -64,8 +65,19 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
+def _take_kill_for_interrupt() -> None:
+    """A polite kill is treated like Ctrl-C: what was begun is taken back."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+
+
 def _fail(message: str, code: int) -> NoReturn:
-    print(f"parazip: {message}", file=sys.stderr)
+    if sys.stderr is not None:  # print would take standard output instead
+        from parazip.display import printable
+
+        print(f"parazip: {printable(message)}", file=sys.stderr)
     sys.exit(code)
 
 

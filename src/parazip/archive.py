@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from itertools import chain, islice
-from typing import cast
+from typing import Any, cast
 
 from parazip import codecs, compress, plan
 from parazip.errors import SettingsError, SourceError
@@ -80,8 +80,7 @@ def create(
         OutputError: the archive cannot be written.
     """
     began = time.monotonic()
-    place = os.fspath(archive) if isinstance(archive, str | os.PathLike) else None
-    members = scan(paths, selection or Selection(), place, names)
+    members = scan(paths, selection or Selection(), _place(archive), names)
     report = write(archive, members, settings, prepend=prepend, shebang=shebang, progress=progress)
     return replace(report, seconds=time.monotonic() - began)
 
@@ -132,6 +131,17 @@ def write(
         seconds=time.monotonic() - began,
         codecs=assembly.tallies,
     )
+
+
+def _place(archive: str | os.PathLike[str] | BinaryOutput | Pipe) -> str | int | None:
+    """The path of an archive, or the descriptor of its file, or None if it has none."""
+    if isinstance(archive, str | os.PathLike):
+        return os.fspath(archive)
+    file: Any = archive.file if isinstance(archive, Pipe) else archive
+    try:
+        return int(file.fileno())
+    except (AttributeError, OSError):  # not every output has one
+        return None
 
 
 def _opened(
@@ -189,24 +199,21 @@ def _fill(
                 return compress.answered(answer)
         return compress.run(task)
 
+    pool: Pool[plan.Task, Part | Block] = Pool(
+        run, Budget(settings.memory), cost=lambda task: task.cost, weight=compress.weight
+    )
+    tasks = plan.tasks(chain(first, members), recipe, compress.shrinks)
     with (
         helpers(compress.answer, jobs if needs_help else 0, _ANSWER_CAPACITY) as crew,
+        pool.interrupts_held(),
         workers(jobs) if executor is None else nullcontext(executor) as threads,
+        closing(pool.run(tasks, threads)) as results,
     ):
-        pool: Pool[plan.Task, Part | Block] = Pool(
-            run,
-            Budget(settings.memory),
-            cost=lambda task: task.cost,
-            weight=compress.weight,
-            executor=threads,
-        )
-        tasks = plan.tasks(chain(first, members), recipe, compress.shrinks)
-        with closing(pool.run(tasks)) as results:
-            for task, result in results:
-                if isinstance(task, plan.Batch):
-                    assembly.part(task, cast("Part", result))
-                else:
-                    assembly.block(task, cast("Block", result))
+        for task, result in results:
+            if isinstance(task, plan.Batch):
+                assembly.part(task, cast("Part", result))
+            else:
+                assembly.block(task, cast("Block", result))
 
 
 class _Assembly:
@@ -236,7 +243,7 @@ class _Assembly:
     def _join(self, cut: plan.Cut, block: Block) -> None:
         member = cut.member
         if cut.first:
-            method = STORED if cut.coder is STORE else DEFLATED
+            method = STORED if cut.coder == STORE else DEFLATED
             self._writer.begin(compress.record(member, method, 0, 0, 0))
             self._crc = 0
         self._writer.block(block)

@@ -107,7 +107,7 @@ def compress_block(coder: Coder, window: Buffer, data: Buffer, last: bool) -> tu
         data: the block.
         last: whether the stream ends here; otherwise it goes on after a sync flush.
     """
-    if coder is STORE:
+    if coder == STORE:
         return (bytes(data),)
     flush = zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH
     codec, level = coder

@@ -145,18 +145,18 @@ def batch(batch: Batch) -> Part:
         sums[0] += 1
         sums[1] += len(contents)
         sums[2] += size
-    tallies = {str(STORE): Tally(*stored), str(batch.coder): Tally(*deflated)}
+    sums_by_coder = ((STORE, stored), (batch.coder, deflated))
     return Part(
         b"".join(data),
         b"".join(directory),
-        {coder: tally for coder, tally in tallies.items() if tally.members},
+        {str(coder): Tally(*sums) for coder, sums in sums_by_coder if sums[0]},
     )
 
 
 def _whole(data: bytes, coder: Coder) -> tuple[int, Buffer]:
     """Method and bytes of a member compressed whole; what does not shrink is stored."""
     size = len(data)
-    if not size or coder is STORE:
+    if not size or coder == STORE:
         return STORED, data
     if size >= 2 * codecs.SAMPLED:
         view = memoryview(data)
@@ -173,7 +173,7 @@ def block(cut: Cut) -> Block:
         begin = max(0, cut.start - codecs.WINDOW)
         view = memoryview(source)[begin : cut.start + cut.length]
     else:
-        begin = max(0, cut.start - codecs.WINDOW) if cut.coder is not STORE else cut.start
+        begin = max(0, cut.start - codecs.WINDOW) if cut.coder != STORE else cut.start
         view = _read_into(source, begin, cut.start + cut.length - begin)
     window, data = view[: cut.start - begin], view[cut.start - begin :]
     packed = codecs.compress_block(cut.coder, window, data, cut.last)
@@ -187,6 +187,8 @@ def _read(source: File) -> bytes:
         descriptor = os.open(path, _READ_ONLY)
         try:
             data = os.read(descriptor, size + 1)
+            while len(data) < size and (more := os.read(descriptor, size + 1 - len(data))):
+                data += more  # network file systems may give less at a time
             info = os.fstat(descriptor)
         finally:
             os.close(descriptor)

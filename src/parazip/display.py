@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from io import StringIO
 from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
 
 from parazip.errors import ParazipError
@@ -39,7 +40,7 @@ class Display:
     """
 
     def __init__(self, mode: Mode = "auto", quiet: bool = False, stream: TextIO | None = None):
-        self._stream = stream or sys.stderr
+        self._stream = stream or sys.stderr or StringIO()  # standard error may be closed
         if mode == "auto":
             is_terminal = self._stream.isatty() and os.environ.get("TERM") != "dumb"
             mode = "bar" if is_terminal else "none"
@@ -119,18 +120,22 @@ def summary_line(report: Report) -> str:
     members = "1 member" if report.members == 1 else f"{report.members:,} members"
     speed = size_text(report.bytes_in / report.seconds) if report.seconds else "?"
     return (
-        f"{_printable(report.archive)}: {members}, {size_text(report.bytes_in)} -> "
+        f"{printable(report.archive)}: {members}, {size_text(report.bytes_in)} -> "
         f"{size_text(report.bytes_out)}{ratio} in {report.seconds:.1f} s, {speed}/s"
     )
 
 
 def size_text(size: float) -> str:
     """A number of bytes for people, in powers of 1,000 as `ls --si` and wheel listings have it."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
+    if size < 999.5:
+        return f"{size:.0f} B"
+    for unit in ("kB", "MB", "GB"):
         size /= 1000
-    return f"{size:.1f} TB"
+        if size < 99.95:
+            return f"{size:.1f} {unit}"
+        if size < 999.5:
+            return f"{size:.0f} {unit}"
+    return f"{size / 1000:.1f} TB"
 
 
 def _plain(progress: Progress) -> str:
@@ -177,10 +182,10 @@ def _make_bar(stream: TextIO) -> Bar:
 
 def _tail(name: str) -> str:
     """The end of a long name: what tells it from its neighbours."""
-    text = _printable(name)
+    text = printable(name)
     return text if len(text) <= _NAME_WIDTH else "…" + text[1 - _NAME_WIDTH :]
 
 
-def _printable(name: str) -> str:
+def printable(name: str) -> str:
     """A name without what a terminal would take for a command."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)

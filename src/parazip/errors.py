@@ -28,7 +28,7 @@ class SettingsError(ParazipError, ValueError):
 
 
 class MemberNameError(ParazipError, ValueError):
-    """A name that no archive can hold: not encodable, too long, unsafe or used twice."""
+    """A name that no archive can hold: empty, not encodable, too long or used twice."""
 
 
 class DuplicateMemberError(MemberNameError):

@@ -223,7 +223,11 @@ def parse_size(text: str) -> int:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(?:([KMGT]?)(?:i?B)?)\s*", text, re.IGNORECASE)
     if match is None:
         raise SettingsError(f"{text!r} is not a size; write 64M, 1.5G or a number of bytes")
-    return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
+    unit = 1024 ** " KMGT".index(match[2].upper() or " ")
+    size = float(match[1]) * unit
+    if size >= 1 << 63:
+        raise SettingsError(f"{text!r} is more than any machine has")
+    return int(size)
 
 
 def path_text(path: str | os.PathLike[str]) -> str:

@@ -135,38 +135,38 @@ class Output:
 def replacing(path: str) -> Iterator[Output]:
     """An output that becomes `path` when the block ends well, and vanishes when it does not.
 
-    What stood under that name before stays until then. A link is followed: the file it points
-    to is replaced. Something that exists and is no regular file (a pipe, `/dev/null`) is
-    written to as it is.
+    What stood under that name before stays until then, and hands on its permissions. A link is
+    followed: the file it points to is replaced. Something that exists and is no regular file (a
+    pipe, `/dev/null`) is written to as it is.
 
     Raises:
         OutputError: the folder does not exist, is not writable, or the disk is full.
     """
     target = os.path.realpath(path)
     folder = os.path.dirname(target)
-    with _told(path):
-        try:
-            mode = os.stat(target).st_mode
-        except FileNotFoundError:
-            mode = stat.S_IFREG
-    if stat.S_ISDIR(mode):
-        raise OutputError(f"cannot write {path}: it is a folder; name a file in it", member=path)
-    if not stat.S_ISREG(mode):
-        with _open_special(target, path) as output:
-            yield output
-        return
-    if not os.path.isdir(folder):
+    if not os.path.exists(folder):
         raise OutputError(
             f"cannot write {path}: the folder {folder} does not exist; make it first",
             member=path,
             errno=errno.ENOENT,
         )
+    with _told(path):
+        old = _mode(target)
+    if stat.S_ISDIR(old):
+        raise OutputError(f"cannot write {path}: it is a folder; name a file in it", member=path)
+    if old and not stat.S_ISREG(old):
+        with _open_special(target, path) as output:
+            yield output
+        return
     temporary = os.path.join(folder, f".parazip-{os.urandom(4).hex()}.tmp")
     with _told(path):
         file = _open_temporary(temporary)
     try:
         yield Output(file, path, file.fileno())
         with _told(path):
+            if old and hasattr(os, "fchmod"):
+                new = os.fstat(file.fileno()).st_mode
+                os.fchmod(file.fileno(), stat.S_IMODE(old) | (new & 0o111))
             _give_name(file, temporary)
             file.close()
             os.replace(temporary, target)
@@ -176,6 +176,14 @@ def replacing(path: str) -> Iterator[Output]:
         with suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+
+
+def _mode(path: str) -> int:
+    """The mode of what stands there; 0 if nothing does."""
+    try:
+        return os.stat(path).st_mode
+    except FileNotFoundError:
+        return 0
 
 
 def _open_temporary(path: str) -> FileIO:

@@ -155,7 +155,7 @@ def tasks(
             yield Batch(batch, recipe.whole, size)
             batch, size = [], 0
         if is_large:
-            compress = not member.store and recipe.block is not STORE and shrinks(member)
+            compress = not member.store and recipe.block != STORE and shrinks(member)
             yield from cuts(member, recipe.block if compress else recipe.plain)
         else:
             batch.append(member)

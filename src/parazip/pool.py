@@ -13,24 +13,38 @@ What it guarantees:
 * However the loop over the results ends (exhausted, error, `close()`, Ctrl-C) no task runs any
   more when it has ended.
 
-All decisions are made by the consumer's thread, under one lock that workers take once a task, to
-hand back what it did not need. Nothing polls.
+All decisions and all books are the consumer's thread's. A worker only puts what it has finished
+into a queue, which wakes the consumer; there is no lock of ours. Nothing polls.
+
+Ctrl-C raises in the main thread between any two instructions, also between taking a lock of a
+future and remembering that it is taken; a worker that wants that lock then waits for ever. So
+while the pool is at work `interrupts_held` keeps signal handlers back: a signal that comes inside
+the pool only wakes it (a queue may be put into from a handler), and the handler runs where no lock
+is held. While the consumer is at work, handlers run at once.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
-from threading import Condition
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
+from types import FrameType
 from typing import Generic, TypeVar, cast
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _NO_MORE = object()
+
+_INTERRUPTS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
 
 
 class Budget:
@@ -65,7 +79,6 @@ class Pool(Generic[Task, Result]):
         budget: the bytes that may be in flight.
         cost: the bytes a task may need while it runs, result included.
         weight: the bytes that its result holds.
-        executor: where the work is done; its end is its owner's affair.
     """
 
     def __init__(
@@ -74,80 +87,106 @@ class Pool(Generic[Task, Result]):
         budget: Budget,
         cost: Callable[[Task], int],
         weight: Callable[[Result], int],
-        executor: Executor,
     ) -> None:
         self._function = function
         self._budget = budget
         self._cost = cost
         self._weight = weight
-        self._executor = executor
-        self._changed = Condition()
+        self._finished: SimpleQueue[tuple[Future[Result], int] | None] = SimpleQueue()
+        self._held: deque[Callable[[], object]] = deque()
+        self._with_consumer = True
 
-    def run(self, tasks: Iterable[Task]) -> Generator[tuple[Task, Result], None, None]:
+    def run(
+        self, tasks: Iterable[Task], executor: Executor
+    ) -> Generator[tuple[Task, Result], None, None]:
         """Each task with its result, in order.
 
         Tasks are taken from their source without waiting for the budget, between results: so
         a source that has to look for them goes on while workers are busy.
+
+        Args:
+            tasks: what is to be done.
+            executor: where it is done; its end is its owner's affair.
         """
         source = iter(tasks)
         planned: deque[Task] = deque()
         waiting: deque[tuple[Task, Future[Result]]] = deque()
+        self._with_consumer = False
         try:
             while True:
-                while planned and self._fits(planned[0]):
+                self._run_held()
+                self._settle()
+                while planned and self._budget.fits(self._cost(planned[0])):
                     task = planned.popleft()
-                    waiting.append((task, self._submit(task)))
+                    waiting.append((task, self._submit(task, executor)))
                 if waiting and waiting[0][1].done():
-                    yield from self._drain(*waiting.popleft())
+                    task, future = waiting.popleft()
+                    result = future.result()
+                    self._with_consumer = True
+                    yield task, result
+                    self._with_consumer = False
+                    self._budget.add(-self._weight(result))
                 elif (found := next(source, _NO_MORE)) is not _NO_MORE:
                     planned.append(cast("Task", found))
                 elif waiting or planned:
-                    self._wait(waiting, planned)
+                    self._book(self._finished.get())
                 else:
                     return
         finally:
+            self._with_consumer = False
             for _, future in waiting:
                 future.cancel()
             wait([future for _, future in waiting])
+            self._with_consumer = True
 
-    def _fits(self, task: Task) -> bool:
-        with self._changed:
-            return self._budget.fits(self._cost(task))
+    @contextmanager
+    def interrupts_held(self) -> Iterator[None]:
+        """In this block handlers of SIGINT, SIGTERM and SIGHUP run where they do no harm."""
+        handlers: dict[int, Callable[[int, FrameType | None], object]] = {}
 
-    def _wait(self, waiting: deque[tuple[Task, Future[Result]]], planned: deque[Task]) -> None:
-        """Sleeps until the first result is there or the budget admits the next task."""
-        with self._changed:
-            self._changed.wait_for(
-                lambda: (
-                    (waiting and waiting[0][1].done())
-                    or (planned and self._budget.fits(self._cost(planned[0])))
-                )
-            )
+        def note(number: int, frame: FrameType | None) -> None:
+            if self._with_consumer:
+                handlers[number](number, frame)
+            else:
+                self._held.append(lambda: handlers[number](number, frame))
+                self._finished.put(None)
 
-    def _submit(self, task: Task) -> Future[Result]:
+        is_main = threading.current_thread() is threading.main_thread()
+        try:
+            for number in _INTERRUPTS if is_main else ():
+                handler = signal.getsignal(number)
+                if callable(handler):
+                    handlers[number] = handler
+                    signal.signal(number, note)
+            yield
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            self._run_held()
+
+    def _run_held(self) -> None:
+        while self._held:
+            self._held.popleft()()
+
+    def _submit(self, task: Task, executor: Executor) -> Future[Result]:
         cost = self._cost(task)
-        with self._changed:
-            self._budget.add(cost)
-        future = self._executor.submit(self._function, task)
-        future.add_done_callback(lambda done: self._give_back(done, cost))
+        self._budget.add(cost)
+        future = executor.submit(self._function, task)
+        future.add_done_callback(lambda done: self._finished.put((done, cost)))
         return future
 
-    def _give_back(self, future: Future[Result], cost: int) -> None:
-        with self._changed:
-            self._budget.add(self._held(future) - cost)
-            self._changed.notify()
+    def _settle(self) -> None:
+        """Books all that workers have finished."""
+        with suppress(Empty):
+            while True:
+                self._book(self._finished.get_nowait())
 
-    def _held(self, future: Future[Result]) -> int:
-        if future.cancelled() or future.exception() is not None:
-            return 0
-        return self._weight(future.result())
-
-    def _drain(self, task: Task, future: Future[Result]) -> Iterator[tuple[Task, Result]]:
-        result = future.result()
-        yield task, result
-        weight = self._weight(result)
-        with self._changed:
-            self._budget.add(-weight)
+    def _book(self, finished: tuple[Future[Result], int] | None) -> None:
+        """A task that has ended holds its result and no more."""
+        if finished is not None:
+            future, cost = finished
+            held = 0 if future.exception() is not None else self._weight(future.result())
+            self._budget.add(held - cost)
 
 
 def workers(jobs: int) -> ThreadPoolExecutor:

@@ -64,6 +64,8 @@ class Selection:
     timestamp: Timestamp | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.exclude, str):
+            raise TypeError(f"exclude is a tuple of patterns, not the single {self.exclude!r}")
         if self.symlinks not in ("follow", "store"):
             raise SettingsError(f"symlinks must be 'follow' or 'store', not {self.symlinks!r}")
         parts = self.prefix.replace(os.sep, "/").split("/")
@@ -84,7 +86,7 @@ class Selection:
 def scan(
     paths: Iterable[str | os.PathLike[str]],
     selection: Selection,
-    archive: str | None = None,
+    archive: str | int | None = None,
     names: Iterable[str | os.PathLike[str]] = (),
 ) -> Iterator[Member]:
     """The members that `paths` and `names` stand for, as they are found.
@@ -93,13 +95,17 @@ def scan(
         paths: files, and folders with all they hold.
         names: files and folders taken one by one: a folder stands for itself alone.
         selection: what to leave out, names and dates.
-        archive: where the archive will be; it must not be among its own sources.
+        archive: where the archive will be, a path or an open file's descriptor; it must not be
+            among its own sources.
 
     Raises:
         SourceError: something is missing, unreadable, no file, or the archive itself.
         MemberNameError: a path has no name that could stand in an archive.
         DateError: a file's own time cannot be expressed.
     """
+    for given in (paths, names):
+        if isinstance(given, str | bytes | os.PathLike):
+            raise TypeError(f"a list of paths is needed, not the single path {given!r}")
     walk = _Walk(selection)
     found = _found(walk, list(paths), selection, archive, names)
     return found if archive is None else _without(archive, found)
@@ -109,12 +115,12 @@ def _found(
     walk: _Walk,
     paths: list[str | os.PathLike[str]],
     selection: Selection,
-    archive: str | None,
+    archive: str | int | None,
     names: Iterable[str | os.PathLike[str]],
 ) -> Iterator[Member]:
     for path in paths:
         top = _under(selection.directory, os.fspath(path))
-        if archive is not None:
+        if isinstance(archive, str):
             walk.refuse_inside(top, os.fspath(path), archive)
         yield from walk.everything(top, os.fspath(path))
     for name in names:
@@ -148,26 +154,32 @@ class _Walk:
         self._excluded = _exclusion(selection.exclude)
 
     def everything(self, path: str, given: str) -> Iterator[Member]:
+        """What `given` stands for, with all it holds if it is a folder."""
         name = self._top_name(given)
         info = self._stat(path)
+        if self._left_out(name):
+            return
         if not stat.S_ISDIR(info.st_mode):
-            if not self._excluded(name):
-                yield self._member(path, name, info)
+            yield self._member(path, name, info)
             return
         if name:
-            if self._excluded(name):
-                return
             yield self._folder(path, name + "/", info)
-        yield from self._below(path, name and name + "/")
+        yield from self._below(path, name and name + "/", info)
 
     def alone(self, path: str, given: str) -> Iterator[Member]:
+        """What `given` stands for by itself."""
         name = self._top_name(given)
         info = self._stat(path)
-        if name and not self._excluded(name):
+        if name and not self._left_out(name):
             if stat.S_ISDIR(info.st_mode):
                 yield self._folder(path, name + "/", info)
             else:
                 yield self._member(path, name, info)
+
+    def _left_out(self, name: str) -> bool:
+        """Whether a name is left out, or a folder above it."""
+        steps = name.split("/")
+        return any(self._excluded("/".join(steps[: i + 1])) for i in range(len(steps)))
 
     def refuse_inside(self, top: str, given: str, archive: str) -> None:
         """An archive must not be written into a folder that is being read."""
@@ -176,13 +188,11 @@ class _Walk:
         inside = os.path.relpath(os.path.realpath(archive), os.path.realpath(top))
         if inside.split(os.sep)[0] == os.pardir or os.path.isabs(inside):
             return
-        steps = inside.replace(os.sep, "/").split("/")
-        base = member_name(given)
-        names = ["/".join([*([base] if base else []), *steps[: i + 1]]) for i in range(len(steps))]
-        if not any(self._excluded(name) for name in names):
+        name = "/".join(filter(None, (member_name(given), inside.replace(os.sep, "/"))))
+        if not self._left_out(name):
             raise SourceError(
                 f"the archive {archive} lies inside {given}, which is to be put into it; "
-                f"write it elsewhere, or leave it out with --exclude {names[-1]}",
+                f"write it elsewhere, or leave it out with --exclude {name}",
                 member=archive,
             )
 
@@ -191,9 +201,10 @@ class _Walk:
             raise MemberNameError(f"{given!r} is not a path", member=given)
         return member_name(given)
 
-    def _below(self, path: str, name: str) -> Iterator[Member]:
+    def _below(self, path: str, name: str, info: os.stat_result) -> Iterator[Member]:
         """All that a folder holds; an explicit stack, as folders may be nested deeply."""
         stack = [iter(self._sorted(path, name))]
+        above = [(info.st_dev, info.st_ino)]
         while stack:
             for name, entry, is_folder in stack[-1]:
                 try:
@@ -203,13 +214,20 @@ class _Walk:
                 if not is_folder:
                     yield self._member(entry.path, name, info)
                     continue
-                if entry.is_symlink():
-                    _refuse_loop(entry.path)
+                identity = (info.st_dev, info.st_ino)
+                if identity in above and entry.is_symlink():
+                    raise SourceError(
+                        f"cannot follow {entry.path}: it is a link to a folder that holds it; "
+                        "keep links as links with --symlinks store",
+                        member=entry.path,
+                    )
                 yield self._folder(entry.path, name, info)
                 stack.append(iter(self._sorted(entry.path, name)))
+                above.append(identity)
                 break
             else:
                 stack.pop()
+                above.pop()
 
     def _sorted(self, path: str, prefix: str) -> list[tuple[str, os.DirEntry[str], bool]]:
         """What a folder holds and is not left out, sorted by the members' names.
@@ -217,15 +235,17 @@ class _Walk:
         A folder's ends with a slash. Code points sort as the bytes of their UTF-8 do.
         """
         found = []
+        failed = path
         try:
             with os.scandir(path) as entries:
                 for entry in entries:
                     name = prefix + entry.name
                     if not self._excluded(name):
+                        failed = entry.path
                         is_folder = entry.is_dir(follow_symlinks=self._follow)
                         found.append((name + "/" if is_folder else name, entry, is_folder))
         except OSError as error:
-            raise SourceError.of(path, error) from error
+            raise SourceError.of(failed, error) from error
         found.sort()
         return found
 
@@ -267,35 +287,23 @@ def _lost(path: str, error: OSError) -> SourceError:
     return SourceError.of(path, error)
 
 
-def _refuse_loop(path: str) -> None:
-    """A link to a folder that holds the link has no end."""
-    real = os.path.realpath(path)
-    above = os.path.realpath(os.path.dirname(path))
-    if above == real or above.startswith(real.rstrip(os.sep) + os.sep):
-        raise SourceError(
-            f"cannot follow {path}: it is a link to {real}, which holds it; "
-            "keep links as links with --symlinks store",
-            member=path,
-        )
-
-
-def _without(archive: str, members: Iterator[Member]) -> Iterator[Member]:
+def _without(archive: str | int, members: Iterator[Member]) -> Iterator[Member]:
     """The same members; refuses the archive itself, if it exists already."""
     try:
-        info = os.stat(archive)
+        itself = os.stat(archive)
     except OSError:
         yield from members
         return
-    inode = info.st_ino if stat.S_ISREG(info.st_mode) else -1
+    inode = itself.st_ino if stat.S_ISREG(itself.st_mode) else -1
     for member in members:
         source = member.source
         if (
             isinstance(source, File)
             and source.inode == inode
-            and os.path.samefile(source.path, archive)
+            and os.path.samestat(os.stat(source.path), itself)
         ):
             raise SourceError(
-                f"the archive {archive} is to be put into itself, as {member.name}; "
+                f"the archive is to be put into itself, as {member.name}; "
                 f"write it elsewhere, or leave it out with --exclude {member.name}",
                 member=member.name,
             )
@@ -318,22 +326,27 @@ def _exclusion(patterns: tuple[str, ...]) -> Callable[[str], bool]:
 
 def _date_policy(timestamp: Timestamp | None) -> Callable[[str, os.stat_result], int]:
     """The date that a file gets, as a function of its path and what `stat` says of it."""
+    where = ""
     if timestamp is None:
         timestamp = _source_date_epoch() or "keep"
+        where = f" (SOURCE_DATE_EPOCH={os.environ.get(_SOURCE_DATE_EPOCH)})"
     if timestamp == "keep":
         return _own_date
     moment = EPOCH if isinstance(timestamp, str) else timestamp
     if not 1980 <= moment.year <= 2107:
         raise DateError(
-            f"the date {moment:%Y-%m-%d} cannot be stored: zip dates go from 1980 to 2107"
+            f"the date {moment:%Y-%m-%d}{where} cannot be stored: zip dates go from 1980 to 2107"
         )
     fixed = dos_date(*moment.timetuple()[:6])
     return lambda path, info: fixed
 
 
+_SOURCE_DATE_EPOCH = "SOURCE_DATE_EPOCH"
+
+
 def _source_date_epoch() -> datetime.datetime | None:
     """SOURCE_DATE_EPOCH (reproducible-builds.org) as a moment in UTC, if the environment has it."""
-    text = os.environ.get("SOURCE_DATE_EPOCH")
+    text = os.environ.get(_SOURCE_DATE_EPOCH)
     if not text:
         return None
     try:
@@ -362,8 +375,3 @@ def _local_date(seconds: int) -> int | None:
     except (OverflowError, OSError, ValueError):
         return None
     return dos_date(*moment[:6]) if 1980 <= moment.tm_year <= 2107 else None
-
-
-def gather(*args: object, **kwargs: object) -> list[Member]:
-    """Temporary: list(scan(...))."""
-    return list(scan(*args, **kwargs))  # type: ignore[arg-type]

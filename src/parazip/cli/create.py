@@ -6,12 +6,13 @@ import datetime
 import os
 import sys
 from collections.abc import Callable, Iterator
+from io import FileIO
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 from parazip.display import MODES, Display, Mode
-from parazip.errors import OutputError, SettingsError, SourceError
+from parazip.errors import DateError, OutputError, SettingsError, SourceError
 from parazip.model import CODEC_NAMES, CodecName, Settings, parse_size
 from parazip.sources import Selection, Symlinks, Timestamp
 
@@ -174,9 +175,16 @@ def create(
         raise click.UsageError("nothing to put in: name files or folders, or use --files-from")
     if null and files_from is None:
         raise click.UsageError("--null says how --files-from is read; there is no --files-from")
-    selection = Selection(
-        directory=directory, exclude=exclude, prefix=prefix, symlinks=symlinks, timestamp=timestamp
-    )
+    try:
+        selection = Selection(
+            directory=directory,
+            exclude=exclude,
+            prefix=prefix,
+            symlinks=symlinks,
+            timestamp=timestamp,
+        )
+    except DateError as error:
+        raise SettingsError(str(error)) from error
     settings = Settings(
         level=context.meta.get(_DIGIT, level), codec=codec, jobs=jobs, memory=memory
     )
@@ -197,20 +205,24 @@ def create(
 
 
 def _standard_output() -> Pipe:
-    output = sys.stdout.buffer
-    if output.isatty():
+    if sys.stdout is None:
+        raise OutputError("cannot write an archive to standard output: it is closed")
+    if sys.stdout.isatty():
         raise OutputError(
             "cannot write an archive to the terminal; redirect standard output to a file or pipe"
         )
     from parazip.output import Pipe
 
-    return Pipe(output, "standard output")
+    # Not sys.stdout.buffer: what a broken pipe leaves there would fail once more at exit.
+    return Pipe(FileIO(sys.stdout.fileno(), "wb", closefd=False), "standard output")
 
 
 def _listed(source: str, null: bool) -> Iterator[str]:
     """The names in a list, as the operating system spells them."""
     try:
         if source == "-":
+            if sys.stdin is None:
+                raise SourceError("cannot read names from standard input: it is closed")
             text = sys.stdin.buffer.read()
         else:
             with open(source, "rb") as file:

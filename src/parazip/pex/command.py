@@ -11,12 +11,15 @@ from parazip.errors import ParazipError
 from parazip.model import Report, Settings, Tally
 
 
-@click.command(
-    short_help="Build a PEX with pex's own command line, zipped fast.",
-    add_help_option=False,
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
-)
-@click.argument("args", nargs=-1, type=click.UNPROCESSED)
+class _Untouched(click.Command):
+    """A command whose arguments are somebody else's, `--` and `--help` included."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.params["args"] = tuple(args)
+        return []
+
+
+@click.command(cls=_Untouched, add_help_option=False)
 def pex(args: tuple[str, ...]) -> None:
     """Run pex with ARGS; the zips it writes are compressed on all cores."""
     try:
