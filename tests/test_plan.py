@@ -85,10 +85,7 @@ def test_one_block_more_than_a_whole_number_of_blocks() -> None:
         assert [cut.last for cut in cuts] == [False] * (count - 1) + [True]
 
 
-def test_batches_of_short_members_go_to_helpers() -> None:
-    for coder, limit in ((Coder("isal", 2), 32 << 10), (Coder("libdeflate", 5), 8 << 10)):
-        for size, verdict in ((limit, True), (limit + 1, False)):
-            assert plan.Batch([member(size)] * 10, coder, 10 * size).is_short is verdict
+def test_short_members_are_counted() -> None:
     assert plan.short_members([member(32 << 10), member((32 << 10) + 1)]) == 1
 
 

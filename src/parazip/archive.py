@@ -193,7 +193,7 @@ def _fill(
     needs_help = executor is None and jobs > 1 and plan.short_members(first) > _PEEK // 2
 
     def run(task: plan.Task) -> Part | Block:
-        if needs_help and isinstance(task, plan.Batch) and task.is_short:
+        if needs_help and isinstance(task, plan.Batch) and task.size <= plan.BATCH:
             answer = crew.ask(compress.question(task))
             if answer is not None:
                 return compress.answered(answer)

@@ -19,11 +19,10 @@ from parazip.errors import DuplicateMemberError, MemberNameError
 from parazip.format.records import MAX_NAME
 from parazip.model import STORE, Coder, File, Member, Recipe
 
-BATCH = 512 << 10
-BATCH_MEMBERS = 128
+BATCH = 1 << 20
+BATCH_MEMBERS = 256
 
-_SHORT = 8 << 10
-_SHORT_FAST = 32 << 10
+_SHORT = 32 << 10
 
 _PER_MEMBER = 1 << 10
 
@@ -45,12 +44,6 @@ class Batch(NamedTuple):
     def cost(self) -> int:
         """Bytes the task may need: what it reads, what it makes, and its results joined."""
         return 3 * self.size + _PER_MEMBER * len(self.members)
-
-    @property
-    def is_short(self) -> bool:
-        """Whether its members cost more in calls and bookkeeping than in compressing."""
-        limit = _SHORT_FAST if self.coder.codec == "isal" else _SHORT
-        return self.size <= limit * len(self.members)
 
 
 class Cut(NamedTuple):
@@ -131,8 +124,8 @@ def _told(member: Member) -> str:
 
 
 def short_members(members: Iterable[Member]) -> int:
-    """How many members are short at the fastest codec."""
-    return sum([member.size <= _SHORT_FAST for member in members])
+    """How many members cost more in calls and bookkeeping than in compressing."""
+    return sum([member.size <= _SHORT for member in members])
 
 
 def tasks(
