@@ -7,26 +7,20 @@ whole names too. Nothing is opened here but folders: one `stat` for each file is
 
 from __future__ import annotations
 
-import datetime
 import fnmatch
 import os
 import re
 import stat
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal, TypeAlias
 
-from parazip.errors import DateError, MemberNameError, SettingsError, SourceError
-from parazip.format.records import ATTRIBUTE_FOLDER, dos_date
+from parazip.dates import Timestamp, date_policy
+from parazip.errors import MemberNameError, SettingsError, SourceError
+from parazip.format.records import ATTRIBUTE_FOLDER
 from parazip.model import File, Member
 
 Symlinks: TypeAlias = Literal["follow", "store"]
-Timestamp: TypeAlias = Literal["keep", "epoch"] | datetime.datetime
-
-EPOCH = datetime.datetime(1980, 1, 1)
-"""The first moment that a zip archive can express."""
 
 _LINK_ATTRIBUTES = (stat.S_IFLNK | 0o777) << 16
 _KINDS = (
@@ -73,7 +67,7 @@ class Selection:
             raise SettingsError(f"prefix {self.prefix!r} leads out of the archive")
         if isinstance(self.timestamp, str) and self.timestamp not in ("keep", "epoch"):
             raise SettingsError(f"timestamp {self.timestamp!r} is not keep, epoch or a datetime")
-        _date_policy(self.timestamp)
+        date_policy(self.timestamp)
 
     @property
     def folder_prefix(self) -> str:
@@ -150,7 +144,7 @@ class _Walk:
     def __init__(self, selection: Selection) -> None:
         self._prefix = selection.folder_prefix
         self._follow = selection.symlinks == "follow"
-        self._date = _date_policy(selection.timestamp)
+        self._date = date_policy(selection.timestamp)
         self._excluded = _exclusion(selection.exclude)
 
     def everything(self, path: str, given: str) -> Iterator[Member]:
@@ -322,56 +316,3 @@ def _exclusion(patterns: tuple[str, ...]) -> Callable[[str], bool]:
     whole = re.compile("|".join(names) or r"(?!)").match
     last = re.compile("|".join(last_parts) or r"(?!)").match
     return lambda name: bool(last(name.rpartition("/")[2]) or whole(name))
-
-
-def _date_policy(timestamp: Timestamp | None) -> Callable[[str, os.stat_result], int]:
-    """The date that a file gets, as a function of its path and what `stat` says of it."""
-    where = ""
-    if timestamp is None:
-        timestamp = _source_date_epoch() or "keep"
-        where = f" (SOURCE_DATE_EPOCH={os.environ.get(_SOURCE_DATE_EPOCH)})"
-    if timestamp == "keep":
-        return _own_date
-    moment = EPOCH if isinstance(timestamp, str) else timestamp
-    if not 1980 <= moment.year <= 2107:
-        raise DateError(
-            f"the date {moment:%Y-%m-%d}{where} cannot be stored: zip dates go from 1980 to 2107"
-        )
-    fixed = dos_date(*moment.timetuple()[:6])
-    return lambda path, info: fixed
-
-
-_SOURCE_DATE_EPOCH = "SOURCE_DATE_EPOCH"
-
-
-def _source_date_epoch() -> datetime.datetime | None:
-    """SOURCE_DATE_EPOCH (reproducible-builds.org) as a moment in UTC, if the environment has it."""
-    text = os.environ.get(_SOURCE_DATE_EPOCH)
-    if not text:
-        return None
-    try:
-        return datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=int(text))
-    except (ValueError, OverflowError) as error:
-        raise SettingsError(
-            f"SOURCE_DATE_EPOCH={text} is not a number of seconds since 1970; correct or unset it"
-        ) from error
-
-
-def _own_date(path: str, info: os.stat_result) -> int:
-    date = _local_date(info.st_mtime_ns // 1_000_000_000)
-    if date is None:
-        raise DateError(
-            f"the time of {path} cannot be stored: zip dates go from 1980 to 2107; "
-            "set all times with --timestamp epoch or a date, or touch the file",
-            member=path,
-        )
-    return date
-
-
-@lru_cache(maxsize=4096)
-def _local_date(seconds: int) -> int | None:
-    try:
-        moment = time.localtime(seconds)
-    except (OverflowError, OSError, ValueError):
-        return None
-    return dos_date(*moment[:6]) if 1980 <= moment.tm_year <= 2107 else None

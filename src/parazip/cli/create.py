@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from parazip.dates import Timestamp
 from parazip.display import MODES, Display, Mode
 from parazip.errors import DateError, OutputError, SettingsError, SourceError
 from parazip.model import CODEC_NAMES, CodecName, Settings, parse_size
-from parazip.sources import Selection, Symlinks, Timestamp
+from parazip.sources import Selection, Symlinks
 
 if TYPE_CHECKING:
     from parazip.output import Pipe
