@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from isal import isal_zlib
 
 _THREADS = 2
-_LEVEL = 2
+_LEVEL = 1
 _BLOCK = 1 << 20
 _WINDOW = 1 << 15
 _SYNC_FLUSH = 2
@@ -35,7 +35,7 @@ def compress(path: str, offsets: Iterator[int], lock: threading.Lock) -> int:
             before = min(offset, _WINDOW)
             file.seek(offset - before)
             filled = file.readinto(buffer[: before + _BLOCK])
-            coder = isal_zlib.compressobj(_LEVEL, 8, -15, 9, 0, zdict=buffer[:before])
+            coder = isal_zlib.compressobj(_LEVEL, 8, -15, 8, 0, zdict=buffer[:before])
             total += len(coder.compress(buffer[before:filled])) + len(coder.flush(_SYNC_FLUSH))
 
 
