@@ -62,6 +62,12 @@ def main() -> NoReturn:
         _fail(str(error), 2)
     except ParazipError as error:
         _fail(str(error), 1)
+    except MemoryError:
+        _fail("out of memory; use a smaller --memory or fewer --jobs", 1)
+    except RuntimeError as error:
+        if "start new thread" not in str(error):
+            raise
+        _fail("the system gives no more threads; use fewer --jobs", 1)
     sys.exit(0)
 
 

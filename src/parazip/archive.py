@@ -189,6 +189,7 @@ def _fill(
 ) -> None:
     """Compresses `members` on all workers and assembles the results in order."""
     jobs = settings.jobs or usable_cpus()
+    count = min(jobs, usable_cpus())
     first = list(islice(members, _PEEK))
     needs_help = executor is None and jobs > 1 and plan.short_members(first) > _PEEK // 2
 
@@ -204,8 +205,8 @@ def _fill(
     )
     tasks = plan.tasks(chain(first, members), recipe, compress.shrinks)
     with (
-        helpers(compress.answer, jobs if needs_help else 0, _ANSWER_CAPACITY) as crew,
         pool.interrupts_held(),
+        helpers(compress.answer, count if needs_help else 0, _ANSWER_CAPACITY) as crew,
         workers(jobs) if executor is None else nullcontext(executor) as threads,
         closing(pool.run(tasks, threads)) as results,
     ):

@@ -44,11 +44,14 @@ class Helpers:
         self._idle: SimpleQueue[_Helper] = SimpleQueue()
         self._all: list[_Helper] = []
         if count and _may_fork():
-            with contextlib.suppress(OSError):  # no more processes, memory or descriptors
+            try:
                 for _ in range(count):
-                    helper = _Helper(function, capacity, self._all)
-                    self._all.append(helper)
-                    self._idle.put(helper)
+                    self._all.append(_Helper(function, capacity, self._all))
+            except OSError:  # processes, memory or descriptors are short: leave them to others
+                self.close()
+                self._all.clear()
+        for helper in self._all:
+            self._idle.put(helper)
 
     def __len__(self) -> int:
         return len(self._all)

@@ -142,7 +142,18 @@ def replacing(path: str) -> Iterator[Output]:
     Raises:
         OutputError: the folder does not exist, is not writable, or the disk is full.
     """
-    target = os.path.realpath(path)
+    if not path:
+        raise OutputError("cannot write the archive: '' is not a path", member=path)
+    with _told(path):
+        old = _mode(path)
+    if stat.S_ISDIR(old):
+        raise OutputError(f"cannot write {path}: it is a folder; name a file in it", member=path)
+    if old and not stat.S_ISREG(old):
+        with _open_special(path) as output:
+            yield output
+        return
+    with _told(path):
+        target = os.path.realpath(path)
     folder = os.path.dirname(target)
     if not os.path.exists(folder):
         raise OutputError(
@@ -150,14 +161,6 @@ def replacing(path: str) -> Iterator[Output]:
             member=path,
             errno=errno.ENOENT,
         )
-    with _told(path):
-        old = _mode(target)
-    if stat.S_ISDIR(old):
-        raise OutputError(f"cannot write {path}: it is a folder; name a file in it", member=path)
-    if old and not stat.S_ISREG(old):
-        with _open_special(target, path) as output:
-            yield output
-        return
     temporary = os.path.join(folder, f".parazip-{os.urandom(4).hex()}.tmp")
     with _told(path):
         file = _open_temporary(temporary)
@@ -210,9 +213,9 @@ _OPEN_FILES = "/proc/self/fd"
 
 
 @contextmanager
-def _open_special(target: str, name: str) -> Iterator[Output]:
+def _open_special(name: str) -> Iterator[Output]:
     with _told(name):
-        file = FileIO(target, "wb")
+        file = FileIO(name, "wb")
     try:
         yield Output(Pipe(file, name), name)
         with _told(name):

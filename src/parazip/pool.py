@@ -137,11 +137,13 @@ class Pool(Generic[Task, Result]):
             for _, future in waiting:
                 future.cancel()
             wait([future for _, future in waiting])
-            self._with_consumer = True
 
     @contextmanager
     def interrupts_held(self) -> Iterator[None]:
-        """In this block handlers of SIGINT, SIGTERM and SIGHUP run where they do no harm."""
+        """In this block handlers of SIGINT, SIGTERM and SIGHUP run where they do no harm.
+
+        That is: between results, while the consumer is at work on one, and at the block's end.
+        """
         handlers: dict[int, Callable[[int, FrameType | None], object]] = {}
 
         def note(number: int, frame: FrameType | None) -> None:
@@ -151,6 +153,7 @@ class Pool(Generic[Task, Result]):
                 self._held.append(lambda: handlers[number](number, frame))
                 self._finished.put(None)
 
+        self._with_consumer = False
         is_main = threading.current_thread() is threading.main_thread()
         try:
             for number in _INTERRUPTS if is_main else ():
@@ -162,6 +165,7 @@ class Pool(Generic[Task, Result]):
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
+            self._with_consumer = True
             self._run_held()
 
     def _run_held(self) -> None:

@@ -179,7 +179,10 @@ class _Walk:
         """An archive must not be written into a folder that is being read."""
         if not os.path.isdir(top):
             return
-        inside = os.path.relpath(os.path.realpath(archive), os.path.realpath(top))
+        try:
+            inside = os.path.relpath(os.path.realpath(archive), os.path.realpath(top))
+        except OSError as error:  # the working folder was deleted
+            raise SourceError.of(given, error) from error
         if inside.split(os.sep)[0] == os.pardir or os.path.isabs(inside):
             return
         name = "/".join(filter(None, (member_name(given), inside.replace(os.sep, "/"))))
