@@ -439,6 +439,13 @@ def test_help_tells_each_option(work: Path, argument: str) -> None:
     assert "pex" in top
 
 
+def test_a_full_log_is_no_reason_to_have_no_archive(work: Path) -> None:
+    command = [*COMMAND, "create", "--progress", "json", "out.zip", "t"]
+    with open("/dev/full", "w") as full:
+        subprocess.run(command, cwd=work, stderr=full, check=False, timeout=60)
+    assert zipfile.ZipFile(work / "out.zip").testzip() is None
+
+
 def test_the_version(work: Path) -> None:
     assert run("--version", cwd=work) == Done(0, f"parazip {parazip.__version__}\n".encode(), "")
 
@@ -468,7 +475,9 @@ USAGE: dict[str, tuple[list[str], list[str]]] = {
     "symlinks": (["--symlinks", "keep", "out.zip", "t"], ["keep", "follow"]),
     "progress": (["--progress", "loud", "out.zip", "t"], ["loud", "json"]),
     "null alone": (["--null", "out.zip", "t"], ["--null", "--files-from"]),
-    "shebang": (["--shebang", "a\nb", "out.zip", "t"], ["more than one line"]),
+    "shebang of two lines": (["--shebang", "a\nb", "out.zip", "t"], ["'a\\nb' is not one line"]),
+    "shebang of DOS": (["--shebang", "a\r", "out.zip", "t"], ["'a\\r' is not one line"]),
+    "shebang of nothing": (["--shebang", " ", "out.zip", "t"], ["' ' is not", "python3"]),
 }
 
 

@@ -107,8 +107,8 @@ def write(
         executor: threads that compress, instead of `settings.jobs` new ones and their helpers.
     """
     settings = settings or Settings()
-    if shebang is not None and "\n" in shebang:
-        raise SettingsError(f"the shebang {shebang!r} is more than one line")
+    if shebang is not None:
+        _check_shebang(shebang)
     began = time.monotonic()
     recipe = codecs.recipe(settings.level, settings.codec)
     counter = Counter(progress)
@@ -150,6 +150,14 @@ def _opened(
     if isinstance(archive, str | os.PathLike):
         return replacing(os.fspath(archive))
     return nullcontext(Output(archive, str(getattr(archive, "name", "-"))))
+
+
+def _check_shebang(text: str) -> None:
+    if not text.removeprefix("#!").strip() or any(c in text for c in "\n\r\0"):
+        raise SettingsError(
+            f"the shebang {text!r} is not one line that names a program, such as "
+            "/usr/bin/env python3"
+        )
 
 
 def _prepend(

@@ -3,9 +3,9 @@
 Each function here runs on a worker, takes one task and touches nothing but the files it names.
 
 A source is read after it was found, and may have changed in between, or may change while it is
-read. So the file is asked once more *after* its bytes were taken: if size, modification time and
-inode are still what they were when it was found, what was read is what stood there all along.
-Anything else is an error (`SourceChangedError`), never a wrong archive.
+read. So the file is asked once more *after* its bytes were taken: if size, modification time,
+inode and change time are still what they were when it was found, what was read is what stood there
+all along. Anything else is an error (`SourceChangedError`), never a wrong archive.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ def block(cut: Cut) -> Block:
 
 def _read(source: File) -> bytes:
     """All bytes of a file. One byte more is asked for, so that a file that grew is noticed."""
-    path, size, _, _ = source
+    path, size = source.path, source.size
     try:
         descriptor = os.open(path, _READ_ONLY)
         try:
@@ -227,6 +227,8 @@ def _check(source: File, info: os.stat_result) -> None:
     if info.st_mtime_ns != source.mtime_ns or info.st_size != source.size:
         raise _changed(source, info)
     if info.st_ino != source.inode and source.inode:  # some systems' scans know no inode
+        raise _changed(source, info)
+    if info.st_ctime_ns != source.ctime_ns and source.ctime_ns:
         raise _changed(source, info)
 
 

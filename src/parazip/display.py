@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import suppress
 from io import StringIO
 from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
 
@@ -91,7 +92,8 @@ class Display:
         self._line(json.dumps({"event": event, **fields}))
 
     def _line(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
+        with suppress(OSError):  # a full or closed log is no reason to have no archive
+            print(text, file=self._stream, flush=True)
 
     def _update_bar(self, progress: Progress) -> None:
         if self._bar is None:

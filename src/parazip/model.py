@@ -33,12 +33,16 @@ class File(NamedTuple):
         size: in bytes.
         mtime_ns: its modification time, in nanoseconds since 1970.
         inode: its inode number, 0 where the system has none to give.
+        ctime_ns: when the system last changed anything about it, in nanoseconds since 1970: unlike
+            the modification time nobody can set it. 0 where it does not count: on Windows, which
+            has another meaning for it, and for files that others may give new names meanwhile.
     """
 
     path: str
     size: int
     mtime_ns: int
     inode: int
+    ctime_ns: int = 0
 
 
 class Member(NamedTuple):

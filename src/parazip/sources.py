@@ -22,6 +22,7 @@ from parazip.model import File, Member
 
 Symlinks: TypeAlias = Literal["follow", "store"]
 
+_HAS_CTIME = os.name == "posix"
 _LINK_ATTRIBUTES = (stat.S_IFLNK | 0o777) << 16
 _KINDS = (
     (stat.S_ISSOCK, "a socket"),
@@ -257,7 +258,8 @@ class _Walk:
     def _member(self, path: str, name: str, info: os.stat_result) -> Member:
         mode = info.st_mode
         if stat.S_ISREG(mode):
-            source = File(path, info.st_size, info.st_mtime_ns, info.st_ino)
+            ctime_ns = info.st_ctime_ns if _HAS_CTIME else 0
+            source = File(path, info.st_size, info.st_mtime_ns, info.st_ino, ctime_ns)
             return Member(self._prefix + name, source, mode << 16, self._date(path, info))
         if stat.S_ISLNK(mode):
             target = os.fsencode(os.readlink(path))

@@ -149,6 +149,7 @@ def _collector_type(common: Any) -> Any:
 
 
 def _file(path: str) -> File:
+    """A file of pex's, without its change time: any pex that links to it meanwhile changes that."""
     try:
         info = os.stat(path)
     except OSError as error:
