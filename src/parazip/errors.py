@@ -6,6 +6,7 @@ A message names the file, what happened and what to do about it.
 from __future__ import annotations
 
 from errno import ENOSPC
+from zipfile import BadZipFile
 
 
 class ParazipError(Exception):
@@ -61,6 +62,14 @@ class SourceError(FileError):
 
 class SourceChangedError(SourceError):
     """A file changed between the moment it was found and the moment it was read."""
+
+
+class BadArchiveError(ParazipError, BadZipFile):
+    """An archive to be read is damaged, no archive, or says two different things."""
+
+
+class NotCopiedError(ParazipError, NotImplementedError):
+    """A member of another archive cannot be copied as it is."""
 
 
 class OutputError(FileError):

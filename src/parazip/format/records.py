@@ -11,6 +11,8 @@ import struct
 
 from parazip.model import Record
 
+FLAG_ENCRYPTED = 1 << 0 | 1 << 6 | 1 << 13
+"""Encryption, strong encryption and a masked directory (APPNOTE 4.4.4)."""
 FLAG_DESCRIPTOR = 1 << 3
 FLAG_UTF8 = 1 << 11
 ATTRIBUTE_FOLDER = 0x10
@@ -23,17 +25,17 @@ LIMIT_16 = 0xFFFF
 _VERSION = 20
 _VERSION_ZIP64 = 45
 _UNIX = 3 << 8
-_ZIP64_TAG = 0x0001
+ZIP64_TAG = 0x0001
 
-_LOCAL = struct.Struct("<4s3H4I2H")
-_CENTRAL = struct.Struct("<4s4H4I5H2I")
+LOCAL = struct.Struct("<4s3H4I2H")
+CENTRAL = struct.Struct("<4s4H4I5H2I")
 _CENTRAL_LENGTHS = struct.Struct("<2H")
 _CENTRAL_LENGTHS_AT = 28
 _CENTRAL_OFFSET = struct.Struct("<I")
 _CENTRAL_OFFSET_AT = 42
-_END = struct.Struct("<4s4H2IH")
-_ZIP64_END = struct.Struct("<4sQ2H2I4Q")
-_ZIP64_LOCATOR = struct.Struct("<4sIQI")
+END = struct.Struct("<4s4H2IH")
+ZIP64_END = struct.Struct("<4sQ2H2I4Q")
+ZIP64_LOCATOR = struct.Struct("<4sIQI")
 _DESCRIPTOR = struct.Struct("<4s3I")
 _ZIP64_DESCRIPTOR = struct.Struct("<4sI2Q")
 _ZIP64_SIZES = struct.Struct("<2H2Q")
@@ -50,12 +52,12 @@ def local_header(record: Record, zip64: bool) -> bytes:
     if flags & FLAG_DESCRIPTOR:
         crc = compressed_size = size = 0
     if not zip64:
-        fixed = _LOCAL.pack(
+        fixed = LOCAL.pack(
             b"PK\3\4", _VERSION, flags, method, date, crc, compressed_size, size, len(name), 0
         )
         return fixed + name
-    extra = _ZIP64_SIZES.pack(_ZIP64_TAG, 16, size, compressed_size)
-    fixed = _LOCAL.pack(
+    extra = _ZIP64_SIZES.pack(ZIP64_TAG, 16, size, compressed_size)
+    fixed = LOCAL.pack(
         b"PK\3\4", _VERSION_ZIP64, flags, method, date, crc, LIMIT_32, LIMIT_32, len(name), 20
     )
     return fixed + name + extra
@@ -74,12 +76,12 @@ def central_header(record: Record) -> bytes:
     version = _VERSION
     if size >= LIMIT_32 or compressed_size >= LIMIT_32 or offset >= LIMIT_32:
         wide = [value for value in (size, compressed_size, offset) if value >= LIMIT_32]
-        extra = struct.pack(f"<2H{len(wide)}Q", _ZIP64_TAG, 8 * len(wide), *wide)
+        extra = struct.pack(f"<2H{len(wide)}Q", ZIP64_TAG, 8 * len(wide), *wide)
         version = _VERSION_ZIP64
         size, compressed_size, offset = (
             min(value, LIMIT_32) for value in (size, compressed_size, offset)
         )
-    fixed = _CENTRAL.pack(
+    fixed = CENTRAL.pack(
         b"PK\1\2",
         _UNIX | version,
         version,
@@ -116,7 +118,7 @@ def shift(directory: bytes, base: int) -> tuple[bytes, int]:
         if extra_length or offset + base >= LIMIT_32:
             return _shift_wide(directory, base)
         _CENTRAL_OFFSET.pack_into(headers, position + _CENTRAL_OFFSET_AT, offset + base)
-        position += _CENTRAL.size + name_length
+        position += CENTRAL.size + name_length
         count += 1
     return bytes(headers), count
 
@@ -133,10 +135,10 @@ def _shift_wide(directory: bytes, base: int) -> tuple[bytes, int]:
 
 def parse_central_header(directory: bytes, position: int) -> tuple[Record, int]:
     """The record that `central_header` packed at `position`, and the bytes that it takes."""
-    fields = _CENTRAL.unpack_from(directory, position)
+    fields = CENTRAL.unpack_from(directory, position)
     flags, method, date, crc, compressed_size, size, name_length, extra_length = fields[3:11]
     attributes, offset = fields[14:]
-    begin = position + _CENTRAL.size
+    begin = position + CENTRAL.size
     name = directory[begin : begin + name_length]
     extra = directory[begin + name_length : begin + name_length + extra_length]
     wide = iter(struct.unpack(f"<{len(extra[4:]) // 8}Q", extra[4:]))
@@ -144,7 +146,7 @@ def parse_central_header(directory: bytes, position: int) -> tuple[Record, int]:
         next(wide) if value == LIMIT_32 else value for value in (size, compressed_size, offset)
     )
     record = Record(name, flags, method, date, crc, compressed_size, size, attributes, offset)
-    return record, _CENTRAL.size + name_length + extra_length
+    return record, CENTRAL.size + name_length + extra_length
 
 
 def end_records(count: int, size: int, offset: int) -> bytes:
@@ -157,9 +159,9 @@ def end_records(count: int, size: int, offset: int) -> bytes:
     """
     zip64 = b""
     if count > LIMIT_16 or size >= LIMIT_32 or offset >= LIMIT_32:
-        zip64 = _ZIP64_END.pack(
+        zip64 = ZIP64_END.pack(
             b"PK\6\6",
-            _ZIP64_END.size - 12,  # the size without this field and what stands before it
+            ZIP64_END.size - 12,  # the size without this field and what stands before it
             _UNIX | _VERSION_ZIP64,
             _VERSION_ZIP64,
             0,
@@ -168,9 +170,9 @@ def end_records(count: int, size: int, offset: int) -> bytes:
             count,
             size,
             offset,
-        ) + _ZIP64_LOCATOR.pack(b"PK\6\7", 0, offset + size, 1)
+        ) + ZIP64_LOCATOR.pack(b"PK\6\7", 0, offset + size, 1)
     count = min(count, LIMIT_16)
-    return zip64 + _END.pack(
+    return zip64 + END.pack(
         b"PK\5\6", 0, 0, count, count, min(size, LIMIT_32), min(offset, LIMIT_32), 0
     )
 
