@@ -312,6 +312,9 @@ def test_a_json_summary_has_every_number() -> None:
             "isal 2": {"members": 1_000, "bytes_in": 99_000_000, "bytes_out": 24_000_000},
             "stored": {"members": 200, "bytes_in": 1_000_000, "bytes_out": 1_000_000},
         },
+        "recalled": 0,
+        "sections": [],
+        "notes": [],
     }
 
 

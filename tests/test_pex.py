@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import os
 import random
@@ -359,12 +360,16 @@ def chroot(tmp_path: Path) -> Any:
 
 def zip_it(chroot: Any, path: Path, mode: str = "a", **more: Any) -> list[Report]:
     """What `PEXBuilder._build_zipapp` does, inside the seam."""
-    reports: list[Report] = []
+    way = dataclasses.replace(plain_way(), settings=Settings(jobs=1), reports=[])
     if mode == "a":
         path.write_bytes(b"#!/usr/bin/env python\n")
-    with seam.fast(Settings(jobs=1), None, reports):
+    with seam.fast(way):
         chroot.zip(str(path), mode=mode, deterministic=True, **more)
-    return reports
+    return [report for report, _ in way.reports]
+
+
+def plain_way() -> seam.Way:
+    return seam.Way(settings=Settings(), arguments=(), progress=None, cache=None)
 
 
 @pytest.mark.parametrize("mode", ["a", "w"])
@@ -382,19 +387,18 @@ def test_a_chroot_is_zipped_as_pex_does(chroot: Any, tmp_path: Path, mode: str) 
 
 def test_archives_that_are_read_are_none_of_our_business(chroot: Any, tmp_path: Path) -> None:
     zip_it(chroot, tmp_path / "out.zip")
-    reports: list[Report] = []
-    with seam.fast(Settings(), None, reports), common.open_zip(str(tmp_path / "out.zip")) as made:
+    way = plain_way()
+    with seam.fast(way), common.open_zip(str(tmp_path / "out.zip")) as made:
         assert made.namelist() == ["__main__.py", "pkg/", "pkg/data.txt"]
-    assert reports == []
+    assert way.reports == []
 
 
 def test_the_seam_is_closed_afterwards(chroot: Any, tmp_path: Path) -> None:
     before = common.open_zip
-    reports: list[Report] = []
-    with seam.fast(Settings(), None, reports):
+    with seam.fast(plain_way()):
         assert common.open_zip is not before
     assert common.open_zip is before
-    with pytest.raises(KeyboardInterrupt), seam.fast(Settings(), None, reports):
+    with pytest.raises(KeyboardInterrupt), seam.fast(plain_way()):
         raise KeyboardInterrupt
     assert common.open_zip is before
 
@@ -407,7 +411,7 @@ def test_an_error_while_writing_leaves_no_file_and_an_open_zip_of_pex_s_own(
         raise error
 
     before = common.open_zip
-    monkeypatch.setattr(seam, "write", fail)
+    monkeypatch.setattr(seam, "assemble", fail)
     with pytest.raises(type(error)):
         zip_it(chroot, tmp_path / "out.pex~")
     assert common.open_zip is before
@@ -417,13 +421,13 @@ def test_an_error_while_writing_leaves_no_file_and_an_open_zip_of_pex_s_own(
 def test_a_file_that_vanishes_leaves_no_file(
     chroot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = archive.write
+    assemble = archive.assemble
 
     def late(*args: Any, **more: Any) -> Report:
         os.unlink(os.path.join(chroot.chroot, "pkg/data.txt"))
-        return write(*args, **more)
+        return assemble(*args, **more)
 
-    monkeypatch.setattr(seam, "write", late)
+    monkeypatch.setattr(seam, "assemble", late)
     with pytest.raises(SourceError, match=r"cannot read .*pkg/data.txt: No such file"):
         zip_it(chroot, tmp_path / "out.pex~")
     assert os.listdir(tmp_path) == ["chroot"]
@@ -444,7 +448,7 @@ def test_an_error_inside_pex_is_told_clearly_and_leaves_no_pex(
         "from parazip import SourceChangedError\n"
         "def fail(*args, **more):\n"
         "    raise SourceChangedError('app.py changed while it was read')\n"
-        "seam.write = fail\n"
+        "seam.assemble = fail\n"
         "from parazip.__main__ import main\n"
         "main()\n"
     )
@@ -483,54 +487,55 @@ def opens_otherwise() -> None:
 
 
 WRITE_DETERMINISTIC = ("self", "filename", "arcname", "digest", "deterministic", "compress")
-WRITE_EX = ("self", "filename", "arcname", "date_time", "file_mode", "digest", "compress")
-INFO = ("filename", "arcname", "date_time", "file_mode", "compress")
 
 
 def fake(**changes: Any) -> ModuleType:
     """A `pex.common` that fits but for `changes`; None leaves a name out."""
-    archive = {
-        "write_deterministic": method(*WRITE_DETERMINISTIC),
-        "write_ex": method(*WRITE_EX),
-        "zip_info_from_file": method(*INFO),
+    kinds = {
+        name: changes.pop(name, SimpleNamespace(deterministic_mode=0))
+        for name in ("DIRECTORY", "EXECUTABLE", "FILE")
     }
-    chroot: dict[str, Any] = {"zip": opens_with_open_zip}
-    for name in [name for name in changes if name in archive]:
-        archive[name] = changes.pop(name)
-    if "zip" in changes:
-        chroot["zip"] = changes.pop("zip")
+    writes = changes.pop("write_deterministic", method(*WRITE_DETERMINISTIC))
+    zips = changes.pop("zip", opens_with_open_zip)
     names = {
         "open_zip": lambda: None,
-        "Chroot": type("Chroot", (), {k: v for k, v in chroot.items() if v is not None}),
-        "ZipFileEx": type("ZipFileEx", (), {k: v for k, v in archive.items() if v is not None}),
+        "DETERMINISTIC_DATETIME": None,
+        "Chroot": type("Chroot", (), {"zip": zips} if zips else {}),
+        "ZipFileEx": type("ZipFileEx", (), {"write_deterministic": writes} if writes else {}),
+        "ZipFileType": SimpleNamespace(**kinds),
         **changes,
     }
-    made = SimpleNamespace(**{name: value for name, value in names.items() if value is not None})
-    return cast("ModuleType", made)
+    missing = [name for name, value in changes.items() if value is None]
+    return cast(
+        "ModuleType",
+        SimpleNamespace(**{name: value for name, value in names.items() if name not in missing}),
+    )
 
 
 def without(parameters: tuple[str, ...], name: str) -> Callable[..., None]:
     return method(*(each for each in parameters if each != name))
 
 
-PARAMETERS = {
-    "write_deterministic": WRITE_DETERMINISTIC,
-    "write_ex": WRITE_EX,
-    "zip_info_from_file": INFO,
-}
 MISFITS: list[tuple[dict[str, Any], str]] = [
-    ({"open_zip": None}, "pex.common has no open_zip"),
-    ({"Chroot": None}, "pex.common has no Chroot"),
-    ({"ZipFileEx": None}, "pex.common has no ZipFileEx"),
+    *(
+        ({name: None}, f"pex.common has no {name}")
+        for name in ("open_zip", "Chroot", "ZipFileEx", "ZipFileType", "DETERMINISTIC_DATETIME")
+    ),
     ({"zip": None}, "Chroot.zip does not open archives with open_zip"),
     ({"zip": opens_otherwise}, "Chroot.zip does not open archives with open_zip"),
     ({"zip": len}, "Chroot.zip does not open archives with open_zip"),
-    *(({name: None}, f"ZipFileEx has no {name}") for name in PARAMETERS),
+    ({"write_deterministic": None}, "ZipFileEx has no write_deterministic"),
     *(
-        ({name: without(parameters, lost)}, f"ZipFileEx.{name} takes no {lost}")
-        for name, parameters in PARAMETERS.items()
-        for lost in parameters
+        (
+            {"write_deterministic": without(WRITE_DETERMINISTIC, lost)},
+            f"ZipFileEx.write_deterministic takes no {lost}",
+        )
+        for lost in WRITE_DETERMINISTIC
         if lost not in ("self", "digest")
+    ),
+    *(
+        ({name: SimpleNamespace()}, f"ZipFileType.{name} has no deterministic_mode")
+        for name in ("DIRECTORY", "EXECUTABLE", "FILE")
     ),
 ]
 

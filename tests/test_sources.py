@@ -793,7 +793,7 @@ def test_an_archive_that_is_its_own_source_is_found_out_whatever_it_is_called(
 def test_an_archive_in_a_linked_folder_is_inside_its_tree(tmp_path: Path) -> None:
     put(tmp_path, "t/a")
     (tmp_path / "link").symlink_to("t")
-    with pytest.raises(SourceError, match="lies inside t"):
+    with pytest.raises(SourceError, match=r"lies inside .*/t, which"):
         create(tmp_path / "link/out.zip", ["t"], selection=Selection(directory=tmp_path))
 
 

@@ -68,7 +68,7 @@ def part(name: str, data: bytes) -> Part:
     made = Record(
         name.encode(), 0, STORED, DATE, zlib.crc32(data), len(data), len(data), ATTRIBUTES, 0
     )
-    return Part(local_header(made, False) + data, central_header(made), {})
+    return Part((local_header(made, False) + data,), central_header(made), {})
 
 
 def contents(file: str | Path | BinaryIO) -> dict[str, bytes]:

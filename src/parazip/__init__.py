@@ -1,6 +1,7 @@
 """Zip archives, made on all the cores of a machine.
 
-`create` puts files and folders into an archive, `write` members that are told one by one. All
+`create` puts files and folders into an archive, `merge` what archives hold, `write` members that
+are told one by one. All
 public names can be had from here; they are loaded when first used.
 """
 
@@ -12,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from parazip.archive import create, write
+    from parazip.archive import create, merge, write
+    from parazip.cache import Cache
     from parazip.errors import (
+        BadArchiveError,
         DateError,
         DuplicateMemberError,
         MemberNameError,
+        NotCopiedError,
         OutputError,
         ParazipError,
         SettingsError,
@@ -29,7 +33,11 @@ if TYPE_CHECKING:
 
 _HOME = {
     "create": "archive",
+    "merge": "archive",
     "write": "archive",
+    "BadArchiveError": "errors",
+    "Cache": "cache",
+    "NotCopiedError": "errors",
     "DateError": "errors",
     "DuplicateMemberError": "errors",
     "MemberNameError": "errors",
@@ -48,11 +56,14 @@ _HOME = {
 }
 
 __all__ = [
+    "BadArchiveError",
+    "Cache",
     "DateError",
     "DuplicateMemberError",
     "File",
     "Member",
     "MemberNameError",
+    "NotCopiedError",
     "OutputError",
     "ParazipError",
     "Progress",
@@ -65,6 +76,7 @@ __all__ = [
     "Tally",
     "__version__",
     "create",
+    "merge",
     "write",
 ]
 

@@ -18,6 +18,8 @@ from parazip.errors import ParazipError, SettingsError
 
 _FACES = {
     "create": ("parazip.cli.create", "Put files and folders into a new zip archive."),
+    "merge": ("parazip.cli.merge", "Put zip archives and folders into one, without recompressing."),
+    "cache": ("parazip.cli.cache", "Show or empty the cache of finished parts."),
     "pex": ("parazip.pex.command", "Build a PEX with pex's own command line, zipped fast."),
 }
 
@@ -40,8 +42,20 @@ class _Faces(click.Group):
 
 @click.group(cls=_Faces, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="parazip", message="%(prog)s %(version)s")
-def parazip() -> None:
+@click.option(
+    "--cache-dir",
+    metavar="DIR",
+    help="Where finished parts are kept.  [default: PARAZIP_CACHE_DIR, else the user's cache]",
+)
+@click.option(
+    "--cache-size",
+    metavar="SIZE",
+    help="How much they may take.  [default: PARAZIP_CACHE_SIZE, else 5G]",
+)
+@click.pass_context
+def parazip(context: click.Context, /, cache_dir: str | None, cache_size: str | None) -> None:
     """Make zip archives and PEX files on all the cores of this machine."""
+    context.obj = (cache_dir, cache_size)
 
 
 def main() -> NoReturn:

@@ -6,51 +6,45 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from itertools import chain, islice
-from typing import Any, cast
+from typing import Any, Literal, TypeAlias
 
-from parazip import codecs, compress, plan
+from parazip import codecs, files, inputs, plan
+from parazip.assembly import Assembly, Means
+from parazip.cache import Cache, key
 from parazip.errors import SettingsError, SourceError
-from parazip.helper import helpers
-from parazip.model import (
-    DEFLATE_STORED,
-    DEFLATED,
-    STORE,
-    STORED,
-    Block,
-    Member,
-    Part,
-    Recipe,
-    Report,
-    Settings,
-    Tally,
-)
+from parazip.inputs import OnDuplicate
+from parazip.model import DEFLATE_STORED, Member, Recipe, Report, Section, Settings
 from parazip.output import BinaryOutput, Output, Pipe, replacing
 from parazip.pool import Budget, Pool, usable_cpus, workers
 from parazip.progress import Counter, Sink
 from parazip.sources import Selection, scan
 from parazip.writer import ArchiveWriter
 
+Target: TypeAlias = str | os.PathLike[str] | BinaryOutput | Pipe
+Identity: TypeAlias = Literal["stat", "content"]
+
 _CHUNK = 1 << 20
 
 _PEEK = 1000
 """So many members are looked at before any work begins: enough to tell whether helpers pay."""
 
-_ANSWER_CAPACITY = 2 * plan.BATCH
-
 
 def create(
-    archive: str | os.PathLike[str] | BinaryOutput | Pipe,
+    archive: Target,
     paths: Iterable[str | os.PathLike[str]],
     settings: Settings | None = None,
     selection: Selection | None = None,
     *,
     names: Iterable[str | os.PathLike[str]] = (),
-    prepend: str | os.PathLike[str] | None = None,
+    prepend: str | os.PathLike[str] | bytes | None = None,
     shebang: str | None = None,
     progress: Sink | None = None,
+    cache: Cache | None = None,
+    identity: Identity = "stat",
 ) -> Report:
     """Puts files and folders into a new archive.
 
@@ -65,10 +59,13 @@ def create(
         settings: level, codec, jobs, memory.
         selection: what to leave out, names and dates.
         names: files and folders that are taken one by one, after `paths`.
-        prepend: path of a file whose bytes are put in front of the archive.
+        prepend: bytes that are put in front of the archive, or the path of a file that has them.
         shebang: what follows `#!` on the archive's first line. An archive that begins with `#!`
             is made executable.
         progress: called with a `Progress` each time something was written.
+        cache: where finished parts are looked for, and kept; not used for an open file.
+        identity: how the cache knows a file again: "stat" by size, times, inode and mode,
+            "content" by a hash of its bytes.
 
     Returns:
         What was made.
@@ -81,19 +78,87 @@ def create(
     """
     began = time.monotonic()
     members = scan(paths, selection or Selection(), _place(archive), names)
-    report = write(archive, members, settings, prepend=prepend, shebang=shebang, progress=progress)
+    report = write(
+        archive,
+        members,
+        settings,
+        prepend=prepend,
+        shebang=shebang,
+        progress=progress,
+        cache=cache,
+        identity=identity,
+    )
+    return replace(report, seconds=time.monotonic() - began)
+
+
+def merge(
+    archive: Target,
+    sources: Iterable[inputs.Source],
+    settings: Settings | None = None,
+    selection: Selection | None = None,
+    *,
+    on_duplicate: OnDuplicate = "error",
+    check_crc: bool = False,
+    prepend: str | os.PathLike[str] | bytes | None = None,
+    shebang: str | None = None,
+    progress: Sink | None = None,
+) -> Report:
+    """Puts the members of other archives, and of folders, into a new archive.
+
+    Members of archives are copied as they are compressed there, with fresh headers; what folders
+    hold is compressed. As with `create`, the archive appears complete or not at all.
+
+    Args:
+        archive: a path, or an open binary file; see `create`.
+        sources: archives and folders, in this order: paths, or pairs of the name of a folder
+            inside the new archive and a path. Of a folder all is taken that it holds.
+        settings: level and codec of what is compressed, jobs, memory.
+        selection: what to leave out, dates and modes. `exclude` is compared with the names that
+            members have in the new archive.
+        on_duplicate: what to do with a second member of one name; folders may come any number
+            of times. "error" refuses it, "first" and "last" keep one of them, "same" keeps the
+            first if both have the same size and CRC-32, and refuses the second otherwise.
+        check_crc: whether to inflate all that is copied and to compare its CRC-32.
+        prepend: bytes that are put in front of the archive, or the path of a file that has them.
+        shebang: what follows `#!` on the archive's first line.
+        progress: called with a `Progress` each time something was written.
+
+    Returns:
+        What was made.
+
+    Raises:
+        SourceError: a source is missing, unreadable or changed.
+        BadArchiveError: a source is damaged, or neither an archive nor a folder.
+        NotCopiedError: a member is encrypted, or compressed in a way that not all readers know.
+        DuplicateMemberError: two members have the same name, and that is not allowed.
+        OutputError: the archive cannot be written.
+    """
+    began = time.monotonic()
+    members = inputs.gather(sources, selection or Selection(), on_duplicate, _place(archive))
+    report = write(
+        archive,
+        members,
+        settings,
+        prepend=prepend,
+        shebang=shebang,
+        progress=progress,
+        check_crc=check_crc,
+    )
     return replace(report, seconds=time.monotonic() - began)
 
 
 def write(
-    archive: str | os.PathLike[str] | BinaryOutput | Pipe,
+    archive: Target,
     members: Iterable[Member],
     settings: Settings | None = None,
     *,
-    prepend: str | os.PathLike[str] | None = None,
+    prepend: str | os.PathLike[str] | bytes | None = None,
     shebang: str | None = None,
     progress: Sink | None = None,
     executor: Executor | None = None,
+    check_crc: bool = False,
+    cache: Cache | None = None,
+    identity: Identity = "stat",
 ) -> Report:
     """Writes a new archive of members that are told one by one; see `create`.
 
@@ -101,25 +166,61 @@ def write(
         archive: a path, or an open binary file.
         members: what to put in, in this order.
         settings: level, codec, jobs, memory.
-        prepend: path of a file whose bytes are put in front of the archive.
+        prepend: bytes that are put in front of the archive, or the path of a file that has them.
         shebang: what follows `#!` on the archive's first line.
         progress: called with a `Progress` each time something was written.
-        executor: threads that compress, instead of `settings.jobs` new ones and their helpers.
+        executor: threads that work, instead of `settings.jobs` new ones and their helpers.
+        check_crc: whether the CRC-32 of members that are copied is checked.
+        cache: where finished parts are looked for, and kept.
+        identity: how the cache knows a file again.
     """
     settings = settings or Settings()
+    recipe = codecs.recipe(settings.level, settings.codec)
+    checked = plan.checked(members)
+    first = list(islice(checked, _PEEK))
+    means = Means(
+        recipe=recipe,
+        jobs=settings.jobs,
+        memory=settings.memory,
+        cache=cache,
+        check_crc=check_crc,
+        helped=plan.short_members(first) > _PEEK // 2,
+        executor=executor,
+    )
+    every = chain(first, checked)
+    if cache is None:
+        sections: Iterable[Section] = [Section(lambda: every)]
+    elif identity == "content":
+        sections = _known_by_content(plan.sections(every), recipe, settings)
+    else:
+        sections = _known_by_stat(plan.sections(every), recipe)
+    return assemble(archive, sections, means, prepend=prepend, shebang=shebang, progress=progress)
+
+
+def assemble(
+    archive: Target,
+    sections: Iterable[Section],
+    means: Means,
+    *,
+    prepend: str | os.PathLike[str] | bytes | None = None,
+    shebang: str | None = None,
+    progress: Sink | None = None,
+) -> Report:
+    """Writes a new archive of sections; names are not checked here. See `write`."""
     if shebang is not None:
         _check_shebang(shebang)
     began = time.monotonic()
-    recipe = codecs.recipe(settings.level, settings.codec)
     counter = Counter(progress)
     with _opened(archive) as output:
         start = output.position
         writer = ArchiveWriter(output)
         is_script = _prepend(writer, shebang, prepend)
         if not output.seekable:
-            recipe = recipe._replace(plain=DEFLATE_STORED)
-        assembly = _Assembly(writer, output, counter)
-        _fill(assembly, _counted(plan.checked(members), counter), recipe, settings, executor)
+            means = replace(means, recipe=means.recipe._replace(plain=DEFLATE_STORED))
+        if output.descriptor is None:
+            means = replace(means, cache=None)
+        assembly = Assembly(writer, output, counter, means)
+        assembly.fill(sections)
         writer.finish()
         if is_script:
             output.make_executable()
@@ -130,10 +231,34 @@ def write(
         bytes_out=output.position - start,
         seconds=time.monotonic() - began,
         codecs=assembly.tallies,
+        recalled=assembly.recalled,
+        sections=tuple(assembly.made),
+        notes=tuple(means.cache.notes) if means.cache is not None else (),
     )
 
 
-def _place(archive: str | os.PathLike[str] | BinaryOutput | Pipe) -> str | int | None:
+def _known_by_stat(runs: Iterable[list[Member]], recipe: Recipe) -> Iterator[Section]:
+    for run in runs:
+        yield Section(partial(list, run), key=key(run, recipe))
+
+
+def _known_by_content(
+    runs: Iterable[list[Member]], recipe: Recipe, settings: Settings
+) -> list[Section]:
+    """Sections whose files are all read for their hashes, side by side."""
+    jobs = settings.jobs or usable_cpus()
+
+    def known(run: list[Member]) -> str:
+        return key(run, recipe, identity=files.digest)
+
+    pool: Pool[list[Member], str] = Pool(
+        known, Budget(settings.memory), cost=lambda run: _CHUNK, weight=len
+    )
+    with pool.interrupts_held(), workers(jobs) as threads:
+        return [Section(partial(list, run), key=key) for run, key in pool.run(runs, threads)]
+
+
+def _place(archive: Target) -> str | int | None:
     """The path of an archive, or the descriptor of its file, or None if it has none."""
     if isinstance(archive, str | os.PathLike):
         return os.fspath(archive)
@@ -144,9 +269,7 @@ def _place(archive: str | os.PathLike[str] | BinaryOutput | Pipe) -> str | int |
         return None
 
 
-def _opened(
-    archive: str | os.PathLike[str] | BinaryOutput | Pipe,
-) -> AbstractContextManager[Output]:
+def _opened(archive: Target) -> AbstractContextManager[Output]:
     if isinstance(archive, str | os.PathLike):
         return replacing(os.fspath(archive))
     return nullcontext(Output(archive, str(getattr(archive, "name", "-"))))
@@ -161,13 +284,14 @@ def _check_shebang(text: str) -> None:
 
 
 def _prepend(
-    writer: ArchiveWriter, shebang: str | None, path: str | os.PathLike[str] | None
+    writer: ArchiveWriter, shebang: str | None, path: str | os.PathLike[str] | bytes | None
 ) -> bool:
     """Writes what stands in front of the archive; tells whether it is a script."""
     line = b"" if shebang is None else b"#!" + os.fsencode(shebang.removeprefix("#!")) + b"\n"
     writer.prefix(line)
     begins = line
-    for chunk in _chunks(os.fspath(path)) if path is not None else ():
+    chunks = [path] if isinstance(path, bytes) else _chunks(os.fspath(path)) if path else ()
+    for chunk in chunks:
         begins = begins or chunk
         writer.prefix(chunk)
     return begins.startswith(b"#!")
@@ -180,91 +304,3 @@ def _chunks(path: str) -> Iterator[bytes]:
                 yield chunk
     except OSError as error:
         raise SourceError.of(path, error) from error
-
-
-def _counted(members: Iterable[Member], counter: Counter) -> Iterator[Member]:
-    for member in members:
-        counter.found(member.size)
-        yield member
-
-
-def _fill(
-    assembly: _Assembly,
-    members: Iterator[Member],
-    recipe: Recipe,
-    settings: Settings,
-    executor: Executor | None,
-) -> None:
-    """Compresses `members` on all workers and assembles the results in order."""
-    jobs = settings.jobs or usable_cpus()
-    count = min(jobs, usable_cpus())
-    first = list(islice(members, _PEEK))
-    needs_help = executor is None and jobs > 1 and plan.short_members(first) > _PEEK // 2
-
-    def run(task: plan.Task) -> Part | Block:
-        if needs_help and isinstance(task, plan.Batch) and task.size <= plan.BATCH:
-            answer = crew.ask(compress.question(task))
-            if answer is not None:
-                return compress.answered(answer)
-        return compress.run(task)
-
-    pool: Pool[plan.Task, Part | Block] = Pool(
-        run, Budget(settings.memory), cost=lambda task: task.cost, weight=compress.weight
-    )
-    tasks = plan.tasks(chain(first, members), recipe, compress.shrinks)
-    with (
-        pool.interrupts_held(),
-        helpers(compress.answer, count if needs_help else 0, _ANSWER_CAPACITY) as crew,
-        workers(jobs) if executor is None else nullcontext(executor) as threads,
-        closing(pool.run(tasks, threads)) as results,
-    ):
-        for task, result in results:
-            if isinstance(task, plan.Batch):
-                assembly.part(task, cast("Part", result))
-            else:
-                assembly.block(task, cast("Block", result))
-
-
-class _Assembly:
-    """Takes results in order, hands them to the writer and keeps the books."""
-
-    def __init__(self, writer: ArchiveWriter, output: Output, counter: Counter) -> None:
-        self._writer = writer
-        self._output = output
-        self._counter = counter
-        self._crc = 0
-        self.tallies: dict[str, Tally] = {}
-
-    def part(self, batch: plan.Batch, part: Part) -> None:
-        """A batch of members that are complete."""
-        self._writer.part(part)
-        for coder, tally in part.tallies.items():
-            self._count(coder, tally)
-        members = batch.members
-        self._counter.advance(len(members), batch.size, self._output.position, members[-1].name)
-
-    def block(self, cut: plan.Cut, block: Block) -> None:
-        """A block of a member that is cut; blocks of one member come one after the other."""
-        self._join(cut, block)
-        finished = 1 if cut.last else 0
-        self._counter.advance(finished, block.size, self._output.position, cut.member.name)
-
-    def _join(self, cut: plan.Cut, block: Block) -> None:
-        member = cut.member
-        if cut.first:
-            method = STORED if cut.coder == STORE else DEFLATED
-            self._writer.begin(compress.record(member, method, 0, 0, 0))
-            self._crc = 0
-        self._writer.block(block)
-        self._crc = codecs.crc32_combine(self._crc, block.crc, block.size)
-        if not cut.last:
-            return
-        compressed_size = self._writer.end(self._crc)
-        if compressed_size is None:
-            for again in plan.cuts(member, STORE):
-                self._join(again, compress.block(again))
-        else:
-            self._count(str(cut.coder), Tally(1, member.size, compressed_size))
-
-    def _count(self, coder: str, tally: Tally) -> None:
-        self.tallies[coder] = self.tallies[coder].plus(tally) if coder in self.tallies else tally

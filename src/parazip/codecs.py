@@ -25,15 +25,17 @@ gives its size in the least time.
 
 from __future__ import annotations
 
+import platform
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import deflate
+import isal
 from isal import isal_zlib
 from zlib_ng import zlib_ng
 
-from parazip.model import STORE, Buffer, CodecName, Coder, Recipe
+from parazip.model import STORE, STORED, Buffer, CodecName, Coder, Recipe
 
 WINDOW = 32 << 10
 """Bytes that a deflate match can reach back (RFC 1951, section 2)."""
@@ -121,6 +123,42 @@ def compress_block(coder: Coder, window: Buffer, data: Buffer, last: bool) -> tu
     return stream.compress(data), stream.flush(flush)
 
 
+def inflated(method: int, chunks: Iterable[Buffer], most: int) -> tuple[int, int]:
+    """CRC-32 and size of a member's contents, of which no more than a chunk is in memory.
+
+    Args:
+        method: the member's compression method, stored or deflated.
+        chunks: its compressed bytes.
+        most: the size in bytes that is believed; from there on nothing more is inflated.
+
+    Raises:
+        ValueError: the bytes are no deflate stream that ends where they end.
+    """
+    crc = size = 0
+    if method == STORED:
+        for chunk in chunks:
+            crc = crc32(chunk, crc)
+            size += len(chunk)
+        return crc, size
+    stream = isal_zlib.decompressobj(_RAW)
+    try:
+        for chunk in chunks:
+            while True:
+                data = stream.decompress(chunk, BLOCK)
+                crc = crc32(data, crc)
+                size += len(data)
+                chunk = stream.unconsumed_tail
+                if size > most or not chunk:
+                    break
+            if size > most or stream.unused_data:
+                raise ValueError("goes on where it should end")
+    except zlib.error as error:  # ISA-L's error is this one
+        raise ValueError(str(error)) from error
+    if not stream.eof:
+        raise ValueError("does not end")
+    return crc, size
+
+
 def shrinks(size: int, read: Callable[[int, int], Buffer]) -> bool:
     """Whether data looks as if deflate made it smaller; decided by samples of its contents.
 
@@ -138,6 +176,28 @@ def shrinks(size: int, read: Callable[[int, int], Buffer]) -> bool:
             return True
     return False
 
+
+def versions() -> str:
+    """What else than its arguments may change a codec's output: the libraries, and the CPU.
+
+    ISA-L and zlib-ng choose their code by what the CPU can do, and not all of it makes the same
+    matches.
+    """
+    libraries = (isal.__version__, str(zlib_ng.ZLIBNG_RUNTIME_VERSION), deflate.__version__)
+    return " ".join((*libraries, zlib.ZLIB_RUNTIME_VERSION, _cpu()))
+
+
+def _cpu() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as lines:
+            flags = next((line for line in lines if line.startswith(_CPU_FLAGS)), "")
+    except OSError:
+        flags = platform.processor()
+    return f"{platform.machine()} {crc32(flags.encode()):08x}"
+
+
+_CPU_FLAGS = ("flags", "Features")
+"""How x86 and Arm call them."""
 
 SAMPLED = _SAMPLES * _SAMPLE
 """Bytes that `shrinks` looks at; for less data than this, compressing is the better question."""

@@ -1,24 +1,15 @@
 """The producer that compresses: batches of small members whole, large members block by block.
 
 Each function here runs on a worker, takes one task and touches nothing but the files it names.
-
-A source is read after it was found, and may have changed in between, or may change while it is
-read. So the file is asked once more *after* its bytes were taken: if size, modification time,
-inode and change time are still what they were when it was found, what was read is what stood there
-all along. Anything else is an error (`SourceChangedError`), never a wrong archive.
 """
 
 from __future__ import annotations
 
 import marshal
-import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-from parazip import codecs
-from parazip.errors import SourceChangedError, SourceError
-from parazip.format.records import FLAG_UTF8, central_header, local_header
+from parazip import codecs, files
+from parazip.format.records import central_header, local_header, record
 from parazip.model import (
     DEFLATED,
     STORE,
@@ -28,13 +19,12 @@ from parazip.model import (
     Coder,
     File,
     Member,
+    Packed,
     Part,
-    Record,
+    Range,
     Tally,
 )
-from parazip.plan import Batch, Cut, Task
-
-_READ_ONLY = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+from parazip.plan import Batch, Cut
 
 
 class _Scratch(threading.local):
@@ -45,22 +35,6 @@ class _Scratch(threading.local):
 
 
 _scratch = _Scratch()
-
-
-def run(task: Task) -> Part | Block:
-    """What `task` makes: a finished part for a batch, a block for a cut.
-
-    Raises:
-        SourceError: a file cannot be read.
-        SourceChangedError: a file is not what it was when it was found.
-    """
-    return batch(task) if isinstance(task, Batch) else block(task)
-
-
-def weight(result: Part | Block) -> int:
-    """The bytes that a result holds until it is written."""
-    data = result.data
-    return sum(map(len, data)) if isinstance(data, tuple) else len(data)
 
 
 def question(batch: Batch) -> bytes:
@@ -81,13 +55,15 @@ def answer(question: bytes) -> bytes:
     ]
     part = batch(Batch(files, Coder(*coder), size))
     tallies = {coder: tuple(tally) for coder, tally in part.tallies.items()}
-    return marshal.dumps((part.data, part.directory, tallies))
+    (data,) = part.data
+    assert not isinstance(data, Range)
+    return marshal.dumps((data, part.directory, tallies))
 
 
 def answered(answer: bytes) -> Part:
     """The part in a helper's answer."""
     data, directory, tallies = marshal.loads(answer)
-    return Part(data, directory, {coder: Tally(*sums) for coder, sums in tallies.items()})
+    return Part((data,), directory, {coder: Tally(*sums) for coder, sums in tallies.items()})
 
 
 def shrinks(member: Member) -> bool:
@@ -97,32 +73,15 @@ def shrinks(member: Member) -> bool:
         SourceError: the file cannot be read.
     """
     source = member.source
+    assert not isinstance(source, Packed)
     if isinstance(source, bytes):
         return codecs.shrinks(len(source), lambda start, size: source[start : start + size])
-    with _told(source), open(source.path, "rb", buffering=0) as file:
+    with files.reading(source) as file:
 
-        def sample(start: int, size: int) -> bytes:
-            file.seek(start)
-            return file.read(size) or b""
+        def sample(start: int, size: int) -> memoryview:
+            return files.fill(source, file, start, memoryview(bytearray(size)))
 
         return codecs.shrinks(source.size, sample)
-
-
-def record(member: Member, method: int, crc: int, compressed_size: int, offset: int) -> Record:
-    """What the central directory says about `member`."""
-    name = member.name
-    flags = 0 if name.isascii() else FLAG_UTF8
-    return Record(
-        name.encode(),
-        flags,
-        method,
-        member.date,
-        crc,
-        compressed_size,
-        member.size,
-        member.attributes,
-        offset,
-    )
 
 
 def batch(batch: Batch) -> Part:
@@ -133,7 +92,8 @@ def batch(batch: Batch) -> Part:
     offset = 0
     for member in batch.members:
         source = member.source
-        contents = source if isinstance(source, bytes) else _read(source)
+        assert not isinstance(source, Packed)
+        contents = source if isinstance(source, bytes) else files.read(source)
         method, packed = _whole(contents, STORE if member.store else batch.coder)
         size = len(packed)
         made = record(member, method, codecs.crc32(contents), size, offset)
@@ -147,7 +107,7 @@ def batch(batch: Batch) -> Part:
         sums[2] += size
     sums_by_coder = ((STORE, stored), (batch.coder, deflated))
     return Part(
-        b"".join(data),
+        (b"".join(data),),
         b"".join(directory),
         {str(coder): Tally(*sums) for coder, sums in sums_by_coder if sums[0]},
     )
@@ -169,76 +129,15 @@ def _whole(data: bytes, coder: Coder) -> tuple[int, Buffer]:
 def block(cut: Cut) -> Block:
     """The piece of a large member that `cut` tells of."""
     source = cut.member.source
+    assert not isinstance(source, Packed)
     if isinstance(source, bytes):
         begin = max(0, cut.start - codecs.WINDOW)
         view = memoryview(source)[begin : cut.start + cut.length]
     else:
         begin = max(0, cut.start - codecs.WINDOW) if cut.coder != STORE else cut.start
-        view = _read_into(source, begin, cut.start + cut.length - begin)
+        view = _scratch.view[: cut.start + cut.length - begin]
+        with files.reading(source) as file:
+            files.fill(source, file, begin, view)
     window, data = view[: cut.start - begin], view[cut.start - begin :]
     packed = codecs.compress_block(cut.coder, window, data, cut.last)
     return Block(packed, codecs.crc32(data), cut.length)
-
-
-def _read(source: File) -> bytes:
-    """All bytes of a file. One byte more is asked for, so that a file that grew is noticed."""
-    path, size = source.path, source.size
-    try:
-        descriptor = os.open(path, _READ_ONLY)
-        try:
-            data = os.read(descriptor, size + 1)
-            while len(data) < size and (more := os.read(descriptor, size + 1 - len(data))):
-                data += more  # network file systems may give less at a time
-            info = os.fstat(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise SourceError.of(path, error) from error
-    if len(data) != size:
-        raise _changed(source, info)
-    _check(source, info)
-    return data
-
-
-def _read_into(source: File, start: int, length: int) -> memoryview:
-    """Bytes of a file in this worker's read buffer, until its next call."""
-    view = _scratch.view[:length]
-    with _told(source), open(source.path, "rb", buffering=0) as file:
-        file.seek(start)
-        filled = 0
-        while filled < length and (count := file.readinto(view[filled:])):
-            filled += count
-        info = os.fstat(file.fileno())
-    if filled != length:
-        raise _changed(source, info)
-    _check(source, info)
-    return view
-
-
-@contextmanager
-def _told(source: File) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise SourceError.of(source.path, error) from error
-
-
-def _check(source: File, info: os.stat_result) -> None:
-    if info.st_mtime_ns != source.mtime_ns or info.st_size != source.size:
-        raise _changed(source, info)
-    if info.st_ino != source.inode and source.inode:  # some systems' scans know no inode
-        raise _changed(source, info)
-    if info.st_ctime_ns != source.ctime_ns and source.ctime_ns:
-        raise _changed(source, info)
-
-
-def _changed(source: File, info: os.stat_result) -> SourceChangedError:
-    if info.st_size != source.size:
-        what = f"it had {source.size} bytes and has {info.st_size} now"
-    else:
-        what = "it was modified or replaced"
-    return SourceChangedError(
-        f"{source.path} changed while it was read: {what}; "
-        "try again when nothing writes to it, or leave it out with --exclude",
-        member=source.path,
-    )

@@ -23,19 +23,29 @@ EPOCH = datetime.datetime(1980, 1, 1)
 
 def date_policy(timestamp: Timestamp | None) -> Callable[[str, os.stat_result], int]:
     """The date that a file gets, as a function of its path and what `stat` says of it."""
+    fixed = fixed_date(timestamp)
+    return _own_date if fixed is None else lambda path, info: fixed
+
+
+def fixed_date(timestamp: Timestamp | None) -> int | None:
+    """The date that all members get; None if each keeps its own.
+
+    Raises:
+        DateError: it is not in 1980 to 2107.
+        SettingsError: SOURCE_DATE_EPOCH is no number.
+    """
     where = ""
     if timestamp is None:
         timestamp = _source_date_epoch() or "keep"
         where = f" (SOURCE_DATE_EPOCH={os.environ.get(_SOURCE_DATE_EPOCH)})"
     if timestamp == "keep":
-        return _own_date
+        return None
     moment = EPOCH if isinstance(timestamp, str) else timestamp
     if not 1980 <= moment.year <= 2107:
         raise DateError(
             f"the date {moment:%Y-%m-%d}{where} cannot be stored: zip dates go from 1980 to 2107"
         )
-    fixed = dos_date(*moment.timetuple()[:6])
-    return lambda path, info: fixed
+    return dos_date(*moment.timetuple()[:6])
 
 
 _SOURCE_DATE_EPOCH = "SOURCE_DATE_EPOCH"

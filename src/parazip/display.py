@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from io import StringIO
 from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
 
 from parazip.errors import ParazipError
-from parazip.model import Report
+from parazip.model import Report, Tally
 from parazip.progress import Progress
 
 if TYPE_CHECKING:
@@ -80,11 +81,18 @@ class Display:
         self._end_bar()
         self._shown = 0.0
         if self._mode == "json":
-            codecs = {coder: tally._asdict() for coder, tally in report.codecs.items()}
             fields = {name: getattr(report, name) for name in report.__dataclass_fields__}
-            self._event("done", {**fields, "codecs": codecs})
+            sections = [
+                {**made._asdict(), "tallies": _plain_tallies(made.tallies)}
+                for made in report.sections
+            ]
+            self._event(
+                "done", {**fields, "codecs": _plain_tallies(report.codecs), "sections": sections}
+            )
         elif not self._quiet:
             self._line(summary_line(report))
+            for note in report.notes:
+                self._line(f"parazip: {printable(note)}")
 
     def _event(self, event: str, fields: dict[str, Any]) -> None:
         import json
@@ -116,15 +124,34 @@ class Display:
             self._bar = self._task = None
 
 
+def _plain_tallies(tallies: Mapping[str, Tally]) -> dict[str, Any]:
+    return {coder: tally._asdict() for coder, tally in tallies.items()}
+
+
 def summary_line(report: Report) -> str:
     """One line for people: what was made, from how much, how fast."""
     ratio = f" ({100 * report.bytes_out / report.bytes_in:.1f} %)" if report.bytes_in else ""
     members = "1 member" if report.members == 1 else f"{report.members:,} members"
+    if report.recalled:
+        members += f" ({report.recalled:,} recalled)"
     speed = size_text(report.bytes_in / report.seconds) if report.seconds else "?"
     return (
         f"{printable(report.archive)}: {members}, {size_text(report.bytes_in)} -> "
         f"{size_text(report.bytes_out)}{ratio} in {report.seconds:.1f} s, {speed}/s"
     )
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows under a header, in columns as wide as they need; numbers stand to the right."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    lines = []
+    for row in (header, *rows):
+        cells = [
+            cell.rjust(width) if rows and cells[:1].isdigit() else cell.ljust(width)
+            for cell, width, cells in zip(row, widths, rows[0] if rows else header, strict=True)
+        ]
+        lines.append(printable("  ".join(cells).rstrip()))
+    return "\n".join(lines)
 
 
 def size_text(size: float) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -45,30 +45,6 @@ class File(NamedTuple):
     ctime_ns: int = 0
 
 
-class Member(NamedTuple):
-    """Something that is to become a member of an archive.
-
-    Attributes:
-        name: its name in the archive, with `/` between folders; a folder's ends with `/`.
-        source: where its contents come from: a file, or the bytes themselves.
-        attributes: its external attributes (APPNOTE 4.4.15): the Unix mode in the high half.
-        date: its MS-DOS date in the high half and time in the low half (APPNOTE 4.4.6).
-        store: True where it must not be compressed, whatever the settings say.
-    """
-
-    name: str
-    source: File | bytes
-    attributes: int
-    date: int
-    store: bool = False
-
-    @property
-    def size(self) -> int:
-        """Its uncompressed size in bytes."""
-        source = self.source
-        return len(source) if isinstance(source, bytes) else source.size
-
-
 class Record(NamedTuple):
     """What the central directory says about one member.
 
@@ -85,6 +61,74 @@ class Record(NamedTuple):
     size: int
     attributes: int
     offset: int
+
+
+class Entry(NamedTuple):
+    """A member as an archive's central directory tells of it.
+
+    Attributes:
+        name: as text; a folder's ends with `/`.
+        record: what the directory says: the name as it is spelled there, the offset counted from
+            the start of the file, external attributes and date as our own records have them.
+        end: where the next record begins: the member ends before it.
+    """
+
+    name: str
+    record: Record
+    end: int
+
+
+class Packed(NamedTuple):
+    """A member of another archive, which is copied as it is compressed there.
+
+    Attributes:
+        archive: the file of that archive.
+        entry: what its central directory says.
+    """
+
+    archive: File
+    entry: Entry
+
+    @property
+    def size(self) -> int:
+        """Its uncompressed size in bytes."""
+        return self.entry.record.size
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """`length` bytes of a file from `offset` on, to be written as they are."""
+
+    file: File
+    offset: int
+    length: int
+
+    def __len__(self) -> int:
+        return self.length
+
+
+class Member(NamedTuple):
+    """Something that is to become a member of an archive.
+
+    Attributes:
+        name: its name in the archive, with `/` between folders; a folder's ends with `/`.
+        source: where its contents come from: a file, the bytes themselves, or another archive.
+        attributes: its external attributes (APPNOTE 4.4.15): the Unix mode in the high half.
+        date: its MS-DOS date in the high half and time in the low half (APPNOTE 4.4.6).
+        store: True where it must not be compressed, whatever the settings say.
+    """
+
+    name: str
+    source: File | bytes | Packed
+    attributes: int
+    date: int
+    store: bool = False
+
+    @property
+    def size(self) -> int:
+        """Its uncompressed size in bytes."""
+        source = self.source
+        return len(source) if isinstance(source, bytes) else source.size
 
 
 class Coder(NamedTuple):
@@ -142,12 +186,12 @@ class Part(NamedTuple):
     Plain bytes and numbers, so that it can be made in another process or kept on disk.
 
     Attributes:
-        data: the local file records' bytes.
+        data: the local file records' bytes, in pieces; large ones may still be in a file.
         directory: the members' central directory headers, offsets relative to `data`.
         tallies: what was done to the members, by the name of the coder.
     """
 
-    data: Buffer
+    data: tuple[Buffer | Range, ...]
     directory: bytes
     tallies: dict[str, Tally]
 
@@ -165,6 +209,23 @@ class Block(NamedTuple):
     data: tuple[Buffer, ...]
     crc: int
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Consecutive members that are kept as one part, or told of together.
+
+    Attributes:
+        members: gives them, as they are to be made if they are not at hand.
+        label: what people are told that it is; empty if they are not told.
+        key: names all that determines the part's bytes; empty if it is not kept.
+        recipe: how they are compressed, if not as all others.
+    """
+
+    members: Callable[[], Iterable[Member]]
+    label: str = ""
+    key: str = ""
+    recipe: Recipe | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +258,22 @@ class Settings:
             raise SettingsError(f"memory must be 1 MiB or more, not {self.memory} bytes")
 
 
+class Made(NamedTuple):
+    """What was done to one section.
+
+    Attributes:
+        label: the section's.
+        recalled: whether it came out of the cache.
+        tallies: what was done to its members, now or when it was put into the cache.
+        seconds: from the end of the section before to the end of this one.
+    """
+
+    label: str
+    recalled: bool
+    tallies: Mapping[str, Tally]
+    seconds: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """What was made.
@@ -207,7 +284,10 @@ class Report:
         bytes_in: uncompressed bytes of all members.
         bytes_out: size of the whole archive in bytes.
         seconds: from the first look at the sources until the archive stood under its name.
-        codecs: what each codec did, by the codec's name and own level, or "stored".
+        codecs: what each codec did, by the codec's name and own level, "stored" or "copied".
+        recalled: members that came out of the cache; they count under the codecs that made them.
+        sections: what was done to each labelled section.
+        notes: what people may want to know besides, a sentence each.
     """
 
     archive: str
@@ -216,6 +296,9 @@ class Report:
     bytes_out: int
     seconds: float
     codecs: Mapping[str, Tally] = field(default_factory=dict)
+    recalled: int = 0
+    sections: tuple[Made, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def parse_size(text: str) -> int:

@@ -11,13 +11,17 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from io import FileIO, RawIOBase
 from typing import Protocol
 
+from parazip import files
+from parazip.codecs import crc32
 from parazip.errors import OutputError
-from parazip.model import Buffer
+from parazip.model import Buffer, Range
 
 
 class BinaryOutput(Protocol):
@@ -63,7 +67,7 @@ class Output:
     Args:
         file: where bytes go, from its current position on.
         name: what messages call it.
-        descriptor: of the file, if it is parazip's own.
+        descriptor: of the file, if it is parazip's own: one without a buffer, that can be read.
 
     Raises:
         OutputError: the file is opened for appending: its headers could not be filled in.
@@ -71,7 +75,8 @@ class Output:
 
     def __init__(self, file: BinaryOutput | Pipe, name: str, descriptor: int | None = None) -> None:
         self._file = file.file if isinstance(file, Pipe) else file
-        self._descriptor = descriptor
+        self.descriptor = descriptor
+        self._reading = threading.Lock()
         self.name = name
         with _told(name):
             self.seekable = not isinstance(file, Pipe) and file.seekable()
@@ -87,6 +92,63 @@ class Output:
         with _told(self.name):
             self._write(data)
         self.position += len(data)
+
+    def copy(self, piece: Range) -> None:
+        """Writes a piece of a file; the system moves the bytes itself, where it can.
+
+        Raises:
+            SourceError: the file cannot be read, or is not what it was when it was found.
+        """
+        with files.reading(piece.file) as source:
+            moved = self._move(source.fileno(), piece)
+            for chunk in _chunks(source, piece, moved):
+                self.write(chunk)
+
+    def copy_checked(self, piece: Range) -> int:
+        """Writes a piece of a file, and gives the CRC-32 of what was written; see `copy`."""
+        crc = 0
+        with files.reading(piece.file) as source:
+            for chunk in _chunks(source, piece, 0):
+                self.write(chunk)
+                crc = crc32(chunk, crc)
+        return crc
+
+    def read_back(self, offset: int, length: int) -> Iterator[bytes]:
+        """What was written to parazip's own file, from `offset` on, in chunks.
+
+        Threads may do so side by side, but not while something is written.
+        """
+        for start in range(offset, offset + length, _CHUNK):
+            yield self._read_at(start, min(_CHUNK, offset + length - start))
+
+    def _read_at(self, offset: int, length: int) -> bytes:
+        assert isinstance(self._file, FileIO)
+        if hasattr(os, "pread"):
+            return os.pread(self._file.fileno(), length, offset)
+        with self._reading:
+            self._file.seek(offset)
+            data = self._file.read(length) or b""
+            self._file.seek(self.position)
+        return data
+
+    def _move(self, source: int, piece: Range) -> int:
+        """Copies within the system as much as it will; gives the number of bytes."""
+        if _copy_file_range is None or self.descriptor is None:
+            return 0
+        device = os.fstat(source).st_dev
+        if os.major(device) or device != os.fstat(self.descriptor).st_dev:
+            return 0
+        moved = 0
+        with suppress(OSError):  # other file system, none that can, no room: writing will tell
+            while moved < piece.length:
+                count = _copy_file_range(
+                    source, self.descriptor, piece.length - moved, piece.offset + moved
+                )
+                if not count:
+                    break
+                moved += count
+        self.position += moved
+        return moved
 
     def patch(self, position: int, data: bytes) -> None:
         """Writes `data` over what stands at `position`."""
@@ -109,7 +171,7 @@ class Output:
 
     def make_executable(self) -> None:
         """Lets everyone execute the file who may read it; other outputs have no such right."""
-        descriptor = self._descriptor
+        descriptor = self.descriptor
         if descriptor is not None and hasattr(os, "fchmod"):
             with _told(self.name):
                 mode = os.fstat(descriptor).st_mode
@@ -129,6 +191,23 @@ class Output:
         if isinstance(self._file, RawIOBase):  # it would have had to wait, and must not
             raise BlockingIOError(errno.EAGAIN, "it is set not to wait for its reader")
         return len(data)
+
+
+def _chunks(source: FileIO, piece: Range, start: int) -> Iterator[memoryview]:
+    """What `piece` holds from `start` on, each chunk only until the next is asked for."""
+    view = memoryview(bytearray(min(_CHUNK, piece.length - start)))
+    while start < piece.length:
+        chunk = view[: piece.length - start]
+        yield files.fill(piece.file, source, piece.offset + start, chunk)
+        start += len(chunk)
+
+
+_CHUNK = 1 << 20
+"""Less means more waiting for the GIL after each call."""
+
+# Where the file system has a disk of its own, the system copies ranges that do not begin on a page
+# a third slower than reading and writing does. Network and layered ones may not have to move them.
+_copy_file_range: Callable[[int, int, int, int], int] | None = getattr(os, "copy_file_range", None)
 
 
 @contextmanager
@@ -170,9 +249,11 @@ def replacing(path: str) -> Iterator[Output]:
             if old and hasattr(os, "fchmod"):
                 new = os.fstat(file.fileno()).st_mode
                 os.fchmod(file.fileno(), stat.S_IMODE(old) | (new & 0o111))
-            _give_name(file, temporary)
-            file.close()
-            os.replace(temporary, target)
+            if isinstance(file.name, str):
+                file.close()
+                os.replace(temporary, target)
+            else:
+                _give_name(file, target, temporary)
     except BaseException:
         with suppress(OSError):
             file.close()
@@ -197,16 +278,34 @@ def _open_temporary(path: str) -> FileIO:
     if hasattr(os, "O_TMPFILE") and os.path.isdir(_OPEN_FILES):
         flags = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
         with suppress(OSError):  # not every file system can
-            return FileIO(os.open(os.path.dirname(path), flags, 0o666), "wb")
-    return FileIO(path, "xb")
+            return FileIO(os.open(os.path.dirname(path), flags, 0o666), "w+b")
+    return FileIO(path, "x+b")
 
 
-def _give_name(file: FileIO, path: str) -> None:
-    if not isinstance(file.name, str):
-        # Without a folder's descriptor Python calls link(2), which does not follow links; the
-        # one given here is not used, as the path is absolute.
-        descriptor = file.fileno()
-        os.link(f"{_OPEN_FILES}/{descriptor}", path, src_dir_fd=descriptor, follow_symlinks=True)
+def _give_name(file: FileIO, target: str, temporary: str) -> None:
+    """Closes a file without a name and lets it be `target`.
+
+    Where that name is free, no other is needed in between: ext4 writes a file to the disk at
+    once that replaces another, for the sake of programs that do not.
+    """
+    # Without a folder's descriptor Python calls link(2), which does not follow links; the one
+    # given here is not used, as the paths are absolute.
+    descriptor = os.dup(file.fileno())
+    link = partial(
+        os.link,
+        f"{_OPEN_FILES}/{descriptor}",
+        src_dir_fd=descriptor,
+        follow_symlinks=True,
+    )
+    try:
+        file.close()  # network file systems may tell of a full disk as late as now
+        try:
+            link(target)
+        except FileExistsError:
+            link(temporary)
+            os.replace(temporary, target)
+    finally:
+        os.close(descriptor)
 
 
 _OPEN_FILES = "/proc/self/fd"

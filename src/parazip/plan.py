@@ -6,21 +6,29 @@ always give the same bytes.
 
 Members of up to `recipe.cut` bytes are compressed whole. Many of them share one task, as a task
 has a price of its own: consecutive members up to `BATCH` bytes and `BATCH_MEMBERS` members. A
-larger member is cut into blocks of `codecs.BLOCK` bytes, a task each.
+larger member is cut into blocks of `codecs.BLOCK` bytes, a task each. Members that are copied from
+other archives share tasks in the same way, by the bytes that they hold in memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from typing import NamedTuple, TypeAlias
 
 from parazip import codecs
 from parazip.errors import DuplicateMemberError, MemberNameError
 from parazip.format.records import MAX_NAME
-from parazip.model import STORE, Coder, File, Member, Recipe
+from parazip.model import STORE, Coder, File, Member, Packed, Recipe
 
 BATCH = 1 << 20
 BATCH_MEMBERS = 256
+
+RANGE = 256 << 10
+"""A copied member of more compressed bytes is never in memory as a whole."""
+
+_SECTION = 4 << 20
+_SECTION_MEMBERS = 256
 
 _SHORT = 32 << 10
 
@@ -77,7 +85,28 @@ class Cut(NamedTuple):
         return codecs.WINDOW + 3 * self.length
 
 
-Task: TypeAlias = Batch | Cut
+class Copies(NamedTuple):
+    """Consecutive members of other archives that are copied by one task.
+
+    Attributes:
+        members: in archive order; the source of each is `Packed`, or empty as a folder's.
+        check: whether their CRC-32 is checked, which takes inflating them.
+        size: their uncompressed bytes in all.
+        held: bytes that the task keeps in memory: the compressed bytes of small members.
+    """
+
+    members: list[Member]
+    check: bool
+    size: int
+    held: int
+
+    @property
+    def cost(self) -> int:
+        """Bytes the task may need: what it reads, and the same joined."""
+        return 2 * self.held + _PER_MEMBER * len(self.members)
+
+
+Task: TypeAlias = Batch | Cut | Copies
 
 
 def checked(members: Iterable[Member]) -> Iterator[Member]:
@@ -95,8 +124,8 @@ def checked(members: Iterable[Member]) -> Iterator[Member]:
             _check_encoded(name)
         if seen.setdefault(key, member) is not member:
             raise DuplicateMemberError(
-                f"two members would have the name {key}: {_told(seen[key])} and "
-                f"{_told(member)}; leave one out, or keep them apart with --prefix",
+                f"two members would have the name {key}: {told(seen[key])} and "
+                f"{told(member)}; leave one out, or keep them apart with --prefix",
                 member=name,
             )
         yield member
@@ -119,8 +148,12 @@ def _check_encoded(name: str) -> None:
         )
 
 
-def _told(member: Member) -> str:
-    return member.source.path if isinstance(member.source, File) else member.name
+def told(member: Member) -> str:
+    """Where a member comes from, for messages."""
+    source = member.source
+    if isinstance(source, Packed):
+        return f"{source.entry.name} in {source.archive.path}"
+    return source.path if isinstance(source, File) else member.name
 
 
 def short_members(members: Iterable[Member]) -> int:
@@ -128,8 +161,32 @@ def short_members(members: Iterable[Member]) -> int:
     return sum([member.size <= _SHORT for member in members])
 
 
+def sections(members: Iterable[Member]) -> Iterator[list[Member]]:
+    """Runs of members that the cache keeps as one part each.
+
+    A run ends with some 4 MiB, or with a name whose hash says so. So a member that comes or goes
+    moves the ends of a few runs and not of all that follow, and these are found again.
+    """
+    run: list[Member] = []
+    size = 0
+    for member in members:
+        if run and size + member.size > 2 * _SECTION:
+            yield run
+            run, size = [], 0
+        run.append(member)
+        size += member.size
+        if size >= _SECTION or codecs.crc32(member.name.encode()) % _SECTION_MEMBERS == 0:
+            yield run
+            run, size = [], 0
+    if run:
+        yield run
+
+
 def tasks(
-    members: Iterable[Member], recipe: Recipe, shrinks: Callable[[Member], bool]
+    members: Iterable[Member],
+    recipe: Recipe,
+    shrinks: Callable[[Member], bool],
+    check_crc: bool = False,
 ) -> Iterator[Task]:
     """The tasks that make `members`, in archive order, as soon as they are known.
 
@@ -138,7 +195,31 @@ def tasks(
         recipe: coders, and where cutting begins.
         shrinks: the verdict on members of more than `recipe.cut` bytes; the others are judged
             by the task that reads them.
+        check_crc: whether the CRC-32 of members that are copied is checked.
     """
+    for is_copied, group in groupby(members, _kind()):
+        if is_copied:
+            yield from _copies(group, check_crc)
+        else:
+            yield from _compressions(group, recipe, shrinks)
+
+
+def _kind() -> Callable[[Member], bool]:
+    """Whether a member is copied; one without contents goes with those before it."""
+    is_copied = False
+
+    def kind(member: Member) -> bool:
+        nonlocal is_copied
+        if member.source != b"":
+            is_copied = isinstance(member.source, Packed)
+        return is_copied
+
+    return kind
+
+
+def _compressions(
+    members: Iterable[Member], recipe: Recipe, shrinks: Callable[[Member], bool]
+) -> Iterator[Batch | Cut]:
     batch: list[Member] = []
     size = 0
     for member in members:
@@ -155,6 +236,24 @@ def tasks(
             size += length
     if batch:
         yield Batch(batch, recipe.whole, size)
+
+
+def _copies(members: Iterable[Member], check: bool) -> Iterator[Copies]:
+    batch: list[Member] = []
+    size = held = 0
+    for member in members:
+        source = member.source
+        holds = 0
+        if isinstance(source, Packed):
+            holds = min(source.entry.record.compressed_size, RANGE)
+        if batch and (held + holds > BATCH or len(batch) == BATCH_MEMBERS):
+            yield Copies(batch, check, size, held)
+            batch, size, held = [], 0, 0
+        batch.append(member)
+        size += member.size
+        held += holds
+    if batch:
+        yield Copies(batch, check, size, held)
 
 
 def cuts(member: Member, coder: Coder) -> Iterator[Cut]:

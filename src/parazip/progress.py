@@ -52,9 +52,9 @@ class Counter:
         self._bytes = 0
         self._began = time.monotonic()
 
-    def found(self, size: int) -> None:
-        """There is one member more to do, of `size` bytes."""
-        self.members_total += 1
+    def found(self, size: int, members: int = 1) -> None:
+        """There are `members` more to do, of `size` bytes in all."""
+        self.members_total += members
         self.bytes_total += size
 
     def advance(self, members: int, size: int, bytes_out: int, current: str) -> None:

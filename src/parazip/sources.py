@@ -15,14 +15,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from parazip import files
 from parazip.dates import Timestamp, date_policy
 from parazip.errors import MemberNameError, SettingsError, SourceError
 from parazip.format.records import ATTRIBUTE_FOLDER
 from parazip.model import File, Member
 
 Symlinks: TypeAlias = Literal["follow", "store"]
+Modes: TypeAlias = Literal["keep", "normal"]
 
-_HAS_CTIME = os.name == "posix"
 _LINK_ATTRIBUTES = (stat.S_IFLNK | 0o777) << 16
 _KINDS = (
     (stat.S_ISSOCK, "a socket"),
@@ -43,6 +44,8 @@ class Selection:
             for any characters, `/` included. A folder that is left out takes along what it holds.
         prefix: a folder inside the archive, in front of all names.
         symlinks: "follow" puts in what a link points to, "store" the link itself.
+        modes: "keep" takes the permissions as they are, "normal" 644 for files, and 755 for folders
+            and for files that somebody may execute.
         timestamp: "keep" takes the files' own local times, "epoch" 1980-01-01 00:00:00, a
             `datetime` that moment as it stands. None takes SOURCE_DATE_EPOCH (seconds since
             1970, told in UTC) if the environment has it, and "keep" otherwise.
@@ -56,6 +59,7 @@ class Selection:
     exclude: tuple[str, ...] = ()
     prefix: str = ""
     symlinks: Symlinks = "follow"
+    modes: Modes = "keep"
     timestamp: Timestamp | None = None
 
     def __post_init__(self) -> None:
@@ -63,9 +67,9 @@ class Selection:
             raise TypeError(f"exclude is a tuple of patterns, not the single {self.exclude!r}")
         if self.symlinks not in ("follow", "store"):
             raise SettingsError(f"symlinks must be 'follow' or 'store', not {self.symlinks!r}")
-        parts = self.prefix.replace(os.sep, "/").split("/")
-        if self.prefix.startswith("/") or ".." in parts:
-            raise SettingsError(f"prefix {self.prefix!r} leads out of the archive")
+        if self.modes not in ("keep", "normal"):
+            raise SettingsError(f"modes must be 'keep' or 'normal', not {self.modes!r}")
+        folder_name(self.prefix)
         if isinstance(self.timestamp, str) and self.timestamp not in ("keep", "epoch"):
             raise SettingsError(f"timestamp {self.timestamp!r} is not keep, epoch or a datetime")
         date_policy(self.timestamp)
@@ -73,9 +77,29 @@ class Selection:
     @property
     def folder_prefix(self) -> str:
         """The prefix as it stands in front of names: empty, or ending with a slash."""
-        parts = self.prefix.replace(os.sep, "/").split("/")
-        joined = "/".join(part for part in parts if part not in ("", "."))
-        return joined and joined + "/"
+        return folder_name(self.prefix)
+
+
+def folder_name(name: str) -> str:
+    """The name of a folder inside the archive: empty, or ending with a slash.
+
+    Raises:
+        SettingsError: it leads out of the archive.
+    """
+    parts = name.replace(os.sep, "/").split("/")
+    if name.startswith("/") or ".." in parts:
+        raise SettingsError(f"prefix {name!r} leads out of the archive")
+    joined = "/".join(part for part in parts if part not in ("", "."))
+    return joined and joined + "/"
+
+
+def normal_attributes(attributes: int) -> int:
+    """External attributes with the permissions that files and folders normally have."""
+    kind = stat.S_IFMT(attributes >> 16)
+    if kind not in (stat.S_IFREG, stat.S_IFDIR):
+        return attributes
+    is_open = kind == stat.S_IFDIR or attributes >> 16 & 0o111
+    return (kind | (0o755 if is_open else 0o644)) << 16 | attributes & ATTRIBUTE_FOLDER
 
 
 def scan(
@@ -101,8 +125,26 @@ def scan(
     for given in (paths, names):
         if isinstance(given, str | bytes | os.PathLike):
             raise TypeError(f"a list of paths is needed, not the single path {given!r}")
-    walk = _Walk(selection)
+    walk = _Walk(selection, selection.folder_prefix)
     found = _found(walk, list(paths), selection, archive, names)
+    return found if archive is None else _without(archive, found)
+
+
+def contents(
+    folder: str, prefix: str, selection: Selection, archive: str | int | None = None
+) -> Iterator[Member]:
+    """The members that stand for what a folder holds, their names relative to it.
+
+    Args:
+        folder: its path.
+        prefix: what stands in front of the names.
+        selection: what to leave out, dates and modes.
+        archive: where the archive will be; it must not be among its own sources.
+    """
+    walk = _Walk(selection, prefix)
+    if isinstance(archive, str):
+        walk.refuse_inside(folder, ".", archive)
+    found = walk.everything(folder, ".")
     return found if archive is None else _without(archive, found)
 
 
@@ -139,14 +181,22 @@ def member_name(path: str) -> str:
     return "/".join(parts)
 
 
+_ATTRIBUTES: dict[Modes, Callable[[int], int]] = {
+    "keep": lambda attributes: attributes,
+    "normal": normal_attributes,
+}
+
+
 class _Walk:
     """Turns files and folders into members, one selection for all of them."""
 
-    def __init__(self, selection: Selection) -> None:
-        self._prefix = selection.folder_prefix
+    def __init__(self, selection: Selection, prefix: str) -> None:
+        self._prefix = prefix
+        self._attributes = _ATTRIBUTES[selection.modes]
         self._follow = selection.symlinks == "follow"
         self._date = date_policy(selection.timestamp)
         self._excluded = _exclusion(selection.exclude)
+        self._left_out = exclusion(selection.exclude)
 
     def everything(self, path: str, given: str) -> Iterator[Member]:
         """What `given` stands for, with all it holds if it is a folder."""
@@ -171,11 +221,6 @@ class _Walk:
             else:
                 yield self._member(path, name, info)
 
-    def _left_out(self, name: str) -> bool:
-        """Whether a name is left out, or a folder above it."""
-        steps = name.split("/")
-        return any(self._excluded("/".join(steps[: i + 1])) for i in range(len(steps)))
-
     def refuse_inside(self, top: str, given: str, archive: str) -> None:
         """An archive must not be written into a folder that is being read."""
         if not os.path.isdir(top):
@@ -189,7 +234,7 @@ class _Walk:
         name = "/".join(filter(None, (member_name(given), inside.replace(os.sep, "/"))))
         if not self._left_out(name):
             raise SourceError(
-                f"the archive {archive} lies inside {given}, which is to be put into it; "
+                f"the archive {archive} lies inside {top}, which is to be put into it; "
                 f"write it elsewhere, or leave it out with --exclude {name}",
                 member=archive,
             )
@@ -258,9 +303,9 @@ class _Walk:
     def _member(self, path: str, name: str, info: os.stat_result) -> Member:
         mode = info.st_mode
         if stat.S_ISREG(mode):
-            ctime_ns = info.st_ctime_ns if _HAS_CTIME else 0
-            source = File(path, info.st_size, info.st_mtime_ns, info.st_ino, ctime_ns)
-            return Member(self._prefix + name, source, mode << 16, self._date(path, info))
+            source = files.found(path, info)
+            attributes = self._attributes(mode << 16)
+            return Member(self._prefix + name, source, attributes, self._date(path, info))
         if stat.S_ISLNK(mode):
             target = os.fsencode(os.readlink(path))
             return Member(self._prefix + name, target, _LINK_ATTRIBUTES, self._date(path, info))
@@ -270,7 +315,7 @@ class _Walk:
         )
 
     def _folder(self, path: str, name: str, info: os.stat_result) -> Member:
-        attributes = info.st_mode << 16 | ATTRIBUTE_FOLDER
+        attributes = self._attributes(info.st_mode << 16 | ATTRIBUTE_FOLDER)
         return Member(self._prefix + name, b"", attributes, self._date(path, info))
 
 
@@ -307,6 +352,20 @@ def _without(archive: str | int, members: Iterator[Member]) -> Iterator[Member]:
                 member=member.name,
             )
         yield member
+
+
+def exclusion(patterns: tuple[str, ...]) -> Callable[[str], bool]:
+    """Whether a name is left out, or a folder above it; see `Selection`.
+
+    Names come without prefix and without a slash at their end.
+    """
+    excluded = _exclusion(patterns)
+
+    def left_out(name: str) -> bool:
+        steps = name.split("/")
+        return any(excluded("/".join(steps[: i + 1])) for i in range(len(steps)))
+
+    return left_out if patterns else lambda name: False
 
 
 def _exclusion(patterns: tuple[str, ...]) -> Callable[[str], bool]:

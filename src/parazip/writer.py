@@ -8,7 +8,7 @@ announces a data descriptor (APPNOTE 4.3.9) that follows the data.
 
 from __future__ import annotations
 
-from parazip.errors import OutputError
+from parazip.errors import OutputError, SourceError
 from parazip.format.records import (
     FLAG_DESCRIPTOR,
     LIMIT_32,
@@ -18,7 +18,7 @@ from parazip.format.records import (
     local_header,
     shift,
 )
-from parazip.model import DEFLATED, Block, Part, Record
+from parazip.model import DEFLATED, Block, Part, Range, Record
 from parazip.output import Output
 
 
@@ -38,10 +38,43 @@ class ArchiveWriter:
     def part(self, part: Part) -> None:
         """A finished part, wherever it came from."""
         base = self._output.position
-        self._output.write(part.data)
-        directory, count = shift(part.directory, base)
-        self._central.append(directory)
+        for piece in part.data:
+            if isinstance(piece, Range):
+                self._output.copy(piece)
+            else:
+                self._output.write(piece)
+        self._place(part.directory, base)
+
+    def recall(self, part: Part, crc: int) -> bool:
+        """A part that lies in one file as a whole, if it still has the CRC-32 that it had.
+
+        Otherwise it is taken back, on an output that can seek, and False is given.
+        """
+        base = self._output.position
+        (data,) = part.data
+        assert isinstance(data, Range)
+        try:
+            found = self._output.copy_checked(data)
+        except SourceError:
+            found = None
+        if found != crc:
+            self._output.rewind(base)
+            return False
+        self._place(part.directory, base)
+        return True
+
+    def _place(self, directory: bytes, base: int) -> None:
+        placed, count = shift(directory, base)
+        self._central.append(placed)
         self._members += count
+
+    def mark(self) -> int:
+        """A place between members, for `directory_since`."""
+        return len(self._central)
+
+    def directory_since(self, mark: int, base: int) -> bytes:
+        """The central directory headers of all members since `mark`, offsets relative to `base`."""
+        return shift(b"".join(self._central[mark:]), -base)[0]
 
     def begin(self, record: Record) -> None:
         """Begins a member that comes block by block.

@@ -2,72 +2,30 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 import sys
-from collections.abc import Callable, Iterator
-from io import FileIO
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from collections.abc import Iterator
 
 import click
 
+from parazip.cli import options
 from parazip.dates import Timestamp
-from parazip.display import MODES, Display, Mode
-from parazip.errors import DateError, OutputError, SettingsError, SourceError
-from parazip.model import CODEC_NAMES, CodecName, Settings, parse_size
-from parazip.sources import Selection, Symlinks
-
-if TYPE_CHECKING:
-    from parazip.output import Pipe
-
-Command = TypeVar("Command", bound=Callable[..., Any])
+from parazip.display import Display, Mode
+from parazip.errors import SourceError
+from parazip.model import CodecName
+from parazip.sources import Modes, Symlinks
 
 
-def _level_digits(command: Command) -> Command:
-    """The options -0 to -9, as zip and gzip have them."""
+class _Create(click.Command):
+    """A command whose --cache may stand alone; click would take the next argument for its value."""
 
-    def choose(context: click.Context, option: click.Parameter, chosen: bool) -> None:
-        if chosen:
-            context.meta[_DIGIT] = int(option.opts[0][1:])
-
-    for level in range(10):
-        option = click.option(
-            f"-{level}",
-            f"level_{level}",
-            is_flag=True,
-            expose_value=False,
-            hidden=True,
-            callback=choose,
-        )
-        command = option(command)
-    return command
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        told = ["--cache=stat" if arg == "--cache" else arg for arg in args[:end]]
+        return super().parse_args(ctx, told + args[end:])
 
 
-_DIGIT = "parazip.level"
-
-
-def _size(context: click.Context, option: click.Parameter, value: str) -> int:
-    return parse_size(value)
-
-
-def _timestamp(
-    context: click.Context, option: click.Parameter, value: str | None
-) -> Timestamp | None:
-    if value is None or value in ("keep", "epoch"):
-        return cast("Timestamp | None", value)
-    try:
-        return datetime.datetime.fromisoformat(value).replace(tzinfo=None)
-    except ValueError:
-        raise SettingsError(
-            f"--timestamp {value} is not keep, epoch or a date like 2026-01-31 or "
-            "2026-01-31T12:00:00"
-        ) from None
-
-
-@click.command(
-    short_help="Put files and folders into a new zip archive.",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+@click.command(cls=_Create, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("archive", metavar="ARCHIVE")
 @click.argument("paths", metavar="PATH...", nargs=-1)
 @click.option("-C", "--directory", metavar="DIR", help="Take PATHs relative to DIR.")
@@ -95,56 +53,13 @@ def _timestamp(
     help="Put in what links point to, or the links.",
 )
 @click.option(
-    "-l",
-    "--level",
-    type=click.IntRange(0, 9),
-    default=6,
-    show_default=True,
-    help="0 stores, 1 is fastest, 9 smallest. Also: -0 to -9.",
+    "--cache",
+    metavar="[=content]",
+    type=click.Choice(["stat", "content"]),
+    help="Keep what was compressed, and do not compress again what has not changed: by size, "
+    "times and inode, or, with =content, by a hash of each file.",
 )
-@_level_digits
-@click.option(
-    "--codec",
-    type=click.Choice(CODEC_NAMES),
-    default="auto",
-    show_default=True,
-    help="Compress with this library alone.",
-)
-@click.option(
-    "-j",
-    "--jobs",
-    type=click.IntRange(1),
-    help="Threads that compress.  [default: the CPUs this process may use]",
-)
-@click.option(
-    "--memory",
-    metavar="SIZE",
-    default="256M",
-    show_default=True,
-    callback=_size,
-    help="Bytes that may be in flight.",
-)
-@click.option(
-    "--timestamp",
-    metavar="keep|epoch|DATE",
-    callback=_timestamp,
-    help="Dates of the members: the files' own, 1980-01-01, or DATE (ISO 8601).  [default: "
-    "SOURCE_DATE_EPOCH if set, else keep]",
-)
-@click.option("--prepend", metavar="FILE", help="Put FILE's bytes in front of the archive.")
-@click.option(
-    "--shebang",
-    metavar="TEXT",
-    help="Begin with the line #!TEXT and make the archive executable.",
-)
-@click.option(
-    "--progress",
-    type=click.Choice(MODES),
-    default="auto",
-    show_default=True,
-    help="auto: a bar on a terminal. plain: lines for a log. json: one object a line.",
-)
-@click.option("-q", "--quiet", is_flag=True, help="No progress, no summary.")
+@options.output_options
 @click.pass_context
 def create(
     context: click.Context,
@@ -157,11 +72,13 @@ def create(
     files_from: str | None,
     null: bool,
     symlinks: Symlinks,
+    cache: str | None,
     level: int,
     codec: CodecName,
     jobs: int | None,
     memory: int,
     timestamp: Timestamp | None,
+    modes: Modes,
     prepend: str | None,
     shebang: str | None,
     progress: Mode,
@@ -176,24 +93,21 @@ def create(
         raise click.UsageError("nothing to put in: name files or folders, or use --files-from")
     if null and files_from is None:
         raise click.UsageError("--null says how --files-from is read; there is no --files-from")
-    try:
-        selection = Selection(
-            directory=directory,
-            exclude=exclude,
-            prefix=prefix,
-            symlinks=symlinks,
-            timestamp=timestamp,
-        )
-    except DateError as error:
-        raise SettingsError(str(error)) from error
-    settings = Settings(
-        level=context.meta.get(_DIGIT, level), codec=codec, jobs=jobs, memory=memory
+    selection = options.selection(
+        directory=directory,
+        exclude=exclude,
+        prefix=prefix,
+        symlinks=symlinks,
+        modes=modes,
+        timestamp=timestamp,
     )
+    settings = options.settings(context, level, codec, jobs, memory)
     from parazip import archive as engine
+    from parazip.cache import Cache
 
     with Display(progress, quiet) as display:
         report = engine.create(
-            _standard_output() if archive == "-" else archive,
+            options.target(archive),
             paths,
             settings,
             selection,
@@ -201,21 +115,10 @@ def create(
             prepend=prepend,
             shebang=shebang,
             progress=display,
+            cache=Cache(*context.obj) if cache is not None else None,
+            identity="content" if cache == "content" else "stat",
         )
         display.summary(report)
-
-
-def _standard_output() -> Pipe:
-    if sys.stdout is None:
-        raise OutputError("cannot write an archive to standard output: it is closed")
-    if sys.stdout.isatty():
-        raise OutputError(
-            "cannot write an archive to the terminal; redirect standard output to a file or pipe"
-        )
-    from parazip.output import Pipe
-
-    # Not sys.stdout.buffer: what a broken pipe leaves there would fail once more at exit.
-    return Pipe(FileIO(sys.stdout.fileno(), "wb", closefd=False), "standard output")
 
 
 def _listed(source: str, null: bool) -> Iterator[str]:

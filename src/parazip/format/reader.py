@@ -17,7 +17,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from parazip.errors import BadArchiveError
 from parazip.format.records import (
@@ -35,9 +35,10 @@ from parazip.format.records import (
     ZIP64_TAG,
     dos_date,
 )
-from parazip.model import DEFLATED, STORED, Record
+from parazip.model import DEFLATED, STORED, Entry, Record
 
 _MAX_COMMENT = 0xFFFF
+_MAX_CENTRAL = CENTRAL.size + 3 * 0xFFFF
 
 _MOST_DEFLATED = 1032
 """A byte of a deflate stream stands for at most so many: two bits can mean 258 bytes."""
@@ -52,21 +53,6 @@ _FOLDER, _FOLDER_MODE = 0o040000 << 16, 0o040755 << 16
 _EPOCH = dos_date(1980, 1, 1, 0, 0, 0)
 
 _AGREEING_FLAGS = FLAG_ENCRYPTED | FLAG_DESCRIPTOR | FLAG_UTF8
-
-
-class Entry(NamedTuple):
-    """A member as the central directory tells of it.
-
-    Attributes:
-        name: as text; a folder's ends with `/`.
-        record: what the directory says: the name as it is spelled there, the offset counted from
-            the start of the file, external attributes and date as our own records have them.
-        end: where the next record begins: the member ends before it.
-    """
-
-    name: str
-    record: Record
-    end: int
 
 
 def read_directory(path: str, size: int, read: Callable[[int, int], bytes]) -> list[Entry]:
@@ -115,14 +101,15 @@ def data_offset(path: str, entry: Entry, header: bytes) -> int:
     if (flags & _AGREEING_FLAGS, method, name) != kind:
         found = (flags & _AGREEING_FLAGS, method, name)
         _disagree(path, entry, "flags, method and name", kind, found)
-    if not flags & FLAG_DESCRIPTOR or crc or packed or size:
-        sizes = [size, packed]
-        if LIMIT_32 in sizes:
+    numbers = (record.crc, record.size, record.compressed_size)
+    if (crc, size, packed) != numbers or LIMIT_32 in (size, packed):
+        told = [crc, size, packed]
+        if LIMIT_32 in (size, packed):
             extra = header[LOCAL.size + name_length :][:extra_length]
-            sizes = _widened(extra, sizes) or sizes
-        numbers = (record.crc, record.size, record.compressed_size)
-        if (crc, *sizes) != numbers:
-            _disagree(path, entry, "CRC and sizes", numbers, (crc, *sizes))
+            told[1:] = _widened(extra, [size, packed]) or (size, packed)
+        unknown = 0 if flags & FLAG_DESCRIPTOR else None  # git and bsdtar know just the size
+        if any(a not in (b, unknown) for a, b in zip(told, numbers, strict=True)):
+            _disagree(path, entry, "CRC and sizes", numbers, tuple(told))
     begin: int = record.offset + LOCAL.size + name_length + extra_length
     if begin + record.compressed_size > entry.end:
         most = entry.end - begin
@@ -145,7 +132,7 @@ class _Directory:
 
     def __init__(self, path: str, size: int, read: Callable[[int, int], bytes]) -> None:
         self._path = path
-        self._read = read
+        self._reader = read
         position, end, claims = self._find(size)
         self._count, length, offset = claims
         self._end = end
@@ -158,10 +145,19 @@ class _Directory:
         if self._count * CENTRAL.size > length:
             most = length // CENTRAL.size
             self.fail("EOCD", position, f"at most {most} members in {length} bytes", self._count)
+        if self._count * _MAX_CENTRAL < length:
+            most = self._count * _MAX_CENTRAL
+            self.fail("EOCD", position, f"at most {most} bytes of {self._count} members", length)
 
     def fail(self, record: str, offset: int, expected: object, found: object) -> NoReturn:
         """Refuses the archive."""
         _fail(self._path, record, offset, expected, found)
+
+    def _read(self, offset: int, length: int) -> bytes:
+        data = self._reader(offset, length)
+        if len(data) != length:
+            self.fail("file", offset, f"{length} bytes", len(data))
+        return data
 
     def _find(self, size: int) -> tuple[int, int, tuple[int, int, int]]:
         """Where the EOCD is, where the directory ends, and its count, length and offset."""
@@ -191,7 +187,7 @@ class _Directory:
             claims = self._wide(locator_at, locator, (count, length, offset))
             return position, locator_at - ZIP64_END.size, claims
         if LIMIT_32 in (length, offset):
-            self.fail("zip64 EOCD locator", locator_at, b"PK\6\7", locator[:4])
+            self.fail("zip64 EOCD locator", max(0, locator_at), b"PK\6\7", locator[:4])
         return position, position, (count, length, offset)
 
     def _wide(
@@ -220,10 +216,8 @@ class _Directory:
 
     def members(self) -> tuple[list[str], list[Record]]:
         """Names and records, in the directory's order."""
-        data = self._read(self.begin, self._end - self.begin)
         length = self._end - self.begin
-        if len(data) != length:
-            self.fail("central directory", self.begin, f"{length} bytes", len(data))
+        data = self._read(self.begin, length)
         names: list[str] = []
         records: list[Record] = []
         unpack, fixed, shift = CENTRAL.unpack_from, CENTRAL.size, self._shift

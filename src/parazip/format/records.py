@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import struct
 
-from parazip.model import Record
+from parazip.model import Member, Record
 
 FLAG_ENCRYPTED = 1 << 0 | 1 << 6 | 1 << 13
 """Encryption, strong encryption and a masked directory (APPNOTE 4.4.4)."""
 FLAG_DESCRIPTOR = 1 << 3
+FLAG_PATCH = 1 << 5
 FLAG_UTF8 = 1 << 11
 ATTRIBUTE_FOLDER = 0x10
 """The MS-DOS directory bit of the external attributes (APPNOTE 4.4.15)."""
@@ -39,6 +40,23 @@ ZIP64_LOCATOR = struct.Struct("<4sIQI")
 _DESCRIPTOR = struct.Struct("<4s3I")
 _ZIP64_DESCRIPTOR = struct.Struct("<4sI2Q")
 _ZIP64_SIZES = struct.Struct("<2H2Q")
+
+
+def record(member: Member, method: int, crc: int, compressed_size: int, offset: int) -> Record:
+    """What the central directory says about `member`."""
+    name = member.name
+    flags = 0 if name.isascii() else FLAG_UTF8
+    return Record(
+        name.encode(),
+        flags,
+        method,
+        member.date,
+        crc,
+        compressed_size,
+        member.size,
+        member.attributes,
+        offset,
+    )
 
 
 def local_header(record: Record, zip64: bool) -> bytes:

@@ -1,0 +1,283 @@
+"""Makes sections and assembles them in order: plan, producers, pool and writer at work.
+
+A section that is in the cache is recalled; any other is made, and then kept, once all of them are
+written: its part is read back from the output, where it lies in one piece.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+from parazip import codecs, compress, copy, plan
+from parazip.cache import Cache, Kept
+from parazip.format.records import record
+from parazip.helper import Helpers, helpers
+from parazip.model import (
+    DEFLATED,
+    STORE,
+    STORED,
+    Block,
+    Made,
+    Member,
+    Part,
+    Range,
+    Recipe,
+    Section,
+    Tally,
+)
+from parazip.output import Output
+from parazip.pool import Budget, Pool, usable_cpus, workers
+from parazip.progress import Counter
+from parazip.writer import ArchiveWriter
+
+_ANSWER_CAPACITY = 2 * plan.BATCH
+
+
+class _Recall(NamedTuple):
+    """A section that is in the cache."""
+
+    section: Section
+    kept: Kept
+    cost: int = 0
+
+
+class _End(NamedTuple):
+    """The end of a section that was made."""
+
+    section: Section
+    cost: int = 0
+
+
+_Task: TypeAlias = plan.Task | _Recall | _End
+
+
+class _Keep(NamedTuple):
+    """A section that was made, and where in the output its part lies."""
+
+    key: str
+    tallies: dict[str, Tally]
+    directory: bytes
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What an archive is made with.
+
+    Attributes:
+        recipe: how members are compressed.
+        jobs: threads that work, or None for the CPUs that this process may use.
+        memory: bytes that may be in flight at once.
+        cache: where parts are looked for and kept, if anywhere.
+        check_crc: whether the CRC-32 of members that are copied is checked.
+        helped: whether most members are so short that helper processes pay.
+        executor: threads that work, instead of `jobs` new ones and their helpers.
+    """
+
+    recipe: Recipe
+    jobs: int | None
+    memory: int
+    cache: Cache | None = None
+    check_crc: bool = False
+    helped: bool = False
+    executor: Executor | None = None
+
+
+class Assembly:
+    """Makes sections, hands them to the writer in order and keeps the books.
+
+    Attributes:
+        tallies: what was done to all members, by the name of the coder.
+        recalled: how many of them came out of the cache.
+        made: what was done to each section that has a label.
+    """
+
+    def __init__(
+        self, writer: ArchiveWriter, output: Output, counter: Counter, means: Means
+    ) -> None:
+        self._writer = writer
+        self._output = output
+        self._counter = counter
+        self._means = means
+        self._crc = 0
+        self._begin = output.position
+        self._mark = writer.mark()
+        self._section: dict[str, Tally] = {}
+        self._began = time.monotonic()
+        self._to_keep: list[_Keep] = []
+        self.tallies: dict[str, Tally] = {}
+        self.recalled = 0
+        self.made: list[Made] = []
+
+    def fill(self, sections: Iterable[Section]) -> None:
+        """Makes all sections on all workers."""
+        means = self._means
+        jobs = means.jobs or usable_cpus()
+        needs_help = means.helped and jobs > 1 and means.executor is None
+
+        def run(task: _Task) -> Part | Block | None:
+            return _run(task, crew)
+
+        pool: Pool[_Task, Part | Block | None] = Pool(
+            run, Budget(means.memory), cost=lambda task: task.cost, weight=_weight
+        )
+        count = min(jobs, usable_cpus()) if needs_help else 0
+        with (
+            pool.interrupts_held(),
+            helpers(compress.answer, count, _ANSWER_CAPACITY) as crew,
+            workers(jobs) if means.executor is None else nullcontext(means.executor) as threads,
+        ):
+            with closing(pool.run(self._tasks(sections), threads)) as results:
+                for task, result in results:
+                    self._take(task, result)
+            self._keep(threads)
+
+    def _tasks(self, sections: Iterable[Section]) -> Iterator[_Task]:
+        cache = self._means.cache
+        for section in sections:
+            kept = cache.find(section.key) if cache is not None and section.key else None
+            if kept is None:
+                yield from self._making(section)
+            else:
+                for tally in kept.part.tallies.values():
+                    self._counter.found(tally.bytes_in, tally.members)
+                yield _Recall(section, kept)
+
+    def _making(self, section: Section) -> Iterator[_Task]:
+        members = self._counted(section.members())
+        means = self._means
+        recipe = (section.recipe or means.recipe)._replace(plain=means.recipe.plain)
+        yield from plan.tasks(members, recipe, compress.shrinks, means.check_crc)
+        yield _End(section)
+
+    def _counted(self, members: Iterable[Member]) -> Iterator[Member]:
+        for member in members:
+            self._counter.found(member.size)
+            yield member
+
+    def _take(self, task: _Task, result: Any) -> None:
+        match task:
+            case plan.Cut():
+                self._block(task, result)
+            case _Recall():
+                self._recall(task)
+            case _End():
+                self._end(task.section, recalled=False)
+            case _:
+                self._part(task, result)
+
+    def _part(self, task: plan.Batch | plan.Copies, part: Part) -> None:
+        """Members that are complete."""
+        self._writer.part(part)
+        self._count(part.tallies)
+        members = task.members
+        self._counter.advance(len(members), task.size, self._output.position, members[-1].name)
+
+    def _block(self, cut: plan.Cut, block: Block) -> None:
+        """A block of a member that is cut; blocks of one member come one after the other."""
+        self._join(cut, block)
+        finished = 1 if cut.last else 0
+        self._counter.advance(finished, block.size, self._output.position, cut.member.name)
+
+    def _join(self, cut: plan.Cut, block: Block) -> None:
+        member = cut.member
+        if cut.first:
+            method = STORED if cut.coder == STORE else DEFLATED
+            self._writer.begin(record(member, method, 0, 0, 0))
+            self._crc = 0
+        self._writer.block(block)
+        self._crc = codecs.crc32_combine(self._crc, block.crc, block.size)
+        if not cut.last:
+            return
+        compressed_size = self._writer.end(self._crc)
+        if compressed_size is None:
+            for again in plan.cuts(member, STORE):
+                self._join(again, compress.block(again))
+        else:
+            self._count({str(cut.coder): Tally(1, member.size, compressed_size)})
+
+    def _recall(self, task: _Recall) -> None:
+        """A section from the cache; one that turns out to be damaged is made here and now."""
+        section, (part, crc), _ = task
+        if not self._writer.recall(part, crc):
+            cache = self._means.cache
+            assert cache is not None
+            cache.discard(section.key, "its data are not what they were")
+            for tally in part.tallies.values():
+                self._counter.found(-tally.bytes_in, -tally.members)
+            for again in self._making(section):
+                self._take(again, _run(again, None))
+            return
+        self._count(part.tallies)
+        members = sum(tally.members for tally in part.tallies.values())
+        size = sum(tally.bytes_in for tally in part.tallies.values())
+        self.recalled += members
+        self._counter.advance(members, size, self._output.position, section.label)
+        self._end(section, recalled=True)
+
+    def _end(self, section: Section, recalled: bool) -> None:
+        end = self._output.position
+        if section.key and not recalled:
+            directory = self._writer.directory_since(self._mark, self._begin)
+            length = end - self._begin
+            self._to_keep.append(_Keep(section.key, self._section, directory, self._begin, length))
+        now = time.monotonic()
+        if section.label:
+            self.made.append(Made(section.label, recalled, self._section, now - self._began))
+        self._begin = end
+        self._mark = self._writer.mark()
+        self._section = {}
+        self._began = now
+
+    def _count(self, tallies: dict[str, Tally]) -> None:
+        for books in (self.tallies, self._section):
+            for coder, tally in tallies.items():
+                books[coder] = books[coder].plus(tally) if coder in books else tally
+
+    def _keep(self, threads: Executor) -> None:
+        """Puts what was made into the cache."""
+        cache = self._means.cache
+        if cache is None or self._output.descriptor is None:
+            return
+
+        def keep(task: _Keep) -> None:
+            data = self._output.read_back(task.offset, task.length)
+            cache.keep(task.key, task.tallies, task.directory, task.length, data)
+
+        pool: Pool[_Keep, None] = Pool(
+            keep, Budget(self._means.memory), cost=lambda _: _KEEPING, weight=lambda _: 0
+        )
+        for _ in pool.run(self._to_keep, threads):
+            pass
+        cache.close()
+
+
+_KEEPING = 1 << 20
+
+
+def _run(task: _Task, crew: Helpers | None) -> Part | Block | None:
+    """What a worker makes of a task."""
+    match task:
+        case plan.Batch():
+            if crew and task.size <= plan.BATCH:
+                answer = crew.ask(compress.question(task))
+                if answer is not None:
+                    return compress.answered(answer)
+            return compress.batch(task)
+        case plan.Cut():
+            return compress.block(task)
+        case plan.Copies():
+            return copy.batch(task)
+    return None
+
+
+def _weight(result: Part | Block | None) -> int:
+    """The bytes in memory that a result holds until it is written."""
+    pieces = result.data if result is not None else ()
+    return sum(len(piece) for piece in pieces if not isinstance(piece, Range))

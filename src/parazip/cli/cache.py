@@ -1,0 +1,52 @@
+"""`parazip cache`: what is kept, and how it goes."""
+
+from __future__ import annotations
+
+import click
+
+from parazip.cache import Cache, Usage
+from parazip.display import printable, size_text
+from parazip.model import parse_size
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cache() -> None:
+    """Show or empty the folder of finished parts.
+
+    Place and size: `parazip --cache-dir DIR --cache-size SIZE ...`, or PARAZIP_CACHE_DIR and
+    PARAZIP_CACHE_SIZE.
+    """
+
+
+@cache.command()
+@click.pass_context
+def info(context: click.Context, /) -> None:
+    """Tell where the cache is and how much it holds."""
+    kept = Cache(*context.obj)
+    usage = kept.usage()
+    print(f"folder  {printable(kept.folder)}")
+    print(f"parts   {usage.parts:,}")
+    print(f"size    {size_text(usage.size)} of at most {size_text(kept.limit)}")
+
+
+@cache.command()
+@click.option(
+    "--size", metavar="SIZE", help="Keep at most so much.  [default: the cache's own limit]"
+)
+@click.pass_context
+def prune(context: click.Context, /, size: str | None) -> None:
+    """Throw away what was used longest ago, down to a size."""
+    kept = Cache(*context.obj)
+    _tell(kept.prune(kept.limit if size is None else parse_size(size)))
+
+
+@cache.command()
+@click.pass_context
+def clear(context: click.Context, /) -> None:
+    """Throw away everything."""
+    _tell(Cache(*context.obj).clear())
+
+
+def _tell(gone: Usage) -> None:
+    parts = "1 part" if gone.parts == 1 else f"{gone.parts:,} parts"
+    print(f"{parts} thrown away, {size_text(gone.size)}")

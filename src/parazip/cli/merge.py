@@ -1,0 +1,87 @@
+"""`parazip merge`: archives and folders into one archive, without compressing twice."""
+
+from __future__ import annotations
+
+import click
+
+from parazip.cli import options
+from parazip.dates import Timestamp
+from parazip.display import Display, Mode
+from parazip.inputs import ON_DUPLICATE, OnDuplicate, Source
+from parazip.model import CodecName
+from parazip.sources import Modes
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("archive", metavar="ARCHIVE")
+@click.argument("sources", metavar="[NAME/=]SOURCE...", nargs=-1, required=True)
+@click.option("-C", "--directory", metavar="DIR", help="Take SOURCEs relative to DIR.")
+@click.option(
+    "-x",
+    "--exclude",
+    metavar="GLOB",
+    multiple=True,
+    help="Leave out what matches: a name at any depth, or, with a slash in GLOB, a whole name as "
+    "it is in SOURCE. Repeatable.",
+)
+@click.option(
+    "--on-duplicate",
+    type=click.Choice(ON_DUPLICATE),
+    default="error",
+    show_default=True,
+    help="What to do with a second member of one name: same allows it if size and CRC-32 agree.",
+)
+@click.option("--check-crc", is_flag=True, help="Inflate what is copied, and compare its CRC-32.")
+@options.output_options
+@click.pass_context
+def merge(
+    context: click.Context,
+    /,
+    archive: str,
+    sources: tuple[str, ...],
+    directory: str | None,
+    exclude: tuple[str, ...],
+    on_duplicate: OnDuplicate,
+    check_crc: bool,
+    level: int,
+    codec: CodecName,
+    jobs: int | None,
+    memory: int,
+    timestamp: Timestamp | None,
+    modes: Modes,
+    prepend: str | None,
+    shebang: str | None,
+    progress: Mode,
+    quiet: bool,
+) -> None:
+    """Put what zip archives and folders hold into the new zip archive ARCHIVE, in order.
+
+    Members of archives are copied as they are compressed; what folders hold is compressed.
+    NAME/=SOURCE puts all of SOURCE below folder NAME. ARCHIVE appears complete or not at all, so
+    it may be one of the SOURCEs; with "-" it goes to standard output.
+    """
+    selection = options.selection(
+        directory=directory, exclude=exclude, modes=modes, timestamp=timestamp
+    )
+    settings = options.settings(context, level, codec, jobs, memory)
+    from parazip import archive as engine
+
+    with Display(progress, quiet) as display:
+        report = engine.merge(
+            options.target(archive),
+            [_source(text) for text in sources],
+            settings,
+            selection,
+            on_duplicate=on_duplicate,
+            check_crc=check_crc,
+            prepend=prepend,
+            shebang=shebang,
+            progress=display,
+        )
+        display.summary(report)
+
+
+def _source(text: str) -> Source:
+    """`NAME/=SOURCE`; what has "/=" in its own name is told as `/=SOURCE`."""
+    name, given, path = text.partition("/=")
+    return (name, path) if given else text

@@ -1,0 +1,163 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from collections.abc import Callable
+from io import FileIO
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import click
+
+from parazip.dates import Timestamp
+from parazip.display import MODES
+from parazip.errors import DateError, OutputError, SettingsError
+from parazip.model import CODEC_NAMES, CodecName, Settings, parse_size
+from parazip.sources import Selection
+
+if TYPE_CHECKING:
+    from parazip.output import Pipe
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _level_digits(command: Command) -> Command:
+    """The options -0 to -9, as zip and gzip have them."""
+
+    def choose(context: click.Context, option: click.Parameter, chosen: bool) -> None:
+        if chosen:
+            context.meta[_DIGIT] = int(option.opts[0][1:])
+
+    for level in range(10):
+        option = click.option(
+            f"-{level}",
+            f"level_{level}",
+            is_flag=True,
+            expose_value=False,
+            hidden=True,
+            callback=choose,
+        )
+        command = option(command)
+    return command
+
+
+_DIGIT = "parazip.level"
+
+
+def _size(context: click.Context, option: click.Parameter, value: str) -> int:
+    return parse_size(value)
+
+
+def _timestamp(
+    context: click.Context, option: click.Parameter, value: str | None
+) -> Timestamp | None:
+    if value is None or value in ("keep", "epoch"):
+        return cast("Timestamp | None", value)
+    try:
+        return datetime.datetime.fromisoformat(value).replace(tzinfo=None)
+    except ValueError:
+        raise SettingsError(
+            f"--timestamp {value} is not keep, epoch or a date like 2026-01-31 or "
+            "2026-01-31T12:00:00"
+        ) from None
+
+
+def output_options(command: Command) -> Command:
+    """How an archive is made and told of: the same for each command that makes one."""
+    for option in reversed(_OUTPUT_OPTIONS):
+        command = option(command)
+    return command
+
+
+_OUTPUT_OPTIONS = (
+    click.option(
+        "-l",
+        "--level",
+        type=click.IntRange(0, 9),
+        default=6,
+        show_default=True,
+        help="0 stores, 1 is fastest, 9 smallest. Also: -0 to -9.",
+    ),
+    _level_digits,
+    click.option(
+        "--codec",
+        type=click.Choice(CODEC_NAMES),
+        default="auto",
+        show_default=True,
+        help="Compress with this library alone.",
+    ),
+    click.option(
+        "-j",
+        "--jobs",
+        type=click.IntRange(1),
+        help="Threads that work.  [default: the CPUs this process may use]",
+    ),
+    click.option(
+        "--memory",
+        metavar="SIZE",
+        default="256M",
+        show_default=True,
+        callback=_size,
+        help="Bytes that may be in flight.",
+    ),
+    click.option(
+        "--timestamp",
+        metavar="keep|epoch|DATE",
+        callback=_timestamp,
+        help="Dates of the members: their own, 1980-01-01, or DATE (ISO 8601).  [default: "
+        "SOURCE_DATE_EPOCH if set, else keep]",
+    ),
+    click.option(
+        "--modes",
+        type=click.Choice(["keep", "normal"]),
+        default="keep",
+        show_default=True,
+        help="Permissions: their own, or 644, and 755 for folders and what can be executed.",
+    ),
+    click.option("--prepend", metavar="FILE", help="Put FILE's bytes in front of the archive."),
+    click.option(
+        "--shebang",
+        metavar="TEXT",
+        help="Begin with the line #!TEXT and make the archive executable.",
+    ),
+    click.option(
+        "--progress",
+        type=click.Choice(MODES),
+        default="auto",
+        show_default=True,
+        help="auto: a bar on a terminal. plain: lines for a log. json: one object a line.",
+    ),
+    click.option("-q", "--quiet", is_flag=True, help="No progress, no summary."),
+)
+
+
+def settings(
+    context: click.Context, level: int, codec: CodecName, jobs: int | None, memory: int
+) -> Settings:
+    """The settings that a command line asks for; -0 to -9 count more than --level."""
+    return Settings(level=context.meta.get(_DIGIT, level), codec=codec, jobs=jobs, memory=memory)
+
+
+def target(archive: str) -> str | Pipe:
+    """Where an archive goes: "-" is standard output."""
+    if archive != "-":
+        return archive
+    if sys.stdout is None:
+        raise OutputError("cannot write an archive to standard output: it is closed")
+    if sys.stdout.isatty():
+        raise OutputError(
+            "cannot write an archive to the terminal; redirect standard output to a file or pipe"
+        )
+    from parazip.output import Pipe
+
+    # Not sys.stdout.buffer: what a broken pipe leaves there would fail once more at exit.
+    return Pipe(FileIO(sys.stdout.fileno(), "wb", closefd=False), "standard output")
+
+
+def selection(**fields: Any) -> Selection:
+    """What is put in; a date out of range is a mistake of the command line's here."""
+    try:
+        return Selection(**fields)
+    except DateError as error:
+        raise SettingsError(str(error)) from error

@@ -1,0 +1,194 @@
+"""The producer that copies: members of other archives, without inflating them.
+
+A deflate stream does not know where it stands, so it can be taken out of one archive and put into
+another as it is. What describes it is made anew: a fresh header with the member's new name, date
+and attributes, real sizes and CRC, and a zip64 extra field only where a number does not fit. What
+the old archive said besides (extra fields, comments, data descriptors, the flag that announces
+them) stays behind.
+
+Each member's local header is held against its archive's directory on the way. Its contents are
+believed to be what the directory says, unless the CRC is asked to be checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
+from io import FileIO
+from itertools import groupby
+
+from parazip import codecs, files
+from parazip.errors import BadArchiveError, NotCopiedError
+from parazip.format.reader import data_offset, read_directory
+from parazip.format.records import (
+    FLAG_ENCRYPTED,
+    FLAG_PATCH,
+    LIMIT_32,
+    LOCAL,
+    central_header,
+    local_header,
+    record,
+)
+from parazip.model import (
+    DEFLATED,
+    STORED,
+    Buffer,
+    Entry,
+    File,
+    Member,
+    Packed,
+    Part,
+    Range,
+    Tally,
+)
+from parazip.plan import RANGE, Copies
+
+_MAX_EXTRA = 0xFFFF
+_CHUNK = 1 << 20
+
+
+def entries(archive: File) -> list[Entry]:
+    """The members of an archive, as its directory tells of them.
+
+    Raises:
+        SourceError: the file cannot be read.
+        SourceChangedError: it is not what it was when it was found.
+        BadArchiveError: it is damaged, or no archive.
+    """
+    with files.reading(archive) as file:
+        return read_directory(
+            archive.path, archive.size, lambda offset, length: _read(file, offset, length)
+        )
+
+
+def refuse(archive: str, entry: Entry) -> None:
+    """Refuses what cannot be copied as it is.
+
+    Raises:
+        NotCopiedError: it is encrypted or has another method than stored and deflated.
+        BadArchiveError: its name leads out of the archive.
+    """
+    if entry.record.flags & (FLAG_ENCRYPTED | FLAG_PATCH):
+        what = "it is encrypted"
+    elif entry.record.method not in (STORED, DEFLATED):
+        what = f"it has the compression method {entry.record.method}, not stored or deflated"
+    elif entry.name.startswith("/") or ".." in entry.name.split("/"):
+        what = "its name leads out of the archive"
+    else:
+        return
+    raise NotCopiedError(
+        f"cannot copy {entry.name} of {archive}: {what}; leave it out with "
+        f"--exclude '{entry.name}', or unpack the archive and put in the folder",
+        member=entry.name,
+    )
+
+
+def batch(copies: Copies) -> Part:
+    """Members of other archives as one part; the large ones stay where they are until written.
+
+    Raises:
+        SourceError: an archive cannot be read.
+        SourceChangedError: it is not what it was when its directory was read.
+        BadArchiveError: a local header disagrees with the directory, or a checked CRC is wrong.
+    """
+    pieces: list[Buffer | Range] = []
+    small: list[Buffer] = []
+    directory = []
+    offset = packed = empty = 0
+    for archive, members in groupby(copies.members, _archive()):
+        with files.reading(archive) if archive else nullcontext() as file:
+            for member in members:
+                data: memoryview | Range
+                if isinstance(member.source, Packed) and archive and file:
+                    entry = member.source.entry
+                    _, _, method, _, crc, size, *_ = entry.record
+                    made = record(member, method, crc, size, offset)
+                    data = _data(archive, file, entry)
+                    if copies.check:
+                        _check(archive.path, entry, _chunks(file, data))
+                    packed += size
+                else:
+                    made, data = record(member, STORED, 0, 0, offset), _EMPTY
+                    empty += 1
+                header = local_header(made, max(made.size, made.compressed_size) >= LIMIT_32)
+                small.append(header)
+                if isinstance(data, Range):
+                    pieces += (b"".join(small), data)
+                    small.clear()
+                else:
+                    small.append(data)
+                directory.append(central_header(made))
+                offset += len(header) + len(data)
+    pieces.append(b"".join(small))
+    tallies = {"copied": Tally(len(copies.members) - empty, copies.size, packed)}
+    if empty:
+        tallies["stored"] = Tally(empty, 0, 0)
+    return Part(tuple(pieces), b"".join(directory), tallies)
+
+
+_EMPTY = memoryview(b"")
+
+
+def _archive() -> Callable[[Member], File | None]:
+    """The archive that a member is in; for one without contents, that of those before it."""
+    archive = None
+
+    def find(member: Member) -> File | None:
+        nonlocal archive
+        if isinstance(member.source, Packed):
+            archive = member.source.archive
+        return archive
+
+    return find
+
+
+def _data(archive: File, file: FileIO, entry: Entry) -> memoryview | Range:
+    """A member's compressed bytes; large ones as a range of their file.
+
+    One read takes the local header and, of a small member, its data: how long the extra field
+    between them is, only the header tells.
+    """
+    record = entry.record
+    size = record.compressed_size
+    is_small = size <= RANGE
+    most = LOCAL.size + len(record.name) + _MAX_EXTRA + (size if is_small else 0)
+    data = _read(file, record.offset, min(most, entry.end - record.offset))
+    begin = data_offset(archive.path, entry, data)
+    if not is_small:
+        return Range(archive, begin, size)
+    begin -= record.offset
+    return memoryview(data)[begin : begin + size]
+
+
+def _read(file: FileIO, offset: int, length: int) -> bytes:
+    """`length` bytes from `offset` on; fewer at the end of the file."""
+    file.seek(offset)
+    data = file.read(length) or b""
+    while len(data) < length and (more := file.read(length - len(data))):
+        data += more
+    return data
+
+
+def _chunks(file: FileIO, data: memoryview | Range) -> Iterator[Buffer]:
+    if not isinstance(data, Range):
+        yield data
+        return
+    for start in range(0, data.length, _CHUNK):
+        yield _read(file, data.offset + start, min(_CHUNK, data.length - start))
+
+
+def _check(archive: str, entry: Entry, chunks: Iterable[Buffer]) -> None:
+    record = entry.record
+    try:
+        found = codecs.inflated(record.method, chunks, record.size)
+    except ValueError as error:
+        raise BadArchiveError(
+            f"{archive} is damaged: the data of {entry.name} at offset {record.offset}: {error}",
+            member=entry.name,
+        ) from error
+    if found != (record.crc, record.size):
+        raise BadArchiveError(
+            f"{archive} is damaged: the data of {entry.name} at offset {record.offset}: expected "
+            f"CRC {record.crc:#010x} of {record.size} bytes, found {found[0]:#010x} of {found[1]}",
+            member=entry.name,
+        )

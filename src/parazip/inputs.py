@@ -1,0 +1,136 @@
+"""What is merged: archives and folders become members, and what has one name twice is settled."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal, TypeAlias
+
+from parazip import codecs, copy, files
+from parazip.dates import fixed_date
+from parazip.errors import DuplicateMemberError, SourceError
+from parazip.model import STORED, File, Member, Packed
+from parazip.plan import told
+from parazip.sources import Selection, contents, exclusion, folder_name, normal_attributes
+
+Source: TypeAlias = str | os.PathLike[str] | tuple[str, str | os.PathLike[str]]
+"""An archive or a folder; or a name inside the new archive, and an archive or folder."""
+
+OnDuplicate: TypeAlias = Literal["error", "first", "last", "same"]
+
+_CHUNK = 1 << 20
+
+
+def gather(
+    sources: Iterable[Source],
+    selection: Selection,
+    on_duplicate: OnDuplicate = "error",
+    archive: str | int | None = None,
+) -> list[Member]:
+    """The members of all sources in their order, each name once.
+
+    Args:
+        sources: archives and folders.
+        selection: what to leave out, names, dates and modes.
+        on_duplicate: what to do with a second member of one name that is no folder.
+        archive: where the new archive will be; it must not lie in a folder that is merged.
+
+    Raises:
+        SourceError: a source is missing or unreadable.
+        BadArchiveError: a source is neither a folder nor an archive, or is damaged.
+        NotCopiedError: a member cannot be copied as it is.
+        DuplicateMemberError: two members have one name, and must not.
+        SettingsError: a prefix leads out of the archive.
+    """
+    choose = _CHOICES[on_duplicate]
+    members: dict[str, Member] = {}
+    for source in sources:
+        for member in _members(source, selection, archive):
+            name = member.name
+            first = members.get(name)
+            if first is None:
+                members[name] = member
+            elif not name.endswith("/"):
+                chosen = choose(first, member)
+                if chosen is member:
+                    del members[name]  # so that it stands where it came last
+                    members[name] = member
+    return list(members.values())
+
+
+def _members(source: Source, selection: Selection, archive: str | int | None) -> Iterator[Member]:
+    name, path = source if isinstance(source, tuple) else ("", source)
+    path = os.fspath(path)
+    if selection.directory is not None:
+        path = os.path.join(os.fspath(selection.directory), path)
+    prefix = selection.folder_prefix + folder_name(name)
+    try:
+        info = os.stat(path)
+    except OSError as error:
+        raise SourceError.of(path, error) from error
+    except ValueError as error:
+        raise SourceError(f"cannot read {path!r}: {error}", member=path) from error
+    if stat.S_ISDIR(info.st_mode):
+        return contents(path, prefix, selection, archive)
+    if not stat.S_ISREG(info.st_mode):
+        raise SourceError(
+            f"cannot merge {path}: it is neither an archive nor a folder", member=path
+        )
+    return _copied(files.found(path, info), prefix, selection)
+
+
+def _copied(archive: File, prefix: str, selection: Selection) -> Iterator[Member]:
+    """The members of an archive that are not left out."""
+    left_out = exclusion(selection.exclude)
+    date = fixed_date(selection.timestamp)
+    for entry in copy.entries(archive):
+        name, record, _ = entry
+        if left_out(name.rstrip("/")):
+            continue
+        copy.refuse(archive.path, entry)
+        attributes = record.attributes
+        if selection.modes == "normal":
+            attributes = normal_attributes(attributes)
+        yield Member(
+            prefix + name,
+            Packed(archive, entry),
+            attributes,
+            record.date if date is None else date,
+        )
+
+
+def _refuse(first: Member, second: Member) -> Member:
+    raise DuplicateMemberError(
+        f"two members would have the name {second.name}: {told(first)} and {told(second)}; "
+        "leave one out with --exclude, keep them apart with NAME/=SOURCE, or choose with "
+        "--on-duplicate",
+        member=second.name,
+    )
+
+
+def _same(first: Member, second: Member) -> Member:
+    return first if _contents(first) == _contents(second) else _refuse(first, second)
+
+
+def _contents(member: Member) -> tuple[int, int]:
+    """CRC-32 and size."""
+    source = member.source
+    if isinstance(source, Packed):
+        record = source.entry.record
+        return record.crc, record.size
+    if isinstance(source, bytes):
+        return codecs.crc32(source), len(source)
+    with files.reading(source) as file:
+        chunks = iter(lambda: file.read(_CHUNK) or b"", b"")
+        return codecs.inflated(STORED, chunks, source.size)
+
+
+_CHOICES: dict[OnDuplicate, Callable[[Member, Member], Member]] = {
+    "error": _refuse,
+    "first": lambda first, second: first,
+    "last": lambda first, second: second,
+    "same": _same,
+}
+
+ON_DUPLICATE: tuple[OnDuplicate, ...] = tuple(_CHOICES)

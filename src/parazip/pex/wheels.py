@@ -1,0 +1,352 @@
+"""Finds what of an installed distribution can be copied from the wheel that it came from.
+
+pex installs wheels into folders of its own and zips those. Nearly all of the files in there are
+the wheel's, byte for byte, and the wheel has them compressed. Which ones is not a matter of
+names: a file is taken from the wheel if its size and the CRC-32 of all its bytes are the ones that
+the wheel's directory tells of, and it is compressed if they are not.
+
+Where a wheel is, only pex knows; where it usually is, is known (`_places`). A wheel that is not
+found, or is damaged, costs time and nothing else.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import marshal
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+from typing import NamedTuple
+
+from parazip import cache, codecs, copy, files
+from parazip.errors import ParazipError
+from parazip.helper import helpers
+from parazip.model import DEFLATED, Entry, File, Member, Packed, Recipe, Section
+from parazip.pool import Budget, Pool, workers
+
+DEPS = ".deps"
+"""The folder of a PEX that holds its distributions."""
+
+BOOTSTRAP = ".bootstrap"
+"""The folder of a PEX that holds pex itself."""
+
+_CHUNK = 256 << 10
+_TASK = 4 << 20
+_TASK_MEMBERS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Wheel:
+    """The archive that a distribution was installed from.
+
+    Attributes:
+        archive: its file.
+        prefix: what stands in front of the distribution's names in there.
+        hash: of its contents, if that is known without reading them; empty otherwise.
+    """
+
+    archive: File
+    prefix: str = ""
+    hash: str = ""
+
+    def identity(self) -> str:
+        """Tells its contents from all others.
+
+        Raises:
+            SourceError: it cannot be read.
+            BadArchiveError: it is damaged.
+        """
+        if self.hash:
+            return f"{self.hash} {self.archive.size}"
+        return hashlib.sha256(repr(sorted(self.entries().items())).encode()).hexdigest()
+
+    def entries(self) -> dict[str, Entry]:
+        """Its members by their names in the distribution; raises what `identity` raises."""
+        start = len(self.prefix)
+        return {
+            entry.name[start:]: entry
+            for entry in _entries(self.archive)
+            if entry.name.startswith(self.prefix)
+        }
+
+
+_entries = lru_cache(maxsize=8)(copy.entries)
+"""A PEX that is a repository is asked for each of its distributions."""
+
+
+class Distribution:
+    """Consecutive members of a PEX that belong together; most are an installed wheel.
+
+    Args:
+        name: of the wheel's file, or of what else it is; may be empty.
+        members: as pex wants them.
+        start: the length of what stands in front of the distribution's own names.
+        wheel: where the members may be copied from.
+
+    Attributes:
+        name: of the wheel's file, or of what else it is.
+        members: as pex wants them.
+        why: why not all is copied, for people.
+        seconds: that were spent on comparing.
+    """
+
+    def __init__(self, name: str, members: list[Member], start: int, wheel: Wheel | None) -> None:
+        self.name = name
+        self.members = members
+        self.why = "" if wheel else "no wheel found"
+        self.seconds = 0.0
+        self._start = start
+        self._wheel = wheel
+        self._matched: list[Member] | None = None
+
+    def section(self, recipe: Recipe, rest: Recipe, keeps: bool) -> Section:
+        """What the archive is made of; the cache knows it by its files and its wheel.
+
+        Args:
+            recipe: how a distribution is compressed that has no wheel.
+            rest: how the few files are compressed that are not as in the wheel.
+            keeps: whether there is a cache to know it.
+        """
+        if self._wheel is not None or self.name == BOOTSTRAP:
+            recipe = rest
+        if not keeps:
+            return Section(self.make, self.name, recipe=recipe)
+        wheel = self._wheel
+        try:
+            identity = wheel.identity() if wheel is not None else ""
+        except ParazipError as error:
+            self.lose(error)
+            identity = ""
+        key = cache.key(self.members, recipe, identity) if self.name else ""
+        return Section(self.make, self.name, key, recipe)
+
+    def make(self) -> list[Member]:
+        """The members; those that are the wheel's are to be copied from there."""
+        if self._matched is None:
+            match([self], 1)
+        return self._matched or []
+
+    def candidates(self) -> dict[int, Entry]:
+        """Which of the wheel's members may be which of the distribution's, by index."""
+        if self._wheel is None:
+            return {}
+        try:
+            entries = self._wheel.entries()
+        except ParazipError as error:
+            self.lose(error)
+            return {}
+        moved = {
+            (os.path.basename(name), entry.record.size): entry
+            for name, entry in entries.items()
+            if ".data/" in name
+        }
+        found = {}
+        for i, member in enumerate(self.members):
+            name = member.name[self._start :]
+            entry = entries.get(name) or moved.get((os.path.basename(name), member.size))
+            if entry is not None and _may_be(member, entry):
+                found[i] = entry
+        return found
+
+    def lose(self, error: ParazipError) -> None:
+        """Does without the wheel."""
+        self._wheel = None
+        self.why = f"the wheel is of no use: {error}"
+
+    def settle(self, copied: dict[int, Entry]) -> None:
+        """Takes note of which members are the wheel's."""
+        self._matched = list(self.members)
+        for i, entry in copied.items():
+            assert self._wheel is not None
+            self._matched[i] = self.members[i]._replace(source=Packed(self._wheel.archive, entry))
+        rest = sum(member.size > 0 for member in self._matched if isinstance(member.source, File))
+        if self._wheel is not None and rest:
+            self.why = f"{rest} files are not as in the wheel" if rest > 1 else "1 file is not"
+
+
+def _may_be(member: Member, entry: Entry) -> bool:
+    """Whether a file may be copied as `entry`, if its bytes are the same."""
+    record = entry.record
+    return (
+        isinstance(member.source, File)
+        and not member.store
+        and record.method == DEFLATED
+        and record.compressed_size < record.size == member.size
+    )
+
+
+class _Comparison(NamedTuple):
+    """Members of one distribution that may be the wheel's, and are a worker's task."""
+
+    distribution: Distribution
+    pairs: list[tuple[int, Entry]]
+    copies: dict[int, Entry]
+
+
+def match(distributions: Iterable[Distribution], jobs: int) -> None:
+    """Compares files with what their wheels' directories tell of them, `jobs` at a time.
+
+    Raises:
+        SourceError: a file cannot be read.
+        SourceChangedError: a file is not what it was when it was found.
+    """
+
+    def equal(task: _Comparison) -> bytes:
+        question = marshal.dumps(
+            [
+                (tuple(task.distribution.members[i].source), entry.record.crc)
+                for i, entry in task.pairs
+            ]
+        )
+        return crew.ask(question) or _equal(question)
+
+    distributions = list(distributions)
+    copied: list[dict[int, Entry]] = [{} for _ in distributions]
+    tasks = [
+        task
+        for each, copies in zip(distributions, copied, strict=True)
+        for task in _comparisons(each, copies)
+    ]
+    pool: Pool[_Comparison, bytes] = Pool(
+        equal, Budget(jobs * _TASK), cost=lambda task: _TASK, weight=lambda pairs: 0
+    )
+    help_needed = jobs if len(tasks) > jobs > 1 else 0
+    with (
+        pool.interrupts_held(),
+        helpers(_equal, help_needed, _TASK_MEMBERS) as crew,
+        workers(jobs) as threads,
+    ):
+        for task, answer in pool.run(tasks, threads):
+            task.copies.update(pair for pair, same in zip(task.pairs, answer, strict=True) if same)
+    for distribution, copies in zip(distributions, copied, strict=True):
+        distribution.settle(copies)
+
+
+def _comparisons(distribution: Distribution, copies: dict[int, Entry]) -> Iterator[_Comparison]:
+    pairs: list[tuple[int, Entry]] = []
+    size = 0
+    for i, entry in distribution.candidates().items():
+        pairs.append((i, entry))
+        size += entry.record.size
+        if size >= _TASK or len(pairs) == _TASK_MEMBERS:
+            yield _Comparison(distribution, pairs, copies)
+            pairs, size = [], 0
+    if pairs:
+        yield _Comparison(distribution, pairs, copies)
+
+
+def _equal(question: bytes) -> bytes:
+    """For each of the files in a question, whether its bytes have the CRC-32 beside it."""
+    return bytes(_crc(File(*file)) == crc for file, crc in marshal.loads(question))
+
+
+class _Scratch(threading.local):
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(_CHUNK))
+
+
+_scratch = _Scratch()
+
+
+def _crc(file: File) -> int:
+    if file.size <= _CHUNK:
+        return codecs.crc32(files.read(file))
+    crc = 0
+    view = _scratch.view
+    with files.reading(file) as opened:
+        while count := opened.readinto(view):
+            crc = codecs.crc32(view[:count], crc)
+    return crc
+
+
+def distributions(members: Sequence[Member], arguments: Sequence[str]) -> list[Distribution]:
+    """The distributions of a PEX, or of one of the zips of a packed PEX.
+
+    Args:
+        members: of the zip, in order.
+        arguments: of pex: they may name wheels, folders of wheels and repositories.
+    """
+    if not any(member.name.startswith((DEPS, BOOTSTRAP)) for member in members):
+        alone = _packed(members, arguments)
+        if alone is not None:
+            return [alone]
+    found = []
+    for name, group in groupby(members, lambda member: _label(member.name)):
+        run = list(group)
+        start = len(DEPS) + len(name) + 2 if name != BOOTSTRAP else 0
+        wheel = _find(run, start, name, arguments) if name not in ("", BOOTSTRAP) else None
+        found.append(Distribution(name, run, start, wheel))
+    return found
+
+
+def _label(name: str) -> str:
+    parts = name.split("/")
+    if parts[0] == BOOTSTRAP:
+        return BOOTSTRAP
+    return parts[1] if parts[0] == DEPS and len(parts) > 2 else ""
+
+
+def _packed(members: Sequence[Member], arguments: Sequence[str]) -> Distribution | None:
+    """A packed PEX has a zip for each distribution, whose names are the distribution's own."""
+    path = next((m.source.path for m in members if isinstance(m.source, File)), "")
+    steps = path.split(os.sep)
+    if DEPS not in steps[:-2]:
+        return None
+    name = steps[steps.index(DEPS) + 1]
+    return Distribution(name, list(members), 0, _find(members, 0, name, arguments))
+
+
+def _find(
+    members: Sequence[Member], start: int, name: str, arguments: Sequence[str]
+) -> Wheel | None:
+    """The wheel that an installed distribution came from."""
+    member = next((m for m in members if isinstance(m.source, File)), None)
+    if member is None or not isinstance(member.source, File):
+        return None
+    inside = len(member.name) - start
+    folder = os.path.realpath(member.source.path[:-inside])
+    for path, prefix, digest in _places(folder, name, arguments):
+        try:
+            archive = files.found(path, os.stat(path))._replace(ctime_ns=0)
+        except OSError:
+            continue
+        return Wheel(archive, prefix, digest)
+    return None
+
+
+def _places(folder: str, name: str, arguments: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """Where the wheel of the distribution in `folder` may be: path, prefix, hash if known.
+
+    A wheel that pex downloaded for a lock has a folder named after its SHA-256, and so has what
+    pex installed from it. Others are where the command line says, or in the folder of a download
+    that pex throws away when it ends, or among the wheels that it built.
+    """
+    parent, digest = os.path.split(os.path.dirname(folder))
+    root = os.path.dirname(os.path.dirname(parent))
+    wheel = glob.escape(name)
+    downloads = os.path.join(glob.escape(root), "downloads", "*")
+    for path in sorted(glob.glob(os.path.join(downloads, digest, wheel))):
+        yield path, "", digest
+    previous = ""
+    for argument in arguments:
+        value = argument.partition("=")[2] if argument.startswith("--") else argument
+        if os.path.basename(value) == name:
+            yield value, "", ""
+        elif previous == "--pex-repository" or argument.startswith("--pex-repository="):
+            yield value, f"{DEPS}/{name}/", ""
+        elif value:
+            yield os.path.join(value, name), "", ""
+        previous = argument
+    built = os.path.join(glob.escape(root), "built_wheels", "*", "*", "*", "*")
+    for pattern in (
+        os.path.join(downloads, ".tmp", "*", wheel),
+        os.path.join(downloads, ".tmp", "*", "*", wheel),
+        os.path.join(built, wheel),
+        os.path.join(built, "*", wheel),
+    ):
+        for path in sorted(glob.glob(pattern, include_hidden=True)):
+            yield path, "", ""
