@@ -1,8 +1,17 @@
 from __future__ import annotations
 
+import pytest
+
 import readers
 
 
 def pytest_report_header() -> str:
     """Says which readers will judge the archives; those that are missing are skipped."""
     return f"readers: {readers.report()}"
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test meets what another one, or the user, has kept."""
+    monkeypatch.setenv("PARAZIP_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.delenv("PARAZIP_CACHE_SIZE", raising=False)

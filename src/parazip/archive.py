@@ -12,9 +12,9 @@ from functools import partial
 from itertools import chain, islice
 from typing import Any, Literal, TypeAlias
 
-from parazip import codecs, files, inputs, plan
+from parazip import codecs, inputs, plan
 from parazip.assembly import Assembly, Means
-from parazip.cache import Cache, key
+from parazip.cache import Cache, by_content, by_stat, key
 from parazip.errors import SettingsError, SourceError
 from parazip.inputs import OnDuplicate
 from parazip.model import DEFLATE_STORED, Member, Recipe, Report, Section, Settings
@@ -25,7 +25,7 @@ from parazip.sources import Selection, scan
 from parazip.writer import ArchiveWriter
 
 Target: TypeAlias = str | os.PathLike[str] | BinaryOutput | Pipe
-Identity: TypeAlias = Literal["stat", "content"]
+Identification: TypeAlias = Literal["stat", "content"]
 
 _CHUNK = 1 << 20
 
@@ -44,7 +44,7 @@ def create(
     shebang: str | None = None,
     progress: Sink | None = None,
     cache: Cache | None = None,
-    identity: Identity = "stat",
+    identity: Identification = "stat",
 ) -> Report:
     """Puts files and folders into a new archive.
 
@@ -158,7 +158,7 @@ def write(
     executor: Executor | None = None,
     check_crc: bool = False,
     cache: Cache | None = None,
-    identity: Identity = "stat",
+    identity: Identification = "stat",
 ) -> Report:
     """Writes a new archive of members that are told one by one; see `create`.
 
@@ -176,7 +176,8 @@ def write(
     """
     settings = settings or Settings()
     recipe = codecs.recipe(settings.level, settings.codec)
-    checked = plan.checked(members)
+    counter = Counter(progress)
+    checked = counter.counted(plan.checked(members))
     first = list(islice(checked, _PEEK))
     means = Means(
         recipe=recipe,
@@ -194,23 +195,25 @@ def write(
         sections = _known_by_content(plan.sections(every), recipe, settings)
     else:
         sections = _known_by_stat(plan.sections(every), recipe)
-    return assemble(archive, sections, means, prepend=prepend, shebang=shebang, progress=progress)
+    return assemble(archive, sections, means, counter, prepend=prepend, shebang=shebang)
 
 
 def assemble(
     archive: Target,
     sections: Iterable[Section],
     means: Means,
+    counter: Counter,
     *,
     prepend: str | os.PathLike[str] | bytes | None = None,
     shebang: str | None = None,
-    progress: Sink | None = None,
 ) -> Report:
-    """Writes a new archive of sections; names are not checked here. See `write`."""
+    """Writes a new archive of sections; see `write`.
+
+    The sections' members have been checked and counted, by the time that they are written.
+    """
     if shebang is not None:
         _check_shebang(shebang)
     began = time.monotonic()
-    counter = Counter(progress)
     with _opened(archive) as output:
         start = output.position
         writer = ArchiveWriter(output)
@@ -239,7 +242,7 @@ def assemble(
 
 def _known_by_stat(runs: Iterable[list[Member]], recipe: Recipe) -> Iterator[Section]:
     for run in runs:
-        yield Section(partial(list, run), key=key(run, recipe))
+        yield Section(partial(list, run), key=key(run, recipe, identity=by_stat))
 
 
 def _known_by_content(
@@ -249,7 +252,7 @@ def _known_by_content(
     jobs = settings.jobs or usable_cpus()
 
     def known(run: list[Member]) -> str:
-        return key(run, recipe, identity=files.digest)
+        return key(run, recipe, identity=by_content)
 
     pool: Pool[list[Member], str] = Pool(
         known, Budget(settings.memory), cost=lambda run: _CHUNK, weight=len

@@ -23,7 +23,6 @@ from parazip.model import (
     STORED,
     Block,
     Made,
-    Member,
     Part,
     Range,
     Recipe,
@@ -125,7 +124,11 @@ class Assembly:
             return _run(task, crew)
 
         pool: Pool[_Task, Part | Block | None] = Pool(
-            run, Budget(means.memory), cost=lambda task: task.cost, weight=_weight
+            run,
+            Budget(means.memory),
+            cost=lambda task: task.cost,
+            weight=_weight,
+            is_light=_is_light,
         )
         count = min(jobs, usable_cpus()) if needs_help else 0
         with (
@@ -145,21 +148,13 @@ class Assembly:
             if kept is None:
                 yield from self._making(section)
             else:
-                for tally in kept.part.tallies.values():
-                    self._counter.found(tally.bytes_in, tally.members)
                 yield _Recall(section, kept)
 
     def _making(self, section: Section) -> Iterator[_Task]:
-        members = self._counted(section.members())
         means = self._means
         recipe = (section.recipe or means.recipe)._replace(plain=means.recipe.plain)
-        yield from plan.tasks(members, recipe, compress.shrinks, means.check_crc)
+        yield from plan.tasks(section.members(), recipe, compress.shrinks, means.check_crc)
         yield _End(section)
-
-    def _counted(self, members: Iterable[Member]) -> Iterator[Member]:
-        for member in members:
-            self._counter.found(member.size)
-            yield member
 
     def _take(self, task: _Task, result: Any) -> None:
         match task:
@@ -209,8 +204,6 @@ class Assembly:
             cache = self._means.cache
             assert cache is not None
             cache.discard(section.key, "its data are not what they were")
-            for tally in part.tallies.values():
-                self._counter.found(-tally.bytes_in, -tally.members)
             for again in self._making(section):
                 self._take(again, _run(again, None))
             return
@@ -275,6 +268,16 @@ def _run(task: _Task, crew: Helpers | None) -> Part | Block | None:
         case plan.Copies():
             return copy.batch(task)
     return None
+
+
+def _is_light(task: _Task) -> bool:
+    """Headers of members that are copied are made sooner than a thread takes the GIL from ours."""
+    match task:
+        case plan.Copies():
+            return not task.check
+        case _Recall() | _End():
+            return True
+    return False
 
 
 def _weight(result: Part | Block | None) -> int:

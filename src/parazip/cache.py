@@ -33,7 +33,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from io import FileIO
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from parazip import codecs, files
 from parazip.errors import OutputError, SettingsError
@@ -267,47 +267,53 @@ def _limit(given: int | str | None) -> int:
         raise SettingsError(f"{_ENV_LIMIT}: {error}") from error
 
 
+Identity: TypeAlias = Callable[[File], object]
+"""What tells a file's contents from all others, as a plain value; None if that is not certain."""
+
+
 def by_stat(file: File) -> object:
-    """What tells a file's contents from all others: size, times and inode, not its path."""
-    return file[1:]
+    """Size, times and inode of a file, whatever its path."""
+    return file[1:] if _is_settled(file) else None
 
 
-def key(
-    members: Iterable[Member],
-    recipe: Recipe,
-    *more: object,
-    identity: Callable[[File], object] = by_stat,
-) -> str:
+def by_content(file: File) -> object:
+    """A hash of a file's bytes; raises what `files.digest` raises."""
+    return files.digest(file) if _is_settled(file) else None
+
+
+def _is_settled(file: File) -> bool:
+    """Whether a change from now on would show in the times of a file."""
+    changed = max(file.mtime_ns, file.ctime_ns)
+    age = time.time_ns() - changed
+    return age > (_TICK_NS if changed % _SECOND_NS else _COARSE_TICK_NS)
+
+
+def key(members: Iterable[Member], recipe: Recipe, *more: object, identity: Identity) -> str:
     """Names a part by all that determines its bytes; empty if that is not certain.
 
     Args:
         members: as they are to be put in.
         recipe: how they are compressed.
         more: plain values that the bytes depend on besides.
-        identity: what tells the contents of a file from all others, as a plain value.
+        identity: what tells the contents of their files from all others.
     """
     facts = []
-    now = time.time_ns()
     for name, source, attributes, date, store in members:
         if isinstance(source, bytes):
             known: object = hashlib.sha256(source).digest() if source else b""
+        elif isinstance(source, Packed):
+            known = identity(source.archive)
         else:
-            file = source.archive if isinstance(source, Packed) else source
-            changed = max(file.mtime_ns, file.ctime_ns)
-            if now - changed <= _COARSE_TICK_NS and not _is_settled(changed, now):
-                return ""
-            known = identity(file) if file is source else (identity(file), source[1:])
-        facts.append((name, attributes, date, store, known))
+            known = identity(source)
+        if known is None:
+            return ""
+        entry = source.entry if isinstance(source, Packed) else None
+        facts.append((name, attributes, date, store, known, entry))
     text = repr((_VERSION, _codec_versions(), recipe, more, facts))
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 _codec_versions = lru_cache(codecs.versions)
-
-
-def _is_settled(changed: int, now: int) -> bool:
-    """Whether a change from now on would show in the times of a file."""
-    return now - changed > (_TICK_NS if changed % _SECOND_NS else _COARSE_TICK_NS)
 
 
 def _write(

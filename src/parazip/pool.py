@@ -7,6 +7,7 @@ What it guarantees:
   may need (`cost`), from its end with what its result holds (`weight`), and until the consumer
   asks for the next result. A task that alone exceeds the budget runs alone, so nothing
   deadlocks.
+* A task that is light is not worth a thread: it runs on the consumer's when its turn comes.
 * The first error in the order of the tasks is raised to the consumer, unwrapped. Later tasks
   that have not begun are cancelled, those that have are waited for; their errors are dropped,
   because the first one is the answer.
@@ -79,6 +80,7 @@ class Pool(Generic[Task, Result]):
         budget: the bytes that may be in flight.
         cost: the bytes a task may need while it runs, result included.
         weight: the bytes that its result holds.
+        is_light: whether a task costs less than handing it to a worker does.
     """
 
     def __init__(
@@ -87,11 +89,13 @@ class Pool(Generic[Task, Result]):
         budget: Budget,
         cost: Callable[[Task], int],
         weight: Callable[[Result], int],
+        is_light: Callable[[Task], bool] = lambda task: False,
     ) -> None:
         self._function = function
         self._budget = budget
         self._cost = cost
         self._weight = weight
+        self._is_light = is_light
         self._finished: SimpleQueue[tuple[Future[Result], int] | None] = SimpleQueue()
         self._held: deque[Callable[[], object]] = deque()
         self._with_consumer = True
@@ -110,7 +114,7 @@ class Pool(Generic[Task, Result]):
         """
         source = iter(tasks)
         planned: deque[Task] = deque()
-        waiting: deque[tuple[Task, Future[Result]]] = deque()
+        waiting: deque[tuple[Task, Future[Result] | None]] = deque()
         self._with_consumer = False
         try:
             while True:
@@ -118,10 +122,12 @@ class Pool(Generic[Task, Result]):
                 self._settle()
                 while planned and self._budget.fits(self._cost(planned[0])):
                     task = planned.popleft()
-                    waiting.append((task, self._submit(task, executor)))
-                if waiting and waiting[0][1].done():
-                    task, future = waiting.popleft()
-                    result = future.result()
+                    self._budget.add(self._cost(task))
+                    light = self._is_light(task)
+                    waiting.append((task, None if light else self._submit(task, executor)))
+                if waiting and ((future := waiting[0][1]) is None or future.done()):
+                    task, _ = waiting.popleft()
+                    result = self._run(task) if future is None else future.result()
                     self._with_consumer = True
                     yield task, result
                     self._with_consumer = False
@@ -134,9 +140,10 @@ class Pool(Generic[Task, Result]):
                     return
         finally:
             self._with_consumer = False
-            for _, future in waiting:
+            futures = [future for _, future in waiting if future is not None]
+            for future in futures:
                 future.cancel()
-            wait([future for _, future in waiting])
+            wait(futures)
 
     @contextmanager
     def interrupts_held(self) -> Iterator[None]:
@@ -172,9 +179,13 @@ class Pool(Generic[Task, Result]):
         while self._held:
             self._held.popleft()()
 
+    def _run(self, task: Task) -> Result:
+        result = self._function(task)
+        self._budget.add(self._weight(result) - self._cost(task))
+        return result
+
     def _submit(self, task: Task, executor: Executor) -> Future[Result]:
         cost = self._cost(task)
-        self._budget.add(cost)
         future = executor.submit(self._function, task)
         future.add_done_callback(lambda done: self._finished.put((done, cost)))
         return future

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeAlias
+
+from parazip.model import Member
 
 
 class Progress(NamedTuple):
@@ -52,10 +54,12 @@ class Counter:
         self._bytes = 0
         self._began = time.monotonic()
 
-    def found(self, size: int, members: int = 1) -> None:
-        """There are `members` more to do, of `size` bytes in all."""
-        self.members_total += members
-        self.bytes_total += size
+    def counted(self, members: Iterable[Member]) -> Iterator[Member]:
+        """The same members, each of them one more that is to be done."""
+        for member in members:
+            self.members_total += 1
+            self.bytes_total += member.size
+            yield member
 
     def advance(self, members: int, size: int, bytes_out: int, current: str) -> None:
         """`members` more members and `size` more uncompressed bytes are written."""

@@ -34,7 +34,7 @@ from parazip.model import Member, Report, Settings
 from parazip.pex.wheels import Distribution, distributions, match
 from parazip.plan import checked
 from parazip.pool import usable_cpus
-from parazip.progress import Sink
+from parazip.progress import Counter, Sink
 
 
 class SeamError(ParazipError):
@@ -135,7 +135,8 @@ def _write(path: str, mode: str, members: list[Member], way: Way) -> None:
     began = time.monotonic()
     settings, cache = way.settings, way.cache
     recipe = codecs.recipe(settings.level, settings.codec)
-    found = distributions(list(checked(members)), way.arguments)
+    counter = Counter(way.progress)
+    found = distributions(list(counter.counted(checked(members))), way.arguments)
     rest = codecs.recipe(min(settings.level + 1, 9) if settings.level else 0, settings.codec)
     sections = [distribution.section(recipe, rest, cache is not None) for distribution in found]
     missing = [
@@ -146,7 +147,7 @@ def _write(path: str, mode: str, members: list[Member], way: Way) -> None:
     match(missing, settings.jobs or usable_cpus())
     means = Means(recipe=recipe, jobs=settings.jobs, memory=settings.memory, cache=cache)
     prefix = _take(path) if mode == "a" else b""
-    report = assemble(path, sections, means, prepend=prefix, progress=way.progress)
+    report = assemble(path, sections, means, counter, prepend=prefix)
     way.reports.append((replace(report, seconds=time.monotonic() - began), found))
 
 

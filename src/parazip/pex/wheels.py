@@ -91,14 +91,12 @@ class Distribution:
         name: of the wheel's file, or of what else it is.
         members: as pex wants them.
         why: why not all is copied, for people.
-        seconds: that were spent on comparing.
     """
 
     def __init__(self, name: str, members: list[Member], start: int, wheel: Wheel | None) -> None:
         self.name = name
         self.members = members
-        self.why = "" if wheel else "no wheel found"
-        self.seconds = 0.0
+        self.why = "" if wheel else "pex itself" if name == BOOTSTRAP else "no wheel found"
         self._start = start
         self._wheel = wheel
         self._matched: list[Member] | None = None
@@ -121,7 +119,10 @@ class Distribution:
         except ParazipError as error:
             self.lose(error)
             identity = ""
-        key = cache.key(self.members, recipe, identity) if self.name else ""
+        key = ""
+        if self.name:
+            known = files.digest if self.name == BOOTSTRAP else _by_stat
+            key = cache.key(self.members, recipe, identity, identity=known)
         return Section(self.make, self.name, key, recipe)
 
     def make(self) -> list[Member]:
@@ -165,7 +166,17 @@ class Distribution:
             self._matched[i] = self.members[i]._replace(source=Packed(self._wheel.archive, entry))
         rest = sum(member.size > 0 for member in self._matched if isinstance(member.source, File))
         if self._wheel is not None and rest:
-            self.why = f"{rest} files are not as in the wheel" if rest > 1 else "1 file is not"
+            files_are = "1 file is" if rest == 1 else f"{rest} files are"
+            self.why = f"{files_are} not in the wheel as installed, or not deflated there"
+
+
+def _by_stat(file: File) -> object:
+    """Tells a file of an installed distribution from all others.
+
+    Also one that was written just now: pex installs into a folder under another name, renames it
+    when it is complete, and leaves it alone from then on.
+    """
+    return file[1:]
 
 
 def _may_be(member: Member, entry: Entry) -> bool:
@@ -341,12 +352,10 @@ def _places(folder: str, name: str, arguments: Sequence[str]) -> Iterator[tuple[
         elif value:
             yield os.path.join(value, name), "", ""
         previous = argument
-    built = os.path.join(glob.escape(root), "built_wheels", "*", "*", "*", "*")
     for pattern in (
         os.path.join(downloads, ".tmp", "*", wheel),
         os.path.join(downloads, ".tmp", "*", "*", wheel),
-        os.path.join(built, wheel),
-        os.path.join(built, "*", wheel),
+        os.path.join(glob.escape(root), "built_wheels", "*", "*", "*", "*", "*", wheel),
     ):
         for path in sorted(glob.glob(pattern, include_hidden=True)):
             yield path, "", ""

@@ -1,0 +1,323 @@
+"""PEX files out of wheels: what is copied, recalled and compressed, and what never changes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from parazip import cache, codecs
+from parazip.model import File, Member, Packed
+from parazip.pex import wheels
+from parazip.pex.wheels import distributions, match
+from test_pex import FAST, STOCK, assert_same_zip, run
+
+NAME = "thing-1.0-py3-none-any.whl"
+INFO = "thing-1.0.dist-info"
+MODULE = b"".join(b"NUMBER_%d = %d\n" % (i, i * i) for i in range(3_000))
+FILES = {
+    "thing/__init__.py": b"NAME = 'thing'\n\n\ndef main():\n    print('main', NAME)\n" * 20,
+    "thing/module.py": MODULE,
+    "thing/large.txt": b"".join(b"%x" % (i * i) for i in range(200_000)),
+    "thing/empty.py": b"",
+    "thing-1.0.data/scripts/tool": b"#!python\n" + b"print('tool')\n" * 30,
+    "thing-1.0.data/data/share/thing.txt": b"shared words\n" * 500,
+    f"{INFO}/METADATA": b"Metadata-Version: 2.1\nName: thing\nVersion: 1.0\n",
+    f"{INFO}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    f"{INFO}/entry_points.txt": b"[console_scripts]\nthing = thing:main\n",
+}
+
+
+def make_wheel(folder: Path, method: int = zipfile.ZIP_DEFLATED, level: int = 9) -> Path:
+    folder.mkdir(exist_ok=True)
+    record = "".join(f"{name},,\n" for name in [*FILES, f"{INFO}/RECORD"])
+    path = folder / NAME
+    with zipfile.ZipFile(path, "w", method, compresslevel=level) as archive:
+        for name, data in {**FILES, f"{INFO}/RECORD": record.encode()}.items():
+            archive.writestr(name, data)
+    return path
+
+
+class Work:
+    """A folder with a wheel, a PEX_ROOT and a cache; builds PEXes there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.wheel = make_wheel(folder / "wheels")
+        self.root = folder / "root"
+        self.parts = folder / "parts"
+
+    def build(self, name: str, *args: str, command: list[str] = FAST) -> Path:
+        path = self.folder / name
+        given = args if "--pex-repository" in args else ("--pre-resolved-dists", "wheels", *args)
+        index = [] if "--pex-repository" in args else ["--no-pypi"]
+        done = run(
+            [*command, *index, "thing", "-o", str(path), *given],
+            root=self.root,
+            cwd=self.folder,
+            env={"PARAZIP_CACHE_DIR": str(self.parts)},
+        )
+        assert done.returncode == 0, done.stderr
+        self.said = done.stdout
+        return path
+
+    def explained(self, name: str, *args: str) -> dict[str, Any]:
+        """What --explain says of the distribution."""
+        self.build(name, "--explain=json", *args)
+        rows = json.loads(self.said[self.said.index("[") :])
+        return next(row for row in rows if row["distribution"] == NAME)
+
+    @property
+    def installed(self) -> Path:
+        """Where pex installed the wheel."""
+        found = list(self.root.glob(f"installed_wheels/*/*/{NAME}"))
+        return next(path for path in found if not path.is_symlink())
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Work:
+    return Work(tmp_path)
+
+
+def packed(path: Path, name: str) -> bytes:
+    """A member's compressed bytes."""
+    with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+        info = archive.getinfo(name)
+        file.seek(info.header_offset + 26)
+        lengths = file.read(4)
+        file.seek(int.from_bytes(lengths[:2], "little") + int.from_bytes(lengths[2:], "little"), 1)
+        return file.read(info.compress_size)
+
+
+def test_what_is_the_wheel_s_is_copied_and_the_rest_is_as_stock_pex_has_it(work: Work) -> None:
+    stock = work.build("stock.pex", command=STOCK)
+    row = work.explained("fast.pex", "--no-cache")
+    assert_same_zip(stock, work.folder / "fast.pex")
+    assert (row["how"], row["members"] > row["copied_members"]) == ("copied", True)
+    copied = [name for name in FILES if name.startswith("thing/") and FILES[name]]
+    for name in copied:
+        assert packed(work.folder / "fast.pex", f".deps/{NAME}/{name}") == packed(work.wheel, name)
+    with zipfile.ZipFile(stock) as archive:
+        (moved,) = (name for name in archive.namelist() if name.endswith("/thing.txt"))
+    assert packed(work.folder / "fast.pex", moved) == packed(
+        work.wheel, "thing-1.0.data/data/share/thing.txt"
+    )
+
+
+@pytest.mark.parametrize("layout", ["zipapp", "packed"])
+def test_the_cache_changes_no_byte(work: Work, layout: str) -> None:
+    def build(name: str, *args: str) -> dict[str, bytes]:
+        shutil.rmtree(work.root / "packed_wheels", ignore_errors=True)
+        shutil.rmtree(work.root / "bootstrap_zips", ignore_errors=True)
+        path = work.build(name, "--layout", layout, *args)
+        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+        return {str(file.relative_to(path)): file.read_bytes() for file in files}
+
+    build("first.pex")
+    cold = build("cold.pex", "--no-cache")
+    assert build("warm.pex") == cold
+    shutil.rmtree(work.parts)
+    assert build("cleared.pex") == cold
+    assert build("warm again.pex") == cold
+    for part in work.parts.glob("parts-*/??/*"):
+        data = bytearray(part.read_bytes())
+        data[-100] ^= 1
+        part.write_bytes(data)
+    assert build("damaged.pex") == cold
+
+
+def test_explain_tells_what_was_done_and_why(work: Work) -> None:
+    assert work.explained("1.pex")["how"] == "copied"
+    second = work.explained("2.pex")
+    assert (second["how"], second["why"]) == (
+        "recalled",
+        "nothing has changed since it was put into the cache",
+    )
+    assert work.explained("3.pex", "--no-cache")["how"] == "copied"
+    work.build("4.pex", "--explain")
+    lines = work.said.splitlines()
+    header = next(i for i, line in enumerate(lines) if line.startswith("distribution"))
+    assert any(line.startswith(NAME) and " recalled " in line for line in lines[header:])
+
+
+def test_a_stored_wheel_is_compressed(work: Work) -> None:
+    make_wheel(work.folder / "wheels", zipfile.ZIP_STORED)
+    row = work.explained("out.pex")
+    assert row["how"] == "compressed"
+    assert "not deflated" in row["why"]
+    with zipfile.ZipFile(work.folder / "out.pex") as archive:
+        info = archive.getinfo(f".deps/{NAME}/thing/module.py")
+    assert info.compress_type == zipfile.ZIP_DEFLATED
+
+
+def test_without_compression_nothing_is_copied(work: Work) -> None:
+    assert work.explained("out.pex", "--no-compress")["how"] == "compressed"
+    with zipfile.ZipFile(work.folder / "out.pex") as archive:
+        assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_STORED}
+
+
+def test_an_installed_file_that_was_changed_is_not_taken_from_the_wheel(work: Work) -> None:
+    work.build("before.pex")
+    module = work.installed / "thing/module.py"
+    info = module.stat()
+    changed = MODULE.replace(b"NUMBER_7 ", b"NUMBER_X ")
+    assert len(changed) == len(MODULE)
+    module.write_bytes(changed)
+    os.utime(module, ns=(info.st_atime_ns, info.st_mtime_ns + 10**9))
+    after = work.build("after.pex")
+    with zipfile.ZipFile(after) as archive:
+        assert archive.read(f".deps/{NAME}/thing/module.py") == changed
+
+
+def test_a_repository_is_as_good_as_the_wheel(work: Work) -> None:
+    repository = work.build("repository.pex", command=STOCK)
+    row = work.explained("out.pex", "--pex-repository", str(repository))
+    assert row["how"] == "copied"
+    name = f".deps/{NAME}/thing/module.py"
+    assert packed(work.folder / "out.pex", name) == packed(repository, name)
+
+
+# The same without pex
+
+
+SHA = hashlib.sha256(b"whatever").hexdigest()
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """A distribution as it stands in a PEX_ROOT, reached by the link that pex reaches it by."""
+    real = tmp_path / "root/installed_wheels/3" / SHA / NAME
+    for name, data in FILES.items():
+        if ".data/" not in name:
+            path = real / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+    link = tmp_path / "chroot/.deps" / NAME
+    link.parent.mkdir(parents=True)
+    link.symlink_to(real)
+    return link
+
+
+def members_of(installed: Path, prefix: str = f".deps/{NAME}/") -> list[Member]:
+    members = [Member(prefix, b"", 0o40755 << 16 | 0x10, 0)] if prefix else []
+    for path in sorted(installed.rglob("*") if installed.is_dir() else []):
+        if path.is_file():
+            info = path.stat()
+            file = File(str(path), info.st_size, info.st_mtime_ns, info.st_ino)
+            name = prefix + str(path.relative_to(installed))
+            members.append(Member(name, file, (stat.S_IFREG | 0o644) << 16, 0))
+    return members
+
+
+PLACES: dict[str, Callable[[Path], tuple[Path, list[str]]]] = {
+    "downloaded for a lock": lambda top: (top / "root/downloads/2" / SHA, []),
+    "downloaded just now": lambda top: (top / "root/downloads/2/.tmp/resolver_download.x/y", []),
+    "downloaded flat": lambda top: (top / "root/downloads/2/.tmp/resolver_download.x", []),
+    "built": lambda top: (top / "root/built_wheels/0/sdists/thing-1.0.tar.gz/abc/cp311", []),
+    "built from a folder": lambda top: (top / "root/built_wheels/0/local_projects/a/b/c", []),
+    "named": lambda top: (top / "here", [str(top / "here" / NAME)]),
+    "in a named folder": lambda top: (top / "here", ["-f", str(top / "here")]),
+    "in a folder named with =": lambda top: (top / "here", [f"--find-links={top / 'here'}"]),
+}
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES.keys())
+def test_wheels_are_found_where_they_may_be(
+    tmp_path: Path, installed: Path, place: Callable[[Path], tuple[Path, list[str]]]
+) -> None:
+    folder, arguments = place(tmp_path)
+    folder.mkdir(parents=True)
+    make_wheel(folder)
+    (found,) = distributions(members_of(installed), arguments)
+    made = found.make()
+    copied = {m.name.rpartition("/")[2] for m in made if isinstance(m.source, Packed)}
+    assert {"__init__.py", "module.py", "large.txt"} <= copied
+    assert "empty.py" not in copied
+
+
+def test_a_zip_of_a_packed_pex_is_one_distribution(tmp_path: Path, installed: Path) -> None:
+    make_wheel(tmp_path / "here")
+    (found,) = distributions(members_of(installed, ""), [str(tmp_path / "here")])
+    assert found.name == NAME
+    assert any(isinstance(member.source, Packed) for member in found.make())
+
+
+def test_where_no_wheel_is_all_is_compressed(installed: Path) -> None:
+    members = members_of(installed)
+    (found,) = distributions(members, [])
+    assert found.make() == members
+    assert found.why == "no wheel found"
+
+
+@pytest.mark.parametrize("size", [0, 10, 500])
+def test_a_wheel_that_is_no_archive_is_done_without(
+    tmp_path: Path, installed: Path, size: int
+) -> None:
+    wheel = make_wheel(tmp_path / "here")
+    os.truncate(wheel, size)
+    members = members_of(installed)
+    (found,) = distributions(members, [str(tmp_path / "here")])
+    section = found.section(codecs.recipe(6, "auto"), codecs.recipe(7, "auto"), True)
+    assert section.members() == members
+    assert f"the wheel is of no use: {wheel}" in found.why
+
+
+def test_only_the_same_bytes_are_copied(tmp_path: Path, installed: Path) -> None:
+    make_wheel(tmp_path / "here")
+    (installed / "thing/module.py").write_bytes(MODULE[:-1] + b"#")
+    (found,) = distributions(members_of(installed), [str(tmp_path / "here")])
+    made = {member.name.rpartition("/")[2]: member.source for member in found.make()}
+    assert isinstance(made["module.py"], File)
+    assert isinstance(made["large.txt"], Packed)
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 8])
+def test_files_are_compared_by_as_many_as_there_are(
+    tmp_path: Path, installed: Path, jobs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wheels, "_TASK_MEMBERS", 1)
+    make_wheel(tmp_path / "here")
+    (found,) = distributions(members_of(installed), [str(tmp_path / "here")])
+    (again,) = distributions(members_of(installed), [str(tmp_path / "here")])
+    match([found], jobs)
+    assert found.make() == again.make()
+    assert sum(isinstance(member.source, Packed) for member in found.make()) >= 3
+
+
+def test_the_key_of_a_distribution_is_that_of_its_files_and_its_wheel(
+    tmp_path: Path, installed: Path
+) -> None:
+    def key(arguments: list[str], level: int = 6) -> str:
+        (found,) = distributions(members_of(installed), arguments)
+        recipe = codecs.recipe(level, "auto")
+        return found.section(recipe, recipe, True).key
+
+    here = [str(tmp_path / "here")]
+    without = key(here)
+    make_wheel(tmp_path / "here")
+    with_wheel = key(here)
+    assert key(here) == with_wheel
+    shutil.copytree(tmp_path / "here", tmp_path / "there")
+    assert key([str(tmp_path / "there")]) == with_wheel
+    make_wheel(tmp_path / "here", level=1)
+    others = {key(here), key(here, level=5), without}
+    os.utime(installed / "thing/module.py", ns=(1, 1))
+    others.add(key([str(tmp_path / "there")]))
+    assert len({with_wheel, *others}) == 5
+    assert "" not in others
+
+
+def test_a_distribution_of_just_now_is_kept(tmp_path: Path, installed: Path) -> None:
+    """pex installs a wheel in one step and then leaves it alone."""
+    (found,) = distributions(members_of(installed), [])
+    recipe = codecs.recipe(6, "auto")
+    assert found.section(recipe, recipe, True).key
+    assert not cache.key(members_of(installed), recipe, identity=cache.by_stat)
