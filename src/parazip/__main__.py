@@ -19,8 +19,8 @@ from parazip.errors import ParazipError, SettingsError
 _FACES = {
     "create": ("parazip.cli.create", "Put files and folders into a new zip archive."),
     "merge": ("parazip.cli.merge", "Put zip archives and folders into one, without recompressing."),
-    "cache": ("parazip.cli.cache", "Show or empty the cache of finished parts."),
     "pex": ("parazip.pex.command", "Build a PEX with pex's own command line, zipped fast."),
+    "cache": ("parazip.cli.cache", "Show or empty the cache of finished parts."),
 }
 
 

@@ -125,7 +125,7 @@ class Cache:
             if text["key"] != key:
                 raise ValueError("it belongs to another key")  # noqa: TRY301
             tallies = {coder: Tally(*map(int, sums)) for coder, sums in text["tallies"].items()}
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             self._note("read", f"the cache cannot be read: {error.strerror or error}: {path}")
@@ -256,15 +256,14 @@ def _user_folder() -> str:
 
 
 def _limit(given: int | str | None) -> int:
-    if isinstance(given, str):
-        return parse_size(given)
-    if given is not None:
+    if isinstance(given, int):
         return given
-    text = os.environ.get(_ENV_LIMIT)
+    text = given or os.environ.get(_ENV_LIMIT)
     try:
         return parse_size(text) if text else LIMIT
     except SettingsError as error:
-        raise SettingsError(f"{_ENV_LIMIT}: {error}") from error
+        what = "the cache size" if given else _ENV_LIMIT
+        raise SettingsError(f"{what} is wrong: {error}") from error
 
 
 Identity: TypeAlias = Callable[[File], object]
