@@ -177,6 +177,19 @@ def test_an_installed_file_that_was_changed_is_not_taken_from_the_wheel(work: Wo
         assert archive.read(f".deps/{NAME}/thing/module.py") == changed
 
 
+def test_a_wheel_that_turns_out_to_be_damaged_is_done_without(work: Work) -> None:
+    with zipfile.ZipFile(work.wheel) as archive:
+        info = archive.getinfo("thing/module.py")
+    data = bytearray(work.wheel.read_bytes())
+    data[info.header_offset + 14] ^= 1  # the CRC in the local header, which zipfile ignores
+    work.wheel.write_bytes(data)
+    stock = work.build("stock.pex", command=STOCK)
+    row = work.explained("fast.pex")
+    assert row["how"] == "compressed"
+    assert "the wheel is of no use" in row["why"]
+    assert_same_zip(stock, work.folder / "fast.pex")
+
+
 def test_a_repository_is_as_good_as_the_wheel(work: Work) -> None:
     repository = work.build("repository.pex", command=STOCK)
     row = work.explained("out.pex", "--pex-repository", str(repository))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 from parazip.model import Member
@@ -60,6 +60,11 @@ class Counter:
             self.members_total += 1
             self.bytes_total += member.size
             yield member
+
+    def count(self, members: Sequence[Member]) -> None:
+        """So many more members are to be done."""
+        self.members_total += len(members)
+        self.bytes_total += sum([member.size for member in members])
 
     def advance(self, members: int, size: int, bytes_out: int, current: str) -> None:
         """`members` more members and `size` more uncompressed bytes are written."""

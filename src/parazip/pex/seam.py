@@ -27,7 +27,7 @@ from parazip import codecs
 from parazip.archive import assemble
 from parazip.assembly import Means
 from parazip.cache import Cache
-from parazip.errors import ParazipError, SourceError
+from parazip.errors import BadArchiveError, ParazipError, SourceError
 from parazip.files import found
 from parazip.format.records import ATTRIBUTE_FOLDER, dos_date
 from parazip.model import Member, Report, Settings
@@ -133,10 +133,24 @@ def fast(way: Way) -> Iterator[None]:
 def _write(path: str, mode: str, members: list[Member], way: Way) -> None:
     """Writes `members` to `path`; in mode "a" behind the shebang line that pex put there."""
     began = time.monotonic()
+    prefix = _take(path) if mode == "a" else b""
+    found = distributions(list(checked(members)), way.arguments)
+    try:
+        report = _made(path, prefix, found, way)
+    except BadArchiveError as error:  # a wheel whose directory is right and whose members are not
+        for distribution in found:
+            distribution.lose(error)
+        report = _made(path, prefix, found, way)
+    way.reports.append((replace(report, seconds=time.monotonic() - began), found))
+
+
+def _made(path: str, prefix: bytes, found: list[Distribution], way: Way) -> Report:
+    """Makes one zip of distributions."""
     settings, cache = way.settings, way.cache
-    recipe = codecs.recipe(settings.level, settings.codec)
     counter = Counter(way.progress)
-    found = distributions(list(counter.counted(checked(members))), way.arguments)
+    for distribution in found:
+        counter.count(distribution.members)
+    recipe = codecs.recipe(settings.level, settings.codec)
     rest = codecs.recipe(min(settings.level + 1, 9) if settings.level else 0, settings.codec)
     sections = [distribution.section(recipe, rest, cache is not None) for distribution in found]
     missing = [
@@ -146,9 +160,7 @@ def _write(path: str, mode: str, members: list[Member], way: Way) -> None:
     ]
     match(missing, settings.jobs or usable_cpus())
     means = Means(recipe=recipe, jobs=settings.jobs, memory=settings.memory, cache=cache)
-    prefix = _take(path) if mode == "a" else b""
-    report = assemble(path, sections, means, counter, prepend=prefix)
-    way.reports.append((replace(report, seconds=time.monotonic() - began), found))
+    return assemble(path, sections, means, counter, prepend=prefix)
 
 
 def _take(path: str) -> bytes:

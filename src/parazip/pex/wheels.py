@@ -15,6 +15,7 @@ import glob
 import hashlib
 import marshal
 import os
+import stat
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -154,9 +155,10 @@ class Distribution:
         return found
 
     def lose(self, error: ParazipError) -> None:
-        """Does without the wheel."""
-        self._wheel = None
-        self.why = f"the wheel is of no use: {error}"
+        """Does without the wheel, if the error is about it."""
+        if self._wheel is not None and error.member == self._wheel.archive.path:
+            self._wheel = self._matched = None
+            self.why = f"the wheel is of no use: {error}"
 
     def settle(self, copied: dict[int, Entry]) -> None:
         """Takes note of which members are the wheel's."""
@@ -322,10 +324,11 @@ def _find(
     folder = os.path.realpath(member.source.path[:-inside])
     for path, prefix, digest in _places(folder, name, arguments):
         try:
-            archive = files.found(path, os.stat(path))._replace(ctime_ns=0)
-        except OSError:
+            info = os.stat(path)
+        except (OSError, ValueError):
             continue
-        return Wheel(archive, prefix, digest)
+        if stat.S_ISREG(info.st_mode):
+            return Wheel(files.found(path, info)._replace(ctime_ns=0), prefix, digest)
     return None
 
 
@@ -348,6 +351,7 @@ def _places(folder: str, name: str, arguments: Sequence[str]) -> Iterator[tuple[
         if os.path.basename(value) == name:
             yield value, "", ""
         elif previous == "--pex-repository" or argument.startswith("--pex-repository="):
+            yield os.path.join(value, DEPS, name), "", ""
             yield value, f"{DEPS}/{name}/", ""
         elif value:
             yield os.path.join(value, name), "", ""
