@@ -48,6 +48,7 @@ bench: $(READY)
 targets: $(READY)
 	$(BIN)/python -m benchmarks prepare
 	$(BIN)/python -m benchmarks targets
+	$(BIN)/python -m benchmarks copying
 
 clean:
 	rm -rf .venv demo dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

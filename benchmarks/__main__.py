@@ -9,8 +9,8 @@ from typing import Any, TypeAlias, TypeVar
 
 import click
 
-from benchmarks import commands, compare, machine, targets, workloads
-from benchmarks.measure import Figure
+from benchmarks import commands, compare, copying, machine, targets, workloads
+from benchmarks.model import Figure
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _Figures: TypeAlias = dict[str, list[Figure]]
@@ -101,6 +101,25 @@ def measure_targets(names: tuple[str, ...], runs: int, target: Any) -> None:
     verdicts.append(verdict)
     click.echo(f"{machine.headline()}\n\n{targets.table(verdicts)}")
     _write(target, figures, verdicts)
+
+
+@main.command("copying")
+@click.option("--json", "target", type=click.File("w"), help="Write raw figures here.")
+@click.option("--runs", default=5, type=click.IntRange(1), show_default=True)
+@click.option(
+    "--stock-runs",
+    default=1,
+    type=click.IntRange(1),
+    show_default=True,
+    help="Runs of pex itself, which takes a minute; no more than --runs.",
+)
+def measure_copying(target: Any, runs: int, stock_runs: int) -> None:
+    """Measure PEX, merge and incremental create in units of cp, on workload tensorflow."""
+    figures = copying.measured(runs, stock_runs, _tell)
+    judged = copying.verdicts(figures)
+    click.echo(f"{machine.headline()}\n\n{copying.table(figures)}\n\n{copying.NOTE}\n")
+    click.echo(targets.table(judged))
+    _write(target, {"copying": list(figures)}, judged)
 
 
 def _tell(text: str) -> None:

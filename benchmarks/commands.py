@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import click
 
-from benchmarks.measure import OUTPUT, Command
+from benchmarks.model import OUTPUT, Command
 from benchmarks.workloads import Workload
 
 Maker: TypeAlias = Callable[[Workload, int], Command]
@@ -25,13 +25,13 @@ def parazip(workload: Workload, level: int, memory: str | None = None) -> Comman
     budget = () if memory is None else ("--memory", memory)
     return Command(
         " ".join((f"parazip -l {level}", *budget)),
-        (*_module("create"), "-q", "-l", str(level), *budget, "-C", workload.folder, OUTPUT, "."),
+        (*module("create"), "-q", "-l", str(level), *budget, "-C", workload.folder, OUTPUT, "."),
     )
 
 
 def version() -> Command:
     """The shortest that parazip can run: it starts and ends."""
-    return Command("parazip --version", _module("--version"))
+    return Command("parazip --version", module("--version"))
 
 
 def python() -> Command:
@@ -69,5 +69,6 @@ def require(rivals: Iterable[str]) -> None:
         raise click.ClickException("Info-ZIP's zip is not on PATH; install it or do without it")
 
 
-def _module(*arguments: str) -> tuple[str, ...]:
+def module(*arguments: str) -> tuple[str, ...]:
+    """The command line of parazip with these arguments."""
     return (sys.executable, "-m", "parazip", *arguments)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from benchmarks import commands, measure, workloads
-from benchmarks.measure import Command, Figure, Tell
+from benchmarks.model import Command, Figure, Tell
 from benchmarks.table import markdown
 from benchmarks.workloads import Workload
 
@@ -43,7 +43,7 @@ def in_turn(
     """Measures commands on a workload that is in the page cache."""
     tell(f"{workload.name}: {workload.files:,} files, {workload.size / 1e6:,.0f} MB")
     # Slow commands have no run to warm up, so the files are read once for all.
-    workloads.read(workload)
+    workloads.read(workload.folder)
     with scratch() as folder:
         return measure.in_turn(compared, runs, folder, tell)
 

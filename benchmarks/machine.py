@@ -11,7 +11,7 @@ import subprocess
 import zlib
 from importlib.metadata import PackageNotFoundError, version
 
-_LIBRARIES = ("parazip", "isal", "zlib-ng", "deflate")
+_LIBRARIES = ("parazip", "isal", "zlib-ng", "deflate", "pex")
 
 
 def describe() -> dict[str, str]:

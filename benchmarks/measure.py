@@ -10,92 +10,25 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from statistics import median
-from typing import Any, TypeAlias
+from typing import BinaryIO
 
 import click
 
 from benchmarks import memory
-
-OUTPUT = "{output}"
-"""Stands in a command for the path that it writes to."""
+from benchmarks.model import OUTPUT, STEPS, Command, Figure, Run, Tell
 
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 _SAMPLE_SECONDS = 0.02
-
-Tell: TypeAlias = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A program with its arguments.
-
-    Attributes:
-        label: how it is called in tables.
-        arguments: the program first; one of them may be `OUTPUT`.
-        directory: where it is run, or None for here.
-        slow: True where a run only to warm up would take too long.
-    """
-
-    label: str
-    arguments: tuple[str, ...]
-    directory: str | None = None
-    slow: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One run of a command.
-
-    Attributes:
-        seconds: by the wall clock.
-        cpu: seconds of user and system time, those of its child processes included.
-        memory: peak in bytes. If it was not watched: of the largest one of its processes.
-        size: of the output in bytes, 0 if it has none.
-    """
-
-    seconds: float
-    cpu: float
-    memory: int
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """All counted runs of one command."""
-
-    label: str
-    runs: tuple[Run, ...]
-
-    @property
-    def seconds(self) -> float:
-        """The median time."""
-        return median(run.seconds for run in self.runs)
-
-    @property
-    def cpu(self) -> float:
-        """The median CPU time in seconds."""
-        return median(run.cpu for run in self.runs)
-
-    @property
-    def memory(self) -> int:
-        """The highest peak in bytes."""
-        return max(run.memory for run in self.runs)
-
-    @property
-    def size(self) -> int:
-        """The median size of the output in bytes."""
-        return round(median(run.size for run in self.runs))
-
-    def raw(self) -> dict[str, Any]:
-        """What JSON can hold of it: everything."""
-        return dataclasses.asdict(self)
+_TOLD = 2000
+"""Bytes that are shown of what a command told when it failed: the last ones."""
 
 
 def in_turn(
@@ -125,6 +58,12 @@ def watched_in_turn(
     return _in_turn(_once_watched, commands, runs, scratch, tell)
 
 
+def make(command: Command, output: str) -> None:
+    """Runs a command once without measuring it; its output stays."""
+    with _started(command, output) as started:
+        _finish(started)
+
+
 def _in_turn(
     once: Callable[[Command, str], Run],
     commands: Iterable[Command],
@@ -136,61 +75,108 @@ def _in_turn(
     found: dict[Command, list[Run]] = {command: [] for command in distinct}
     for turn in range(runs + 1):
         for command in distinct:
-            if turn == 0 and command.slow:
+            counted = runs if command.at_most is None else min(runs, command.at_most)
+            if turn > counted or (turn == 0 and command.slow):
                 continue
             output = os.path.join(scratch, f"{turn}-{distinct.index(command)}.zip")
             run = once(command, output)
-            counted = f"{turn} of {runs}" if turn else "warm-up"
-            tell(f"{command.label}, {counted}: {run.seconds:.3f} s, {run.memory / 1e6:.0f} MB")
+            which = f"{turn} of {counted}" if turn else "warm-up"
+            tell(f"{command.label}, {which}: {run.seconds:.3f} s, {run.memory / 1e6:.0f} MB")
             if turn:
                 found[command].append(run)
     return {command: Figure(command.label, tuple(all_)) for command, all_ in found.items()}
 
 
 def _once(command: Command, output: str) -> Run:
-    with _started(command, output) as (process, began):
-        return _finish(process, began, command, output)
+    with _gone_after(output), _started(command, output) as started:
+        return _finish(started)
 
 
 def _once_watched(command: Command, output: str) -> Run:
-    with _started(command, output) as (process, began):
-        peak = 0
-        while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            peak = max(peak, memory.of_tree(process.pid))
+    with _gone_after(output), _started(command, output) as started:
+        peak, pid = 0, started.process.pid
+        while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            peak = max(peak, memory.of_tree(pid))
             time.sleep(_SAMPLE_SECONDS)
-        run = _finish(process, began, command, output)
+        run = _finish(started)
     return dataclasses.replace(run, memory=max(run.memory, peak))
 
 
 @contextlib.contextmanager
-def _started(command: Command, output: str) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
-    """A process of the command and when it began; neither it nor its output outlives the block."""
-    arguments = [output if each == OUTPUT else each for each in command.arguments]
-    began = time.perf_counter()
-    process = subprocess.Popen(arguments, cwd=command.directory, stdout=subprocess.DEVNULL)
+def _gone_after(path: str) -> Iterator[None]:
     try:
-        yield process, began
+        yield
     finally:
-        if process.returncode is None:
-            process.kill()
-            process.wait()
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(output)
+            os.unlink(path)
 
 
-def _finish(process: subprocess.Popen[bytes], began: float, command: Command, output: str) -> Run:
+@dataclass(frozen=True, slots=True)
+class _Started:
+    """A process of a command.
+
+    Attributes:
+        began: when it was started.
+        told: what it writes to standard error; a file, as a terminal would be drawn on.
+        steps: where it tells the times of its own steps.
+    """
+
+    command: Command
+    process: subprocess.Popen[bytes]
+    began: float
+    output: str
+    told: BinaryIO
+    steps: str
+
+
+@contextlib.contextmanager
+def _started(command: Command, output: str) -> Iterator[_Started]:
+    """A process of the command; it does not outlive the block."""
+    steps = output + ".steps"
+    places = {OUTPUT: output, STEPS: steps}
+    arguments = [places.get(each, each) for each in command.arguments]
+    environment = {**os.environ, **dict(command.environment)}
+    if command.before is not None:
+        command.before()
+    with tempfile.TemporaryFile() as told, _gone_after(steps):
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            arguments,
+            cwd=command.directory,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=told,
+        )
+        try:
+            yield _Started(command, process, began, output, told, steps)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                process.wait()
+
+
+def _finish(started: _Started) -> Run:
     """Waits for the end.
 
     What `ru_maxrss` tells is never less than this process had when it started the other, as that
     begins as a copy; so this one stays small, and the peak of a very small program is not exact.
     """
+    command, process = started.command, started.process
     _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - started.began
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
+        started.told.seek(max(0, started.told.seek(0, os.SEEK_END) - _TOLD))
         raise click.ClickException(
             f"{command.label} failed with status {process.returncode}: "
             + " ".join(process.args if isinstance(process.args, list) else ())
+            + "\n"
+            + started.told.read().decode(errors="replace")
         )
-    size = os.path.getsize(output) if OUTPUT in command.arguments else 0
-    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * _MAXRSS_UNIT, size)
+    size = os.path.getsize(started.output) if OUTPUT in command.arguments else 0
+    steps = {}
+    if STEPS in command.arguments:
+        with open(started.steps, encoding="utf-8") as file:
+            steps = json.load(file)
+    cpu = usage.ru_utime + usage.ru_stime
+    return Run(seconds, cpu, usage.ru_maxrss * _MAXRSS_UNIT, size, steps)

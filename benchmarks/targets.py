@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from benchmarks import commands, compare, measure, workloads
-from benchmarks.measure import Command, Figure, Tell
+from benchmarks.model import Command, Figure, Tell
 from benchmarks.table import markdown
 from benchmarks.workloads import Workload
 
@@ -23,6 +23,7 @@ _RELATIONS: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     "<": operator.lt,
 }
+_DIGITS = {"x": 3, "s": 2}
 _STARTUP_RUNS = 20
 _STARTUP_MS = 120
 _MEMORY_MB: tuple[tuple[str | None, int], ...] = ((None, 300), ("64M", 120))
@@ -172,12 +173,11 @@ def _limits(workload: Workload) -> dict[Command, int]:
 
 def _watched(workload: Workload, runs: int, tell: Tell) -> dict[Command, Figure]:
     """Peak memory needs runs of its own, as watching it takes time."""
-    workloads.read(workload)
+    workloads.read(workload.folder)
     tell(f"{workload.name}: peak memory")
     with compare.scratch() as folder:
         return measure.watched_in_turn(_limits(workload), runs, folder, tell)
 
 
 def _number(value: float, unit: str) -> str:
-    digits = 3 if unit == "x" else 0
-    return f"{value:.{digits}f} {unit}"
+    return f"{value:.{_DIGITS.get(unit, 0)}f} {unit}"

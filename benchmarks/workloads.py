@@ -55,6 +55,11 @@ def cache_folder() -> str:
     return os.path.join(caches, "parazip-bench")
 
 
+def lock() -> str:
+    """The path of the lock that tensorflow is made from."""
+    return os.path.join(cache_folder(), "tensorflow.lock")
+
+
 def find(name: str) -> Workload:
     """A workload that is there.
 
@@ -84,13 +89,14 @@ def prepare(name: str, tell: Callable[[str], None]) -> Workload:
     return find(name)
 
 
-def read(workload: Workload) -> None:
-    """Reads all files, so that they are in the page cache if that is large enough."""
+def read(*paths: str) -> None:
+    """Reads files, and folders with all they hold: into the page cache if that is large enough."""
     buffer = bytearray(_READ_SIZE)
-    for path in _files(workload.folder):
-        with open(path, "rb", buffering=0) as file:
-            while file.readinto(buffer):
-                pass
+    for path in paths:
+        for name in _files(path) if os.path.isdir(path) else (path,):
+            with open(name, "rb", buffering=0) as file:
+                while file.readinto(buffer):
+                    pass
 
 
 def _files(folder: str) -> Iterator[str]:
@@ -101,10 +107,10 @@ def _files(folder: str) -> Iterator[str]:
 
 def _tensorflow(folder: str, tell: Callable[[str], None]) -> None:
     """Resolves the requirements into a lock, once, and installs what it says."""
-    python = _python38()
-    lock = os.path.join(cache_folder(), "tensorflow.lock")
-    if not os.path.exists(lock):
-        partial = lock + ".partial"
+    python = python38()
+    target = lock()
+    if not os.path.exists(target):
+        partial = target + ".partial"
         resolve = (
             *("lock", "create", "--python-path", os.path.dirname(python)),
             *("--interpreter-constraint", "CPython==3.8.*"),
@@ -112,12 +118,12 @@ def _tensorflow(folder: str, tell: Callable[[str], None]) -> None:
             *("-r", _REQUIREMENTS, "-o", partial),
         )
         _pex("pex3", resolve, tell)
-        os.rename(partial, lock)
-    install = ("--python", python, "--lock", lock, "--layout", "loose", "-o", folder)
+        os.rename(partial, target)
+    install = ("--python", python, "--lock", target, "--layout", "loose", "-o", folder)
     _pex("pex", install, tell)
 
 
-def _python38() -> str:
+def python38() -> str:
     """A CPython 3.8 that runs; one on PATH may be a stand-in of a version manager that does not."""
     installed = sorted(glob.glob(os.path.expanduser("~/.pyenv/versions/3.8*/bin/python3.8")))
     for candidate in (shutil.which("python3.8"), *installed):
