@@ -77,7 +77,8 @@ def create(
         OutputError: the archive cannot be written.
     """
     began = time.monotonic()
-    members = scan(paths, selection or Selection(), _place(archive), names)
+    kept = cache.folder if cache is not None else None
+    members = scan(paths, selection or Selection(), _place(archive), names, kept)
     report = write(
         archive,
         members,
@@ -189,7 +190,7 @@ def write(
         executor=executor,
     )
     every = chain(first, checked)
-    if cache is None:
+    if cache is None or not isinstance(archive, str | os.PathLike):
         sections: Iterable[Section] = [Section(lambda: every)]
     elif identity == "content":
         sections = _known_by_content(plan.sections(every), recipe, settings)

@@ -127,10 +127,13 @@ class Cache:
             tallies = {coder: Tally(*map(int, sums)) for coder, sums in text["tallies"].items()}
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except OSError as error:
-            self._note("read", f"the cache cannot be read: {error.strerror or error}: {path}")
+        except IsADirectoryError:
+            self.discard(key, "it is a folder")
             return None
-        except (ValueError, KeyError, TypeError, struct.error, RecursionError) as error:
+        except OSError as error:
+            self._note("use", f"the cache cannot be read: {error.strerror or error}: {path}")
+            return None
+        except Exception as error:
             self.discard(key, str(error))
             return None
         with suppress(OSError):
@@ -141,8 +144,10 @@ class Cache:
     def discard(self, key: str, why: str) -> None:
         """Throws away what was kept under `key`, as it is of no use."""
         path = self._path(key)
-        with suppress(OSError):
+        try:
             os.unlink(path)
+        except OSError:
+            shutil.rmtree(path, ignore_errors=True)
         self._note("damage", f"a damaged part in the cache was thrown away ({why}): {path}")
 
     def keep(
@@ -154,7 +159,10 @@ class Cache:
         data: Iterable[bytes],
     ) -> None:
         """Keeps a part: its tallies, central directory headers, and data of `length` bytes."""
-        if length > self.limit or not self._usable:
+        if not self._usable:
+            return
+        if length > self.limit:
+            self._note("size", f"a part of {length} bytes is more than the cache may take")
             return
         path = self._path(key)
         temporary = os.path.join(self._parts, f"{_TEMPORARY}{os.urandom(8).hex()}")
@@ -171,7 +179,7 @@ class Cache:
                 raise
             self._usable = False
             what = error.strerror or error
-            self._note("write", f"nothing more was kept in the cache {self.folder}: {what}")
+            self._note("use", f"nothing more was kept in the cache {self.folder}: {what}")
 
     def close(self) -> None:
         """Makes room again, if parts were added."""
@@ -208,12 +216,10 @@ class Cache:
             OutputError: something cannot be deleted.
         """
         usage = self.usage()
-        try:
-            shutil.rmtree(self._parts)
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            raise OutputError.of(str(error.filename or self._parts), error) from error
+        shutil.rmtree(self._parts, ignore_errors=True)  # other processes may be deleting, too
+        rest = next(self._files(), None)
+        if rest is not None:
+            raise OutputError(f"cannot delete {rest[2]}; delete it by hand", member=rest[2])
         return usage
 
     def _path(self, key: str) -> str:
@@ -221,7 +227,8 @@ class Cache:
 
     def _make_folders(self, folder: str) -> None:
         if not os.path.isdir(self._parts):
-            os.makedirs(self._parts, mode=0o700, exist_ok=True)
+            for place in (self.folder, self._parts):
+                os.makedirs(place, mode=0o700, exist_ok=True)
             with suppress(FileExistsError), open(os.path.join(self.folder, _TAG_NAME), "x") as tag:
                 tag.write(_TAG)
         os.makedirs(folder, mode=0o700, exist_ok=True)

@@ -143,16 +143,16 @@ def inflated(method: int, chunks: Iterable[Buffer], most: int) -> tuple[int, int
     stream = isal_zlib.decompressobj(_RAW)
     try:
         for chunk in chunks:
-            while True:
-                data = stream.decompress(chunk, BLOCK)
+            data = stream.decompress(chunk, BLOCK)
+            while data:
                 crc = crc32(data, crc)
                 size += len(data)
-                chunk = stream.unconsumed_tail
-                if size > most or not chunk:
+                if size > most:
                     break
+                data = stream.decompress(stream.unconsumed_tail, BLOCK)
             if size > most or stream.unused_data:
                 raise ValueError("goes on where it should end")
-    except zlib.error as error:  # ISA-L's error is this one
+    except isal_zlib.error as error:  # type: ignore[misc] # an exception; its stubs say it is any class
         raise ValueError(str(error)) from error
     if not stream.eof:
         raise ValueError("does not end")

@@ -12,6 +12,8 @@ believed to be what the directory says, unless the CRC is asked to be checked.
 
 from __future__ import annotations
 
+import glob
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from io import FileIO
@@ -78,7 +80,8 @@ def refuse(archive: str, entry: Entry) -> None:
         return
     raise NotCopiedError(
         f"cannot copy {entry.name} of {archive}: {what}; leave it out with "
-        f"--exclude '{entry.name}', or unpack the archive and put in the folder",
+        f"--exclude {shlex.quote(glob.escape(entry.name))}, or unpack the archive and merge the "
+        "folder",
         member=entry.name,
     )
 

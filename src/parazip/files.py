@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO
 
-from parazip.errors import FileError, SourceChangedError, SourceError
+from parazip.errors import BadArchiveError, FileError, SourceChangedError, SourceError
 from parazip.model import File
 
 _READ_ONLY = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -64,7 +64,11 @@ def reading(file: File) -> Iterator[FileIO]:
     """
     try:
         with open(file.path, "rb", buffering=0) as opened:
-            yield opened
+            try:
+                yield opened
+            except BadArchiveError:  # what was changed may well look damaged
+                _check(file, os.fstat(opened.fileno()))
+                raise
             info = os.fstat(opened.fileno())
     except FileError:
         raise

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 from parazip import codecs, copy, files
 from parazip.dates import fixed_date
-from parazip.errors import DuplicateMemberError, SourceError
+from parazip.errors import DuplicateMemberError, SettingsError, SourceError
 from parazip.model import STORED, File, Member, Packed
 from parazip.plan import told
 from parazip.sources import Selection, contents, exclusion, folder_name, normal_attributes
@@ -43,6 +43,10 @@ def gather(
         DuplicateMemberError: two members have one name, and must not.
         SettingsError: a prefix leads out of the archive.
     """
+    if isinstance(sources, str | bytes | os.PathLike):
+        raise TypeError(f"a list of sources is needed, not the single path {sources!r}")
+    if on_duplicate not in _CHOICES:
+        raise SettingsError(f"on_duplicate {on_duplicate!r} is not one of {', '.join(_CHOICES)}")
     choose = _CHOICES[on_duplicate]
     members: dict[str, Member] = {}
     for source in sources:
@@ -56,7 +60,18 @@ def gather(
                 if chosen is member:
                     del members[name]  # so that it stands where it came last
                     members[name] = member
+    _refuse_files_as_folders(members)
     return list(members.values())
+
+
+def _refuse_files_as_folders(members: dict[str, Member]) -> None:
+    """Nobody can take out both `a` and `a/b`, if `a` is a file."""
+    folders = {name.rpartition("/")[0]: name for name in members}
+    while folders:
+        for folder, name in folders.items():
+            if folder in members:
+                _refuse(members[folder], members[name])
+        folders = {folder.rpartition("/")[0]: name for folder, name in folders.items() if folder}
 
 
 def _members(source: Source, selection: Selection, archive: str | int | None) -> Iterator[Member]:
@@ -77,6 +92,8 @@ def _members(source: Source, selection: Selection, archive: str | int | None) ->
         raise SourceError(
             f"cannot merge {path}: it is neither an archive nor a folder", member=path
         )
+    if isinstance(archive, int) and os.path.samestat(os.fstat(archive), info):
+        raise SourceError(f"cannot merge {path}: it is open as the new archive", member=path)
     return _copied(files.found(path, info), prefix, selection)
 
 
@@ -102,10 +119,10 @@ def _copied(archive: File, prefix: str, selection: Selection) -> Iterator[Member
 
 def _refuse(first: Member, second: Member) -> Member:
     raise DuplicateMemberError(
-        f"two members would have the name {second.name}: {told(first)} and {told(second)}; "
+        f"two members would have the name {first.name}: {told(first)} and {told(second)}; "
         "leave one out with --exclude, keep them apart with NAME/=SOURCE, or choose with "
         "--on-duplicate",
-        member=second.name,
+        member=first.name,
     )
 
 

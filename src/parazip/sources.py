@@ -107,6 +107,7 @@ def scan(
     selection: Selection,
     archive: str | int | None = None,
     names: Iterable[str | os.PathLike[str]] = (),
+    cache: str | None = None,
 ) -> Iterator[Member]:
     """The members that `paths` and `names` stand for, as they are found.
 
@@ -116,6 +117,7 @@ def scan(
         selection: what to leave out, names and dates.
         archive: where the archive will be, a path or an open file's descriptor; it must not be
             among its own sources.
+        cache: the folder of a cache, which must not be among them either.
 
     Raises:
         SourceError: something is missing, unreadable, no file, or the archive itself.
@@ -126,7 +128,8 @@ def scan(
         if isinstance(given, str | bytes | os.PathLike):
             raise TypeError(f"a list of paths is needed, not the single path {given!r}")
     walk = _Walk(selection, selection.folder_prefix)
-    found = _found(walk, list(paths), selection, archive, names)
+    inside = {"the archive": archive, "the cache": cache}
+    found = _found(walk, list(paths), selection, inside, names)
     return found if archive is None else _without(archive, found)
 
 
@@ -143,8 +146,8 @@ def contents(
     """
     walk = _Walk(selection, prefix)
     if isinstance(archive, str):
-        walk.refuse_inside(folder, ".", archive)
-    found = walk.everything(folder, ".")
+        walk.refuse_inside(folder, ".", "the archive", archive)
+    found = walk.everything(os.path.join(folder, ""), ".")  # where it leads, if it is a link
     return found if archive is None else _without(archive, found)
 
 
@@ -152,13 +155,14 @@ def _found(
     walk: _Walk,
     paths: list[str | os.PathLike[str]],
     selection: Selection,
-    archive: str | int | None,
+    inside: dict[str, str | int | None],
     names: Iterable[str | os.PathLike[str]],
 ) -> Iterator[Member]:
     for path in paths:
         top = _under(selection.directory, os.fspath(path))
-        if isinstance(archive, str):
-            walk.refuse_inside(top, os.fspath(path), archive)
+        for what, place in inside.items():
+            if isinstance(place, str):
+                walk.refuse_inside(top, os.fspath(path), what, place)
         yield from walk.everything(top, os.fspath(path))
     for name in names:
         yield from walk.alone(_under(selection.directory, os.fspath(name)), os.fspath(name))
@@ -221,12 +225,12 @@ class _Walk:
             else:
                 yield self._member(path, name, info)
 
-    def refuse_inside(self, top: str, given: str, archive: str) -> None:
-        """An archive must not be written into a folder that is being read."""
+    def refuse_inside(self, top: str, given: str, what: str, place: str) -> None:
+        """Nothing must be written into a folder that is being read."""
         if not os.path.isdir(top):
             return
         try:
-            inside = os.path.relpath(os.path.realpath(archive), os.path.realpath(top))
+            inside = os.path.relpath(os.path.realpath(place), os.path.realpath(top))
         except OSError as error:  # the working folder was deleted
             raise SourceError.of(given, error) from error
         if inside.split(os.sep)[0] == os.pardir or os.path.isabs(inside):
@@ -234,9 +238,9 @@ class _Walk:
         name = "/".join(filter(None, (member_name(given), inside.replace(os.sep, "/"))))
         if not self._left_out(name):
             raise SourceError(
-                f"the archive {archive} lies inside {top}, which is to be put into it; "
-                f"write it elsewhere, or leave it out with --exclude {name}",
-                member=archive,
+                f"{what} {place} lies inside {top}, which is to be put in; "
+                f"place it elsewhere, or leave it out with --exclude {name}",
+                member=place,
             )
 
     def _top_name(self, given: str) -> str:

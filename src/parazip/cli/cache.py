@@ -6,7 +6,15 @@ import click
 
 from parazip.cache import Cache, Usage
 from parazip.display import printable, size_text
+from parazip.errors import SettingsError
 from parazip.model import parse_size
+
+
+def _size(context: click.Context, option: click.Parameter, value: str | None) -> int | None:
+    try:
+        return None if value is None else parse_size(value)
+    except SettingsError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,13 +39,16 @@ def info(context: click.Context, /) -> None:
 
 @cache.command()
 @click.option(
-    "--size", metavar="SIZE", help="Keep at most so much.  [default: the cache's own limit]"
+    "--size",
+    metavar="SIZE",
+    callback=_size,
+    help="Keep at most so much.  [default: the cache's own limit]",
 )
 @click.pass_context
-def prune(context: click.Context, /, size: str | None) -> None:
+def prune(context: click.Context, /, size: int | None) -> None:
     """Throw away what was used longest ago, down to a size."""
     kept = Cache(*context.obj)
-    _tell(kept.prune(kept.limit if size is None else parse_size(size)))
+    _tell(kept.prune(kept.limit if size is None else size))
 
 
 @cache.command()
