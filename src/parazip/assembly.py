@@ -7,7 +7,7 @@ written: its part is read back from the output, where it lies in one piece.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
@@ -139,7 +139,7 @@ class Assembly:
             with closing(pool.run(self._tasks(sections), threads)) as results:
                 for task, result in results:
                     self._take(task, result)
-            self._keep(threads)
+            self._keep(threads, pool.run_held)
 
     def _tasks(self, sections: Iterable[Section]) -> Iterator[_Task]:
         cache = self._means.cache
@@ -233,7 +233,7 @@ class Assembly:
             for coder, tally in tallies.items():
                 books[coder] = books[coder].plus(tally) if coder in books else tally
 
-    def _keep(self, threads: Executor) -> None:
+    def _keep(self, threads: Executor, run_held: Callable[[], None]) -> None:
         """Puts what was made into the cache."""
         cache = self._means.cache
         if cache is None or self._output.descriptor is None:
@@ -246,8 +246,9 @@ class Assembly:
         pool: Pool[_Keep, None] = Pool(
             keep, Budget(self._means.memory), cost=lambda _: _KEEPING, weight=lambda _: 0
         )
-        for _ in pool.run(self._to_keep, threads):
-            pass
+        with closing(pool.run(self._to_keep, threads)) as kept:
+            for _ in kept:
+                run_held()
         cache.close()
 
 

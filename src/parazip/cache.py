@@ -2,8 +2,8 @@
 
 A key is the hash of everything that has a say in a part's bytes: names, dates and attributes of
 its members, the identity of their contents, the coders with their libraries' versions and CPU,
-and the version of this layout. So what is found is what would be made; nothing is ever out of
-date, it is only not found any more.
+and the versions of parazip and of this layout. So what is found is what would be made; nothing is
+ever out of date, it is only not found any more.
 
 The layout, version 1: a folder `parts-1` with one file for each part, `<2 digits>/<62 digits>` of
 the key. A file is a head (magic, lengths of what follows, CRC-32 of the data), a description in
@@ -35,7 +35,7 @@ from functools import lru_cache
 from io import FileIO
 from typing import NamedTuple, TypeAlias
 
-from parazip import codecs, files
+from parazip import __version__, codecs, files
 from parazip.errors import OutputError, SettingsError
 from parazip.model import File, Member, Packed, Part, Range, Recipe, Tally, parse_size
 
@@ -92,12 +92,14 @@ class Cache:
         notes: what went wrong, a sentence each, and each kind only once.
 
     Raises:
-        SettingsError: the limit is no size.
+        SettingsError: the limit is no size, or the folder has no name.
     """
 
     def __init__(
         self, folder: str | os.PathLike[str] | None = None, limit: int | str | None = None
     ) -> None:
+        if folder == "":
+            raise SettingsError("the cache folder has no name; give one, or leave it to parazip")
         chosen = os.environ.get(_ENV_FOLDER) if folder is None else os.fspath(folder)
         self.folder = os.path.abspath(chosen) if chosen else _user_folder()
         self.limit = _limit(limit)
@@ -114,6 +116,8 @@ class Cache:
             with open(path, "rb") as file:
                 info = os.fstat(file.fileno())
                 head = file.read(_HEAD.size)
+                if len(head) < _HEAD.size:
+                    raise ValueError("it is not whole")  # noqa: TRY301 - all misfits end alike
                 magic, description, directory, length, crc = _HEAD.unpack(head)
                 begin = _HEAD.size + description + directory + _CRC.size
                 if magic != _MAGIC or begin + length != info.st_size:
@@ -146,6 +150,8 @@ class Cache:
         path = self._path(key)
         try:
             os.unlink(path)
+        except FileNotFoundError:
+            return  # another process threw it away meanwhile, as it may
         except OSError:
             shutil.rmtree(path, ignore_errors=True)
         self._note("damage", f"a damaged part in the cache was thrown away ({why}): {path}")
@@ -217,9 +223,13 @@ class Cache:
         """
         usage = self.usage()
         shutil.rmtree(self._parts, ignore_errors=True)  # other processes may be deleting, too
-        rest = next(self._files(), None)
-        if rest is not None:
-            raise OutputError(f"cannot delete {rest[2]}; delete it by hand", member=rest[2])
+        for _, _, path in self._files():
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                raise OutputError.of(path, error) from error
         return usage
 
     def _path(self, key: str) -> str:
@@ -229,7 +239,7 @@ class Cache:
         if not os.path.isdir(self._parts):
             for place in (self.folder, self._parts):
                 os.makedirs(place, mode=0o700, exist_ok=True)
-            with suppress(FileExistsError), open(os.path.join(self.folder, _TAG_NAME), "x") as tag:
+            with suppress(FileExistsError), open(os.path.join(self._parts, _TAG_NAME), "x") as tag:
                 tag.write(_TAG)
         os.makedirs(folder, mode=0o700, exist_ok=True)
 
@@ -315,7 +325,7 @@ def key(members: Iterable[Member], recipe: Recipe, *more: object, identity: Iden
             return ""
         entry = source.entry if isinstance(source, Packed) else None
         facts.append((name, attributes, date, store, known, entry))
-    text = repr((_VERSION, _codec_versions(), recipe, more, facts))
+    text = repr((_VERSION, __version__, _codec_versions(), recipe, more, facts))
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 

@@ -118,7 +118,7 @@ class Pool(Generic[Task, Result]):
         self._with_consumer = False
         try:
             while True:
-                self._run_held()
+                self.run_held()
                 self._settle()
                 while planned and self._budget.fits(self._cost(planned[0])):
                     task = planned.popleft()
@@ -173,9 +173,10 @@ class Pool(Generic[Task, Result]):
             for number, handler in handlers.items():
                 signal.signal(number, handler)
             self._with_consumer = True
-            self._run_held()
+            self.run_held()
 
-    def _run_held(self) -> None:
+    def run_held(self) -> None:
+        """Runs handlers that were held back: for who is at work in the block, between its steps."""
         while self._held:
             self._held.popleft()()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 
 import click
 
@@ -15,12 +16,17 @@ from parazip.errors import SourceError
 from parazip.model import CodecName
 from parazip.sources import Modes, Symlinks
 
+_IDENTITIES = ("stat", "content")
+
 
 class _Create(click.Command):
     """A command whose --cache may stand alone; click would take the next argument for its value."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         end = args.index("--") if "--" in args else len(args)
+        for first, second in pairwise(args[:end]):
+            if first == "--cache" and second in _IDENTITIES:
+                raise click.UsageError(f"write --cache={second}, or ./{second} for a file", ctx)
         told = ["--cache=stat" if arg == "--cache" else arg for arg in args[:end]]
         return super().parse_args(ctx, told + args[end:])
 
@@ -55,7 +61,7 @@ class _Create(click.Command):
 @click.option(
     "--cache",
     metavar="[=content]",
-    type=click.Choice(["stat", "content"]),
+    type=click.Choice(_IDENTITIES),
     help="Keep what was compressed, and do not compress again what has not changed: by size, "
     "times and inode, or, with =content, by a hash of each file.",
 )
