@@ -843,7 +843,6 @@ CHECKED: dict[str, tuple[bytes, str]] = {
     "deflated, a size less": (one(both={"size": len(TEXT) - 1}), "data of a.txt"),
     "deflated, a size more": (one(both={"size": len(TEXT) + 1}), "data of a.txt"),
     "deflated, no size": (one(both={"size": 0, "crc": 0}), "data of a.txt"),
-    "deflated, no bytes": (zipped(Item(b"0", b"", packed=b"")), "data of 0 *: does not end"),
     "deflated, ends early": (one(packed=PACKED[:-1]), "does not end"),
     "deflated, ends at half": (one(packed=PACKED[: len(PACKED) // 2]), "data of a.txt"),
     "deflated, never ends": (one(packed=b"\0\0\0\xff\xff"), "does not end"),

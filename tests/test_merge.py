@@ -1053,3 +1053,9 @@ def test_python_reads_and_imports_what_was_merged(
     done = run_reader([pythons()[name].command, "-c", READ_ALL, path])
     assert done.returncode == 0, done.stdout
     assert json.loads(done.stdout.replace("L", "")) == sorted(map(zlib.crc32, members.values()))
+
+
+def test_steps_that_lead_nowhere_are_left_out_of_names(tmp_path: Path) -> None:
+    put(tmp_path / "s.zip", {"./": b"", "./a/": b"", "./a//b": b"1", "c/./d": b"2"})
+    parazip.merge(tmp_path / "out.zip", [tmp_path / "s.zip"])
+    assert contents(tmp_path / "out.zip") == {"a/": b"", "a/b": b"1", "c/d": b"2"}

@@ -115,7 +115,7 @@ def merge(
             inside the new archive and a path. Of a folder all is taken that it holds.
         settings: level and codec of what is compressed, jobs, memory.
         selection: what to leave out, dates and modes. `exclude` is compared with the names that
-            members have in the new archive.
+            members have in their source.
         on_duplicate: what to do with a second member of one name; folders may come any number
             of times. "error" refuses it, "first" and "last" keep one of them, "same" keeps the
             first if both have the same size and CRC-32, and refuses the second otherwise.

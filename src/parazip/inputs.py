@@ -70,13 +70,21 @@ def _refuse_files_as_folders(members: dict[str, Member]) -> None:
     while folders:
         for folder, name in folders.items():
             if folder in members:
-                _refuse(members[folder], members[name])
+                first, second = members[folder], members[name]
+                raise DuplicateMemberError(
+                    f"two members would have the name {folder}: {told(first)} and {told(second)}; "
+                    "one is a file and the other needs a folder; leave one out with --exclude, or "
+                    "keep them apart with NAME/=SOURCE",
+                    member=folder,
+                )
         folders = {folder.rpartition("/")[0]: name for folder, name in folders.items() if folder}
 
 
 def _members(source: Source, selection: Selection, archive: str | int | None) -> Iterator[Member]:
     name, path = source if isinstance(source, tuple) else ("", source)
     path = os.fspath(path)
+    if not path:
+        raise SourceError("cannot merge '': name an archive or a folder", member=path)
     if selection.directory is not None:
         path = os.path.join(os.fspath(selection.directory), path)
     prefix = selection.folder_prefix + folder_name(name)
@@ -103,7 +111,9 @@ def _copied(archive: File, prefix: str, selection: Selection) -> Iterator[Member
     date = fixed_date(selection.timestamp)
     for entry in copy.entries(archive):
         name, record, _ = entry
-        if left_out(name.rstrip("/")):
+        if "//" in name or name.startswith("./") or "/./" in name:
+            name = _plain(name)
+        if not name or left_out(name.rstrip("/")):
             continue
         copy.refuse(archive.path, entry)
         attributes = record.attributes
@@ -111,10 +121,18 @@ def _copied(archive: File, prefix: str, selection: Selection) -> Iterator[Member
             attributes = normal_attributes(attributes)
         yield Member(
             prefix + name,
-            Packed(archive, entry),
+            Packed(archive, entry) if record.compressed_size else b"",
             attributes,
             record.date if date is None else date,
         )
+
+
+def _plain(name: str) -> str:
+    """A relative name without steps that lead nowhere; empty if it is of the top itself."""
+    if name.startswith("/"):
+        return name
+    plain = "/".join(step for step in name.split("/") if step not in ("", "."))
+    return plain + "/" if plain and name.endswith("/") else plain
 
 
 def _refuse(first: Member, second: Member) -> Member:

@@ -40,6 +40,9 @@ from parazip.model import DEFLATED, STORED, Entry, Record
 _MAX_COMMENT = 0xFFFF
 _MAX_CENTRAL = CENTRAL.size + 3 * 0xFFFF
 
+_MAX_STEPS = 2048
+"""Folders in a name: deeper than any system allows, and what is asked of each step stays cheap."""
+
 _MOST_DEFLATED = 1032
 """A byte of a deflate stream stands for at most so many: two bits can mean 258 bytes."""
 
@@ -251,7 +254,7 @@ class _Directory:
                 self._fail_at(at, f"a size that method {method} can have", (packed, size))
             system = made_by >> 8
             name = self._name(at, raw, flags, system)
-            if not (date >> 21 & 15 and date >> 16 & 31):  # no month or no day
+            if not _is_date(date):
                 date = _EPOCH
             attributes = _attributes(name, attributes, system)
             names.append(name)
@@ -268,6 +271,8 @@ class _Directory:
         """
         if not raw or b"\0" in raw:
             self._fail_at(at, "a name without NUL", raw)
+        if (steps := raw.count(b"/")) > _MAX_STEPS:
+            self._fail_at(at, f"a name of at most {_MAX_STEPS} steps", steps)
         if raw.isascii():
             return raw.decode("ascii")
         try:
@@ -333,6 +338,17 @@ def _is_plausible(flags: int, method: int, packed: int, size: int) -> bool:
     if method == STORED:
         return packed == size
     return method != DEFLATED or size <= packed * _MOST_DEFLATED
+
+
+def _is_date(date: int) -> bool:
+    """Whether a MS-DOS date and time is one that a clock can show."""
+    return (
+        0 < date >> 21 & 15 <= 12
+        and date >> 16 & 31 > 0
+        and date >> 11 & 31 < 24
+        and date >> 5 & 63 < 60
+        and date & 31 < 30
+    )
 
 
 def _attributes(name: str, attributes: int, system: int) -> int:
