@@ -415,10 +415,10 @@ def test_a_part_that_cannot_be_read_is_told_once_and_can_be_kept_again(
     keep(cache)
     keep(cache, numbered(1))
 
-    def refuse(path: Any, mode: str = "r", buffering: int = -1) -> Any:
+    def refuse(path: Any, mode: str = "r", buffering: int = -1, **more: Any) -> Any:
         if mode == "rb":
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
-        return io.open(path, mode, buffering)  # noqa: UP020 - `open` is what is replaced
+        return io.open(path, mode, buffering, **more)  # noqa: UP020 - `open` is what is replaced
 
     with monkeypatch.context() as patch:
         patch.setattr(cache_module, "open", refuse, raising=False)
@@ -472,9 +472,9 @@ class Disk:
         self.writes = 0
         self.opened = 0
 
-    def open(self, path: Any, mode: str = "r", buffering: int = -1) -> Any:
+    def open(self, path: Any, mode: str = "r", buffering: int = -1, **more: Any) -> Any:
         if mode != "xb":
-            return io.open(path, mode, buffering)  # noqa: UP020 - `open` is what is replaced
+            return io.open(path, mode, buffering, **more)  # noqa: UP020 - `open` is what is replaced
         self.opened += 1
         disk = self
 
@@ -1006,3 +1006,21 @@ def test_a_file_of_just_now_is_not_hashed() -> None:
 
 def test_the_public_name_is_this_one() -> None:
     assert parazip.Cache is Cache
+
+
+@POSIX
+def test_a_pipe_in_place_of_a_part_keeps_nobody_waiting(cache: Cache) -> None:
+    keep(cache)
+    place(cache).unlink()
+    os.mkfifo(place(cache))
+    assert cache.find(KEY) is None
+    assert not place(cache).exists()
+
+
+@POSIX
+def test_a_cache_that_others_may_write_to_is_not_used(cache: Cache) -> None:
+    keep(cache)
+    Path(cache.folder, "parts-1").chmod(0o777)
+    other = Cache(cache.folder)
+    assert other.find(KEY) is None
+    assert other.notes == [f"the cache {cache.folder} is not used: anyone may write there"]

@@ -152,7 +152,7 @@ def test_a_stored_wheel_is_compressed(work: Work) -> None:
     make_wheel(work.folder / "wheels", zipfile.ZIP_STORED)
     row = work.explained("out.pex")
     assert row["how"] == "compressed"
-    assert "not deflated" in row["why"]
+    assert row["why"] == "nothing in the wheel is deflated and as installed"
     with zipfile.ZipFile(work.folder / "out.pex") as archive:
         info = archive.getinfo(f".deps/{NAME}/thing/module.py")
     assert info.compress_type == zipfile.ZIP_DEFLATED
@@ -258,7 +258,7 @@ def test_wheels_are_found_where_they_may_be(
 
 def test_a_zip_of_a_packed_pex_is_one_distribution(tmp_path: Path, installed: Path) -> None:
     make_wheel(tmp_path / "here")
-    (found,) = distributions(members_of(installed, ""), [str(tmp_path / "here")])
+    (found,) = distributions(members_of(installed, ""), ["-f", str(tmp_path / "here")])
     assert found.name == NAME
     assert any(isinstance(member.source, Packed) for member in found.make())
 
@@ -277,7 +277,7 @@ def test_a_wheel_that_is_no_archive_is_done_without(
     wheel = make_wheel(tmp_path / "here")
     os.truncate(wheel, size)
     members = members_of(installed)
-    (found,) = distributions(members, [str(tmp_path / "here")])
+    (found,) = distributions(members, ["-f", str(tmp_path / "here")])
     section = found.section(codecs.recipe(6, "auto"), codecs.recipe(7, "auto"), True)
     assert section.members() == members
     assert f"the wheel is of no use: {wheel}" in found.why
@@ -286,7 +286,7 @@ def test_a_wheel_that_is_no_archive_is_done_without(
 def test_only_the_same_bytes_are_copied(tmp_path: Path, installed: Path) -> None:
     make_wheel(tmp_path / "here")
     (installed / "thing/module.py").write_bytes(MODULE[:-1] + b"#")
-    (found,) = distributions(members_of(installed), [str(tmp_path / "here")])
+    (found,) = distributions(members_of(installed), ["-f", str(tmp_path / "here")])
     made = {member.name.rpartition("/")[2]: member.source for member in found.make()}
     assert isinstance(made["module.py"], File)
     assert isinstance(made["large.txt"], Packed)
@@ -298,8 +298,8 @@ def test_files_are_compared_by_as_many_as_there_are(
 ) -> None:
     monkeypatch.setattr(wheels, "_TASK_MEMBERS", 1)
     make_wheel(tmp_path / "here")
-    (found,) = distributions(members_of(installed), [str(tmp_path / "here")])
-    (again,) = distributions(members_of(installed), [str(tmp_path / "here")])
+    (found,) = distributions(members_of(installed), ["-f", str(tmp_path / "here")])
+    (again,) = distributions(members_of(installed), ["-f", str(tmp_path / "here")])
     match([found], jobs)
     assert found.make() == again.make()
     assert sum(isinstance(member.source, Packed) for member in found.make()) >= 3
@@ -313,18 +313,17 @@ def test_the_key_of_a_distribution_is_that_of_its_files_and_its_wheel(
         recipe = codecs.recipe(level, "auto")
         return found.section(recipe, recipe, True).key
 
-    here = [str(tmp_path / "here")]
+    here = ["-f", str(tmp_path / "here")]
     without = key(here)
     make_wheel(tmp_path / "here")
     with_wheel = key(here)
     assert key(here) == with_wheel
     shutil.copytree(tmp_path / "here", tmp_path / "there")
-    assert key([str(tmp_path / "there")]) == with_wheel
-    make_wheel(tmp_path / "here", level=1)
-    others = {key(here), key(here, level=5), without}
+    assert key(["-f", str(tmp_path / "there")]) == with_wheel
+    others = {key(here, level=5), without}
     os.utime(installed / "thing/module.py", ns=(1, 1))
-    others.add(key([str(tmp_path / "there")]))
-    assert len({with_wheel, *others}) == 5
+    others.add(key(["-f", str(tmp_path / "there")]))
+    assert len({with_wheel, *others}) == 4
     assert "" not in others
 
 
@@ -334,3 +333,26 @@ def test_a_distribution_of_just_now_is_kept(tmp_path: Path, installed: Path) -> 
     recipe = codecs.recipe(6, "auto")
     assert found.section(recipe, recipe, True).key
     assert not cache.key(members_of(installed), recipe, identity=cache.by_stat)
+
+
+def test_a_forged_wheel_is_not_copied(work: Work) -> None:
+    """Of the same name, names, sizes and CRCs as the one that was installed, but not the same."""
+    stock = work.build("stock.pex", command=STOCK)
+    assert work.explained("before.pex", "--no-cache")["how"] == "copied"
+    with zipfile.ZipFile(work.wheel) as archive:
+        info = archive.getinfo("thing/module.py")
+    data = bytearray(work.wheel.read_bytes())
+    data[info.header_offset + 30 + len(info.filename) + info.compress_size // 2] ^= 1
+    downloads = work.root / "downloads/2" / work.installed.parent.name
+    downloads.mkdir(parents=True)
+    (downloads / NAME).write_bytes(data)
+    for name in ("cold.pex", "warm.pex"):
+        row = work.explained(name)
+        assert_same_zip(stock, work.folder / name)
+    assert row["how"] == "recalled"
+    assert row["copied_members"] == 0
+
+
+def test_explained_json_is_alone_on_standard_output(work: Work) -> None:
+    work.build("out.pex", "--explain=json")
+    assert {row["distribution"] for row in json.loads(work.said)} >= {NAME}

@@ -636,10 +636,10 @@ def test_a_part_that_cannot_be_read_is_made_again(
     plain = made(pair, cache)
     locked = str(parts(cache)[0])
 
-    def refuse(path: Any, mode: str = "r", buffering: int = -1) -> Any:
+    def refuse(path: Any, mode: str = "r", buffering: int = -1, **more: Any) -> Any:
         if path == locked and mode == "rb":
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
-        return io.open(path, mode, buffering)  # noqa: UP020 - `open` is what is replaced
+        return io.open(path, mode, buffering, **more)  # noqa: UP020 - `open` is what is replaced
 
     with monkeypatch.context() as patch:
         patch.setattr(cache_module, "open", refuse, raising=False)

@@ -75,6 +75,8 @@ class Means:
         memory: bytes that may be in flight at once.
         cache: where parts are looked for and kept, if anywhere.
         check_crc: whether the CRC-32 of members that are copied is checked.
+        confirm: called when all is written and nothing is kept yet; raises if something that was
+            copied turns out to be wrong.
         helped: whether most members are so short that helper processes pay.
         executor: threads that work, instead of `jobs` new ones and their helpers.
     """
@@ -84,6 +86,7 @@ class Means:
     memory: int
     cache: Cache | None = None
     check_crc: bool = False
+    confirm: Callable[[], None] = lambda: None
     helped: bool = False
     executor: Executor | None = None
 
@@ -139,6 +142,7 @@ class Assembly:
             with closing(pool.run(self._tasks(sections), threads)) as results:
                 for task, result in results:
                     self._take(task, result)
+            means.confirm()
             self._keep(threads, pool.run_held)
 
     def _tasks(self, sections: Iterable[Section]) -> Iterator[_Task]:
@@ -153,7 +157,8 @@ class Assembly:
     def _making(self, section: Section) -> Iterator[_Task]:
         means = self._means
         recipe = (section.recipe or means.recipe)._replace(plain=means.recipe.plain)
-        yield from plan.tasks(section.members(), recipe, compress.shrinks, means.check_crc)
+        check = section.check_crc or means.check_crc
+        yield from plan.tasks(section.members(), recipe, compress.shrinks, check)
         yield _End(section)
 
     def _take(self, task: _Task, result: Any) -> None:

@@ -27,6 +27,7 @@ import json
 import logging
 import os
 import shutil
+import stat
 import struct
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -106,15 +107,20 @@ class Cache:
         self.notes: list[str] = []
         self._parts = os.path.join(self.folder, _VERSION)
         self._added = False
-        self._usable = self.limit > 0
         self._noted: set[str] = set()
+        self._trusted = self._is_ours()
+        self._usable = self.limit > 0 and self._trusted
 
     def find(self, key: str) -> Kept | None:
         """The part that was kept under `key`."""
+        if not self._trusted:
+            return None
         path = self._path(key)
         try:
-            with open(path, "rb") as file:
+            with open(path, "rb", opener=_open_waiting_for_nobody) as file:
                 info = os.fstat(file.fileno())
+                if not stat.S_ISREG(info.st_mode):
+                    raise ValueError("it is no file")  # noqa: TRY301 - all misfits end alike
                 head = file.read(_HEAD.size)
                 if len(head) < _HEAD.size:
                     raise ValueError("it is not whole")  # noqa: TRY301 - all misfits end alike
@@ -129,6 +135,8 @@ class Cache:
             if text["key"] != key:
                 raise ValueError("it belongs to another key")  # noqa: TRY301
             tallies = {coder: Tally(*map(int, sums)) for coder, sums in text["tallies"].items()}
+            if any(number < 0 for tally in tallies.values() for number in tally):
+                raise ValueError("its numbers are negative")  # noqa: TRY301
         except (FileNotFoundError, NotADirectoryError):
             return None
         except IsADirectoryError:
@@ -232,6 +240,20 @@ class Cache:
                 raise OutputError.of(path, error) from error
         return usage
 
+    def _is_ours(self) -> bool:
+        """Whether nobody else can put parts there: what is recalled ends up in our archives."""
+        try:
+            info = os.stat(self._parts)
+        except OSError:
+            return True  # there is nothing in it yet
+        if not hasattr(os, "geteuid"):
+            return True
+        if info.st_uid == os.geteuid() and not info.st_mode & stat.S_IWOTH:
+            return True
+        why = "anyone may write there" if info.st_mode & stat.S_IWOTH else "it is another user's"
+        self._note("use", f"the cache {self.folder} is not used: {why}")
+        return False
+
     def _path(self, key: str) -> str:
         return os.path.join(self._parts, key[:2], key[2:])
 
@@ -264,6 +286,11 @@ class Cache:
             self._noted.add(kind)
             self.notes.append(text)
             logger.info(text)
+
+
+def _open_waiting_for_nobody(path: str, flags: int) -> int:
+    """Opens a file; where somebody has put a pipe, it does not wait for a writer."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
 
 
 def _user_folder() -> str:

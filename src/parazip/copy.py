@@ -70,8 +70,10 @@ def refuse(archive: str, entry: Entry) -> None:
         NotCopiedError: it is encrypted or has another method than stored and deflated.
         BadArchiveError: its name leads out of the archive.
     """
-    if entry.record.flags & (FLAG_ENCRYPTED | FLAG_PATCH):
+    if entry.record.flags & FLAG_ENCRYPTED:
         what = "it is encrypted"
+    elif entry.record.flags & FLAG_PATCH:
+        what = "it is a patch"
     elif entry.record.method not in (STORED, DEFLATED):
         what = f"it has the compression method {entry.record.method}, not stored or deflated"
     elif entry.name.startswith("/") or ".." in entry.name.split("/"):

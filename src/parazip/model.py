@@ -220,12 +220,14 @@ class Section:
         label: what people are told that it is; empty if they are not told.
         key: names all that determines the part's bytes; empty if it is not kept.
         recipe: how they are compressed, if not as all others.
+        check_crc: whether the CRC-32 of those that are copied is checked.
     """
 
     members: Callable[[], Iterable[Member]]
     label: str = ""
     key: str = ""
     recipe: Recipe | None = None
+    check_crc: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,9 @@ announces a data descriptor (APPNOTE 4.3.9) that follows the data.
 
 from __future__ import annotations
 
+import struct
+from contextlib import suppress
+
 from parazip.errors import OutputError, SourceError
 from parazip.format.records import (
     FLAG_DESCRIPTOR,
@@ -53,15 +56,12 @@ class ArchiveWriter:
         base = self._output.position
         (data,) = part.data
         assert isinstance(data, Range)
-        try:
-            found = self._output.copy_checked(data)
-        except SourceError:
-            found = None
-        if found != crc:
-            self._output.rewind(base)
-            return False
-        self._place(part.directory, base)
-        return True
+        with suppress(SourceError, struct.error):
+            if self._output.copy_checked(data) == crc:
+                self._place(part.directory, base)
+                return True
+        self._output.rewind(base)
+        return False
 
     def _place(self, directory: bytes, base: int) -> None:
         placed, count = shift(directory, base)

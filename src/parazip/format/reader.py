@@ -126,6 +126,10 @@ def data_offset(path: str, entry: Entry, header: bytes) -> int:
     return begin
 
 
+_PIECE = 4 << 20
+"""So much of a directory is read at a time: what it claims to be is not believed at once."""
+
+
 class _Directory:
     """Where the central directory is, and what it holds.
 
@@ -175,7 +179,8 @@ class _Directory:
         if not fitting:
             raise BadArchiveError(
                 f"{self._path} is no zip archive or was cut off: no end of central directory "
-                f"record (EOCD) fits the end of its {size} bytes; get the whole file again",
+                f"record (EOCD) fits the end of its {size} bytes; get the whole file again, "
+                "without anything behind it",
                 member=self._path,
             )
         position = begin + fitting[0]
@@ -220,7 +225,7 @@ class _Directory:
     def members(self) -> tuple[list[str], list[Record]]:
         """Names and records, in the directory's order."""
         length = self._end - self.begin
-        data = self._read(self.begin, length)
+        data, base = b"", 0  # what was read of it, from where on
         names: list[str] = []
         records: list[Record] = []
         unpack, fixed, shift = CENTRAL.unpack_from, CENTRAL.size, self._shift
@@ -229,7 +234,9 @@ class _Directory:
             at = position
             if at + fixed > length:
                 self._fail_at(at, f"{fixed} bytes", length - at)
-            fields = unpack(data, at)
+            if at + _MAX_CENTRAL > base + len(data) < length:
+                data, base = self._read(self.begin + at, min(_PIECE, length - at)), at
+            fields = unpack(data, at - base)
             signature, made_by, _, flags, method, date, crc, packed, size = fields[:9]
             name_length, extra_length, comment_length, disk, _, attributes, offset = fields[9:]
             if signature != b"PK\1\2":
@@ -238,9 +245,9 @@ class _Directory:
             position = extra_at + extra_length + comment_length
             if position > length:
                 self._fail_at(at, f"at most {length - at} bytes", position - at)
-            raw = data[at + fixed : extra_at]
+            raw = data[at - base + fixed : extra_at - base]
             if LIMIT_32 in (size, packed, offset):
-                extra = data[extra_at : extra_at + extra_length]
+                extra = data[extra_at - base : extra_at - base + extra_length]
                 wide = _widened(extra, [size, packed, offset])
                 if wide is None:
                     self._fail_at(at, "a zip64 extra field", extra)
@@ -260,7 +267,8 @@ class _Directory:
             names.append(name)
             records.append(Record(raw, flags, method, date, crc, packed, size, attributes, offset))
         if position != length:
-            self._fail_at(position, "the end of the central directory", data[position:][:4])
+            rest = self._read(self.begin + position, min(4, length - position))
+            self._fail_at(position, "the end of the central directory", rest)
         return names, records
 
     def _name(self, at: int, raw: bytes, flags: int, system: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext, redirect_stdout
 from typing import Any
 
 import click
@@ -48,11 +49,14 @@ def pex(context: click.Context, /, args: tuple[str, ...]) -> None:
             cache=None if "--no-cache" in own else Cache(*context.obj),
         )
         try:
-            with fast(way):
+            # pex tells names on standard output, where only the explanation is to be.
+            told = redirect_stdout(sys.stderr) if "--explain=json" in own else nullcontext()
+            with told, fast(way):
                 main()
         except SystemExit as end:
-            if end.code in (0, None) and way.reports:
-                display.summary(_together([report for report, _ in way.reports]))
+            if end.code in (0, None):
+                if way.reports:
+                    display.summary(_together([report for report, _ in way.reports]))
                 rows = [row for report in way.reports for row in _rows(*report)]
                 for option in own:
                     if option.startswith("--explain"):

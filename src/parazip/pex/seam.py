@@ -23,17 +23,16 @@ from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any
 
-from parazip import codecs
+from parazip import codecs, files
 from parazip.archive import assemble
 from parazip.assembly import Means
 from parazip.cache import Cache
 from parazip.errors import BadArchiveError, ParazipError, SourceError
-from parazip.files import found
 from parazip.format.records import ATTRIBUTE_FOLDER, dos_date
 from parazip.model import Member, Report, Settings
 from parazip.pex.wheels import Distribution, distributions, match
 from parazip.plan import checked
-from parazip.pool import usable_cpus
+from parazip.pool import usable_cpus, workers
 from parazip.progress import Counter, Sink
 
 
@@ -135,12 +134,14 @@ def _write(path: str, mode: str, members: list[Member], way: Way) -> None:
     began = time.monotonic()
     prefix = _take(path) if mode == "a" else b""
     found = distributions(list(checked(members)), way.arguments)
-    try:
-        report = _made(path, prefix, found, way)
-    except BadArchiveError as error:  # a wheel whose directory is right and whose members are not
-        for distribution in found:
-            distribution.lose(error)
-        report = _made(path, prefix, found, way)
+    while True:
+        try:
+            report = _made(path, prefix, found, way)
+            break
+        except (BadArchiveError, SourceError) as error:  # of a wheel, which can be done without
+            lost = [distribution for distribution in found if distribution.lose(error)]
+            if not lost:
+                raise
     way.reports.append((replace(report, seconds=time.monotonic() - began), found))
 
 
@@ -158,9 +159,26 @@ def _made(path: str, prefix: bytes, found: list[Distribution], way: Way) -> Repo
         for distribution, section in zip(found, sections, strict=True)
         if cache is None or not section.key or cache.find(section.key) is None
     ]
-    match(missing, settings.jobs or usable_cpus())
-    means = Means(recipe=recipe, jobs=settings.jobs, memory=settings.memory, cache=cache)
-    return assemble(path, sections, means, counter, prepend=prefix)
+    jobs = settings.jobs or usable_cpus()
+    match(missing, jobs)
+    copied = {distribution.copied_from for distribution in missing} - {None}
+    wheels = [wheel for wheel in copied if wheel is not None and wheel.sha256]
+    wheels.sort(key=lambda wheel: -wheel.archive.size)
+    with workers(jobs) as threads:  # while the archive is written
+        hashes = threads.map(files.digest, [wheel.archive for wheel in wheels])
+
+        def confirm() -> None:
+            for wheel, sha256 in zip(wheels, hashes, strict=True):
+                wheel.check(sha256)
+
+        means = Means(
+            recipe=recipe,
+            jobs=settings.jobs,
+            memory=settings.memory,
+            cache=cache,
+            confirm=confirm,
+        )
+        return assemble(path, sections, means, counter, prepend=prefix)
 
 
 def _take(path: str) -> bytes:
@@ -209,7 +227,7 @@ def _collector_type(common: Any) -> Any:
             if is_folder:
                 member = Member(name + "/", b"", attributes | ATTRIBUTE_FOLDER, date)
             else:
-                source = found(filename, info)._replace(ctime_ns=0)
+                source = files.found(filename, info)._replace(ctime_ns=0)
                 member = Member(name, source, attributes, date, not compress)
             self.members.append(member)
 

@@ -5,8 +5,10 @@ the wheel's, byte for byte, and the wheel has them compressed. Which ones is not
 names: a file is taken from the wheel if its size and the CRC-32 of all its bytes are the ones that
 the wheel's directory tells of, and it is compressed if they are not.
 
-Where a wheel is, only pex knows; where it usually is, is known (`_places`). A wheel that is not
-found, or is damaged, costs time and nothing else.
+Where a wheel is, only pex knows; where it usually is, is known (`_places`). Whatever is found there
+must have the SHA-256 of the wheel that was installed, which pex noted: so its compressed bytes are
+what was once downloaded or built, neither damaged nor somebody else's. A wheel that is not found,
+or is another one, costs time and nothing else.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from parazip import cache, codecs, copy, files
-from parazip.errors import ParazipError
+from parazip.errors import BadArchiveError, ParazipError
 from parazip.helper import helpers
 from parazip.model import DEFLATED, Entry, File, Member, Packed, Recipe, Section
 from parazip.pool import Budget, Pool, workers
@@ -47,12 +49,12 @@ class Wheel:
     Attributes:
         archive: its file.
         prefix: what stands in front of the distribution's names in there.
-        hash: of its contents, if that is known without reading them; empty otherwise.
+        sha256: of the file that was installed, as pex noted it; empty for a repository.
     """
 
     archive: File
     prefix: str = ""
-    hash: str = ""
+    sha256: str = ""
 
     def identity(self) -> str:
         """Tells its contents from all others.
@@ -61,8 +63,8 @@ class Wheel:
             SourceError: it cannot be read.
             BadArchiveError: it is damaged.
         """
-        if self.hash:
-            return f"{self.hash} {self.archive.size}"
+        if self.sha256:
+            return self.sha256
         return hashlib.sha256(repr(sorted(self.entries().items())).encode()).hexdigest()
 
     def entries(self) -> dict[str, Entry]:
@@ -73,6 +75,19 @@ class Wheel:
             for entry in _entries(self.archive)
             if entry.name.startswith(self.prefix)
         }
+
+    def check(self, sha256: str) -> None:
+        """Makes sure that it is the file that was installed, which has the hash given.
+
+        Raises:
+            BadArchiveError: it is another one, or damaged.
+        """
+        if sha256 != self.sha256:
+            raise BadArchiveError(
+                f"{self.archive.path} is not the wheel that was installed: expected SHA-256 "
+                f"{self.sha256}, found {sha256}",
+                member=self.archive.path,
+            )
 
 
 _entries = lru_cache(maxsize=8)(copy.entries)
@@ -112,9 +127,10 @@ class Distribution:
         """
         if self._wheel is not None or self.name == BOOTSTRAP:
             recipe = rest
-        if not keeps:
-            return Section(self.make, self.name, recipe=recipe)
         wheel = self._wheel
+        check = wheel is not None and not wheel.sha256
+        if not keeps:
+            return Section(self.make, self.name, recipe=recipe, check_crc=check)
         try:
             identity = wheel.identity() if wheel is not None else ""
         except ParazipError as error:
@@ -124,7 +140,13 @@ class Distribution:
         if self.name:
             known = files.digest if self.name == BOOTSTRAP else _by_stat
             key = cache.key(self.members, recipe, identity, identity=known)
-        return Section(self.make, self.name, key, recipe)
+        return Section(self.make, self.name, key, recipe, check)
+
+    @property
+    def copied_from(self) -> Wheel | None:
+        """The wheel whose bytes will be taken, if there are any."""
+        copied = any(isinstance(member.source, Packed) for member in self._matched or ())
+        return self._wheel if copied else None
 
     def make(self) -> list[Member]:
         """The members; those that are the wheel's are to be copied from there."""
@@ -154,11 +176,13 @@ class Distribution:
                 found[i] = entry
         return found
 
-    def lose(self, error: ParazipError) -> None:
-        """Does without the wheel, if the error is about it."""
-        if self._wheel is not None and error.member == self._wheel.archive.path:
-            self._wheel = self._matched = None
-            self.why = f"the wheel is of no use: {error}"
+    def lose(self, error: ParazipError) -> bool:
+        """Does without the wheel, if the error is about it; tells whether it is."""
+        if self._wheel is None or error.member != self._wheel.archive.path:
+            return False
+        self._wheel = self._matched = None
+        self.why = f"the wheel is of no use: {error}"
+        return True
 
     def settle(self, copied: dict[int, Entry]) -> None:
         """Takes note of which members are the wheel's."""
@@ -167,9 +191,10 @@ class Distribution:
             assert self._wheel is not None
             self._matched[i] = self.members[i]._replace(source=Packed(self._wheel.archive, entry))
         rest = sum(member.size > 0 for member in self._matched if isinstance(member.source, File))
-        if self._wheel is not None and rest:
-            files_are = "1 file is" if rest == 1 else f"{rest} files are"
-            self.why = f"{files_are} not in the wheel as installed, or not deflated there"
+        if self._wheel is not None and not copied:
+            self.why = "nothing in the wheel is deflated and as installed"
+        elif self._wheel is not None and rest:
+            self.why = f"all but {rest} that installing made or changed"
 
 
 def _by_stat(file: File) -> object:
@@ -322,44 +347,52 @@ def _find(
         return None
     inside = len(member.name) - start
     folder = os.path.realpath(member.source.path[:-inside])
-    for path, prefix, digest in _places(folder, name, arguments):
+    for path, prefix in _places(folder, name, arguments):
         try:
             info = os.stat(path)
         except (OSError, ValueError):
             continue
         if stat.S_ISREG(info.st_mode):
-            return Wheel(files.found(path, info)._replace(ctime_ns=0), prefix, digest)
+            sha256 = "" if prefix else os.path.basename(os.path.dirname(folder))
+            return Wheel(files.found(path, info)._replace(ctime_ns=0), prefix, sha256)
     return None
 
 
-def _places(folder: str, name: str, arguments: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-    """Where the wheel of the distribution in `folder` may be: path, prefix, hash if known.
+_NAMING = ("-f", "--find-links", "--pre-resolved-dist", "--pre-resolved-dists")
+"""Options of pex whose values are wheels or folders of wheels."""
 
-    A wheel that pex downloaded for a lock has a folder named after its SHA-256, and so has what
-    pex installed from it. Others are where the command line says, or in the folder of a download
-    that pex throws away when it ends, or among the wheels that it built.
+_REPOSITORY = "--pex-repository"
+
+
+def _places(folder: str, name: str, arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Where the wheel of the distribution in `folder` may be: paths, and prefixes inside.
+
+    What pex installed from a wheel stands in a folder named after the wheel's SHA-256, and so does
+    a wheel that pex downloaded for a lock. Others are in the folder of a download that pex throws
+    away when it ends, or among the wheels that it built, or where the command line says.
     """
-    parent, digest = os.path.split(os.path.dirname(folder))
-    root = os.path.dirname(os.path.dirname(parent))
+    installed_wheels, sha256 = os.path.split(os.path.dirname(folder))
+    root = glob.escape(os.path.dirname(os.path.dirname(installed_wheels)))
     wheel = glob.escape(name)
-    downloads = os.path.join(glob.escape(root), "downloads", "*")
-    for path in sorted(glob.glob(os.path.join(downloads, digest, wheel))):
-        yield path, "", digest
-    previous = ""
-    for argument in arguments:
-        value = argument.partition("=")[2] if argument.startswith("--") else argument
-        if os.path.basename(value) == name:
-            yield value, "", ""
-        elif previous == "--pex-repository" or argument.startswith("--pex-repository="):
-            yield os.path.join(value, DEPS, name), "", ""
-            yield value, f"{DEPS}/{name}/", ""
-        elif value:
-            yield os.path.join(value, name), "", ""
-        previous = argument
     for pattern in (
-        os.path.join(downloads, ".tmp", "*", wheel),
-        os.path.join(downloads, ".tmp", "*", "*", wheel),
-        os.path.join(glob.escape(root), "built_wheels", "*", "*", "*", "*", "*", wheel),
+        os.path.join(root, "downloads", "*", sha256, wheel),
+        os.path.join(root, "downloads", "*", ".tmp", "*", wheel),
+        os.path.join(root, "downloads", "*", ".tmp", "*", "*", wheel),
+        os.path.join(root, "built_wheels", "*", "*", "*", "*", "*", wheel),
     ):
         for path in sorted(glob.glob(pattern, include_hidden=True)):
-            yield path, "", ""
+            yield path, ""
+    before = ""
+    for argument in arguments:
+        option, _, value = argument.partition("=")
+        if before in (*_NAMING, _REPOSITORY):
+            option, value = before, argument
+        if option in _NAMING:
+            yield os.path.join(value, name), ""
+        elif option == _REPOSITORY:
+            yield os.path.join(value, DEPS, name), ""
+            yield value, f"{DEPS}/{name}/"
+        for path in (argument, value):
+            if os.path.basename(path) == name:
+                yield path, ""
+        before = argument
