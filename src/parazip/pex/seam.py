@@ -164,7 +164,7 @@ def _made(path: str, prefix: bytes, found: list[Distribution], way: Way) -> Repo
     copied = {distribution.copied_from for distribution in missing} - {None}
     wheels = [wheel for wheel in copied if wheel is not None and wheel.sha256]
     wheels.sort(key=lambda wheel: -wheel.archive.size)
-    with workers(jobs) as threads:  # while the archive is written
+    with workers(max(1, jobs - 1)) as threads:  # while the archive is written
         hashes = threads.map(files.digest, [wheel.archive for wheel in wheels])
 
         def confirm() -> None:

@@ -154,27 +154,25 @@ class Distribution:
             match([self], 1)
         return self._matched or []
 
-    def candidates(self) -> dict[int, Entry]:
+    def candidates(self) -> Iterator[tuple[int, Entry]]:
         """Which of the wheel's members may be which of the distribution's, by index."""
         if self._wheel is None:
-            return {}
+            return
         try:
             entries = self._wheel.entries()
         except ParazipError as error:
             self.lose(error)
-            return {}
+            return
         moved = {
             (os.path.basename(name), entry.record.size): entry
             for name, entry in entries.items()
             if ".data/" in name
         }
-        found = {}
         for i, member in enumerate(self.members):
             name = member.name[self._start :]
             entry = entries.get(name) or moved.get((os.path.basename(name), member.size))
             if entry is not None and _may_be(member, entry):
-                found[i] = entry
-        return found
+                yield i, entry
 
     def lose(self, error: ParazipError) -> bool:
         """Does without the wheel, if the error is about it; tells whether it is."""
@@ -244,15 +242,16 @@ def match(distributions: Iterable[Distribution], jobs: int) -> None:
 
     distributions = list(distributions)
     copied: list[dict[int, Entry]] = [{} for _ in distributions]
-    tasks = [
+    tasks = (
         task
         for each, copies in zip(distributions, copied, strict=True)
         for task in _comparisons(each, copies)
-    ]
-    pool: Pool[_Comparison, bytes] = Pool(
-        equal, Budget(jobs * _TASK), cost=lambda task: _TASK, weight=lambda pairs: 0
     )
-    help_needed = jobs if len(tasks) > jobs > 1 else 0
+    pool: Pool[_Comparison, bytes] = Pool(
+        equal, Budget(4 * jobs), cost=lambda task: 1, weight=lambda answer: 0
+    )
+    members = sum(len(each.members) for each in distributions)
+    help_needed = jobs if members > _TASK_MEMBERS and jobs > 1 else 0
     with (
         pool.interrupts_held(),
         helpers(_equal, help_needed, _TASK_MEMBERS) as crew,
@@ -267,7 +266,7 @@ def match(distributions: Iterable[Distribution], jobs: int) -> None:
 def _comparisons(distribution: Distribution, copies: dict[int, Entry]) -> Iterator[_Comparison]:
     pairs: list[tuple[int, Entry]] = []
     size = 0
-    for i, entry in distribution.candidates().items():
+    for i, entry in distribution.candidates():
         pairs.append((i, entry))
         size += entry.record.size
         if size >= _TASK or len(pairs) == _TASK_MEMBERS:
