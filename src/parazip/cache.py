@@ -36,9 +36,10 @@ from functools import lru_cache
 from io import FileIO
 from typing import NamedTuple, TypeAlias
 
-from parazip import __version__, codecs, files
+from parazip import codecs, files
 from parazip.errors import OutputError, SettingsError
 from parazip.model import File, Member, Packed, Part, Range, Recipe, Tally, parse_size
+from parazip.version import __version__
 
 LIMIT = 5 << 30
 """Bytes that all parts may take, unless told otherwise."""
