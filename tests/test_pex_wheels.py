@@ -353,6 +353,25 @@ def test_a_forged_wheel_is_not_copied(work: Work) -> None:
     assert row["copied_members"] == 0
 
 
+def test_a_forged_wheel_is_not_copied_either_where_the_cache_is_damaged(work: Work) -> None:
+    stock = work.build("stock.pex", command=STOCK)
+    downloads = work.root / "downloads/2" / work.installed.parent.name
+    downloads.mkdir(parents=True)
+    wheel = Path(shutil.copy(work.wheel, downloads))
+    assert work.explained("cold.pex")["how"] == "copied"
+    with zipfile.ZipFile(wheel) as archive:
+        info = archive.getinfo("thing/module.py")
+    for path, at in [
+        (wheel, info.header_offset + 30 + len(info.filename) + info.compress_size // 2),
+        *((part, -100) for part in work.parts.glob("parts-*/??/*")),
+    ]:
+        data = bytearray(path.read_bytes())
+        data[at] ^= 1
+        path.write_bytes(data)
+    work.build("again.pex")
+    assert_same_zip(stock, work.folder / "again.pex")
+
+
 def test_explained_json_is_alone_on_standard_output(work: Work) -> None:
     work.build("out.pex", "--explain=json")
     assert {row["distribution"] for row in json.loads(work.said)} >= {NAME}

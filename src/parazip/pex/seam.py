@@ -161,15 +161,19 @@ def _made(path: str, prefix: bytes, found: list[Distribution], way: Way) -> Repo
     ]
     jobs = settings.jobs or usable_cpus()
     match(missing, jobs)
-    copied = {distribution.copied_from for distribution in missing} - {None}
-    wheels = [wheel for wheel in copied if wheel is not None and wheel.sha256]
-    wheels.sort(key=lambda wheel: -wheel.archive.size)
     with workers(max(1, jobs - 1)) as threads:  # while the archive is written
-        hashes = threads.map(files.digest, [wheel.archive for wheel in wheels])
+        wheels = {wheel for distribution in missing if (wheel := distribution.to_check)}
+        hashes = {
+            wheel: threads.submit(files.digest, wheel.archive)
+            for wheel in sorted(wheels, key=lambda wheel: -wheel.archive.size)
+        }
 
         def confirm() -> None:
-            for wheel, sha256 in zip(wheels, hashes, strict=True):
-                wheel.check(sha256)
+            for distribution in found:  # also what was to be recalled and could not
+                wheel = distribution.to_check
+                if wheel is not None:
+                    hashed = hashes.get(wheel)
+                    wheel.check(hashed.result() if hashed else files.digest(wheel.archive))
 
         means = Means(
             recipe=recipe,

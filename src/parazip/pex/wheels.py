@@ -143,10 +143,10 @@ class Distribution:
         return Section(self.make, self.name, key, recipe, check)
 
     @property
-    def copied_from(self) -> Wheel | None:
-        """The wheel whose bytes will be taken, if there are any."""
+    def to_check(self) -> Wheel | None:
+        """The wheel whose bytes are taken, if it is to be checked that it is the right one."""
         copied = any(isinstance(member.source, Packed) for member in self._matched or ())
-        return self._wheel if copied else None
+        return self._wheel if copied and self._wheel and self._wheel.sha256 else None
 
     def make(self) -> list[Member]:
         """The members; those that are the wheel's are to be copied from there."""
