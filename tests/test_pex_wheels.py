@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from parazip import cache, codecs
+from parazip import BadArchiveError, cache, codecs
 from parazip.model import File, Member, Packed
 from parazip.pex import wheels
 from parazip.pex.wheels import distributions, match
@@ -278,8 +278,14 @@ def test_a_wheel_that_is_no_archive_is_done_without(
     os.truncate(wheel, size)
     members = members_of(installed)
     (found,) = distributions(members, ["-f", str(tmp_path / "here")])
-    section = found.section(codecs.recipe(6, "auto"), codecs.recipe(7, "auto"), True)
-    assert section.members() == members
+    recipes = (codecs.recipe(6, "auto"), codecs.recipe(7, "auto"))
+    section = found.section(*recipes, True)
+    with pytest.raises(BadArchiveError) as caught:
+        section.members()
+    assert found.lose(caught.value)
+    again = found.section(*recipes, True)
+    assert again.members() == members
+    assert again.key not in ("", section.key)
     assert f"the wheel is of no use: {wheel}" in found.why
 
 
@@ -370,6 +376,36 @@ def test_a_forged_wheel_is_not_copied_either_where_the_cache_is_damaged(work: Wo
         path.write_bytes(data)
     work.build("again.pex")
     assert_same_zip(stock, work.folder / "again.pex")
+
+
+@pytest.mark.parametrize("size", [0, 500, -3])
+def test_what_was_made_without_a_wheel_is_not_recalled_when_it_is_whole_again(
+    work: Work, size: int
+) -> None:
+    work.build("first.pex", "--no-cache")
+    downloads = work.root / "downloads/2" / work.installed.parent.name
+    downloads.mkdir(parents=True)
+    whole = work.wheel.read_bytes()
+    (downloads / NAME).write_bytes(whole[:size])
+    row = work.explained("damaged.pex")
+    assert (row["how"], "the wheel is of no use" in row["why"]) == ("compressed", True)
+    (downloads / NAME).write_bytes(whole)
+    warm = work.build("warm.pex").read_bytes()
+    assert warm == work.build("plain.pex", "--no-cache").read_bytes()
+    assert work.explained("again.pex")["copied_members"] > 0
+
+
+def test_a_damaged_repository_is_done_without(work: Work) -> None:
+    repository = work.build("repository.pex", command=STOCK)
+    stock = work.build("stock.pex", "--pex-repository", str(repository), command=STOCK)
+    with zipfile.ZipFile(repository) as archive:
+        info = archive.getinfo(f".deps/{NAME}/thing/module.py")
+    data = bytearray(repository.read_bytes())
+    data[info.header_offset + 30 + len(info.filename) + info.compress_size // 2] ^= 1
+    repository.write_bytes(data)
+    row = work.explained("out.pex", "--pex-repository", str(repository))
+    assert "the wheel is of no use" in row["why"]
+    assert_same_zip(stock, work.folder / "out.pex")
 
 
 def test_explained_json_is_alone_on_standard_output(work: Work) -> None:

@@ -199,6 +199,7 @@ class Cache:
     def close(self) -> None:
         """Makes room again, if parts were added."""
         if self._added:
+            self._added = False
             self.prune(self.limit)
 
     def usage(self) -> Usage:

@@ -67,8 +67,8 @@ def refuse(archive: str, entry: Entry) -> None:
     """Refuses what cannot be copied as it is.
 
     Raises:
-        NotCopiedError: it is encrypted or has another method than stored and deflated.
-        BadArchiveError: its name leads out of the archive.
+        NotCopiedError: it is encrypted, has another method than stored and deflated, or its name
+            leads out of the archive.
     """
     if entry.record.flags & FLAG_ENCRYPTED:
         what = "it is encrypted"
@@ -189,11 +189,13 @@ def _check(archive: str, entry: Entry, chunks: Iterable[Buffer]) -> None:
     except ValueError as error:
         raise BadArchiveError(
             f"{archive} is damaged: the data of {entry.name} at offset {record.offset}: {error}",
+            archive=archive,
             member=entry.name,
         ) from error
     if found != (record.crc, record.size):
         raise BadArchiveError(
             f"{archive} is damaged: the data of {entry.name} at offset {record.offset}: expected "
             f"CRC {record.crc:#010x} of {record.size} bytes, found {found[0]:#010x} of {found[1]}",
+            archive=archive,
             member=entry.name,
         )

@@ -65,7 +65,15 @@ class SourceChangedError(SourceError):
 
 
 class BadArchiveError(ParazipError, BadZipFile):
-    """An archive to be read is damaged, no archive, or says two different things."""
+    """An archive to be read is damaged, no archive, or says two different things.
+
+    Attributes:
+        archive: the path of its file.
+    """
+
+    def __init__(self, message: str, *, archive: str, member: str | None = None) -> None:
+        super().__init__(message, member=member or archive)
+        self.archive = archive
 
 
 class NotCopiedError(ParazipError, NotImplementedError):

@@ -14,10 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO
 
+from parazip import codecs
 from parazip.errors import BadArchiveError, FileError, SourceChangedError, SourceError
 from parazip.model import File
 
 _READ_ONLY = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+_CHUNK = 256 << 10
 
 HAS_CTIME = os.name == "posix"
 """Whether `st_ctime` tells of changes; on Windows it tells when the file was made."""
@@ -91,6 +94,18 @@ def fill(file: File, opened: FileIO, offset: int, view: memoryview) -> memoryvie
             raise _changed(file, os.fstat(opened.fileno()))
         filled += count
     return view
+
+
+def crc32(file: File) -> int:
+    """The CRC-32 of a file's contents; see `reading`."""
+    if file.size <= _CHUNK:
+        return codecs.crc32(read(file))
+    crc = 0
+    view = memoryview(bytearray(_CHUNK))
+    with reading(file) as opened:
+        while count := opened.readinto(view):
+            crc = codecs.crc32(view[:count], crc)
+    return crc
 
 
 def digest(file: File) -> str:

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 from parazip import codecs, copy, files
 from parazip.dates import fixed_date
 from parazip.errors import DuplicateMemberError, SettingsError, SourceError
-from parazip.model import STORED, File, Member, Packed
+from parazip.model import File, Member, Packed
 from parazip.plan import told
 from parazip.sources import Selection, contents, exclusion, folder_name, normal_attributes
 
@@ -18,8 +18,6 @@ Source: TypeAlias = str | os.PathLike[str] | tuple[str, str | os.PathLike[str]]
 """An archive or a folder; or a name inside the new archive, and an archive or folder."""
 
 OnDuplicate: TypeAlias = Literal["error", "first", "last", "same"]
-
-_CHUNK = 1 << 20
 
 
 def gather(
@@ -156,9 +154,7 @@ def _contents(member: Member) -> tuple[int, int]:
         return record.crc, record.size
     if isinstance(source, bytes):
         return codecs.crc32(source), len(source)
-    with files.reading(source) as file:
-        chunks = iter(lambda: file.read(_CHUNK) or b"", b"")
-        return codecs.inflated(STORED, chunks, source.size)
+    return files.crc32(source), source.size
 
 
 _CHOICES: dict[OnDuplicate, Callable[[Member, Member], Member]] = {

@@ -181,7 +181,7 @@ class _Directory:
                 f"{self._path} is no zip archive or was cut off: no end of central directory "
                 f"record (EOCD) fits the end of its {size} bytes; get the whole file again, "
                 "without anything behind it",
-                member=self._path,
+                archive=self._path,
             )
         position = begin + fitting[0]
         if len(fitting) > 1:
@@ -384,7 +384,7 @@ def _fail(path: str, record: str, offset: int, expected: object, found: object) 
     raise BadArchiveError(
         f"{path} is damaged: {record} at offset {offset}: expected {told(expected)}, "
         f"found {told(found)}",
-        member=path,
+        archive=path,
     )
 
 

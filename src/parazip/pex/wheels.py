@@ -18,14 +18,13 @@ import hashlib
 import marshal
 import os
 import stat
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 from typing import NamedTuple
 
-from parazip import cache, codecs, copy, files
+from parazip import cache, copy, files
 from parazip.errors import BadArchiveError, ParazipError
 from parazip.helper import helpers
 from parazip.model import DEFLATED, Entry, File, Member, Packed, Recipe, Section
@@ -37,7 +36,6 @@ DEPS = ".deps"
 BOOTSTRAP = ".bootstrap"
 """The folder of a PEX that holds pex itself."""
 
-_CHUNK = 256 << 10
 _TASK = 4 << 20
 _TASK_MEMBERS = 256
 
@@ -86,7 +84,7 @@ class Wheel:
             raise BadArchiveError(
                 f"{self.archive.path} is not the wheel that was installed: expected SHA-256 "
                 f"{self.sha256}, found {sha256}",
-                member=self.archive.path,
+                archive=self.archive.path,
             )
 
 
@@ -124,6 +122,9 @@ class Distribution:
             recipe: how a distribution is compressed that has no wheel.
             rest: how the few files are compressed that are not as in the wheel.
             keeps: whether there is a cache to know it.
+
+        Raises:
+            SourceError, BadArchiveError: the wheel is of no use; see `lose`.
         """
         if self._wheel is not None or self.name == BOOTSTRAP:
             recipe = rest
@@ -131,13 +132,9 @@ class Distribution:
         check = wheel is not None and not wheel.sha256
         if not keeps:
             return Section(self.make, self.name, recipe=recipe, check_crc=check)
-        try:
-            identity = wheel.identity() if wheel is not None else ""
-        except ParazipError as error:
-            self.lose(error)
-            identity = ""
         key = ""
         if self.name:
+            identity = wheel.identity() if wheel is not None else ""
             known = files.digest if self.name == BOOTSTRAP else _by_stat
             key = cache.key(self.members, recipe, identity, identity=known)
         return Section(self.make, self.name, key, recipe, check)
@@ -158,11 +155,7 @@ class Distribution:
         """Which of the wheel's members may be which of the distribution's, by index."""
         if self._wheel is None:
             return
-        try:
-            entries = self._wheel.entries()
-        except ParazipError as error:
-            self.lose(error)
-            return
+        entries = self._wheel.entries()
         moved = {
             (os.path.basename(name), entry.record.size): entry
             for name, entry in entries.items()
@@ -175,8 +168,12 @@ class Distribution:
                 yield i, entry
 
     def lose(self, error: ParazipError) -> bool:
-        """Does without the wheel, if the error is about it; tells whether it is."""
-        if self._wheel is None or error.member != self._wheel.archive.path:
+        """Does without the wheel, if the error is about it; tells whether it is.
+
+        The section is to be asked for anew: without a wheel it has another key.
+        """
+        path = error.archive if isinstance(error, BadArchiveError) else error.member
+        if self._wheel is None or path != self._wheel.archive.path:
             return False
         self._wheel = self._matched = None
         self.why = f"the wheel is of no use: {error}"
@@ -278,26 +275,7 @@ def _comparisons(distribution: Distribution, copies: dict[int, Entry]) -> Iterat
 
 def _equal(question: bytes) -> bytes:
     """For each of the files in a question, whether its bytes have the CRC-32 beside it."""
-    return bytes(_crc(File(*file)) == crc for file, crc in marshal.loads(question))
-
-
-class _Scratch(threading.local):
-    def __init__(self) -> None:
-        self.view = memoryview(bytearray(_CHUNK))
-
-
-_scratch = _Scratch()
-
-
-def _crc(file: File) -> int:
-    if file.size <= _CHUNK:
-        return codecs.crc32(files.read(file))
-    crc = 0
-    view = _scratch.view
-    with files.reading(file) as opened:
-        while count := opened.readinto(view):
-            crc = codecs.crc32(view[:count], crc)
-    return crc
+    return bytes(files.crc32(File(*file)) == crc for file, crc in marshal.loads(question))
 
 
 def distributions(members: Sequence[Member], arguments: Sequence[str]) -> list[Distribution]:
