@@ -53,10 +53,9 @@ def info_zip(workload: Workload, level: int) -> Command:
 
 
 def bound(workload: Workload) -> Command:
-    """The least that compressing the workload's only file can take."""
-    (name,) = os.listdir(workload.folder)
+    """The least that compressing the workload's large files can take at level 1."""
     script = os.path.join(_HERE, "bound.py")
-    return Command("bound", (sys.executable, script, os.path.join(workload.folder, name)))
+    return Command("bound", (sys.executable, script, workload.folder))
 
 
 RIVALS: dict[str, Maker] = {"zipfile": zipfile, "zip": info_zip}

@@ -8,6 +8,7 @@ its time for much else.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Generic, NamedTuple, TypeVar
 
 from benchmarks import compare, measure, workloads
@@ -66,7 +67,7 @@ def _prepared(at: Place, stock_runs: int, tell: Tell) -> Turn[Command]:
     finished, merged, created = (at.kept(name) for name in ("made.pex", "merged.zip", "tree.zip"))
     plain, create = commands.parazip(at), commands.create(at)
     tell(f"{plain.label}, to warm up; pex resolves the lock if it has not done so")
-    measure.make(plain, finished)
+    measure.make(replace(plain, before=None), finished)  # what it copies may not be there yet
     wheels = commands.wheels(at)
     merge = commands.merge(wheels)
     tell(f"{merge.label}, and {create.label}, while it is not yet")

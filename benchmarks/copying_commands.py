@@ -82,12 +82,12 @@ def wheels(at: Place) -> dict[str, str]:
 
 def cp(label: str, source: str) -> Command:
     """The yardstick: a copy of a file that is in the page cache."""
-    return Command(label, ("cp", source, OUTPUT), before=partial(_ready, source))
+    return Command(label, ("cp", source, OUTPUT), before=partial(workloads.read, source))
 
 
 def pex(at: Place, at_most: int) -> Command:
     """The rival, pex itself; a few runs of it are enough, as one takes a minute."""
-    return replace(_step("pex (stock)", at, "pex"), slow=True, at_most=at_most, before=_ready)
+    return replace(_step("pex (stock)", at, "pex"), slow=True, at_most=at_most)
 
 
 def parazip(at: Place, *copied: str) -> Command:
@@ -98,7 +98,7 @@ def parazip(at: Place, *copied: str) -> Command:
         copied: the wheels, as far as they are there, to be in the page cache.
     """
     step = _step("parazip pex --no-cache", at, "parazip", "--no-cache")
-    return replace(step, before=partial(_ready, at.installed, *copied))
+    return replace(step, before=partial(workloads.read, at.installed, *copied))
 
 
 def parazip_cold(at: Place, *copied: str) -> Command:
@@ -107,7 +107,7 @@ def parazip_cold(at: Place, *copied: str) -> Command:
 
     def empty() -> None:
         shutil.rmtree(cache, ignore_errors=True)
-        _ready(at.installed, *copied)
+        workloads.read(at.installed, *copied)
 
     step = _step("parazip pex, empty cache", at, "parazip", cache=cache)
     return replace(step, before=empty)
@@ -117,14 +117,14 @@ def parazip_warm(at: Place) -> Command:
     """The same with the cache that `parazip_cold` has filled."""
     cache = at.kept(_PEX_PARTS)
     step = _step("parazip pex, warm cache", at, "parazip", cache=cache)
-    return replace(step, before=partial(_ready, cache))
+    return replace(step, before=partial(workloads.read, cache))
 
 
 def merge(found: dict[str, str]) -> Command:
     """All wheels in one archive, each below a folder of its name."""
     sources = [f".deps/{name}/={path}" for name, path in found.items()]
     arguments = commands.module("merge", "-q", OUTPUT, *sources)
-    return Command("parazip merge", arguments, before=partial(_ready, *found.values()))
+    return Command("parazip merge", arguments, before=partial(workloads.read, *found.values()))
 
 
 def create(at: Place) -> Command:
@@ -136,7 +136,7 @@ def create(at: Place) -> Command:
         "parazip create --cache, warm",
         commands.module("create", *options, OUTPUT, "."),
         environment=((_CACHE, cache),),
-        before=partial(_ready, cache),
+        before=partial(workloads.read, cache),
     )
 
 
@@ -147,13 +147,3 @@ def _step(label: str, at: Place, which: str, *options: str, cache: str = "") -> 
         (sys.executable, _STEP, STEPS, which, *arguments),
         environment=(("PEX_ROOT", at.pex_root), (_CACHE, cache)),
     )
-
-
-def _ready(*paths: str) -> None:
-    """Nothing waits to be written to the disk, and all that will be copied is in the page cache.
-
-    Each turn makes gigabytes anew. What is run while the system still writes such out, or holds
-    back who writes more, would be charged for the run before.
-    """
-    os.sync()
-    workloads.read(*paths)

@@ -4,6 +4,10 @@ A machine's speed drifts: other work comes and goes, the CPU grows hot. So comma
 compared are run A B C A B C ..., never A A A B B B, and compared by the medians of their runs.
 Time is the wall's, from before the process is started until it has ended; CPU time and peak
 memory are what the kernel tells of it when it is waited for (`wait4`).
+
+Each run begins on a machine at rest: what earlier runs wrote is on the disk, and memory is at
+hand. The latter counts on virtual machines whose host takes free memory back within seconds: who
+then makes a large file, fast or slow, waits for the host, and runs vary threefold.
 """
 
 from __future__ import annotations
@@ -27,6 +31,15 @@ from benchmarks.model import OUTPUT, STEPS, Command, Figure, Run, Tell
 
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 _SAMPLE_SECONDS = 0.02
+_MEMORY = 1 << 30
+"""Bytes that are to be at hand: those of most outputs, and some more."""
+
+_TAKE_MEMORY = f"""
+import mmap
+if hasattr(mmap, "MAP_POPULATE"):
+    mmap.mmap(-1, {_MEMORY}, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE)
+"""
+
 _TOLD = 2000
 """Bytes that are shown of what a command told when it failed: the last ones."""
 
@@ -136,8 +149,7 @@ def _started(command: Command, output: str) -> Iterator[_Started]:
     places = {OUTPUT: output, STEPS: steps}
     arguments = [places.get(each, each) for each in command.arguments]
     environment = {**os.environ, **dict(command.environment)}
-    if command.before is not None:
-        command.before()
+    _rest(command.before)
     with tempfile.TemporaryFile() as told, _gone_after(steps):
         began = time.perf_counter()
         process = subprocess.Popen(
@@ -153,6 +165,14 @@ def _started(command: Command, output: str) -> Iterator[_Started]:
             if process.returncode is None:
                 process.kill()
                 process.wait()
+
+
+def _rest(before: Callable[[], None] | None) -> None:
+    os.sync()
+    if before is not None:
+        before()
+    # In a process of its own, as what one has taken counts as its children's peak.
+    subprocess.run([sys.executable, "-c", _TAKE_MEMORY], check=True)
 
 
 def _finish(started: _Started) -> Run:
