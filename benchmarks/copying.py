@@ -20,10 +20,7 @@ from benchmarks.targets import Verdict
 
 _What = TypeVar("_What")
 
-_STEPS = {
-    "zip_step": "zip step, pex's own walk over the files included",
-    "own": "zip step from the last file told",
-}
+_STEPS = {"zip_step": "zip step"}
 _WHOLE = "whole command"
 _NO_CACHE_LIMIT = 5
 _COLD_LIMIT = 8

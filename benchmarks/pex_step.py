@@ -1,18 +1,18 @@
 """pex, or parazip's pex, that tells how long it zipped: `pex_step.py FILE pex|parazip ARGS...`.
 
 ARGS are pex's. FILE gets a JSON object: "zip_step" has the seconds of all calls of the method in
-which pex writes a zip, its own walk over the files included; "own", of parazip alone, those of
-what it does in there once pex has told the last file. A program of its own, as its whole run is
+which pex writes a zip, from its first look at the files on. A program of its own, as its whole run is
 timed; but for two or three clock readings it does what `pex` and `parazip pex` do.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 _Timed: TypeAlias = Callable[..., Any]
@@ -46,20 +46,23 @@ def pex(arguments: list[str], seconds: dict[str, float]) -> None:
 def parazip(arguments: list[str], seconds: dict[str, float]) -> None:
     """Runs parazip's pex.
 
-    parazip looks at the code of pex's method before it relies on it, so the method is replaced
-    only after that.
+    parazip looks at the code of pex's method before it relies on it, and puts another one in its
+    place; so what is timed is what stands there after that.
     """
     from parazip.__main__ import main
     from parazip.pex import seam
 
-    check = seam.check
+    fast = seam.fast
 
-    def check_then_time(common: Any, version: str) -> None:
-        check(common, version)
-        common.Chroot.zip = timed(common.Chroot.zip, "zip_step", seconds)
+    @contextlib.contextmanager
+    def fast_then_timed(way: seam.Way) -> Iterator[None]:
+        import pex.common as common
 
-    seam.check = check_then_time
-    seam._write = timed(seam._write, "own", seconds)
+        with fast(way):
+            common.Chroot.zip = timed(common.Chroot.zip, "zip_step", seconds)
+            yield
+
+    seam.fast = fast_then_timed
     sys.argv = ["parazip", "pex", *arguments]
     main()
 

@@ -70,15 +70,6 @@ def test_a_part_holds_its_members_and_tells_where(tmp_path: Path) -> None:
     assert part.tallies["stored"] == Tally(4, 302_001, 302_001)
 
 
-def test_a_helper_makes_the_same_part(tmp_path: Path) -> None:
-    file = found(tmp_path / "a", b"abc" * 99)
-    batch = batch_of(Member("a", file, 1, 2), Member("b", b"", 1, 2, True))
-    part = compress.batch(batch)
-    again = compress.answered(compress.answer(compress.question(batch)))
-    assert again == part
-    assert isinstance(again.tallies["stored"], Tally)
-
-
 def rewrite(path: Path) -> None:
     os.utime(path, ns=(0, 0))
 

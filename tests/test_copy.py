@@ -865,7 +865,8 @@ def test_a_copied_member_of_4_gib(tmp_path: Path, method: int, size: int) -> Non
     archive = sparse(tmp_path / "s.zip", method, size, packed)
     entries = copy.entries(archive)
     members = [Member("p/" + e.name, Packed(archive, e), FILE, DATE) for e in entries]
-    part = copy.batch(Copies(members, False, size + 1, 1))
+    part = copy.batch(Copies(members, codecs.recipe(6, "auto"), False, size + 1, 1))
+    assert part is not None
     header, data, rest = part.data
     is_wide = size >= LIMIT
     local = Record(b"p/huge", 0, method, DATE, 7, packed, size, FILE, 0)

@@ -5,7 +5,9 @@ import random
 import signal
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,13 @@ def _may_fork(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("warnings.warn", lambda *args, **kwargs: None)
 
 
+@contextmanager
+def started(function: Callable[[bytes], bytes], count: int, capacity: int) -> Iterator[Helpers]:
+    with helpers(function, count, capacity) as crew:
+        crew.start()
+        yield crew
+
+
 def span(question: bytes) -> bytes:
     return b"%d bytes %s in %d" % (len(question), question[:9], os.getpid())
 
@@ -34,7 +43,7 @@ def is_running(pid: int) -> bool:
 
 
 def test_an_answer_is_what_the_function_gives_in_another_process() -> None:
-    with helpers(span, 2, 100) as crew:
+    with started(span, 2, 100) as crew:
         assert len(crew) == 2
         answer = crew.ask(b"why?")
         assert answer is not None
@@ -44,13 +53,13 @@ def test_an_answer_is_what_the_function_gives_in_another_process() -> None:
 
 
 def test_threads_share_the_helpers() -> None:
-    with helpers(span, 2, 100) as crew, ThreadPoolExecutor(2) as threads:
+    with started(span, 2, 100) as crew, ThreadPoolExecutor(2) as threads:
         answers = list(threads.map(lambda n: crew.ask(b"%d" % n), range(200)))
     assert [answer and answer.split()[2] for answer in answers] == [b"%d" % n for n in range(200)]
 
 
 def test_questions_larger_than_a_pipe_and_empty_ones() -> None:
-    with helpers(lambda question: question[::-1], 1, 1 << 20) as crew:
+    with started(lambda question: question[::-1], 1, 1 << 20) as crew:
         question = random.Random(1).randbytes(1 << 20)
         assert crew.ask(question) == question[::-1]
         assert crew.ask(b"") == b""
@@ -62,19 +71,19 @@ def test_no_answer_where_the_function_raises_and_the_helper_goes_on() -> None:
             raise ValueError(question)
         return b"even"
 
-    with helpers(fail_odd, 1, 100) as crew:
+    with started(fail_odd, 1, 100) as crew:
         assert [crew.ask(bytes(n)) for n in range(4)] == [b"even", None, b"even", None]
 
 
 def test_no_answer_where_it_would_not_fit() -> None:
-    with helpers(lambda question: question, 1, 10) as crew:
+    with started(lambda question: question, 1, 10) as crew:
         assert crew.ask(bytes(10)) == bytes(10)
         assert crew.ask(bytes(11)) is None
         assert crew.ask(b"x") == b"x"
 
 
 def test_no_answer_from_a_helper_that_was_killed() -> None:
-    with helpers(span, 1, 100) as crew:
+    with started(span, 1, 100) as crew:
         os.kill(crew._all[0]._pid, signal.SIGKILL)
         assert crew.ask(b"?") is None
         assert crew.ask(b"?") is None
@@ -84,7 +93,7 @@ def test_helpers_end_with_the_block_and_after_an_error() -> None:
     pids: list[int] = []
 
     def fail() -> None:
-        with helpers(span, 3, 100) as crew:
+        with started(span, 3, 100) as crew:
             pids.extend(helper._pid for helper in crew._all)
             assert all(is_running(pid) for pid in pids)
             raise KeyError
@@ -100,6 +109,7 @@ def test_a_helper_ends_when_its_parent_is_killed() -> None:
     parent = os.fork()
     if parent == 0:
         crew = Helpers(span, 2, 100)
+        crew.start()
         os.write(writing, b"%d " % crew._all[0]._pid)
         signal.pause()
         os._exit(0)
@@ -115,7 +125,7 @@ def test_a_helper_ends_when_its_parent_is_killed() -> None:
 
 
 def test_ctrl_c_is_the_parents_affair() -> None:
-    with helpers(span, 1, 100) as crew:
+    with started(span, 1, 100) as crew:
         assert crew.ask(b"?")
         os.kill(crew._all[0]._pid, signal.SIGINT)
         assert crew.ask(b"?")
@@ -123,7 +133,7 @@ def test_ctrl_c_is_the_parents_affair() -> None:
 
 def test_there_are_none_where_forking_is_not_safe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(helper, "_may_fork", lambda: False)
-    with helpers(span, 2, 100) as crew:
+    with started(span, 2, 100) as crew:
         assert len(crew) == 0
         assert crew.ask(b"?") is None
 

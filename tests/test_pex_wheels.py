@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from parazip import BadArchiveError, cache, codecs
-from parazip.model import File, Member, Packed
-from parazip.pex import wheels
-from parazip.pex.wheels import distributions, match
+from parazip import BadArchiveError, cache, codecs, copy, plan
+from parazip.copy import COPIED
+from parazip.model import File, Member, Part, Twin
+from parazip.pex.wheels import Distribution, distributions
 from test_pex import FAST, STOCK, assert_same_zip, run
 
 NAME = "thing-1.0-py3-none-any.whl"
@@ -230,6 +230,21 @@ def members_of(installed: Path, prefix: str = f".deps/{NAME}/") -> list[Member]:
     return members
 
 
+def twins(found: Distribution) -> set[str]:
+    """The last names of those that may be the wheel's."""
+    return {m.name.rpartition("/")[2] for m in found.make() if isinstance(m.source, Twin)}
+
+
+def how_made(found: Distribution, name: str) -> str:
+    """How one of the members is made when all are compared."""
+    members = [member for member in found.make() if member.name.endswith(name)]
+    (task,) = plan.tasks(members, codecs.recipe(6, "auto"), lambda _: True)
+    part = copy.batch(task) if isinstance(task, plan.Copies) else None
+    assert isinstance(part, Part)
+    (how,) = part.tallies
+    return how
+
+
 PLACES: dict[str, Callable[[Path], tuple[Path, list[str]]]] = {
     "downloaded for a lock": lambda top: (top / "root/downloads/2" / SHA, []),
     "downloaded just now": lambda top: (top / "root/downloads/2/.tmp/resolver_download.x/y", []),
@@ -250,24 +265,22 @@ def test_wheels_are_found_where_they_may_be(
     folder.mkdir(parents=True)
     make_wheel(folder)
     (found,) = distributions(members_of(installed), arguments)
-    made = found.make()
-    copied = {m.name.rpartition("/")[2] for m in made if isinstance(m.source, Packed)}
-    assert {"__init__.py", "module.py", "large.txt"} <= copied
-    assert "empty.py" not in copied
+    assert {"__init__.py", "module.py", "large.txt"} <= twins(found)
+    assert "empty.py" not in twins(found)
 
 
 def test_a_zip_of_a_packed_pex_is_one_distribution(tmp_path: Path, installed: Path) -> None:
     make_wheel(tmp_path / "here")
     (found,) = distributions(members_of(installed, ""), ["-f", str(tmp_path / "here")])
     assert found.name == NAME
-    assert any(isinstance(member.source, Packed) for member in found.make())
+    assert twins(found)
 
 
 def test_where_no_wheel_is_all_is_compressed(installed: Path) -> None:
     members = members_of(installed)
     (found,) = distributions(members, [])
     assert found.make() == members
-    assert found.why == "no wheel found"
+    assert found.why(0) == "no wheel found"
 
 
 @pytest.mark.parametrize("size", [0, 10, 500])
@@ -286,29 +299,16 @@ def test_a_wheel_that_is_no_archive_is_done_without(
     again = found.section(*recipes, True)
     assert again.members() == members
     assert again.key not in ("", section.key)
-    assert f"the wheel is of no use: {wheel}" in found.why
+    assert f"the wheel is of no use: {wheel}" in found.why(0)
 
 
 def test_only_the_same_bytes_are_copied(tmp_path: Path, installed: Path) -> None:
     make_wheel(tmp_path / "here")
     (installed / "thing/module.py").write_bytes(MODULE[:-1] + b"#")
     (found,) = distributions(members_of(installed), ["-f", str(tmp_path / "here")])
-    made = {member.name.rpartition("/")[2]: member.source for member in found.make()}
-    assert isinstance(made["module.py"], File)
-    assert isinstance(made["large.txt"], Packed)
-
-
-@pytest.mark.parametrize("jobs", [1, 2, 8])
-def test_files_are_compared_by_as_many_as_there_are(
-    tmp_path: Path, installed: Path, jobs: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(wheels, "_TASK_MEMBERS", 1)
-    make_wheel(tmp_path / "here")
-    (found,) = distributions(members_of(installed), ["-f", str(tmp_path / "here")])
-    (again,) = distributions(members_of(installed), ["-f", str(tmp_path / "here")])
-    match([found], jobs)
-    assert found.make() == again.make()
-    assert sum(isinstance(member.source, Packed) for member in found.make()) >= 3
+    assert {"module.py", "large.txt"} <= twins(found)
+    assert how_made(found, "module.py") == str(codecs.recipe(6, "auto").whole)
+    assert how_made(found, "large.txt") == COPIED
 
 
 def test_the_key_of_a_distribution_is_that_of_its_files_and_its_wheel(

@@ -94,8 +94,15 @@ def test_one_block_more_than_a_whole_number_of_blocks() -> None:
         assert [cut.last for cut in cuts] == [False] * (count - 1) + [True]
 
 
-def test_short_members_are_counted() -> None:
-    assert plan.short_members([member(32 << 10), member((32 << 10) + 1)]) == 1
+@pytest.mark.parametrize(
+    ("short", "long", "wanted"),
+    [(500, 0, False), (501, 0, True), (501, 501, False), (600, 599, True), (0, 0, False)],
+)
+def test_help_is_wanted_for_many_members_that_are_mostly_short(
+    short: int, long: int, wanted: bool
+) -> None:
+    members = [member(32 << 10)] * short + [member((32 << 10) + 1)] * long
+    assert plan.wants_help(members) == wanted
 
 
 @pytest.mark.parametrize(

@@ -29,9 +29,6 @@ Identification: TypeAlias = Literal["stat", "content"]
 
 _CHUNK = 1 << 20
 
-_PEEK = 1000
-"""So many members are looked at before any work begins: enough to tell whether helpers pay."""
-
 
 def create(
     archive: Target,
@@ -179,14 +176,14 @@ def write(
     recipe = codecs.recipe(settings.level, settings.codec)
     counter = Counter(progress)
     checked = counter.counted(plan.checked(members))
-    first = list(islice(checked, _PEEK))
+    first = list(islice(checked, plan.PEEK))
     means = Means(
         recipe=recipe,
         jobs=settings.jobs,
         memory=settings.memory,
         cache=cache,
         check_crc=check_crc,
-        helped=plan.short_members(first) > _PEEK // 2,
+        helped=plan.wants_help(first),
         executor=executor,
     )
     every = chain(first, checked)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
-from parazip import codecs, compress, copy, plan
+from parazip import codecs, compress, plan, work
 from parazip.cache import Cache, Kept
 from parazip.format.records import record
 from parazip.helper import Helpers, helpers
@@ -28,13 +28,12 @@ from parazip.model import (
     Recipe,
     Section,
     Tally,
+    Twin,
 )
 from parazip.output import Output
 from parazip.pool import Budget, Pool, usable_cpus, workers
 from parazip.progress import Counter
 from parazip.writer import ArchiveWriter
-
-_ANSWER_CAPACITY = 2 * plan.BATCH
 
 
 class _Recall(NamedTuple):
@@ -75,8 +74,6 @@ class Means:
         memory: bytes that may be in flight at once.
         cache: where parts are looked for and kept, if anywhere.
         check_crc: whether the CRC-32 of members that are copied is checked.
-        confirm: called when all is written and nothing is kept yet; raises if something that was
-            copied turns out to be wrong.
         helped: whether most members are so short that helper processes pay.
         executor: threads that work, instead of `jobs` new ones and their helpers.
     """
@@ -86,7 +83,6 @@ class Means:
     memory: int
     cache: Cache | None = None
     check_crc: bool = False
-    confirm: Callable[[], None] = lambda: None
     helped: bool = False
     executor: Executor | None = None
 
@@ -113,6 +109,7 @@ class Assembly:
         self._section: dict[str, Tally] = {}
         self._began = time.monotonic()
         self._to_keep: list[_Keep] = []
+        self._aside = _Aside()
         self.tallies: dict[str, Tally] = {}
         self.recalled = 0
         self.made: list[Made] = []
@@ -124,32 +121,40 @@ class Assembly:
         needs_help = means.helped and jobs > 1 and means.executor is None
 
         def run(task: _Task) -> Part | Block | None:
-            return _run(task, crew)
+            return None if isinstance(task, _Recall | _End) else work.run(task, crew)
+
+        def is_light(task: _Task) -> bool:
+            """Headers of copied members are made sooner than a thread takes the GIL from ours."""
+            if isinstance(task, plan.Copies):
+                return task.headers_only and not (crew and task.held)
+            return isinstance(task, _Recall | _End)
 
         pool: Pool[_Task, Part | Block | None] = Pool(
             run,
             Budget(means.memory),
             cost=lambda task: task.cost,
             weight=_weight,
-            is_light=_is_light,
+            is_light=is_light,
         )
         count = min(jobs, usable_cpus()) if needs_help else 0
         with (
             pool.interrupts_held(),
-            helpers(compress.answer, count, _ANSWER_CAPACITY) as crew,
+            helpers(work.answer, count, work.CAPACITY) as crew,
             workers(jobs) if means.executor is None else nullcontext(means.executor) as threads,
+            self._aside,
         ):
-            with closing(pool.run(self._tasks(sections), threads)) as results:
+            with closing(pool.run(self._tasks(sections, crew), threads)) as results:
                 for task, result in results:
                     self._take(task, result)
-            means.confirm()
+            self._aside.finish()
             self._keep(threads, pool.run_held)
 
-    def _tasks(self, sections: Iterable[Section]) -> Iterator[_Task]:
+    def _tasks(self, sections: Iterable[Section], crew: Helpers) -> Iterator[_Task]:
         cache = self._means.cache
         for section in sections:
             kept = cache.find(section.key) if cache is not None and section.key else None
             if kept is None:
+                crew.start()
                 yield from self._making(section)
             else:
                 yield _Recall(section, kept)
@@ -158,6 +163,8 @@ class Assembly:
         means = self._means
         recipe = (section.recipe or means.recipe)._replace(plain=means.recipe.plain)
         check = section.check_crc or means.check_crc
+        if section.aside is not None:
+            self._aside.call(section.aside)
         yield from plan.tasks(section.members(), recipe, compress.shrinks, check)
         yield _End(section)
 
@@ -169,8 +176,20 @@ class Assembly:
                 self._recall(task)
             case _End():
                 self._end(task.section, recalled=False)
+            case plan.Copies() if result is None:
+                self._cut_up(task)
             case _:
                 self._part(task, result)
+
+    def _cut_up(self, task: plan.Copies) -> None:
+        """A large member that is not the same in the archive; so rare that it is made here."""
+        members = [
+            member._replace(source=member.source.file)
+            for member in task.members
+            if isinstance(member.source, Twin)
+        ]
+        for again in plan.tasks(members, task.recipe, compress.shrinks):
+            self._take(again, work.run(again))
 
     def _part(self, task: plan.Batch | plan.Copies, part: Part) -> None:
         """Members that are complete."""
@@ -210,7 +229,7 @@ class Assembly:
             assert cache is not None
             cache.discard(section.key, "its data are not what they were")
             for again in self._making(section):
-                self._take(again, _run(again, None))
+                self._take(again, None if isinstance(again, _Recall | _End) else work.run(again))
             return
         self._count(part.tallies)
         members = sum(tally.members for tally in part.tallies.values())
@@ -260,30 +279,29 @@ class Assembly:
 _KEEPING = 1 << 20
 
 
-def _run(task: _Task, crew: Helpers | None) -> Part | Block | None:
-    """What a worker makes of a task."""
-    match task:
-        case plan.Batch():
-            if crew and task.size <= plan.BATCH:
-                answer = crew.ask(compress.question(task))
-                if answer is not None:
-                    return compress.answered(answer)
-            return compress.batch(task)
-        case plan.Cut():
-            return compress.block(task)
-        case plan.Copies():
-            return copy.batch(task)
-    return None
+class _Aside:
+    """Calls that are made one after the other on a thread of their own, as long as all goes well.
 
+    When the block ends by an error, those that have not begun are not made any more.
+    """
 
-def _is_light(task: _Task) -> bool:
-    """Headers of members that are copied are made sooner than a thread takes the GIL from ours."""
-    match task:
-        case plan.Copies():
-            return not task.check
-        case _Recall() | _End():
-            return True
-    return False
+    def __init__(self) -> None:
+        self._thread = workers(1)  # it starts with the first call
+        self._calls: list[Future[object]] = []
+
+    def __enter__(self) -> _Aside:
+        return self
+
+    def call(self, function: Callable[[], object]) -> None:
+        self._calls.append(self._thread.submit(function))
+
+    def finish(self) -> None:
+        """Waits for all calls; raises what the first one raised that failed."""
+        for call in self._calls:
+            call.result()
+
+    def __exit__(self, *error: object) -> None:
+        self._thread.shutdown(cancel_futures=True)
 
 
 def _weight(result: Part | Block | None) -> int:

@@ -25,6 +25,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import marshal
 import os
 import shutil
 import stat
@@ -153,6 +154,10 @@ class Cache:
             os.utime(path, ns=(time.time_ns(), info.st_mtime_ns))
         file_range = Range(files.found(path, info)._replace(ctime_ns=0), begin, length)
         return Kept(Part((file_range,), told[description:], tallies), crc)
+
+    def has(self, key: str) -> bool:
+        """Whether there seems to be something under `key`; what `find` gives is what counts."""
+        return self._trusted and os.path.exists(self._path(key))
 
     def discard(self, key: str, why: str) -> None:
         """Throws away what was kept under `key`, as it is of no use."""
@@ -344,18 +349,22 @@ def key(members: Iterable[Member], recipe: Recipe, *more: object, identity: Iden
     """
     facts = []
     for name, source, attributes, date, store in members:
+        entry: object = None
         if isinstance(source, bytes):
             known: object = hashlib.sha256(source).digest() if source else b""
         elif isinstance(source, Packed):
             known = identity(source.archive)
+            told, record, end = source.entry
+            entry = told, tuple(record), end
         else:
+            assert isinstance(source, File)  # whether a twin is one, only reading it would tell
             known = identity(source)
         if known is None:
             return ""
-        entry = source.entry if isinstance(source, Packed) else None
         facts.append((name, attributes, date, store, known, entry))
-    text = repr((_VERSION, __version__, _codec_versions(), recipe, more, facts))
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+    how = repr((_VERSION, __version__, _codec_versions(), recipe, more))
+    # Version 2 of marshal is the last one in which equal values always have equal bytes.
+    return hashlib.sha256(marshal.dumps((how, facts), 2)).hexdigest()
 
 
 _codec_versions = lru_cache(codecs.versions)

@@ -35,7 +35,7 @@ import isal
 from isal import isal_zlib
 from zlib_ng import zlib_ng
 
-from parazip.model import STORE, STORED, Buffer, CodecName, Coder, Recipe
+from parazip.model import DEFLATED, STORE, STORED, Buffer, CodecName, Coder, Recipe
 
 WINDOW = 32 << 10
 """Bytes that a deflate match can reach back (RFC 1951, section 2)."""
@@ -98,6 +98,19 @@ _STREAM: dict[str, Callable[..., _Stream]] = {
 def compress_whole(coder: Coder, data: Buffer) -> Buffer:
     """`data`, at least one byte, as one finished raw deflate stream (RFC 1951)."""
     return _WHOLE[coder.codec](data, coder.level)
+
+
+def compress_or_store(coder: Coder, data: Buffer) -> tuple[int, Buffer]:
+    """Method and bytes of a member that is made of `data`: what does not shrink is stored."""
+    size = len(data)
+    if not size or coder == STORE:
+        return STORED, data
+    if size >= 2 * SAMPLED:
+        view = memoryview(data)
+        if not shrinks(size, lambda start, length: view[start : start + length]):
+            return STORED, data
+    packed = compress_whole(coder, data)
+    return (DEFLATED, packed) if len(packed) < size else (STORED, data)
 
 
 def compress_block(coder: Coder, window: Buffer, data: Buffer, last: bool) -> tuple[Buffer, ...]:

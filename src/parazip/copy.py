@@ -6,6 +6,9 @@ and attributes, real sizes and CRC, and a zip64 extra field only where a number 
 the old archive said besides (extra fields, comments, data descriptors, the flag that announces
 them) stays behind.
 
+What is probably the same file elsewhere (a `Twin`) is copied too, once the CRC-32 of that file is
+found to be the one that the archive's directory tells of; if it is not, the file is compressed.
+
 Each member's local header is held against its archive's directory on the way. Its contents are
 believed to be what the directory says, unless the CRC is asked to be checked.
 """
@@ -20,6 +23,7 @@ from io import FileIO
 from itertools import groupby
 
 from parazip import codecs, files
+from parazip.compress import whole
 from parazip.errors import BadArchiveError, NotCopiedError
 from parazip.format.reader import data_offset, read_directory
 from parazip.format.records import (
@@ -33,6 +37,7 @@ from parazip.format.records import (
 )
 from parazip.model import (
     DEFLATED,
+    STORE,
     STORED,
     Buffer,
     Entry,
@@ -42,8 +47,12 @@ from parazip.model import (
     Part,
     Range,
     Tally,
+    Twin,
 )
 from parazip.plan import RANGE, Copies
+
+COPIED = "copied"
+"""How what was copied is called where others have the name of their coder."""
 
 _MAX_EXTRA = 0xFFFF
 _CHUNK = 1 << 20
@@ -88,34 +97,45 @@ def refuse(archive: str, entry: Entry) -> None:
     )
 
 
-def batch(copies: Copies) -> Part:
+def batch(copies: Copies) -> Part | None:
     """Members of other archives as one part; the large ones stay where they are until written.
 
+    None says that a large member is not the same in the archive: it has to be cut into blocks. It
+    is alone in its task.
+
     Raises:
-        SourceError: an archive cannot be read.
-        SourceChangedError: it is not what it was when its directory was read.
+        SourceError: an archive or a file cannot be read.
+        SourceChangedError: it is not what it was when it was found.
         BadArchiveError: a local header disagrees with the directory, or a checked CRC is wrong.
     """
     pieces: list[Buffer | Range] = []
     small: list[Buffer] = []
     directory = []
-    offset = packed = empty = 0
+    tallies: dict[str, list[int]] = {}
+    offset = 0
     for archive, members in groupby(copies.members, _archive()):
         with files.reading(archive) if archive else nullcontext() as file:
             for member in members:
-                data: memoryview | Range
-                if isinstance(member.source, Packed) and archive and file:
-                    entry = member.source.entry
-                    _, _, method, _, crc, size, *_ = entry.record
-                    made = record(member, method, crc, size, offset)
+                source = member.source
+                data: Buffer | Range
+                if isinstance(source, Twin):
+                    source = _same(source)
+                if isinstance(source, Packed) and archive and file:
+                    entry = source.entry
+                    _, _, method, _, crc, packed, *_ = entry.record
                     data = _data(archive, file, entry)
                     if copies.check:
                         _check(archive.path, entry, _chunks(file, data))
-                    packed += size
+                    how = COPIED
                 else:
-                    made, data = record(member, STORED, 0, 0, offset), _EMPTY
-                    empty += 1
-                header = local_header(made, max(made.size, made.compressed_size) >= LIMIT_32)
+                    if member.size > copies.recipe.cut:
+                        return None
+                    coder = copies.recipe.whole
+                    assert isinstance(source, (File, bytes))
+                    method, data, crc = whole(member._replace(source=source), coder)
+                    packed, how = len(data), str(coder if method else STORE)
+                made = record(member, method, crc, packed, offset)
+                header = local_header(made, max(made.size, packed) >= LIMIT_32)
                 small.append(header)
                 if isinstance(data, Range):
                     pieces += (b"".join(small), data)
@@ -123,15 +143,21 @@ def batch(copies: Copies) -> Part:
                 else:
                     small.append(data)
                 directory.append(central_header(made))
-                offset += len(header) + len(data)
+                offset += len(header) + packed
+                sums = tallies.setdefault(how, [0, 0, 0])
+                sums[0] += 1
+                sums[1] += made.size
+                sums[2] += packed
     pieces.append(b"".join(small))
-    tallies = {"copied": Tally(len(copies.members) - empty, copies.size, packed)}
-    if empty:
-        tallies["stored"] = Tally(empty, 0, 0)
-    return Part(tuple(pieces), b"".join(directory), tallies)
+    return Part(
+        tuple(pieces), b"".join(directory), {how: Tally(*sums) for how, sums in tallies.items()}
+    )
 
 
-_EMPTY = memoryview(b"")
+def _same(twin: Twin) -> Packed | File:
+    """Where the contents are to be taken from: an archive that has the same, or the file."""
+    same = files.crc32(twin.file) == twin.packed.entry.record.crc
+    return twin.packed if same else twin.file
 
 
 def _archive() -> Callable[[Member], File | None]:
@@ -140,8 +166,11 @@ def _archive() -> Callable[[Member], File | None]:
 
     def find(member: Member) -> File | None:
         nonlocal archive
-        if isinstance(member.source, Packed):
-            archive = member.source.archive
+        source = member.source
+        if isinstance(source, Twin):
+            source = source.packed
+        if isinstance(source, Packed):
+            archive = source.archive
         return archive
 
     return find

@@ -32,7 +32,7 @@ _NO_ANSWER = -1
 
 
 class Helpers:
-    """A few helpers that worker threads share.
+    """A few helpers that worker threads share, from `start` on.
 
     Args:
         function: computes an answer from a question.
@@ -41,15 +41,23 @@ class Helpers:
     """
 
     def __init__(self, function: Callable[[bytes], bytes], count: int, capacity: int) -> None:
+        self._function = function
+        self._count = count
+        self._capacity = capacity
         self._idle: SimpleQueue[_Helper] = SimpleQueue()
         self._all: list[_Helper] = []
-        if count and _may_fork():
-            try:
-                for _ in range(count):
-                    self._all.append(_Helper(function, capacity, self._all))
-            except OSError:  # processes, memory or descriptors are short: leave them to others
-                self.close()
-                self._all.clear()
+
+    def start(self) -> None:
+        """Forks the helpers, if that has not been tried yet."""
+        count, self._count = self._count, 0
+        if not count or not _may_fork():
+            return
+        try:
+            for _ in range(count):
+                self._all.append(_Helper(self._function, self._capacity, self._all))
+        except OSError:  # processes, memory or descriptors are short: leave them to others
+            self.close()
+            self._all.clear()
         for helper in self._all:
             self._idle.put(helper)
 

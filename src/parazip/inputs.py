@@ -154,6 +154,7 @@ def _contents(member: Member) -> tuple[int, int]:
         return record.crc, record.size
     if isinstance(source, bytes):
         return codecs.crc32(source), len(source)
+    assert isinstance(source, File)
     return files.crc32(source), source.size
 
 

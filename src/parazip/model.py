@@ -95,6 +95,23 @@ class Packed(NamedTuple):
         return self.entry.record.size
 
 
+class Twin(NamedTuple):
+    """A file that looks like a member of another archive: it is copied from there if it is one.
+
+    Attributes:
+        file: what is put in.
+        packed: what its CRC-32 is compared with; their sizes are the same.
+    """
+
+    file: File
+    packed: Packed
+
+    @property
+    def size(self) -> int:
+        """Its uncompressed size in bytes."""
+        return self.file.size
+
+
 @dataclass(frozen=True, slots=True)
 class Range:
     """`length` bytes of a file from `offset` on, to be written as they are."""
@@ -107,19 +124,24 @@ class Range:
         return self.length
 
 
+Source: TypeAlias = File | bytes | Packed | Twin
+"""Where a member's contents come from."""
+
+
 class Member(NamedTuple):
     """Something that is to become a member of an archive.
 
     Attributes:
         name: its name in the archive, with `/` between folders; a folder's ends with `/`.
-        source: where its contents come from: a file, the bytes themselves, or another archive.
+        source: where its contents come from: a file, the bytes themselves, another archive, or
+            a file that may be in another archive.
         attributes: its external attributes (APPNOTE 4.4.15): the Unix mode in the high half.
         date: its MS-DOS date in the high half and time in the low half (APPNOTE 4.4.6).
         store: True where it must not be compressed, whatever the settings say.
     """
 
     name: str
-    source: File | bytes | Packed
+    source: Source
     attributes: int
     date: int
     store: bool = False
@@ -221,6 +243,7 @@ class Section:
         key: names all that determines the part's bytes; empty if it is not kept.
         recipe: how they are compressed, if not as all others.
         check_crc: whether the CRC-32 of those that are copied is checked.
+        aside: what is to be done on another thread while it is made, and must not raise.
     """
 
     members: Callable[[], Iterable[Member]]
@@ -228,6 +251,7 @@ class Section:
     key: str = ""
     recipe: Recipe | None = None
     check_crc: bool = False
+    aside: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,19 +7,20 @@ always give the same bytes.
 Members of up to `recipe.cut` bytes are compressed whole. Many of them share one task, as a task
 has a price of its own: consecutive members up to `BATCH` bytes and `BATCH_MEMBERS` members. A
 larger member is cut into blocks of `codecs.BLOCK` bytes, a task each. Members that are copied from
-other archives share tasks in the same way, by the bytes that they hold in memory.
+other archives share tasks in the same way, by the bytes that they hold in memory; those that are
+copied only if they are the same there, also by the bytes that are read to find that out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from itertools import groupby
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, groupby
 from typing import NamedTuple, TypeAlias
 
 from parazip import codecs
 from parazip.errors import DuplicateMemberError, MemberNameError
 from parazip.format.records import MAX_NAME
-from parazip.model import STORE, Coder, File, Member, Packed, Recipe
+from parazip.model import STORE, Coder, File, Member, Packed, Recipe, Twin
 
 BATCH = 1 << 20
 BATCH_MEMBERS = 256
@@ -27,10 +28,16 @@ BATCH_MEMBERS = 256
 RANGE = 256 << 10
 """A copied member of more compressed bytes is never in memory as a whole."""
 
+_READ = 4 << 20
+
 _SECTION = 4 << 20
 _SECTION_MEMBERS = 256
 
 _SHORT = 32 << 10
+_MANY = 500
+
+PEEK = 2 * _MANY
+"""So many members are looked at before any work begins: enough to tell whether helpers pay."""
 
 _PER_MEMBER = 1 << 10
 
@@ -86,24 +93,34 @@ class Cut(NamedTuple):
 
 
 class Copies(NamedTuple):
-    """Consecutive members of other archives that are copied by one task.
+    """Consecutive members that are copied from other archives by one task.
 
     Attributes:
-        members: in archive order; the source of each is `Packed`, or empty as a folder's.
-        check: whether their CRC-32 is checked, which takes inflating them.
+        members: in archive order; `Packed`, `Twin`, and small ones of other kinds among them.
+        recipe: how those are made that turn out not to be in an archive.
+        check: whether the CRC-32 of what is copied is checked, which takes inflating it.
         size: their uncompressed bytes in all.
         held: bytes that the task keeps in memory: the compressed bytes of small members.
+        largest: bytes of the largest file that is read, to be compared or compressed.
     """
 
     members: list[Member]
+    recipe: Recipe
     check: bool
     size: int
     held: int
+    largest: int = 0
 
     @property
     def cost(self) -> int:
-        """Bytes the task may need: what it reads, and the same joined."""
-        return 2 * self.held + _PER_MEMBER * len(self.members)
+        """Bytes the task may need: what it reads, and the same joined; one file at a time."""
+        file = 3 * self.largest if self.largest <= self.recipe.cut else codecs.BLOCK
+        return 2 * self.held + file + _PER_MEMBER * len(self.members)
+
+    @property
+    def headers_only(self) -> bool:
+        """Whether nothing has to be done but to make headers."""
+        return not (self.check or self.largest)
 
 
 Task: TypeAlias = Batch | Cut | Copies
@@ -151,14 +168,17 @@ def _check_encoded(name: str) -> None:
 def told(member: Member) -> str:
     """Where a member comes from, for messages."""
     source = member.source
+    if isinstance(source, Twin):
+        source = source.file
     if isinstance(source, Packed):
         return f"{source.entry.name} in {source.archive.path}"
     return source.path if isinstance(source, File) else member.name
 
 
-def short_members(members: Iterable[Member]) -> int:
-    """How many members cost more in calls and bookkeeping than in compressing."""
-    return sum([member.size <= _SHORT for member in members])
+def wants_help(members: Sequence[Member]) -> bool:
+    """Whether most of many members cost more in calls and bookkeeping than in compressing."""
+    short = sum([member.size <= _SHORT for member in members])
+    return short > max(_MANY, len(members) // 2)
 
 
 def sections(members: Iterable[Member]) -> Iterator[list[Member]]:
@@ -197,21 +217,37 @@ def tasks(
             by the task that reads them.
         check_crc: whether the CRC-32 of members that are copied is checked.
     """
-    for is_copied, group in groupby(members, _kind()):
+    members = iter(members)
+    first = list(_up_to_contents(members))
+    copied_first = bool(first) and isinstance(first[-1].source, (Packed, Twin))
+    for is_copied, group in groupby(chain(first, members), _kind(copied_first)):
         if is_copied:
-            yield from _copies(group, check_crc)
+            yield from _copies(group, recipe, check_crc)
         else:
             yield from _compressions(group, recipe, shrinks)
 
 
-def _kind() -> Callable[[Member], bool]:
-    """Whether a member is copied; one without contents goes with those before it."""
-    is_copied = False
+def _up_to_contents(members: Iterator[Member]) -> Iterator[Member]:
+    """Members up to the first that is not empty, that one included."""
+    for member in members:
+        yield member
+        if member.size:
+            return
+
+
+def _kind(is_copied: bool) -> Callable[[Member], bool]:
+    """Whether a member is one of those that are copied, or goes with them.
+
+    What is small goes with those before it. So the few files of a distribution that are not its
+    wheel's need no tasks of their own.
+    """
 
     def kind(member: Member) -> bool:
         nonlocal is_copied
-        if member.source != b"":
-            is_copied = isinstance(member.source, Packed)
+        if isinstance(member.source, (Packed, Twin)):
+            is_copied = True
+        elif member.size > (RANGE if is_copied else 0):
+            is_copied = False
         return is_copied
 
     return kind
@@ -238,22 +274,33 @@ def _compressions(
         yield Batch(batch, recipe.whole, size)
 
 
-def _copies(members: Iterable[Member], check: bool) -> Iterator[Copies]:
+def _copies(members: Iterable[Member], recipe: Recipe, check: bool) -> Iterator[Copies]:
     batch: list[Member] = []
-    size = held = 0
+    size = held = read = largest = 0
     for member in members:
         source = member.source
-        holds = 0
-        if isinstance(source, Packed):
-            holds = min(source.entry.record.compressed_size, RANGE)
-        if batch and (held + holds > BATCH or len(batch) == BATCH_MEMBERS):
-            yield Copies(batch, check, size, held)
-            batch, size, held = [], 0, 0
+        length = member.size
+        packed = source.packed if isinstance(source, Twin) else source
+        if isinstance(packed, Packed):
+            holds = min(packed.entry.record.compressed_size, RANGE)
+        else:
+            holds = length
+        reads = 0 if isinstance(source, Packed) else length
+        if batch and (
+            held + holds > BATCH
+            or read + reads > _READ
+            or max(largest, reads) > recipe.cut
+            or len(batch) == BATCH_MEMBERS
+        ):
+            yield Copies(batch, recipe, check, size, held, largest)
+            batch, size, held, read, largest = [], 0, 0, 0, 0
         batch.append(member)
-        size += member.size
+        size += length
         held += holds
+        read += reads
+        largest = max(largest, reads)
     if batch:
-        yield Copies(batch, check, size, held)
+        yield Copies(batch, recipe, check, size, held, largest)
 
 
 def cuts(member: Member, coder: Coder) -> Iterator[Cut]:

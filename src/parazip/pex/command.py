@@ -6,14 +6,18 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext, redirect_stdout
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from parazip.cache import Cache
+from parazip.copy import COPIED
 from parazip.display import Display, size_text, table
 from parazip.errors import ParazipError
 from parazip.model import Made, Report, Settings, Tally
+
+if TYPE_CHECKING:
+    from parazip.pex.wheels import Distribution
 
 _OWN = ("--explain", "--explain=table", "--explain=json", "--no-cache")
 """Options that are not pex's. They may stand anywhere before `--`."""
@@ -90,14 +94,14 @@ def _together(reports: list[Report]) -> Report:
     )
 
 
-def _rows(report: Report, distributions: Iterable[Any]) -> list[dict[str, Any]]:
+def _rows(report: Report, distributions: Iterable[Distribution]) -> list[dict[str, Any]]:
     """What was done to each distribution."""
     found = {each.name: each for each in distributions}
-    return [_row(made, found[made.label].why) for made in report.sections]
+    return [_row(made, found[made.label]) for made in report.sections]
 
 
-def _row(made: Made, why: str) -> dict[str, Any]:
-    copied = made.tallies.get("copied", Tally(0, 0, 0))
+def _row(made: Made, distribution: Distribution) -> dict[str, Any]:
+    copied = made.tallies.get(COPIED, Tally(0, 0, 0))
     every = Tally(0, 0, 0)
     for tally in made.tallies.values():
         every = every.plus(tally)
@@ -105,6 +109,7 @@ def _row(made: Made, why: str) -> dict[str, Any]:
         how, why = "recalled", "nothing has changed since it was put into the cache"
     else:
         how = "copied" if copied.members else "compressed"
+        why = distribution.why(copied.members)
     return {
         "distribution": made.label,
         "how": how,

@@ -3,9 +3,10 @@
 pex writes each zip in `Chroot.zip` (module `pex.common`): it opens an archive with the module's
 global `open_zip` and calls `write_deterministic` on it for every folder and file. Inside `fast`
 that global is ours. Our archive is a `ZipFileEx` of which only the writing is replaced: it
-collects members instead of bytes and puts them in, all at once, when pex closes it. Names come
-from pex's own code, and so do dates and modes, save that of the three system calls that pex makes
-to learn a file's kind we make one: with 13,000 files that is half of what pex does before it zips.
+collects members instead of bytes and puts them in, all at once, when pex closes it. Dates and
+modes come from pex's own code, save that of the three system calls that pex makes to learn a file's
+kind we make one: with 13,000 files that is half of what pex does before it zips. Names come from
+pex's code or, where that is the one that `walk` is a twin of, from there: most of the other half.
 
 pex promises nothing about its inside, so `check` looks first whether everything is as it is
 known to be (pex 2.50 to 2.105), and says what is not.
@@ -17,23 +18,25 @@ import inspect
 import os
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from types import ModuleType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from parazip import codecs, files
+from parazip import codecs, plan
 from parazip.archive import assemble
 from parazip.assembly import Means
 from parazip.cache import Cache
 from parazip.errors import BadArchiveError, ParazipError, SourceError
 from parazip.format.records import ATTRIBUTE_FOLDER, dos_date
-from parazip.model import Member, Report, Settings
-from parazip.pex.wheels import Distribution, distributions, match
-from parazip.plan import checked
-from parazip.pool import usable_cpus, workers
+from parazip.model import File, Member, Report, Section, Settings
+from parazip.pex.walk import is_known, walk
+from parazip.pex.wheels import Distribution, distributions
 from parazip.progress import Counter, Sink
+
+_Item = TypeVar("_Item")
 
 
 class SeamError(ParazipError):
@@ -104,7 +107,8 @@ def fast(way: Way) -> Iterator[None]:
     from pex.version import __version__ as version
 
     check(common, version)
-    collector_type = _collector_type(common)
+    to_member = _member_maker(common)
+    collector_type = _collector_type(common, to_member)
     open_zip = common.open_zip
 
     @contextmanager
@@ -113,76 +117,108 @@ def fast(way: Way) -> Iterator[None]:
             with open_zip(path, mode, *args, **kwargs) as archive:
                 yield archive
             return
-        try:
+        with _gone_on_error(path):
             collector = collector_type()
             yield collector
             _write(path, mode, collector.members, way)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(path)  # pex's own temporary file: what it has so far is of no use
-            raise
 
+    def zip_fast(
+        chroot: Any,
+        filename: str,
+        mode: str = "w",
+        deterministic: bool = False,
+        exclude_file: Callable[[str], bool] = lambda _: False,
+        strip_prefix: str | None = None,
+        labels: Iterable[str] | None = None,
+        compress: bool = True,
+    ) -> None:
+        entries = walk(
+            common,
+            chroot,
+            exclude_file=exclude_file,
+            strip_prefix=strip_prefix,
+            labels=labels,
+            compress=compress,
+        )
+        with _gone_on_error(filename):
+            _write(filename, mode, (to_member(*each, deterministic) for each in entries), way)
+
+    zip_method = common.Chroot.zip
     common.open_zip = open_fast
+    if is_known(zip_method):
+        common.Chroot.zip = zip_fast
     try:
         yield
     finally:
         common.open_zip = open_zip
+        common.Chroot.zip = zip_method
 
 
-def _write(path: str, mode: str, members: list[Member], way: Way) -> None:
+@contextmanager
+def _gone_on_error(path: str) -> Iterator[None]:
+    """Removes pex's own temporary file if the block fails: what it has so far is of no use."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(path)
+        raise
+
+
+class _Remembered(Generic[_Item]):
+    """Items that can be gone through again, though they are found only once."""
+
+    def __init__(self, items: Iterator[_Item]) -> None:
+        self.found: list[_Item] = []
+        self._items = items
+
+    def __iter__(self) -> Iterator[_Item]:
+        yield from self.found
+        for item in self._items:
+            self.found.append(item)
+            yield item
+
+
+def _write(path: str, mode: str, members: Iterable[Member], way: Way) -> None:
     """Writes `members` to `path`; in mode "a" behind the shebang line that pex put there."""
     began = time.monotonic()
     prefix = _take(path) if mode == "a" else b""
-    found = distributions(list(checked(members)), way.arguments)
+    members = plan.checked(members)
+    first = list(islice(members, plan.PEEK))
+    found = _Remembered(distributions(chain(first, members), way.arguments))
     while True:
         try:
-            report = _made(path, prefix, found, way)
+            report = _made(path, prefix, found, way, plan.wants_help(first))
             break
         except (BadArchiveError, SourceError) as error:  # of a wheel, which can be done without
-            lost = [distribution for distribution in found if distribution.lose(error)]
+            lost = [distribution for distribution in found.found if distribution.lose(error)]
             if not lost:
                 raise
-    way.reports.append((replace(report, seconds=time.monotonic() - began), found))
+    way.reports.append((replace(report, seconds=time.monotonic() - began), found.found))
 
 
-def _made(path: str, prefix: bytes, found: list[Distribution], way: Way) -> Report:
+def _made(
+    path: str, prefix: bytes, found: Iterable[Distribution], way: Way, helped: bool
+) -> Report:
     """Makes one zip of distributions."""
-    settings, cache = way.settings, way.cache
+    level, codec = way.settings.level, way.settings.codec
+    recipe = codecs.recipe(level, codec)
+    rest = codecs.recipe(min(level + 1, 9) if level else 0, codec)
     counter = Counter(way.progress)
-    for distribution in found:
-        counter.count(distribution.members)
-    recipe = codecs.recipe(settings.level, settings.codec)
-    rest = codecs.recipe(min(settings.level + 1, 9) if settings.level else 0, settings.codec)
-    sections = [distribution.section(recipe, rest, cache is not None) for distribution in found]
-    missing = [
-        distribution
-        for distribution, section in zip(found, sections, strict=True)
-        if cache is None or not section.key or cache.find(section.key) is None
-    ]
-    jobs = settings.jobs or usable_cpus()
-    match(missing, jobs)
-    with workers(max(1, jobs - 1)) as threads:  # while the archive is written
-        wheels = {wheel for distribution in missing if (wheel := distribution.to_check)}
-        hashes = {
-            wheel: threads.submit(files.digest, wheel.archive)
-            for wheel in sorted(wheels, key=lambda wheel: -wheel.archive.size)
-        }
 
-        def confirm() -> None:
-            for distribution in found:  # also what was to be recalled and could not
-                wheel = distribution.to_check
-                if wheel is not None:
-                    hashed = hashes.get(wheel)
-                    wheel.check(hashed.result() if hashed else files.digest(wheel.archive))
+    def sections() -> Iterator[Section]:
+        for distribution in found:
+            counter.count(distribution.members)
+            yield distribution.section(recipe, rest, way.cache is not None)
 
-        means = Means(
-            recipe=recipe,
-            jobs=settings.jobs,
-            memory=settings.memory,
-            cache=cache,
-            confirm=confirm,
-        )
-        return assemble(path, sections, means, counter, prepend=prefix)
+    means = Means(
+        recipe=recipe,
+        jobs=way.settings.jobs,
+        memory=way.settings.memory,
+        cache=way.cache,
+        helped=helped,
+    )
+    return assemble(path, sections(), means, counter, prepend=prefix)
 
 
 def _take(path: str) -> bytes:
@@ -193,13 +229,43 @@ def _take(path: str) -> bytes:
     return data
 
 
-def _collector_type(common: Any) -> Any:
-    """A `ZipFileEx` that writes nothing and remembers what was to be written."""
+def _member_maker(common: Any) -> Callable[[str, str, bool, bool], Member]:
+    """What makes a member of a path, a name, whether to compress, and whether to be deterministic.
+
+    Its arguments and what it makes of them are those of `write_deterministic`.
+    """
     kinds = common.ZipFileType
     folder_mode, program_mode, file_mode = (
         kind.deterministic_mode for kind in (kinds.DIRECTORY, kinds.EXECUTABLE, kinds.FILE)
     )
     fixed_date = dos_date(*common.DETERMINISTIC_DATETIME.timetuple()[:6])
+
+    def member(path: str, arcname: str, compress: bool, deterministic: bool) -> Member:
+        info = _stat(path)
+        mode = info.st_mode
+        date = fixed_date
+        is_folder = stat.S_ISDIR(mode)
+        if not deterministic:
+            date = dos_date(*time.localtime(info.st_mtime)[:6])
+        elif is_folder:
+            mode = folder_mode
+        elif mode & 0o111 and os.access(path, os.X_OK):
+            mode = program_mode
+        else:
+            mode = file_mode
+        name = os.path.normpath(arcname).replace(os.sep, "/")
+        attributes = (mode & 0xFFFF) << 16
+        if is_folder:
+            return Member(name + "/", b"", attributes | ATTRIBUTE_FOLDER, date)
+        # Without the change time: hard links that other PEXes make change it.
+        file = File(path, info.st_size, info.st_mtime_ns, info.st_ino)
+        return Member(name, file, attributes, date, not compress)
+
+    return member
+
+
+def _collector_type(common: Any, to_member: Callable[[str, str, bool, bool], Member]) -> Any:
+    """A `ZipFileEx` that writes nothing and remembers what was to be written."""
 
     class Collector(common.ZipFileEx):  # type: ignore[misc] # pex has no types
         def __init__(self) -> None:  # no super().__init__(): that opens a file
@@ -214,26 +280,7 @@ def _collector_type(common: Any) -> Any:
             deterministic: bool = True,
             compress: bool = True,
         ) -> None:
-            info = _stat(filename)
-            mode = info.st_mode
-            date = fixed_date
-            is_folder = stat.S_ISDIR(mode)
-            if not deterministic:
-                date = dos_date(*time.localtime(info.st_mtime)[:6])
-            elif is_folder:
-                mode = folder_mode
-            elif mode & 0o111 and os.access(filename, os.X_OK):
-                mode = program_mode
-            else:
-                mode = file_mode
-            name = os.path.normpath(arcname).replace(os.sep, "/")
-            attributes = (mode & 0xFFFF) << 16
-            if is_folder:
-                member = Member(name + "/", b"", attributes | ATTRIBUTE_FOLDER, date)
-            else:
-                source = files.found(filename, info)._replace(ctime_ns=0)
-                member = Member(name, source, attributes, date, not compress)
-            self.members.append(member)
+            self.members.append(to_member(filename, arcname, compress, deterministic))
 
     return Collector
 

@@ -15,29 +15,22 @@ from __future__ import annotations
 
 import glob
 import hashlib
-import marshal
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import groupby
-from typing import NamedTuple
+from itertools import chain, groupby
 
 from parazip import cache, copy, files
 from parazip.errors import BadArchiveError, ParazipError
-from parazip.helper import helpers
-from parazip.model import DEFLATED, Entry, File, Member, Packed, Recipe, Section
-from parazip.pool import Budget, Pool, workers
+from parazip.model import DEFLATED, Entry, File, Member, Packed, Recipe, Section, Twin
 
 DEPS = ".deps"
 """The folder of a PEX that holds its distributions."""
 
 BOOTSTRAP = ".bootstrap"
 """The folder of a PEX that holds pex itself."""
-
-_TASK = 4 << 20
-_TASK_MEMBERS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +67,27 @@ class Wheel:
             if entry.name.startswith(self.prefix)
         }
 
-    def check(self, sha256: str) -> None:
-        """Makes sure that it is the file that was installed, which has the hash given.
+    def check(self) -> None:
+        """Makes sure that it is the file that was installed, where its hash is known.
 
         Raises:
+            SourceError: it cannot be read.
             BadArchiveError: it is another one, or damaged.
         """
-        if sha256 != self.sha256:
+        found = _digest(self.archive) if self.sha256 else ""
+        if found != self.sha256:
             raise BadArchiveError(
                 f"{self.archive.path} is not the wheel that was installed: expected SHA-256 "
-                f"{self.sha256}, found {sha256}",
+                f"{self.sha256}, found {found}",
                 archive=self.archive.path,
             )
 
 
 _entries = lru_cache(maxsize=8)(copy.entries)
 """A PEX that is a repository is asked for each of its distributions."""
+
+_digest = lru_cache(files.digest)
+"""A packed PEX is made twice of the same wheels if one of them turns out to be of no use."""
 
 
 class Distribution:
@@ -104,16 +102,14 @@ class Distribution:
     Attributes:
         name: of the wheel's file, or of what else it is.
         members: as pex wants them.
-        why: why not all is copied, for people.
     """
 
     def __init__(self, name: str, members: list[Member], start: int, wheel: Wheel | None) -> None:
         self.name = name
         self.members = members
-        self.why = "" if wheel else "pex itself" if name == BOOTSTRAP else "no wheel found"
         self._start = start
         self._wheel = wheel
-        self._matched: list[Member] | None = None
+        self._lost = ""
 
     def section(self, recipe: Recipe, rest: Recipe, keeps: bool) -> Section:
         """What the archive is made of; the cache knows it by its files and its wheel.
@@ -129,43 +125,62 @@ class Distribution:
         if self._wheel is not None or self.name == BOOTSTRAP:
             recipe = rest
         wheel = self._wheel
-        check = wheel is not None and not wheel.sha256
-        if not keeps:
-            return Section(self.make, self.name, recipe=recipe, check_crc=check)
         key = ""
-        if self.name:
+        if keeps and self.name:
             identity = wheel.identity() if wheel is not None else ""
             known = files.digest if self.name == BOOTSTRAP else _by_stat
             key = cache.key(self.members, recipe, identity, identity=known)
-        return Section(self.make, self.name, key, recipe, check)
-
-    @property
-    def to_check(self) -> Wheel | None:
-        """The wheel whose bytes are taken, if it is to be checked that it is the right one."""
-        copied = any(isinstance(member.source, Packed) for member in self._matched or ())
-        return self._wheel if copied and self._wheel and self._wheel.sha256 else None
+        return Section(
+            self.make,
+            self.name,
+            key,
+            recipe,
+            check_crc=wheel is not None and not wheel.sha256,
+            aside=wheel.check if wheel is not None else None,
+        )
 
     def make(self) -> list[Member]:
-        """The members; those that are the wheel's are to be copied from there."""
-        if self._matched is None:
-            match([self], 1)
-        return self._matched or []
+        """The members; those that may be the wheel's are to be copied from there, if they are.
 
-    def candidates(self) -> Iterator[tuple[int, Entry]]:
-        """Which of the wheel's members may be which of the distribution's, by index."""
+        Raises:
+            SourceError, BadArchiveError: the wheel is of no use; see `lose`.
+        """
         if self._wheel is None:
-            return
-        entries = self._wheel.entries()
+            return self.members
+        members = list(self.members)
+        for i, twin in self._twins(self._wheel):
+            name, _, attributes, date, store = members[i]
+            members[i] = Member(name, twin, attributes, date, store)
+        return members
+
+    def why(self, copied: int) -> str:
+        """Why not all is copied, for people, where so many members were."""
+        if self._lost:
+            return self._lost
+        if self._wheel is None:
+            return "pex itself" if self.name == BOOTSTRAP else "no wheel found"
+        if not copied:
+            return "nothing in the wheel is deflated and as installed"
+        rest = sum(member.size > 0 for member in self.members) - copied
+        return f"all but {rest} that installing made or changed" if rest else ""
+
+    def _twins(self, wheel: Wheel) -> Iterator[tuple[int, Twin]]:
+        """Which of the members may be the wheel's, by index."""
+        entries = wheel.entries()
         moved = {
             (os.path.basename(name), entry.record.size): entry
             for name, entry in entries.items()
             if ".data/" in name
         }
-        for i, member in enumerate(self.members):
-            name = member.name[self._start :]
-            entry = entries.get(name) or moved.get((os.path.basename(name), member.size))
-            if entry is not None and _may_be(member, entry):
-                yield i, entry
+        start = self._start
+        for i, (name, source, _, _, store) in enumerate(self.members):
+            if store or not isinstance(source, File) or not source.size:
+                continue
+            entry = entries.get(name[start:])
+            if entry is None and moved:
+                entry = moved.get((os.path.basename(name), source.size))
+            if entry is not None and _may_be(source, entry):
+                yield i, Twin(source, Packed(wheel.archive, entry))
 
     def lose(self, error: ParazipError) -> bool:
         """Does without the wheel, if the error is about it; tells whether it is.
@@ -175,21 +190,9 @@ class Distribution:
         path = error.archive if isinstance(error, BadArchiveError) else error.member
         if self._wheel is None or path != self._wheel.archive.path:
             return False
-        self._wheel = self._matched = None
-        self.why = f"the wheel is of no use: {error}"
+        self._wheel = None
+        self._lost = f"the wheel is of no use: {error}"
         return True
-
-    def settle(self, copied: dict[int, Entry]) -> None:
-        """Takes note of which members are the wheel's."""
-        self._matched = list(self.members)
-        for i, entry in copied.items():
-            assert self._wheel is not None
-            self._matched[i] = self.members[i]._replace(source=Packed(self._wheel.archive, entry))
-        rest = sum(member.size > 0 for member in self._matched if isinstance(member.source, File))
-        if self._wheel is not None and not copied:
-            self.why = "nothing in the wheel is deflated and as installed"
-        elif self._wheel is not None and rest:
-            self.why = f"all but {rest} that installing made or changed"
 
 
 def _by_stat(file: File) -> object:
@@ -201,118 +204,60 @@ def _by_stat(file: File) -> object:
     return file[1:]
 
 
-def _may_be(member: Member, entry: Entry) -> bool:
+def _may_be(file: File, entry: Entry) -> bool:
     """Whether a file may be copied as `entry`, if its bytes are the same."""
     record = entry.record
-    return (
-        isinstance(member.source, File)
-        and not member.store
-        and record.method == DEFLATED
-        and record.compressed_size < record.size == member.size
-    )
+    return record.method == DEFLATED and record.compressed_size < record.size == file.size
 
 
-class _Comparison(NamedTuple):
-    """Members of one distribution that may be the wheel's, and are a worker's task."""
-
-    distribution: Distribution
-    pairs: list[tuple[int, Entry]]
-    copies: dict[int, Entry]
-
-
-def match(distributions: Iterable[Distribution], jobs: int) -> None:
-    """Compares files with what their wheels' directories tell of them, `jobs` at a time.
-
-    Raises:
-        SourceError: a file cannot be read.
-        SourceChangedError: a file is not what it was when it was found.
-    """
-
-    def equal(task: _Comparison) -> bytes:
-        question = marshal.dumps(
-            [
-                (tuple(task.distribution.members[i].source), entry.record.crc)
-                for i, entry in task.pairs
-            ]
-        )
-        return crew.ask(question) or _equal(question)
-
-    distributions = list(distributions)
-    copied: list[dict[int, Entry]] = [{} for _ in distributions]
-    tasks = (
-        task
-        for each, copies in zip(distributions, copied, strict=True)
-        for task in _comparisons(each, copies)
-    )
-    pool: Pool[_Comparison, bytes] = Pool(
-        equal, Budget(4 * jobs), cost=lambda task: 1, weight=lambda answer: 0
-    )
-    members = sum(len(each.members) for each in distributions)
-    help_needed = jobs if members > _TASK_MEMBERS and jobs > 1 else 0
-    with (
-        pool.interrupts_held(),
-        helpers(_equal, help_needed, _TASK_MEMBERS) as crew,
-        workers(jobs) as threads,
-    ):
-        for task, answer in pool.run(tasks, threads):
-            task.copies.update(pair for pair, same in zip(task.pairs, answer, strict=True) if same)
-    for distribution, copies in zip(distributions, copied, strict=True):
-        distribution.settle(copies)
-
-
-def _comparisons(distribution: Distribution, copies: dict[int, Entry]) -> Iterator[_Comparison]:
-    pairs: list[tuple[int, Entry]] = []
-    size = 0
-    for i, entry in distribution.candidates():
-        pairs.append((i, entry))
-        size += entry.record.size
-        if size >= _TASK or len(pairs) == _TASK_MEMBERS:
-            yield _Comparison(distribution, pairs, copies)
-            pairs, size = [], 0
-    if pairs:
-        yield _Comparison(distribution, pairs, copies)
-
-
-def _equal(question: bytes) -> bytes:
-    """For each of the files in a question, whether its bytes have the CRC-32 beside it."""
-    return bytes(files.crc32(File(*file)) == crc for file, crc in marshal.loads(question))
-
-
-def distributions(members: Sequence[Member], arguments: Sequence[str]) -> list[Distribution]:
-    """The distributions of a PEX, or of one of the zips of a packed PEX.
+def distributions(members: Iterable[Member], arguments: Sequence[str]) -> Iterator[Distribution]:
+    """The distributions of a PEX, or of one of the zips of a packed PEX, as they come.
 
     Args:
         members: of the zip, in order.
         arguments: of pex: they may name wheels, folders of wheels and repositories.
     """
-    if not any(member.name.startswith((DEPS, BOOTSTRAP)) for member in members):
-        alone = _packed(members, arguments)
-        if alone is not None:
-            return [alone]
-    found = []
-    for name, group in groupby(members, lambda member: _label(member.name)):
+    members = iter(members)
+    first = list(_up_to_file(members))
+    name = _packed(first[-1]) if first else ""
+    if name:
+        every = [*first, *members]
+        yield Distribution(name, every, 0, _find(every, 0, name, arguments))
+        return
+    for name, group in groupby(chain(first, members), lambda member: _label(member.name)):
         run = list(group)
         start = len(DEPS) + len(name) + 2 if name != BOOTSTRAP else 0
         wheel = _find(run, start, name, arguments) if name not in ("", BOOTSTRAP) else None
-        found.append(Distribution(name, run, start, wheel))
-    return found
+        yield Distribution(name, run, start, wheel)
 
 
 def _label(name: str) -> str:
-    parts = name.split("/")
+    """The distribution that a member belongs to; empty for the user's own files."""
+    if not name.startswith((DEPS, BOOTSTRAP)):
+        return ""
+    parts = name.split("/", 2)
     if parts[0] == BOOTSTRAP:
         return BOOTSTRAP
     return parts[1] if parts[0] == DEPS and len(parts) > 2 else ""
 
 
-def _packed(members: Sequence[Member], arguments: Sequence[str]) -> Distribution | None:
-    """A packed PEX has a zip for each distribution, whose names are the distribution's own."""
-    path = next((m.source.path for m in members if isinstance(m.source, File)), "")
-    steps = path.split(os.sep)
-    if DEPS not in steps[:-2]:
-        return None
-    name = steps[steps.index(DEPS) + 1]
-    return Distribution(name, list(members), 0, _find(members, 0, name, arguments))
+def _up_to_file(members: Iterator[Member]) -> Iterator[Member]:
+    """Members up to the first file, that one included."""
+    for member in members:
+        yield member
+        if isinstance(member.source, File):
+            return
+
+
+def _packed(member: Member) -> str:
+    """The distribution that a zip is of, where a packed PEX has one for each; told by a file in it.
+
+    There a member's name begins inside the distribution's folder.
+    """
+    if not isinstance(member.source, File):
+        return ""
+    above, name = os.path.split(member.source.path[: -len(member.name) - 1])
+    return name if os.path.basename(above) == DEPS else ""
 
 
 def _find(

@@ -1,0 +1,131 @@
+"""What is made of a task, by a worker itself or by a helper process that it asks.
+
+A helper is asked in plain bytes and answers so: here is how tasks and parts are spelled.
+"""
+
+from __future__ import annotations
+
+import marshal
+from typing import Any
+
+from parazip import compress, copy
+from parazip.helper import Helpers
+from parazip.model import (
+    Block,
+    Coder,
+    Entry,
+    File,
+    Member,
+    Packed,
+    Part,
+    Range,
+    Recipe,
+    Record,
+    Source,
+    Tally,
+    Twin,
+)
+from parazip.plan import BATCH, Batch, Copies, Cut, Task
+
+CAPACITY = 2 * BATCH
+"""The most bytes that a helper has to answer: a task's compressed members and their headers."""
+
+
+def run(task: Task, crew: Helpers | None = None) -> Part | Block | None:
+    """What the task asks for; see `compress.batch`, `compress.block` and `copy.batch`.
+
+    Args:
+        task: what is to be done.
+        crew: who may be asked to do it. Blocks are not worth asking: a codec's one long call.
+    """
+    if isinstance(task, Cut):
+        return compress.block(task)
+    if crew and (task.size if isinstance(task, Batch) else task.held) <= BATCH:
+        answer = crew.ask(_question(task))
+        if answer is not None:
+            return _answered(answer)
+    return _make(task)
+
+
+def answer(question: bytes) -> bytes:
+    """What a helper makes of a question."""
+    task = _task(*marshal.loads(question))
+    part = _make(task)
+    if part is None:
+        return marshal.dumps(None)
+    data = [
+        (tuple(piece.file), piece.offset, piece.length) if isinstance(piece, Range) else piece
+        for piece in part.data
+    ]
+    tallies = {how: tuple(tally) for how, tally in part.tallies.items()}
+    return marshal.dumps((data, part.directory, tallies))
+
+
+def _answered(answer: bytes) -> Part | None:
+    """The part in a helper's answer."""
+    told = marshal.loads(answer)
+    if told is None:
+        return None
+    data, directory, tallies = told
+    pieces = [
+        piece if isinstance(piece, bytes) else Range(File(*piece[0]), *piece[1:]) for piece in data
+    ]
+    return Part(tuple(pieces), directory, {how: Tally(*sums) for how, sums in tallies.items()})
+
+
+def _make(task: Batch | Copies) -> Part | None:
+    return compress.batch(task) if isinstance(task, Batch) else copy.batch(task)
+
+
+def _question(task: Batch | Copies) -> bytes:
+    """A task as plain bytes; archives are told once, as most members of a task share one."""
+    archives: dict[File, int] = {}
+    members = [
+        (name, _plain(source, archives), attributes, date, store)
+        for name, source, attributes, date, store in task.members
+    ]
+    how: tuple[Any, ...]
+    if isinstance(task, Batch):
+        how = (tuple(task.coder), task.size)
+    else:
+        _, (whole, block, cut, plain), *rest = task
+        how = ((tuple(whole), tuple(block), cut, tuple(plain)), *rest)
+    return marshal.dumps((members, [tuple(archive) for archive in archives], how))
+
+
+def _task(members: list[Any], archives: list[Any], how: tuple[Any, ...]) -> Batch | Copies:
+    files = [File(*archive) for archive in archives]
+    made = [Member(name, _source(source, files), *rest) for name, source, *rest in members]
+    if len(how) == len(Batch._fields) - 1:
+        coder, size = how
+        return Batch(made, Coder(*coder), size)
+    (whole, block, cut, plain), *rest = how
+    recipe = Recipe(Coder(*whole), Coder(*block), cut, Coder(*plain))
+    return Copies(made, recipe, *rest)
+
+
+def _plain(source: Source, archives: dict[File, int]) -> Any:
+    """Bytes are told as they are, all else as tuples that differ in their lengths."""
+    if isinstance(source, bytes):
+        return source
+    if isinstance(source, File):
+        return tuple(source)
+    if isinstance(source, Twin):
+        return tuple(source.file), _plain(source.packed, archives)
+    name, record, end = source.entry
+    return archives.setdefault(source.archive, len(archives)), name, tuple(record), end
+
+
+def _source(told: Any, archives: list[File]) -> Source:
+    if isinstance(told, bytes):
+        return told
+    if len(told) == len(File._fields):
+        return File(*told)
+    if len(told) == len(Twin._fields):
+        file, packed = told
+        return Twin(File(*file), Packed(archives[packed[0]], _entry(*packed[1:])))
+    return Packed(archives[told[0]], _entry(*told[1:]))
+
+
+def _entry(name: str, record: tuple[Any, ...], end: int) -> Entry:
+    return Entry(name, Record(*record), end)

@@ -1,0 +1,172 @@
+"""Tasks of all kinds, done here and in helpers: the same parts."""
+
+from __future__ import annotations
+
+import random
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import parazip
+from parazip import BadArchiveError, Settings, SourceChangedError, codecs, copy, files, plan, work
+from parazip.model import MIB, Coder, Entry, File, Member, Packed, Part, Range, Recipe, Twin
+from parazip.plan import Batch, Copies
+
+RECIPE = codecs.recipe(6, "auto")
+TEXT = b"".join(b"%d words of text\n" % i for i in range(20_000))
+NOISE = random.Random(1).randbytes(plan.RANGE + 1)
+CONTENTS = {"text": TEXT, "noise": NOISE, "n\u00e4me": b"short " * 9, "changed": b"as it was " * 9}
+
+
+class Sources:
+    """Files, and an archive that has them too, but for one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "archive.zip"
+        with zipfile.ZipFile(self.path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, data in CONTENTS.items():
+                archive.writestr(name, data)
+        self.archive = files.found(str(self.path), self.path.stat())
+        self.entries = {entry.name: entry for entry in copy.entries(self.archive)}
+        (folder / "files").mkdir()
+        for name, data in CONTENTS.items():
+            (folder / "files" / name).write_bytes(data)
+        (folder / "files/changed").write_bytes(b"as it is! " * 9)
+        self.folder = folder / "files"
+
+    def file(self, name: str) -> File:
+        path = self.folder / name
+        return files.found(str(path), path.stat())
+
+    def twin(self, name: str) -> Member:
+        return Member(f"t/{name}", Twin(self.file(name), self.packed(name)), 1, 2)
+
+    def packed(self, name: str) -> Packed:
+        return Packed(self.archive, self.entries[name])
+
+    def twins(self) -> list[Member]:
+        return [Member("t/", b"", 0x10, 2), *(self.twin(name) for name in CONTENTS)]
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Sources:
+    return Sources(tmp_path)
+
+
+def task_of(members: list[Member], recipe: Recipe = RECIPE) -> Copies:
+    (task,) = plan.tasks(members, recipe, lambda _: True)
+    assert isinstance(task, Copies)
+    return task
+
+
+def tasks(sources: Sources) -> list[Batch | Copies]:
+    packed = [Member(name, sources.packed(name), 1, 2) for name in CONTENTS]
+    plain = [Member("a", sources.file("text"), 1, 2), Member("b", b"", 1, 2, True)]
+    return [
+        task_of(sources.twins()),
+        task_of(packed),
+        task_of(packed)._replace(check=True),
+        Batch(plain, Coder("isal", 2), len(TEXT)),
+    ]
+
+
+@pytest.mark.parametrize("which", range(4))
+def test_a_helper_makes_the_same_part(sources: Sources, which: int) -> None:
+    task = tasks(sources)[which]
+    part = work.run(task)
+    assert isinstance(part, Part)
+    again = work._answered(work.answer(work._question(task)))
+    assert again == part
+    assert [type(piece) for piece in again.data] == [type(piece) for piece in part.data]
+    assert again.tallies == part.tallies
+    assert any(isinstance(piece, Range) for piece in part.data) == (which < 3)
+
+
+def test_a_twin_is_copied_if_it_is_one_and_compressed_if_not(sources: Sources) -> None:
+    part = work.run(task_of(sources.twins()))
+    assert isinstance(part, Part)
+    assert {how: tally.members for how, tally in part.tallies.items()} == {
+        "stored": 1,
+        copy.COPIED: 3,
+        str(RECIPE.whole): 1,
+    }
+
+
+def large(sources: Sources, changed: bool) -> Member:
+    """A twin of more bytes than are compressed whole."""
+    data = bytearray(b"%d large\n" % 7 * (MIB // 4))
+    with zipfile.ZipFile(sources.path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("large", data)
+    data[-1] ^= changed
+    (sources.folder / "large").write_bytes(data)
+    archived = files.found(str(sources.path), sources.path.stat())
+    (entry,) = (entry for entry in copy.entries(archived) if entry.name == "large")
+    return Member("large", Twin(sources.file("large"), Packed(archived, entry)), 1, 2)
+
+
+@pytest.mark.parametrize("changed", [False, True])
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_large_twin_is_copied_or_cut(
+    sources: Sources, tmp_path: Path, changed: bool, jobs: int
+) -> None:
+    twin = large(sources, changed)
+    source = twin.source
+    assert isinstance(source, Twin)
+    expected = twin._replace(source=source.file if changed else source.packed)
+    settings = Settings(level=1, jobs=jobs)
+    first, last = Member("first", b"1", 1, 2), Member("last", b"2", 1, 2)
+    reports = [
+        parazip.write(tmp_path / name, [first, member, last], settings)
+        for name, member in [("twin.zip", twin), ("plain.zip", expected)]
+    ]
+    assert (tmp_path / "twin.zip").read_bytes() == (tmp_path / "plain.zip").read_bytes()
+    assert reports[0].codecs == reports[1].codecs
+    how = work.run(task_of([twin], codecs.recipe(1, "auto")))
+    assert (how is None) == changed
+
+
+def test_large_twins_are_alone_in_their_tasks_and_others_share_them(sources: Sources) -> None:
+    small, big = sources.twin("text"), large(sources, False)
+    members = [small, small, big, big, small]
+    recipe = codecs.recipe(1, "auto")
+    found = list(plan.tasks(members, recipe, lambda _: True))
+    assert [len(task.members) for task in found if isinstance(task, Copies)] == [2, 1, 1, 1]
+    whole = list(plan.tasks([small] * 600, recipe, lambda _: True))
+    assert sum(len(task.members) for task in whole if isinstance(task, Copies)) == 600
+    assert all(isinstance(task, Copies) for task in whole)
+    assert max(task.size for task in whole if isinstance(task, Copies)) <= 4 * MIB
+
+
+@pytest.mark.parametrize("change", ["file", "archive"])
+def test_a_twin_that_changes_is_an_error(sources: Sources, change: str) -> None:
+    task = task_of([sources.twin("text")])
+    path = sources.path if change == "archive" else sources.folder / "text"
+    path.write_bytes(path.read_bytes() + b"more")
+    with pytest.raises(SourceChangedError, match=f"{path} changed while it was read"):
+        work.run(task)
+
+
+def test_a_twin_in_an_archive_whose_headers_disagree_is_an_error(sources: Sources) -> None:
+    entry = sources.entries["text"]
+    lie = Entry(entry.name, entry.record._replace(flags=entry.record.flags ^ 8), entry.end)
+    twin = Member("x", Twin(sources.file("text"), Packed(sources.archive, lie)), 1, 2)
+    with pytest.raises(BadArchiveError, match="flags, method and name"):
+        work.run(task_of([twin]))
+
+
+def test_what_is_small_and_not_copied_is_made_in_the_same_task(sources: Sources) -> None:
+    others = [
+        Member("file", sources.file("text"), 1, 2),
+        Member("bytes", b"words " * 99, 1, 2),
+        Member("kept as it is", b"words " * 99, 1, 2, True),
+        Member("nothing", b"", 1, 2),
+    ]
+    task = task_of([Member("copied", sources.packed("text"), 1, 2), *others])
+    part = work.run(task)
+    assert isinstance(part, Part)
+    assert {how: tally[:2] for how, tally in part.tallies.items()} == {
+        copy.COPIED: (1, len(TEXT)),
+        str(RECIPE.whole): (2, len(TEXT) + 594),
+        "stored": (2, 594),
+    }
