@@ -1024,3 +1024,18 @@ def test_a_cache_that_others_may_write_to_is_not_used(cache: Cache) -> None:
     other = Cache(cache.folder)
     assert other.find(KEY) is None
     assert other.notes == [f"the cache {cache.folder} is not used: anyone may write there"]
+
+
+def test_a_cache_that_is_a_link_is_left_alone(tmp_path: Path) -> None:
+    """It might lead to anything; and what is in there has names like those of parts."""
+    precious = tmp_path / "precious" / "ab"
+    precious.mkdir(parents=True)
+    (precious / ("c" * 62)).write_bytes(b"mine")
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache/parts-1").symlink_to(tmp_path / "precious")
+    cache = Cache(tmp_path / "cache", limit=0)
+    assert cache.usage() == cache.prune(0) == cache.clear() == Usage(0, 0)
+    assert (precious / ("c" * 62)).read_bytes() == b"mine"
+    assert cache.find("ab" + "c" * 62) is None
+    told = "parts-1 in it is no folder"
+    assert cache.notes == [f"the cache {tmp_path / 'cache'} is not used: {told}"]

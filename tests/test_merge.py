@@ -528,6 +528,10 @@ REFUSED = {
     "up in between": Refused("d/../../up.txt", LEADS_OUT),
     "up and back": Refused("d/../up.txt", LEADS_OUT),
     "absolute": Refused("/etc/up.txt", LEADS_OUT),
+    "up on Windows": Refused("d\\..\\..\\up.txt", LEADS_OUT),
+    "absolute on Windows": Refused("\\up.txt", LEADS_OUT),
+    "a drive": Refused("C:/up.txt", LEADS_OUT),
+    "a drive on Windows": Refused("c:\\up.txt", LEADS_OUT),
     "a name with spaces": Refused("a b/c d.bin", "method 12", BZIP2),
     "a name that is not ASCII": Refused("gr\u00fc\u00df.bin", "method 12", BZIP2),
     "a name with a dash": Refused("-x", "method 12", BZIP2),
@@ -1059,3 +1063,16 @@ def test_steps_that_lead_nowhere_are_left_out_of_names(tmp_path: Path) -> None:
     put(tmp_path / "s.zip", {"./": b"", "./a/": b"", "./a//b": b"1", "c/./d": b"2"})
     parazip.merge(tmp_path / "out.zip", [tmp_path / "s.zip"])
     assert contents(tmp_path / "out.zip") == {"a/": b"", "a/b": b"1", "c/d": b"2"}
+
+
+@pytest.mark.parametrize(("choice", "order"), [("first", ["a", "b"]), ("last", ["b", "a"])])
+def test_a_duplicate_that_is_dropped_need_not_be_one_that_can_be_copied(
+    tmp_path: Path, choice: OnDuplicate, order: list[str]
+) -> None:
+    put(tmp_path / "a", {"x": TEXT})
+    put(tmp_path / "b", {"x": TEXT}, {"x": BZIP2})
+    sources = [tmp_path / name for name in order]
+    parazip.merge(tmp_path / "out.zip", sources, on_duplicate=choice)
+    assert contents(tmp_path / "out.zip") == {"x": TEXT}
+    with pytest.raises(NotCopiedError, match="method 12"):
+        parazip.merge(tmp_path / "out.zip", reversed(sources), on_duplicate=choice)

@@ -217,6 +217,8 @@ class Cache:
 
         Also what killed processes left half written. Gives what was thrown away.
         """
+        if not self._trusted:
+            return Usage(0, 0)
         self._remove_stale()
         kept = sorted(self._files())
         size = sum(size for _, size, _ in kept)
@@ -236,6 +238,8 @@ class Cache:
         Raises:
             OutputError: something cannot be deleted.
         """
+        if not self._trusted:
+            return Usage(0, 0)
         usage = self.usage()
         shutil.rmtree(self._parts, ignore_errors=True)  # other processes may be deleting, too
         for _, _, path in self._files():
@@ -250,14 +254,17 @@ class Cache:
     def _is_ours(self) -> bool:
         """Whether nobody else can put parts there: what is recalled ends up in our archives."""
         try:
-            info = os.stat(self._parts)
+            info = os.lstat(self._parts)
         except OSError:
             return True  # there is nothing in it yet
-        if not hasattr(os, "geteuid"):
+        if not stat.S_ISDIR(info.st_mode):
+            why = f"{_VERSION} in it is no folder"  # a link may lead to anything
+        elif hasattr(os, "geteuid") and info.st_uid != os.geteuid():
+            why = "it is another user's"
+        elif hasattr(os, "geteuid") and info.st_mode & stat.S_IWOTH:
+            why = "anyone may write there"
+        else:
             return True
-        if info.st_uid == os.geteuid() and not info.st_mode & stat.S_IWOTH:
-            return True
-        why = "anyone may write there" if info.st_mode & stat.S_IWOTH else "it is another user's"
         self._note("use", f"the cache {self.folder} is not used: {why}")
         return False
 
@@ -274,7 +281,7 @@ class Cache:
 
     def _files(self) -> Iterator[tuple[int, int, str]]:
         """Time of last use, size and path of each part."""
-        for folder in _scan(self._parts):
+        for folder in _scan(self._parts) if self._trusted else ():
             for entry in _scan(folder.path) if folder.is_dir(follow_symlinks=False) else ():
                 with suppress(OSError):
                     info = entry.stat(follow_symlinks=False)

@@ -16,11 +16,13 @@ believed to be what the directory says, unless the CRC is asked to be checked.
 from __future__ import annotations
 
 import glob
+import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from io import FileIO
 from itertools import groupby
+from typing import NoReturn
 
 from parazip import codecs, files
 from parazip.compress import whole
@@ -72,23 +74,36 @@ def entries(archive: File) -> list[Entry]:
         )
 
 
+def refuse_name(archive: str, entry: Entry) -> None:
+    """Refuses a name that leads out of the folder that it is unpacked in, also on Windows.
+
+    Raises:
+        NotCopiedError: it does.
+    """
+    steps = entry.name.replace("\\", "/").split("/")
+    if not steps[0] or ".." in steps or (len(steps) > 1 and _DRIVE(steps[0])):
+        _refuse(archive, entry, "its name leads out of the archive")
+
+
 def refuse(archive: str, entry: Entry) -> None:
     """Refuses what cannot be copied as it is.
 
     Raises:
-        NotCopiedError: it is encrypted, has another method than stored and deflated, or its name
-            leads out of the archive.
+        NotCopiedError: it is encrypted, or has another method than stored and deflated.
     """
     if entry.record.flags & FLAG_ENCRYPTED:
-        what = "it is encrypted"
-    elif entry.record.flags & FLAG_PATCH:
-        what = "it is a patch"
-    elif entry.record.method not in (STORED, DEFLATED):
-        what = f"it has the compression method {entry.record.method}, not stored or deflated"
-    elif entry.name.startswith("/") or ".." in entry.name.split("/"):
-        what = "its name leads out of the archive"
-    else:
-        return
+        _refuse(archive, entry, "it is encrypted")
+    if entry.record.flags & FLAG_PATCH:
+        _refuse(archive, entry, "it is a patch")
+    if entry.record.method not in (STORED, DEFLATED):
+        method = entry.record.method
+        _refuse(archive, entry, f"it has the compression method {method}, not stored or deflated")
+
+
+_DRIVE = re.compile("[A-Za-z]:").fullmatch
+
+
+def _refuse(archive: str, entry: Entry, what: str) -> NoReturn:
     raise NotCopiedError(
         f"cannot copy {entry.name} of {archive}: {what}; leave it out with "
         f"--exclude {shlex.quote(glob.escape(entry.name))}, or unpack the archive and merge the "

@@ -58,6 +58,9 @@ def gather(
                 if chosen is member:
                     del members[name]  # so that it stands where it came last
                     members[name] = member
+    for member in members.values():
+        if isinstance(member.source, Packed):
+            copy.refuse(member.source.archive.path, member.source.entry)
     _refuse_files_as_folders(members)
     return list(members.values())
 
@@ -113,7 +116,7 @@ def _copied(archive: File, prefix: str, selection: Selection) -> Iterator[Member
             name = _plain(name)
         if not name or left_out(name.rstrip("/")):
             continue
-        copy.refuse(archive.path, entry)
+        copy.refuse_name(archive.path, entry)
         attributes = record.attributes
         if selection.modes == "normal":
             attributes = normal_attributes(attributes)

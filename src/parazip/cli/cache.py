@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from parazip.cache import Cache, Usage
@@ -48,16 +50,19 @@ def info(context: click.Context, /) -> None:
 def prune(context: click.Context, /, size: int | None) -> None:
     """Throw away what was used longest ago, down to a size."""
     kept = Cache(*context.obj)
-    _tell(kept.prune(kept.limit if size is None else size))
+    _tell(kept, kept.prune(kept.limit if size is None else size))
 
 
 @cache.command()
 @click.pass_context
 def clear(context: click.Context, /) -> None:
     """Throw away everything."""
-    _tell(Cache(*context.obj).clear())
+    kept = Cache(*context.obj)
+    _tell(kept, kept.clear())
 
 
-def _tell(gone: Usage) -> None:
+def _tell(kept: Cache, gone: Usage) -> None:
+    for note in kept.notes:
+        print(f"parazip: {printable(note)}", file=sys.stderr)
     parts = "1 part" if gone.parts == 1 else f"{gone.parts:,} parts"
     print(f"{parts} thrown away, {size_text(gone.size)}")
