@@ -68,13 +68,13 @@ class Wheel:
         }
 
     def check(self) -> None:
-        """Makes sure that it is the file that was installed, where its hash is known.
+        """Makes sure that it is the file that was installed.
 
         Raises:
             SourceError: it cannot be read.
             BadArchiveError: it is another one, or damaged.
         """
-        found = _digest(self.archive) if self.sha256 else ""
+        found = _digest(self.archive)
         if found != self.sha256:
             raise BadArchiveError(
                 f"{self.archive.path} is not the wheel that was installed: expected SHA-256 "
@@ -87,7 +87,7 @@ _entries = lru_cache(maxsize=8)(copy.entries)
 """A PEX that is a repository is asked for each of its distributions."""
 
 _digest = lru_cache(files.digest)
-"""A packed PEX is made twice of the same wheels if one of them turns out to be of no use."""
+"""If one wheel turns out to be of no use, all of the archive is made again."""
 
 
 class Distribution:
@@ -136,7 +136,7 @@ class Distribution:
             key,
             recipe,
             check_crc=wheel is not None and not wheel.sha256,
-            aside=wheel.check if wheel is not None else None,
+            aside=wheel.check if wheel is not None and wheel.sha256 else None,
         )
 
     def make(self) -> list[Member]:
