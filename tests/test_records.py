@@ -18,11 +18,13 @@ from parazip.format.records import (
     data_descriptor,
     dos_date,
     end_records,
+    headers,
     local_header,
     parse_central_header,
+    record,
     shift,
 )
-from parazip.model import DEFLATED, STORED, Record
+from parazip.model import DEFLATED, STORED, Member, Record
 
 # 2021-03-04 05:06:08: (41 years, month 3, day 4), (5 hours, 6 minutes, 4 times 2 seconds).
 DATE = (41 << 9 | 3 << 5 | 4) << 16 | (5 << 11 | 6 << 5 | 4)
@@ -531,3 +533,18 @@ def test_dos_date_is_read_back_by_zipfile_to_two_seconds(moment: datetime) -> No
     file = io.BytesIO(local + central + end_records(1, len(central), len(local)))
     with zipfile.ZipFile(file) as archive:
         assert archive.infolist()[0].date_time == (*fields[:5], fields[5] & ~1)
+
+
+@given(
+    name=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40),
+    method=st.sampled_from([STORED, DEFLATED]),
+    numbers=st.tuples(*[st.integers(0, LIMIT_32 - 1)] * 6),
+)
+def test_both_headers_at_once_are_what_each_is_alone(
+    name: str, method: int, numbers: tuple[int, int, int, int, int, int]
+) -> None:
+    crc, packed, size, attributes, date, offset = numbers
+    member = Member(name, b"", attributes, date)
+    made = record(member, method, crc, packed, offset)._replace(size=size)
+    both = headers(member, method, crc, packed, size, offset)
+    assert both == (local_header(made, False), central_header(made))

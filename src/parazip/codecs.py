@@ -73,8 +73,9 @@ def _isal_whole(data: Buffer, level: int) -> bytes:
 def _isal_start(data: Buffer, level: int, flush: int) -> tuple[Buffer, ...]:
     """The start of a stream whose first byte stands in a stored block (RFC 1951, 3.2.4)."""
     view = memoryview(data)
-    stream = isal_zlib.compressobj(level, zlib.DEFLATED, _RAW, zdict=view[:1])
-    return _STORED_BYTE, bytes(view[:1]), stream.compress(view[1:]), stream.flush(flush)
+    first = bytes(view[:1])
+    stream = isal_zlib.compressobj(level, zlib.DEFLATED, _RAW, zdict=first)
+    return _STORED_BYTE, first, stream.compress(view[1:]), stream.flush(flush)
 
 
 _RAW = -15

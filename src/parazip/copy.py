@@ -147,7 +147,7 @@ def batch(copies: Copies) -> Part | None:
                         return None
                     coder = copies.recipe.whole
                     assert isinstance(source, (File, bytes))
-                    method, data, crc = whole(member._replace(source=source), coder)
+                    method, data, crc, _ = whole(member._replace(source=source), coder)
                     packed, how = len(data), str(coder if method else STORE)
                 made = record(member, method, crc, packed, offset)
                 header = local_header(made, max(made.size, packed) >= LIMIT_32)

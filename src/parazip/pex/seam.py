@@ -232,7 +232,7 @@ def _take(path: str) -> bytes:
 def _member_maker(common: Any) -> Callable[[str, str, bool, bool], Member]:
     """What makes a member of a path, a name, whether to compress, and whether to be deterministic.
 
-    Its arguments and what it makes of them are those of `write_deterministic`.
+    It does what `write_deterministic` does with them; the name is a normal path.
     """
     kinds = common.ZipFileType
     folder_mode, program_mode, file_mode = (
@@ -253,7 +253,7 @@ def _member_maker(common: Any) -> Callable[[str, str, bool, bool], Member]:
             mode = program_mode
         else:
             mode = file_mode
-        name = os.path.normpath(arcname).replace(os.sep, "/")
+        name = arcname if os.sep == "/" else arcname.replace(os.sep, "/")
         attributes = (mode & 0xFFFF) << 16
         if is_folder:
             return Member(name + "/", b"", attributes | ATTRIBUTE_FOLDER, date)
@@ -280,7 +280,8 @@ def _collector_type(common: Any, to_member: Callable[[str, str, bool, bool], Mem
             deterministic: bool = True,
             compress: bool = True,
         ) -> None:
-            self.members.append(to_member(filename, arcname, compress, deterministic))
+            name = os.path.normpath(arcname)
+            self.members.append(to_member(filename, name, compress, deterministic))
 
     return Collector
 

@@ -23,7 +23,7 @@ _KNOWN = ("a2a192b5c83c",)
 
 
 class Entry(NamedTuple):
-    """What pex puts into a zip: a path, its name there, and whether it is to be compressed."""
+    """What pex puts into a zip: a path, its normal name there, and whether to compress it."""
 
     path: str
     name: str
@@ -77,13 +77,13 @@ def walk(
         if os.path.isfile(full_path):
             if not exclude_file(full_path):
                 yield from folders(_parent(path))
-                yield entry(full_path, path)
+                yield entry(full_path, os.path.normpath(path))
             continue
         for root, _, names in common.deterministic_walk(full_path):
-            folder = path + root[len(full_path) :]
+            folder = os.path.normpath(path + root[len(full_path) :])
             kept = [name for name in names if not exclude_file(name)]
             if kept:
-                yield from folders(os.path.normpath(folder))
+                yield from folders(folder)
             for name in kept:
                 yield entry(root + os.sep + name, folder + os.sep + name)
 
