@@ -312,12 +312,6 @@ def test_the_version_is_that_of_pex(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, f"{pex_version}\n")
 
 
-def test_help_is_that_of_pex(tmp_path: Path) -> None:
-    stock, fast = (run(command, "--help", root=tmp_path) for command in (STOCK, FAST))
-    assert fast.returncode == stock.returncode == 0
-    assert "--sh-boot" in fast.stdout
-
-
 @pytest.mark.parametrize(
     "args",
     [

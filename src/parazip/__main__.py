@@ -6,9 +6,12 @@ here and imported when they are asked for, so that `parazip --version` loads non
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
 import signal
 import sys
+from collections.abc import Iterator
 from typing import NoReturn
 
 import click
@@ -20,6 +23,7 @@ _FACES = {
     "create": ("parazip.cli.create", "Put files and folders into a new zip archive."),
     "merge": ("parazip.cli.merge", "Put zip archives and folders into one, without recompressing."),
     "pex": ("parazip.pex.command", "Build a PEX with pex's own command line, zipped fast."),
+    "info": ("parazip.pex.info", "Tell what is in a PEX, and which Pythons can start it."),
     "cache": ("parazip.cli.cache", "Show or empty the cache of finished parts."),
 }
 
@@ -61,10 +65,30 @@ def parazip(context: click.Context, /, cache_dir: str | None, cache_size: str | 
 def main() -> NoReturn:
     """Runs the command line and exits."""
     _take_kill_for_interrupt()
+    # Not click's own main: it takes a broken pipe for its own affair and says nothing.
+    with _last_word(), parazip.make_context("parazip", sys.argv[1:]) as context:
+        parazip.invoke(context)
+    sys.exit(0)
+
+
+def parapex() -> NoReturn:
+    """Runs pex itself; or `parazip pex`, where that is asked for."""
+    from parazip.pex.stock import stock, wants_parallel_zip
+
+    with _last_word():
+        if wants_parallel_zip(sys.argv[1:], os.environ):
+            sys.argv.insert(1, "pex")
+            main()
+        pex = stock()
+    sys.argv[0] = "pex"
+    sys.exit(pex())  # type: ignore[arg-type] # it gives what sys.exit takes
+
+
+@contextlib.contextmanager
+def _last_word() -> Iterator[None]:
+    """Tells errors in a line and exits."""
     try:
-        # Not click's own main: it takes a broken pipe for its own affair and says nothing.
-        with parazip.make_context("parazip", sys.argv[1:]) as context:
-            parazip.invoke(context)
+        yield
     except click.exceptions.Exit as request:
         sys.exit(request.exit_code)
     except click.ClickException as error:
@@ -82,7 +106,6 @@ def main() -> NoReturn:
         if "start new thread" not in str(error):
             raise
         _fail("the system gives no more threads; use fewer --jobs", 1)
-    sys.exit(0)
 
 
 def _take_kill_for_interrupt() -> None:

@@ -1,10 +1,13 @@
-"""`parazip pex ARGS...`: what follows `pex` is pex's own command line, but for a few options."""
+"""`parazip pex ARGS...`: what follows `pex` is pex's own command line, but for a few options.
+
+Those may stand anywhere before `--`. pex has none of their names.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
@@ -12,67 +15,129 @@ import click
 
 from parazip.cache import Cache
 from parazip.copy import COPIED
-from parazip.display import Display, size_text, table
-from parazip.errors import ParazipError
-from parazip.model import Made, Report, Settings, Tally
+from parazip.display import MODES, Display, Mode, size_text, table
+from parazip.model import CODEC_NAMES, CodecName, Made, Report, Settings, Tally, parse_size
+from parazip.pex.stock import FEATURE, stock
 
 if TYPE_CHECKING:
     from parazip.pex.wheels import Distribution
 
-_OWN = ("--explain", "--explain=table", "--explain=json", "--no-cache")
-"""Options that are not pex's. They may stand anywhere before `--`."""
 
-
-class _Untouched(click.Command):
-    """A command whose arguments are somebody else's, `--` and `--help` included."""
+class _Forwarding(click.Command):
+    """A command whose unknown options are pex's, as is all from `--` on."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.params["args"] = tuple(args)
-        return []
+        end = args.index("--") if "--" in args else len(args)
+        # Alone it would take the next argument for its value.
+        told = ["--explain=table" if arg == "--explain" else arg for arg in args[:end]]
+        rest = super().parse_args(ctx, told)
+        ctx.params["arguments"] += tuple(args[end:])
+        return rest
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_usage(ctx.command_path, "[OPTIONS] PEX-ARGUMENTS...")
 
 
-@click.command(cls=_Untouched, add_help_option=False)
+@click.command(
+    cls=_Forwarding,
+    # No short ones: pex has -h, and with -r requirements.txt may go without a space.
+    context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]},
+    epilog="All other options are pex's own, and may stand before, between and behind these; -h "
+    "shows them.",
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.option(
+    "--zip-level",
+    "level",
+    type=click.IntRange(1, 9),
+    default=6,
+    show_default=True,
+    help="For what cannot be copied: 1 is fastest, 9 smallest. To store all: pex's --no-compress.",
+)
+@click.option(
+    "--zip-codec",
+    "codec",
+    type=click.Choice(CODEC_NAMES),
+    default="auto",
+    show_default=True,
+    help="Compress with this library alone.",
+)
+@click.option(
+    "--zip-jobs",
+    "jobs",
+    type=click.IntRange(1),
+    help="Threads that zip.  [default: the CPUs this process may use]",
+)
+@click.option(
+    "--zip-memory",
+    "memory",
+    metavar="SIZE",
+    default="256M",
+    show_default=True,
+    callback=lambda context, option, value: parse_size(value),
+    help="Bytes that may be in flight.",
+)
+@click.option(
+    "--zip-progress",
+    "progress",
+    type=click.Choice(MODES),
+    default="auto",
+    show_default=True,
+    help="auto: a bar on a terminal. plain: lines for a log. json: one object a line. none: no "
+    "summary either.",
+)
+@click.option("--no-cache", is_flag=True, help="Recall nothing, and keep nothing.")
+@click.option(
+    "--explain",
+    metavar="[=json]",
+    type=click.Choice(["table", "json"]),
+    help="Tell what was done to each distribution, and why.",
+)
+@click.option(
+    "--use-feature",
+    type=click.Choice([FEATURE]),
+    multiple=True,
+    help="For parapex, which is pex itself without it; here it is always on.",
+)
 @click.pass_context
-def pex(context: click.Context, /, args: tuple[str, ...]) -> None:
-    """Run pex with ARGS; the zips it writes are compressed on all cores."""
-    try:
-        from pex.bin.pex import main
-    except ImportError as error:
-        raise ParazipError(
-            "pex is not installed here; install parazip[pex], or pex beside parazip"
-        ) from error
+def pex(
+    context: click.Context,
+    /,
+    arguments: tuple[str, ...],
+    level: int,
+    codec: CodecName,
+    jobs: int | None,
+    memory: int,
+    progress: Mode,
+    no_cache: bool,
+    explain: str | None,
+    use_feature: tuple[str, ...],
+) -> None:
+    """Run pex with PEX-ARGUMENTS; the zips that it writes are made on all cores."""
+    main = stock()
     from parazip.pex.seam import Way, fast
 
-    own, arguments = _split(args)
     sys.argv = ["pex", *arguments]
-    with Display() as display:
+    with Display(progress, quiet=progress == "none") as display:
         way = Way(
-            settings=Settings(),
+            settings=Settings(level=level, codec=codec, jobs=jobs, memory=memory),
             arguments=arguments,
             progress=display,
-            cache=None if "--no-cache" in own else Cache(*context.obj),
+            cache=None if no_cache else Cache(*context.obj),
         )
         try:
             # pex tells names on standard output, where only the explanation is to be.
-            told = redirect_stdout(sys.stderr) if "--explain=json" in own else nullcontext()
+            told = redirect_stdout(sys.stderr) if explain == "json" else nullcontext()
             with told, fast(way):
                 main()
         except SystemExit as end:
             if end.code in (0, None):
                 if way.reports:
                     display.summary(_together([report for report, _ in way.reports]))
-                rows = [row for report in way.reports for row in _rows(*report)]
-                for option in own:
-                    if option.startswith("--explain"):
-                        _explain(rows, as_json=option.endswith("json"))
+                if explain is not None:
+                    rows = [row for report in way.reports for row in _rows(*report)]
+                    _explain(rows, as_json=explain == "json")
             raise
-
-
-def _split(args: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Parazip's own options, and all others in their order."""
-    end = args.index("--") if "--" in args else len(args)
-    own = [arg for arg in args[:end] if arg in _OWN]
-    return own, [arg for arg in args[:end] if arg not in _OWN] + list(args[end:])
 
 
 def _together(reports: list[Report]) -> Report:

@@ -224,14 +224,14 @@ def distributions(members: Iterable[Member], arguments: Sequence[str]) -> Iterat
         every = [*first, *members]
         yield Distribution(name, every, 0, _find(every, 0, name, arguments))
         return
-    for name, group in groupby(chain(first, members), lambda member: _label(member.name)):
+    for name, group in groupby(chain(first, members), lambda member: label(member.name)):
         run = list(group)
         start = len(DEPS) + len(name) + 2 if name != BOOTSTRAP else 0
         wheel = _find(run, start, name, arguments) if name not in ("", BOOTSTRAP) else None
         yield Distribution(name, run, start, wheel)
 
 
-def _label(name: str) -> str:
+def label(name: str) -> str:
     """The distribution that a member belongs to; empty for the user's own files."""
     if not name.startswith((DEPS, BOOTSTRAP)):
         return ""

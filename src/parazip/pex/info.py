@@ -1,0 +1,260 @@
+"""`parazip info PEX`: what is in a PEX, and which Pythons can start it.
+
+A PEX is a zip (layout zipapp), or a folder: of zips (packed) or of files (loose). All that is told
+stands in its PEX-INFO and in the central directories of its zips; nothing of it is run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from heapq import nlargest
+from typing import Any, NamedTuple
+
+import click
+
+from parazip import copy, files
+from parazip.display import printable, size_text, table
+from parazip.errors import BadArchiveError, ParazipError, SourceError
+from parazip.format.records import LIMIT_16, LIMIT_32
+from parazip.model import DEFLATED, STORED, Entry
+from parazip.pex.wheels import DEPS, label
+
+_PEX_INFO = "PEX-INFO"
+_LARGEST = 10
+_METHODS = {STORED: "stored", DEFLATED: "deflated"}
+_OWN = "the PEX itself"
+
+
+class Large(NamedTuple):
+    """One of the largest members: bytes before and after compression."""
+
+    name: str
+    bytes_in: int
+    bytes_out: int
+
+
+@dataclass(slots=True)
+class Group:
+    """The members of one distribution, or of what else a PEX holds.
+
+    Attributes:
+        members: how many, folders not counted.
+        bytes_in: their uncompressed bytes.
+        bytes_out: their compressed bytes.
+        methods: how many of them have which compression method.
+    """
+
+    members: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    methods: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Contents:
+    """What is told of a PEX.
+
+    Attributes:
+        path: where it is.
+        layout: "zipapp", "packed" or "loose".
+        size: bytes of its files.
+        pex_info: what its PEX-INFO says.
+        groups: its members, by distribution.
+        largest: the largest members, by their compressed bytes.
+        zipimport: from which Python on zipimport can start it, and why.
+    """
+
+    path: str
+    layout: str
+    size: int
+    pex_info: dict[str, Any]
+    groups: dict[str, Group] = field(default_factory=dict)
+    largest: list[Large] = field(default_factory=list)
+    zipimport: str = "any Python"
+
+    @property
+    def constraints(self) -> str:
+        """The interpreters that it is for."""
+        return " or ".join(self.pex_info.get("interpreter_constraints") or ()) or "any"
+
+    @property
+    def mark(self) -> str:
+        """Whether it tells that not pex alone has made its zips."""
+        return str((self.pex_info.get("build_properties") or {}).get("parallel_zip") or "none")
+
+
+def contents(path: str) -> Contents:
+    """Reads what a PEX is made of.
+
+    Raises:
+        ParazipError: it is no PEX.
+        SourceError: it cannot be read.
+        BadArchiveError: it is damaged, or no zip.
+    """
+    if not os.path.isdir(path):
+        size = _size(path)
+        found = Contents(path, "zipapp", size, _pex_info(path, _read_from_zip(path)))
+        _add(found, list(_zipped(path, "")))
+        return found
+    found = Contents(path, "loose", 0, _pex_info(path, _read_from_folder(path)))
+    members: list[_Member] = []
+    for parent, _, names in os.walk(path, onerror=_fail, followlinks=True):
+        for name in sorted(names):
+            inside = os.path.join(parent, name)
+            found.size += _size(inside)
+            relative = os.path.relpath(inside, path).replace(os.sep, "/")
+            is_zip = relative.startswith(".") and zipfile.is_zipfile(inside)
+            if is_zip and relative.count("/") == (1 if relative.startswith(DEPS) else 0):
+                found.layout = "packed"
+                members += _zipped(inside, relative + "/")
+            else:
+                members.append(_Member(relative, _size(inside), _size(inside), "as it is"))
+    _add(found, members)
+    return found
+
+
+class _Member(NamedTuple):
+    name: str
+    bytes_in: int
+    bytes_out: int
+    method: str
+    needs_zip64: bool = False
+
+
+def _zipped(path: str, prefix: str) -> Iterator[_Member]:
+    entries = _entries(path)
+    many = len(entries) > LIMIT_16
+    for name, record, end in entries:
+        if not name.endswith("/"):
+            method = _METHODS.get(record.method, f"method {record.method}")
+            wide = many or max(record.size, end) >= LIMIT_32
+            yield _Member(prefix + name, record.size, record.compressed_size, method, wide)
+
+
+def _entries(path: str) -> list[Entry]:
+    try:
+        return copy.entries(files.found(path, os.stat(path)))
+    except OSError as error:
+        raise error if isinstance(error, ParazipError) else SourceError.of(path, error) from error
+
+
+def _add(found: Contents, members: Iterable[_Member]) -> None:
+    members = list(members)
+    for name, bytes_in, bytes_out, method, _ in members:
+        group = found.groups.setdefault(_group(name), Group())
+        group.members += 1
+        group.bytes_in += bytes_in
+        group.bytes_out += bytes_out
+        group.methods[method] = group.methods.get(method, 0) + 1
+    largest = nlargest(_LARGEST, members, key=lambda member: member.bytes_out)
+    found.largest = [Large(*member[:3]) for member in largest]
+    if any(member.method.startswith("method ") for member in members):
+        found.zipimport = "none: it knows only the methods stored and deflated"
+    elif any(member.needs_zip64 for member in members):
+        found.zipimport = "Python 3.13 and newer: more than 4 GiB or 65,535 members (zip64)"
+
+
+def _group(name: str) -> str:
+    """The distribution that a member belongs to; whole wheels may be members, too."""
+    folder, _, wheel = name.partition("/")
+    return label(name) or (wheel if folder == DEPS else _OWN)
+
+
+def _pex_info(path: str, text: bytes | None) -> dict[str, Any]:
+    if text is None:
+        raise ParazipError(f"{path} is no PEX: it holds no {_PEX_INFO}", member=path)
+    try:
+        info = json.loads(text)
+    except ValueError as error:
+        raise ParazipError(f"{path} is no PEX: its {_PEX_INFO} is no JSON", member=path) from error
+    if not isinstance(info, dict):
+        raise ParazipError(f"{path} is no PEX: its {_PEX_INFO} is no object", member=path)
+    return info
+
+
+def _read_from_zip(path: str) -> bytes | None:
+    _entries(path)  # for its messages
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(_PEX_INFO)
+    except KeyError:
+        return None
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise BadArchiveError(
+            f"cannot read {_PEX_INFO} of {path}: {error}", archive=path
+        ) from error
+
+
+def _read_from_folder(path: str) -> bytes | None:
+    try:
+        with open(os.path.join(path, _PEX_INFO), "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SourceError.of(path, error) from error
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError as error:
+        raise SourceError.of(path, error) from error
+
+
+def _fail(error: OSError) -> None:
+    raise SourceError.of(str(error.filename), error) from error
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("pex", metavar="PEX")
+@click.option("--json", "as_json", is_flag=True, help="Tell programs, as one JSON object.")
+def info(pex: str, as_json: bool) -> None:
+    """Tell what is in PEX, a file or a folder, and which Pythons can start it."""
+    found = contents(pex)
+    if as_json:
+        told = asdict(found) | {"constraints": found.constraints, "mark": found.mark}
+        told["largest"] = [large._asdict() for large in found.largest]
+        print(json.dumps(told, indent=2))
+        return
+    print("\n".join(_lines(found)))
+
+
+def _lines(found: Contents) -> Iterator[str]:
+    pex_info = found.pex_info
+    built = pex_info.get("build_properties") or {}
+    members = sum(group.members for group in found.groups.values())
+    total = sum(group.bytes_in for group in found.groups.values())
+    facts = {
+        "layout": found.layout,
+        "files": f"{members:,}, {size_text(total)} in {size_text(found.size)}",
+        "built by": f"pex {built.get('pex_version', '?')}",
+        "mark": found.mark,
+        "starts": pex_info.get("entry_point") or pex_info.get("script") or "an interpreter",
+        "interpreters": found.constraints,
+        "zipimport": found.zipimport,
+    }
+    for name, fact in facts.items():
+        yield printable(f"{name:12}  {fact}")
+    yield ""
+    rows = [
+        (
+            name,
+            f"{group.members:,}",
+            size_text(group.bytes_in),
+            size_text(group.bytes_out),
+            ", ".join(f"{count:,} {method}" for method, count in sorted(group.methods.items())),
+        )
+        for name, group in sorted(found.groups.items(), key=lambda item: -item[1].bytes_out)
+    ]
+    yield table(("distribution", "files", "in", "out", "methods"), rows)
+    yield ""
+    large = [
+        (name, size_text(bytes_in), size_text(bytes_out))
+        for name, bytes_in, bytes_out in found.largest
+    ]
+    yield table(("largest files", "in", "out"), large)
