@@ -1,8 +1,8 @@
 """pex, or parazip's pex, that tells how long it zipped: `pex_step.py FILE pex|parazip ARGS...`.
 
 ARGS are pex's. FILE gets a JSON object: "zip_step" has the seconds of all calls of the method in
-which pex writes a zip, from its first look at the files on. A program of its own, as its whole run is
-timed; but for two or three clock readings it does what `pex` and `parazip pex` do.
+which pex writes a zip, from its first look at the files on. A program of its own, as its whole run
+is timed; but for two or three clock readings it does what `pex` and `parazip pex` do.
 """
 
 from __future__ import annotations

@@ -16,7 +16,6 @@ believed to be what the directory says, unless the CRC is asked to be checked.
 from __future__ import annotations
 
 import glob
-import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
@@ -52,6 +51,7 @@ from parazip.model import (
     Twin,
 )
 from parazip.plan import RANGE, Copies
+from parazip.sources import leads_out
 
 COPIED = "copied"
 """How what was copied is called where others have the name of their coder."""
@@ -75,14 +75,16 @@ def entries(archive: File) -> list[Entry]:
 
 
 def refuse_name(archive: str, entry: Entry) -> None:
-    """Refuses a name that leads out of the folder that it is unpacked in, also on Windows.
+    """Refuses a name that leads out of the folder that it is unpacked in, or to no file in it.
 
     Raises:
         NotCopiedError: it does.
     """
-    steps = entry.name.replace("\\", "/").split("/")
-    if not steps[0] or ".." in steps or (len(steps) > 1 and _DRIVE(steps[0])):
+    if leads_out(entry.name):
         _refuse(archive, entry, "its name leads out of the archive")
+    steps = entry.name.split("/")
+    if steps[-1] == "." or (entry.record.compressed_size and {*steps} <= {"", "."}):
+        _refuse(archive, entry, "its name is that of a folder, and it is a file")
 
 
 def refuse(archive: str, entry: Entry) -> None:
@@ -91,23 +93,21 @@ def refuse(archive: str, entry: Entry) -> None:
     Raises:
         NotCopiedError: it is encrypted, or has another method than stored and deflated.
     """
+    other = ", or unpack the archive and merge the folder"
     if entry.record.flags & FLAG_ENCRYPTED:
-        _refuse(archive, entry, "it is encrypted")
+        _refuse(archive, entry, "it is encrypted", other)
     if entry.record.flags & FLAG_PATCH:
-        _refuse(archive, entry, "it is a patch")
+        _refuse(archive, entry, "it is a patch", other)
     if entry.record.method not in (STORED, DEFLATED):
         method = entry.record.method
-        _refuse(archive, entry, f"it has the compression method {method}, not stored or deflated")
+        what = f"it has the compression method {method}, not stored or deflated"
+        _refuse(archive, entry, what, other)
 
 
-_DRIVE = re.compile("[A-Za-z]:").fullmatch
-
-
-def _refuse(archive: str, entry: Entry, what: str) -> NoReturn:
+def _refuse(archive: str, entry: Entry, what: str, other: str = "") -> NoReturn:
     raise NotCopiedError(
         f"cannot copy {entry.name} of {archive}: {what}; leave it out with "
-        f"--exclude {shlex.quote(glob.escape(entry.name))}, or unpack the archive and merge the "
-        "folder",
+        f"--exclude {shlex.quote(glob.escape(entry.name))}{other}",
         member=entry.name,
     )
 

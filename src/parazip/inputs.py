@@ -114,9 +114,11 @@ def _copied(archive: File, prefix: str, selection: Selection) -> Iterator[Member
         name, record, _ = entry
         if "//" in name or name.startswith("./") or "/./" in name:
             name = _plain(name)
-        if not name or left_out(name.rstrip("/")):
+        if left_out((name or entry.name).rstrip("/")):
             continue
         copy.refuse_name(archive.path, entry)
+        if not name:
+            continue  # the folder that all is in
         attributes = record.attributes
         if selection.modes == "normal":
             attributes = normal_attributes(attributes)
@@ -146,7 +148,14 @@ def _refuse(first: Member, second: Member) -> Member:
 
 
 def _same(first: Member, second: Member) -> Member:
-    return first if _contents(first) == _contents(second) else _refuse(first, second)
+    if _contents(first) == _contents(second):
+        return first
+    raise DuplicateMemberError(
+        f"two members would have the name {first.name}: {told(first)} and {told(second)}, which "
+        "differ in size or CRC-32; leave one out with --exclude, keep them apart with "
+        "NAME/=SOURCE, or choose with --on-duplicate first or last",
+        member=first.name,
+    )
 
 
 def _contents(member: Member) -> tuple[int, int]:

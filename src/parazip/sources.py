@@ -80,6 +80,15 @@ class Selection:
         return folder_name(self.prefix)
 
 
+def leads_out(name: str) -> bool:
+    """Whether a name leads out of the folder that it is unpacked in, here or on Windows."""
+    steps = name.replace("\\", "/").split("/")
+    return (not steps[0] and bool(name)) or ".." in steps or _DRIVE(steps[0]) is not None
+
+
+_DRIVE = re.compile("[A-Za-z]:").match
+
+
 def folder_name(name: str) -> str:
     """The name of a folder inside the archive: empty, or ending with a slash.
 
@@ -87,7 +96,7 @@ def folder_name(name: str) -> str:
         SettingsError: it leads out of the archive.
     """
     parts = name.replace(os.sep, "/").split("/")
-    if name.startswith("/") or ".." in parts:
+    if leads_out(name):
         raise SettingsError(f"prefix {name!r} leads out of the archive")
     joined = "/".join(part for part in parts if part not in ("", "."))
     return joined and joined + "/"

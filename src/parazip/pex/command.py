@@ -146,9 +146,10 @@ def _together(reports: list[Report]) -> Report:
     for report in reports:
         for coder, tally in report.codecs.items():
             tallies[coder] = tallies[coder].plus(tally) if coder in tallies else tally
-    only = len(reports) == 1
+    first, zips = reports[0].archive, len(reports)
+    packed = "1 zip" if zips == 1 else f"{zips} zips"
     return Report(
-        archive=reports[0].archive.removesuffix("~") if only else f"{len(reports)} zips",
+        archive=first.removesuffix("~") if first.endswith("~") else packed,
         members=sum(report.members for report in reports),
         bytes_in=sum(report.bytes_in for report in reports),
         bytes_out=sum(report.bytes_out for report in reports),
