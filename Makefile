@@ -6,8 +6,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
-# Other CPythons that the tests run on, where they are installed.
-OTHERS = $(wildcard $(foreach minor,12 13 14 15,$(HOME)/.pyenv/versions/3.$(minor).*/bin/python3.$(minor) /usr/bin/python3.$(minor) /usr/local/bin/python3.$(minor)))
+# Minor versions of other CPythons; the tests run on those that are installed, two at a time.
+OTHERS := 12 13 14 15
 
 .PHONY: demo test check unit others bench targets clean
 
@@ -30,13 +30,15 @@ unit: $(READY)
 	$(BIN)/coverage report
 
 others:
-	@for python in $(OTHERS); do $(MAKE) --no-print-directory other OTHER=$$python || exit 1; done
+	@$(MAKE) --no-print-directory -j2 -Otarget $(addprefix other-,$(OTHERS))
 
-.PHONY: other
-other:
-	@name=.venv/other-$$($(OTHER) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+.PHONY: $(addprefix other-,$(OTHERS))
+$(addprefix other-,$(OTHERS)): other-%:
+	@python="$(firstword $(wildcard $(foreach folder,$(HOME)/.pyenv/versions/3.$*.*/bin /usr/bin /usr/local/bin,$(folder)/python3.$*)))"; \
+	test -n "$$python" || exit 0; \
+	name=.venv/other-3.$*; \
 	test -e $$name/ready || { \
-	  $(OTHER) -m venv $$name && \
+	  "$$python" -m venv $$name && \
 	  $$name/bin/python -m pip install -q --disable-pip-version-check -U pip && \
 	  $$name/bin/python -m pip install -q -e .[pex] pytest hypothesis && touch $$name/ready; } && \
 	$$name/bin/python -m pytest -q

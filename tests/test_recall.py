@@ -807,8 +807,8 @@ def test_a_cache_that_cannot_be_used_is_told_once(
     caplog: pytest.LogCaptureFixture,
     spoil: Callable[..., Cache],
 ) -> None:
-    spoilt = spoil(pair.parent / "cache", monkeypatch)
     with caplog.at_level(logging.INFO, "parazip.cache"):
+        spoilt = spoil(pair.parent / "cache", monkeypatch)
         report = made(pair, spoilt).report
     assert len(report.notes) == 1
     assert [record.getMessage() for record in caplog.records] == list(report.notes)
