@@ -9,7 +9,7 @@ READY := .venv/ready
 # Minor versions of other CPythons; the tests run on those that are installed, two at a time.
 OTHERS := 12 13 14 15
 
-.PHONY: demo test check unit others bench targets clean
+.PHONY: demo test check unit bench targets clean
 
 demo: $(READY)
 	mkdir -p demo
@@ -17,7 +17,9 @@ demo: $(READY)
 	ls -l demo/science.pex
 	PEX_ROOT=demo/pex_root demo/science.pex -c "import numpy, scipy, pandas; print('runs, with numpy', numpy.__version__, 'scipy', scipy.__version__, 'pandas', pandas.__version__)"
 
-test: check unit others
+# The tests take two cores: on each of them one Python's at a time.
+test: check
+	@$(MAKE) --no-print-directory -j2 -Otarget unit $(addprefix other-,$(OTHERS))
 
 check: $(READY)
 	$(BIN)/ruff check
@@ -28,9 +30,6 @@ check: $(READY)
 unit: $(READY)
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage report
-
-others:
-	@$(MAKE) --no-print-directory -j2 -Otarget $(addprefix other-,$(OTHERS))
 
 .PHONY: $(addprefix other-,$(OTHERS))
 $(addprefix other-,$(OTHERS)): other-%:
