@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
 
 import readers
+
+settings.register_profile("parazip", deadline=None)  # no test asserts a time
+settings.load_profile("parazip")
 
 
 def pytest_report_header() -> str:
