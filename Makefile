@@ -17,9 +17,10 @@ demo: $(READY)
 	ls -l demo/science.pex
 	PEX_ROOT=demo/pex_root demo/science.pex -c "import numpy, scipy, pandas; print('runs, with numpy', numpy.__version__, 'scipy', scipy.__version__, 'pandas', pandas.__version__)"
 
-# The tests take two cores: on each of them one Python's at a time.
+# The tests take two cores: on each of them one Python's at a time. GNU make 3.81, which macOS has,
+# cannot keep their outputs apart.
 test: check
-	@$(MAKE) --no-print-directory -j2 -Otarget unit $(addprefix other-,$(OTHERS))
+	@$(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),-Otarget) unit $(addprefix other-,$(OTHERS))
 
 check: $(READY)
 	$(BIN)/ruff check

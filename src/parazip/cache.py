@@ -155,10 +155,6 @@ class Cache:
         file_range = Range(files.found(path, info)._replace(ctime_ns=0), begin, length)
         return Kept(Part((file_range,), told[description:], tallies), crc)
 
-    def has(self, key: str) -> bool:
-        """Whether there seems to be something under `key`; what `find` gives is what counts."""
-        return self._trusted and os.path.exists(self._path(key))
-
     def discard(self, key: str, why: str) -> None:
         """Throws away what was kept under `key`, as it is of no use."""
         path = self._path(key)

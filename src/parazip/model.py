@@ -243,7 +243,8 @@ class Section:
         key: names all that determines the part's bytes; empty if it is not kept.
         recipe: how they are compressed, if not as all others.
         check_crc: whether the CRC-32 of those that are copied is checked.
-        aside: what is to be done on another thread while it is made, and must not raise.
+        aside: what is to be done on another thread while it is made; if it raises, the archive
+            fails.
     """
 
     members: Callable[[], Iterable[Member]]
