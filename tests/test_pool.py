@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -177,6 +178,24 @@ def test_closing_the_results_cancels_what_has_not_begun() -> None:
         gate.set()
         results.close()
     assert len(started) < 100
+
+
+def test_a_signal_waits_until_a_consumer_may_be_disturbed() -> None:
+    heard: list[str] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: heard.append("signal"))
+    try:
+        with workers(1) as crew:
+            pool, _ = make_pool(lambda task: task)
+            with pool.interrupts_held():
+                for _ in pool.run([1], crew):
+                    with pool.undisturbed():
+                        signal.raise_signal(signal.SIGINT)
+                        heard.append("undisturbed")
+                    heard.append("after")
+                    signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert heard == ["undisturbed", "signal", "after", "signal"]
 
 
 V2 = {"cpu.max": "150000 100000"}

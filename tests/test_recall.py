@@ -28,6 +28,7 @@ from parazip import Report, Selection, Settings, archive, codecs, files
 from parazip import cache as cache_module
 from parazip.cache import Cache, Kept, Usage
 from parazip.errors import SourceChangedError, SourceError
+from parazip.helper import Helpers
 from parazip.model import CodecName, Range
 from parazip.output import Output, Pipe
 from parazip.sources import scan
@@ -1295,6 +1296,76 @@ def test_a_signal_while_parts_are_kept_leaves_nothing_half_done(
     assert temporaries(cache) == []
     assert_whole(Cache(cache.folder))
     assert made(tree, cache).data == plain.data
+
+
+RECALLING = """
+import os, signal
+from parazip.__main__ import main
+from parazip.writer import ArchiveWriter
+number, at = int(sys.argv.pop(1)), int(sys.argv.pop(1))
+signal.signal(signal.SIGINT, signal.default_int_handler)
+recall, calls = ArchiveWriter.recall, []
+
+def recall_and_signal(*arguments):
+    calls.append(arguments)
+    if len(calls) == at:
+        os.kill(os.getpid(), number)
+    return recall(*arguments)
+
+ArchiveWriter.recall = recall_and_signal
+main()
+"""
+
+
+@POSIX
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("at", [1, 3, 6])
+def test_a_signal_while_parts_are_recalled_leaves_nothing_half_done(
+    tmp_path: Path, cache: Cache, number: signal.Signals, at: int
+) -> None:
+    tree = tmp_path / "t"
+    tree.mkdir()
+    for name in "abcdef":
+        (tree / name).write_bytes(NOISE)
+    plain = made(tree, cache)
+    (tmp_path / "out.zip").write_bytes(b"old")
+    options = ["--cache-dir", cache.folder, "create", "-1", "--cache", "out.zip", "t"]
+    process = python(RECALLING, str(number.value), str(at), *options, cwd=tmp_path)
+    _, err = process.communicate(timeout=SOON)
+    assert (process.returncode, err) == (1, b"parazip: interrupted\n")
+    assert (tmp_path / "out.zip").read_bytes() == b"old"
+    assert sorted(os.listdir(tmp_path)) == ["cache", "out.zip", "t"]
+    assert made(tree, cache).data == plain.data
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_recalled_and_made_sections_come_in_order(
+    tmp_path: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    tree = tmp_path / "t"
+    tree.mkdir()
+    for i in range(6):
+        (tree / f"{i}").write_bytes(NOISE[i:] + TEXT[: i * 1000])
+    plain = made(tree, cache)
+    assert len(parts(cache)) == 6
+    chance = random.Random(seed)
+    gone, gone_too, damaged = chance.sample(parts(cache), 3)
+    gone.unlink()
+    gone_too.unlink()
+    flip(damaged, damaged.stat().st_size - 10)  # data: found out while they are written
+    alive: list[bool] = []
+    start = Helpers.start
+
+    def counted(crew: Helpers) -> None:
+        alive.append(threading.active_count() == 1)
+        start(crew)
+
+    monkeypatch.setattr(Helpers, "start", counted)
+    again = made(tree, cache)
+    assert again.data == plain.data
+    assert again.report.recalled in (3, 4)  # one part holds the folder, too
+    assert alive == [True]
+    assert len(cache.notes) == 1
 
 
 # --- The command -----------------------------------------------------------------------------

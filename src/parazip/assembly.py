@@ -2,15 +2,21 @@
 
 A section that is in the cache is recalled; any other is made, and then kept, once all of them are
 written: its part is read back from the output, where it lies in one piece.
+
+What is recalled is written on a thread of its own, one section after the other, while this one
+looks for the next sections; what is made waits until all before it is written. So at any time
+one thread writes and keeps the books, this one or that.
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from parazip import codecs, compress, plan, work
@@ -110,6 +116,7 @@ class Assembly:
         self._began = time.monotonic()
         self._to_keep: list[_Keep] = []
         self._aside = _Aside()
+        self._recalls = _Aside()
         self.tallies: dict[str, Tally] = {}
         self.recalled = 0
         self.made: list[Made] = []
@@ -142,24 +149,36 @@ class Assembly:
             helpers(work.answer, count, work.CAPACITY) as crew,
             workers(jobs) if means.executor is None else nullcontext(means.executor) as threads,
             self._aside,
+            self._recalls,
         ):
             with closing(pool.run(self._tasks(sections, crew), threads)) as results:
                 for task, result in results:
+                    if isinstance(task, _Recall):
+                        with pool.undisturbed():
+                            self._recalls.call(partial(self._recall, task))
+                        continue
+                    with pool.undisturbed():
+                        self._recalls.finish(pool.run_held)
                     self._take(task, result)
-            self._aside.finish()
+            self._recalls.finish(pool.run_held)
+            self._aside.finish(pool.run_held)
             self._keep(threads, pool.run_held)
 
     def _tasks(self, sections: Iterable[Section], crew: Helpers) -> Iterator[_Task]:
         cache = self._means.cache
+        alone = True
         for section in sections:
             kept = cache.find(section.key) if cache is not None and section.key else None
             if kept is None:
-                crew.start()
+                if alone:  # as this process has to be when it forks
+                    self._recalls.finish()
+                    crew.start()
+                    alone = False
                 yield from self._making(section)
             else:
                 yield _Recall(section, kept)
 
-    def _making(self, section: Section) -> Iterator[_Task]:
+    def _making(self, section: Section) -> Iterator[plan.Task | _End]:
         means = self._means
         recipe = (section.recipe or means.recipe)._replace(plain=means.recipe.plain)
         check = section.check_crc or means.check_crc
@@ -168,12 +187,10 @@ class Assembly:
         yield from plan.tasks(section.members(), recipe, compress.shrinks, check)
         yield _End(section)
 
-    def _take(self, task: _Task, result: Any) -> None:
+    def _take(self, task: plan.Task | _End, result: Any) -> None:
         match task:
             case plan.Cut():
                 self._block(task, result)
-            case _Recall():
-                self._recall(task)
             case _End():
                 self._end(task.section, recalled=False)
             case plan.Copies() if result is None:
@@ -229,7 +246,7 @@ class Assembly:
             assert cache is not None
             cache.discard(section.key, "its data are not what they were")
             for again in self._making(section):
-                self._take(again, None if isinstance(again, _Recall | _End) else work.run(again))
+                self._take(again, None if isinstance(again, _End) else work.run(again))
             return
         self._count(part.tallies)
         members = sum(tally.members for tally in part.tallies.values())
@@ -287,7 +304,7 @@ class _Aside:
 
     def __init__(self) -> None:
         self._thread = workers(1)  # it starts with the first call
-        self._calls: list[Future[object]] = []
+        self._calls: deque[Future[object]] = deque()
 
     def __enter__(self) -> _Aside:
         return self
@@ -295,10 +312,19 @@ class _Aside:
     def call(self, function: Callable[[], object]) -> None:
         self._calls.append(self._thread.submit(function))
 
-    def finish(self) -> None:
-        """Waits for all calls; raises what the first one raised that failed."""
-        for call in self._calls:
-            call.result()
+    def finish(self, between: Callable[[], object] = lambda: None) -> None:
+        """Waits for all calls, and ends the thread; raises what the first one raised that failed.
+
+        Args:
+            between: called after each one.
+        """
+        if not self._calls:
+            return
+        while self._calls:
+            self._calls.popleft().result()
+            between()
+        self._thread.shutdown()
+        self._thread = workers(1)
 
     def __exit__(self, *error: object) -> None:
         self._thread.shutdown(cancel_futures=True)

@@ -175,6 +175,16 @@ class Pool(Generic[Task, Result]):
             self._with_consumer = True
             self.run_held()
 
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """In this block they do not: for a consumer that takes locks, between two results."""
+        self._with_consumer = False
+        try:
+            yield
+        finally:
+            self._with_consumer = True
+            self.run_held()
+
     def run_held(self) -> None:
         """Runs handlers that were held back: for who is at work in the block, between its steps."""
         while self._held:

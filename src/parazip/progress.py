@@ -32,7 +32,7 @@ class Progress(NamedTuple):
 
 
 Sink: TypeAlias = Callable[[Progress], None]
-"""Called on the thread that makes the archive, some hundred times a second at most is usual.
+"""Called on one thread at a time, some hundred times a second at most is usual.
 
 It must return soon; an exception from it ends the archive like any other error.
 """
