@@ -50,12 +50,12 @@ def parazip(arguments: list[str], seconds: dict[str, float]) -> None:
     place; so what is timed is what stands there after that.
     """
     from parazip.__main__ import main
-    from parazip.pex import seam
+    from parazip.pex import seam, zipper
 
     fast = seam.fast
 
     @contextlib.contextmanager
-    def fast_then_timed(way: seam.Way) -> Iterator[None]:
+    def fast_then_timed(way: zipper.Way) -> Iterator[None]:
         import pex.common as common
 
         with fast(way):

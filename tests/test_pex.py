@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, cast
 import pytest
 
 from parazip import ParazipError, Report, Settings, SourceError, archive
-from parazip.pex import seam
+from parazip.pex import seam, zipper
 from parazip.pex.seam import SeamError
 
 pytest.importorskip("pex.common", reason="pex is not installed")
@@ -30,6 +30,8 @@ from pex.version import __version__ as pex_version
 TIMEOUT = 120
 STOCK = [sys.executable, "-m", "pex"]
 FAST = [sys.executable, "-m", "parazip", "pex"]
+UNMARKED = [*FAST, "--mark=none"]
+EXACT = [*FAST, "--exact"]
 
 VARIANTS: dict[str, list[str]] = {
     "plain": [],
@@ -38,7 +40,18 @@ VARIANTS: dict[str, list[str]] = {
     "system time": ["--use-system-time"],
     "sh-boot": ["--sh-boot"],
     "compile": ["--compile"],
+    "venv": ["--venv", "prepend", "--venv-copies", "--include-tools"],
+    "check": ["--check", "error", "--strip-pex-env", "--inject-args=-v", "--inject-env=A=1"],
+    "script": ["-c", "thing", "--include-tools", "--no-strip-pex-env"],
+    "packed, not compressed": ["--layout", "packed", "--no-compress"],
+    "packed sh-boot": ["--layout=packed", "--sh-boot", "--venv", "append"],
+    "loose": ["--layout", "loose"],
+    "whole wheels": ["--no-pre-install-wheels"],
+    "packed whole wheels": ["--layout", "packed", "--no-pre-install-wheels"],
 }
+PACKED = [name for name, options in VARIANTS.items() if "packed" in " ".join(options)]
+ZIPAPPS = [name for name in VARIANTS if name not in (*PACKED, "loose")]
+UNTOUCHED = ["loose", "whole wheels", "packed whole wheels"]
 
 
 def environment(root: Path) -> dict[str, str]:
@@ -113,10 +126,11 @@ def make_sources(folder: Path) -> Path:
 
 
 class Pair(NamedTuple):
-    """What pex made and what parazip made of the same arguments."""
+    """What pex made and what parazip made of the same arguments, in two ways."""
 
     stock: Path
     fast: Path
+    exact: Path
     said: str
 
 
@@ -135,7 +149,9 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pair]:
         target = folder / "app.pex"
         # Resolved beforehand, so that pex needs no pip; that of Python 3.12 is on the network.
         wheels = ["thing", "--no-pypi", "--pre-resolved-dists", str(base / "wheels")]
-        args = [*VARIANTS[variant], *wheels, "-D", str(sources), "-e", "app", "-o", str(target)]
+        options = VARIANTS[variant]
+        entry = [] if "-c" in options else ["-e", "app"]
+        args = [*options, *wheels, "-D", str(sources), *entry, "-o", str(target)]
         done = run(command, *args, root=base / root, cwd=folder)
         assert done.returncode == 0, done.stderr
         assert os.listdir(folder) == ["app.pex"], "something was left behind"
@@ -144,10 +160,12 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pair]:
     def get(variant: str) -> Pair:
         if variant not in built:
             stock, _ = build(STOCK, "stock", variant, "root")
+            fast, said = build(UNMARKED, "fast", variant, "root")
             # Zips of a packed PEX are cached below PEX_ROOT: who comes second would copy the
             # first's. Times of installed files are those of the PEX_ROOT that they are in.
-            fast, said = build(FAST, "fast", variant, "other" if variant == "packed" else "root")
-            built[variant] = Pair(stock, fast, said)
+            other = "root" if variant in ZIPAPPS else "other"
+            exact, _ = build(EXACT, "exact", variant, other)
+            built[variant] = Pair(stock, fast, exact, said)
         return built[variant]
 
     return get
@@ -203,11 +221,51 @@ def before_the_zip(path: Path) -> bytes:
     return path.read_bytes()[:first]
 
 
-@pytest.mark.parametrize("variant", ["plain", "no-compress", "sh-boot", "compile"])
+def files(folder: Path) -> dict[str, bytes | str]:
+    """What a folder holds: bytes, and where links point to."""
+    return {
+        str(path.relative_to(folder)): os.readlink(path) if path.is_symlink() else path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_symlink() or path.is_file()
+    }
+
+
+@pytest.mark.parametrize("variant", [name for name in ZIPAPPS if name != "system time"])
 def test_a_pex_is_the_same_member_by_member(pair: Callable[[str], Pair], variant: str) -> None:
     made = pair(variant)
     assert_same_zip(made.stock, made.fast)
     assert made.fast.stat().st_mode == made.stock.stat().st_mode
+
+
+# What pex generates has the time of its run: with --use-system-time, and inside of bytecode.
+@pytest.mark.parametrize(
+    "variant", [name for name in VARIANTS if name not in ("system time", "compile")]
+)
+def test_an_exact_pex_is_stock_pex_to_the_byte(pair: Callable[[str], Pair], variant: str) -> None:
+    made = pair(variant)
+    if made.stock.is_dir():
+        assert files(made.exact) == files(made.stock)
+        assert len(files(made.exact)) > 4
+    else:
+        assert made.exact.read_bytes() == made.stock.read_bytes()
+        assert made.exact.stat().st_mode == made.stock.stat().st_mode
+
+
+@pytest.mark.parametrize("variant", ["no-compress", "packed, not compressed", *UNTOUCHED])
+def test_without_compression_all_is_stock_pex_to_the_byte(
+    pair: Callable[[str], Pair], variant: str
+) -> None:
+    made = pair(variant)
+    if made.stock.is_dir():
+        assert files(made.fast) == files(made.stock)
+    else:
+        assert made.fast.read_bytes() == made.stock.read_bytes()
+
+
+@pytest.mark.parametrize("variant", UNTOUCHED)
+def test_what_pex_does_alone_is_said(pair: Callable[[str], Pair], variant: str) -> None:
+    (line,) = pair(variant).said.splitlines()
+    assert line.startswith("parazip: pex alone makes this PEX: ")
 
 
 @pytest.mark.parametrize("variant", ["plain", "no-compress", "compile", "system time"])
@@ -266,8 +324,9 @@ def test_system_time_is_the_files_own(pair: Callable[[str], Pair]) -> None:
     assert {fast[name].date_time[0] for name in files} == {2020}
 
 
-def test_a_packed_pex_is_the_same_file_by_file(pair: Callable[[str], Pair]) -> None:
-    made = pair("packed")
+@pytest.mark.parametrize("variant", ["packed", "packed, not compressed", "packed sh-boot"])
+def test_a_packed_pex_is_the_same_file_by_file(pair: Callable[[str], Pair], variant: str) -> None:
+    made = pair(variant)
     found = sorted(path.relative_to(made.fast) for path in made.fast.rglob("*"))
     assert found == sorted(path.relative_to(made.stock) for path in made.stock.rglob("*"))
     zips = 0
@@ -289,10 +348,25 @@ def test_a_pex_boots_with_an_empty_cache(
 ) -> None:
     pex = str(pair(variant).fast)
     command = [pex] if variant == "sh-boot" else [sys.executable, pex]
+    expected = "main thing\n" if variant == "script" else "app thing\n"
     # The shell script of sh-boot looks for a Python of this version by its name.
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
     done = run(command, root=tmp_path / "root", env={"PATH": path})
-    assert (done.returncode, done.stdout) == (0, "app thing\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, expected), done.stderr
+
+
+def test_a_packed_pex_leaves_no_zips_of_ours_where_pex_would_take_them(
+    tmp_path: Path,
+) -> None:
+    make_wheel(tmp_path)
+    root = tmp_path / "root"
+    wheels = ["thing", "--no-pypi", "--pre-resolved-dists", str(tmp_path), "--layout=packed"]
+    assert run(FAST, *wheels, "-o", tmp_path / "fast.pex", root=root).returncode == 0
+    assert [*root.glob("packed_wheels/**/*.whl"), *root.glob("bootstrap_zips/**/*")] == []
+    assert run(EXACT, *wheels, "-o", tmp_path / "exact.pex", root=root).returncode == 0
+    (kept,) = (path for path in root.glob("packed_wheels/**/*.whl") if path.is_file())
+    (told,) = tmp_path.glob("exact.pex/.deps/*")
+    assert told.read_bytes() == kept.read_bytes()
 
 
 def test_a_summary_tells_what_was_made(pair: Callable[[str], Pair]) -> None:
@@ -362,8 +436,8 @@ def zip_it(chroot: Any, path: Path, mode: str = "a", **more: Any) -> list[Report
     return [report for report, _ in way.reports]
 
 
-def plain_way() -> seam.Way:
-    return seam.Way(settings=Settings(), arguments=(), progress=None, cache=None)
+def plain_way() -> zipper.Way:
+    return zipper.Way(settings=Settings(), arguments=(), progress=None, cache=None)
 
 
 @pytest.mark.parametrize("mode", ["a", "w"])
@@ -405,7 +479,7 @@ def test_an_error_while_writing_leaves_no_file_and_an_open_zip_of_pex_s_own(
         raise error
 
     before = common.open_zip
-    monkeypatch.setattr(seam, "assemble", fail)
+    monkeypatch.setattr(zipper, "assemble", fail)
     with pytest.raises(type(error)):
         zip_it(chroot, tmp_path / "out.pex~")
     assert common.open_zip is before
@@ -421,7 +495,7 @@ def test_a_file_that_vanishes_leaves_no_file(
         os.unlink(os.path.join(chroot.chroot, "pkg/data.txt"))
         return assemble(*args, **more)
 
-    monkeypatch.setattr(seam, "assemble", late)
+    monkeypatch.setattr(zipper, "assemble", late)
     with pytest.raises(SourceError, match=r"cannot read .*pkg/data.txt: No such file"):
         zip_it(chroot, tmp_path / "out.pex~")
     assert os.listdir(tmp_path) == ["chroot"]
@@ -438,11 +512,11 @@ def test_an_error_inside_pex_is_told_clearly_and_leaves_no_pex(
         (work / "out.pex").write_bytes(b"old pex")
     sources = make_sources(tmp_path / "sources")
     code = (
-        "import sys, parazip.pex.seam as seam\n"
+        "import sys, parazip.pex.zipper as zipper\n"
         "from parazip import SourceChangedError\n"
         "def fail(*args, **more):\n"
         "    raise SourceChangedError('app.py changed while it was read')\n"
-        "seam.assemble = fail\n"
+        "zipper.assemble = fail\n"
         "from parazip.__main__ import main\n"
         "main()\n"
     )

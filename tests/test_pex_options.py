@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,20 +16,22 @@ from parazip import SettingsError
 from parazip import __main__ as command_line
 from parazip.cache import Cache
 from parazip.model import MIB, Settings
-from parazip.pex import command, seam, stock
-from test_pex import FAST, STOCK, assert_same_zip, make_sources, run
+from parazip.pex import command, seam, stock, zipper
+from test_pex import FAST, STOCK, make_sources, run
 
 PARAPEX = [sys.executable, "-c", "from parazip.__main__ import parapex; parapex()"]
 ON = "--use-feature=parallel-zip"
 
 
 @pytest.fixture
-def called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tuple[Any, seam.Way]]:
+def called(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., tuple[Any, zipper.Way]]:
     """Runs `parazip pex` with a pex that only tells its arguments; gives them, and the way."""
     told: list[Any] = []
     fast = seam.fast
 
-    def watched(way: seam.Way) -> Any:
+    def watched(way: zipper.Way) -> Any:
         told.append(way)
         return fast(way)
 
@@ -36,9 +40,11 @@ def called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tup
     monkeypatch.setattr(sys, "argv", sys.argv)
     monkeypatch.setenv("PARAZIP_CACHE_DIR", str(tmp_path))
 
-    def call(*arguments: str) -> tuple[list[str], seam.Way]:
+    def call(*arguments: str) -> tuple[list[str], zipper.Way]:
         told.clear()
-        with command_line.parazip.make_context("parazip", ["pex", *arguments]) as context:
+        with command_line.parazip.make_context(
+            "parazip", ["pex", "--mark=none", *arguments]
+        ) as context:
             command_line.parazip.invoke(context)
         way, forwarded = told
         assert list(way.arguments) == forwarded
@@ -64,14 +70,14 @@ FORWARDED: dict[str, tuple[list[str], list[str]]] = {
 
 @pytest.mark.parametrize("case", FORWARDED)
 def test_what_is_not_ours_goes_to_pex_in_its_order(
-    called: Callable[..., tuple[list[str], seam.Way]], case: str
+    called: Callable[..., tuple[list[str], zipper.Way]], case: str
 ) -> None:
     given, expected = FORWARDED[case]
     assert called(*given)[0] == expected
 
 
 def test_settings_are_what_was_asked_for(
-    called: Callable[..., tuple[list[str], seam.Way]],
+    called: Callable[..., tuple[list[str], zipper.Way]],
 ) -> None:
     _, way = called()
     assert way.settings == Settings()
@@ -156,6 +162,8 @@ def test_progress_can_be_json(tmp_path: Path) -> None:
 
 def test_parapex_is_pex_until_it_is_asked_to_be_more(tmp_path: Path) -> None:
     stock_pex, _ = build(STOCK, tmp_path, "stock.pex")
+    with zipfile.ZipFile(stock_pex) as archive:
+        stock_names = archive.namelist()
     for name, env in [("plain", {}), ("empty", {"PARAPEX_USE_FEATURE": ""})]:
         path, said = build(PARAPEX, tmp_path, f"{name}.pex", env=env)
         assert " members" not in said
@@ -167,7 +175,9 @@ def test_parapex_is_pex_until_it_is_asked_to_be_more(tmp_path: Path) -> None:
     ]:
         path, said = build(PARAPEX, tmp_path, f"{name}.pex", *args, env=env)
         assert " members" in said
-        assert_same_zip(stock_pex, path)
+        with zipfile.ZipFile(path) as archive:
+            assert archive.namelist() == stock_names
+            assert "parallel_zip" in json.loads(archive.read("PEX-INFO"))["build_properties"]
 
 
 def test_parapex_refuses_other_features_in_its_variable(tmp_path: Path) -> None:

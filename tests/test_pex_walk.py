@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from parazip.pex import seam, walk
+from parazip.pex import seam, walk, zipper
 from test_pex import plain_way
 
 common = pytest.importorskip("pex.common", reason="pex is not installed")
@@ -70,11 +70,12 @@ def test_pex_s_loop_and_ours_give_the_same_members(
     chroot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: dict[str, Any]
 ) -> None:
     found = []
+    monkeypatch.setattr(seam, "_take", lambda path: b"")
 
-    def remember(path: str, mode: str, members: Iterable[Any], way: seam.Way) -> None:
+    def remember(path: str, prefix: bytes, members: Iterable[Any], way: zipper.Way) -> None:
         found.append(list(members))
 
-    monkeypatch.setattr(seam, "_write", remember)
+    monkeypatch.setattr(seam, "make_zip", remember)
     arguments = {"exclude_file": lambda path: path.endswith(".pyc"), **call}
     for is_known in (True, False):
         monkeypatch.setattr(seam, "is_known", lambda method, is_known=is_known: is_known)

@@ -22,7 +22,7 @@ def tasks_of(
     members: list[Member], recipe: Recipe, shrinks: Callable[[Member], bool]
 ) -> list[plan.Batch | plan.Cut]:
     tasks = list(plan.tasks(members, recipe, shrinks))
-    return [task for task in tasks if not isinstance(task, plan.Copies)]
+    return [task for task in tasks if isinstance(task, plan.Batch | plan.Cut)]
 
 
 def sizes_of(tasks: list[plan.Batch | plan.Cut]) -> list[int]:
@@ -134,3 +134,16 @@ def test_duplicate_names_are_told_with_both_sources(second: str) -> None:
     ]
     with pytest.raises(DuplicateMemberError, match="one/same and two/same"):
         list(plan.checked(members))
+
+
+def test_what_is_to_be_as_zipfile_makes_it_is_not_cut() -> None:
+    cut = codecs.AS_ZIPFILE.cut
+    members = [member(1), member(cut), member(cut + 1), member(cut + 1, store=True), member(0)]
+    tasks = list(plan.tasks(members, codecs.AS_ZIPFILE, lambda member: False))
+    first, second, stream, *cuts, last = tasks
+    assert isinstance(first, plan.Batch)
+    assert isinstance(second, plan.Batch)
+    assert stream == plan.Stream(members[2], codecs.AS_ZIPFILE.block)
+    assert all(isinstance(task, plan.Cut) and task.coder == STORE for task in cuts)
+    assert isinstance(last, plan.Batch)
+    assert stream.cost < cut

@@ -58,6 +58,8 @@ class _End(NamedTuple):
 
 
 _Task: TypeAlias = plan.Task | _Recall | _End
+_InTurn = plan.Stream | _Recall | _End
+"""What is done when its turn comes, not by a worker before that."""
 
 
 class _Keep(NamedTuple):
@@ -128,13 +130,13 @@ class Assembly:
         needs_help = means.helped and jobs > 1 and means.executor is None
 
         def run(task: _Task) -> Part | Block | None:
-            return None if isinstance(task, _Recall | _End) else work.run(task, crew)
+            return None if isinstance(task, _InTurn) else work.run(task, crew)
 
         def is_light(task: _Task) -> bool:
             """Headers of copied members are made sooner than a thread takes the GIL from ours."""
             if isinstance(task, plan.Copies):
                 return task.headers_only and not (crew and task.held)
-            return isinstance(task, _Recall | _End)
+            return isinstance(task, _InTurn)
 
         pool: Pool[_Task, Part | Block | None] = Pool(
             run,
@@ -191,6 +193,8 @@ class Assembly:
         match task:
             case plan.Cut():
                 self._block(task, result)
+            case plan.Stream():
+                self._stream(task)
             case _End():
                 self._end(task.section, recalled=False)
             case plan.Copies() if result is None:
@@ -206,7 +210,7 @@ class Assembly:
             if isinstance(member.source, Twin)
         ]
         for again in plan.tasks(members, task.recipe, compress.shrinks):
-            self._take(again, work.run(again))
+            self._take(again, None if isinstance(again, _InTurn) else work.run(again))
 
     def _part(self, task: plan.Batch | plan.Copies, part: Part) -> None:
         """Members that are complete."""
@@ -238,6 +242,19 @@ class Assembly:
         else:
             self._count({str(cut.coder): Tally(1, member.size, compressed_size)})
 
+    def _stream(self, task: plan.Stream) -> None:
+        member = task.member
+        self._writer.begin(record(member, DEFLATED, 0, 0, 0))
+        crc = 0
+        for block in compress.stream(task):
+            self._writer.block(block)
+            crc = codecs.crc32_combine(crc, block.crc, block.size)
+            self._counter.advance(0, block.size, self._output.position, member.name)
+        compressed_size = self._writer.end(crc, is_kept=True)
+        assert compressed_size is not None
+        self._count({str(task.coder): Tally(1, member.size, compressed_size)})
+        self._counter.advance(1, 0, self._output.position, member.name)
+
     def _recall(self, task: _Recall) -> None:
         """A section from the cache; one that turns out to be damaged is made here and now."""
         section, (part, crc), _ = task
@@ -246,7 +263,7 @@ class Assembly:
             assert cache is not None
             cache.discard(section.key, "its data are not what they were")
             for again in self._making(section):
-                self._take(again, None if isinstance(again, _End) else work.run(again))
+                self._take(again, None if isinstance(again, _InTurn) else work.run(again))
             return
         self._count(part.tallies)
         members = sum(tally.members for tally in part.tallies.values())

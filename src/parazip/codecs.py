@@ -25,6 +25,7 @@ gives its size in the least time.
 
 from __future__ import annotations
 
+import io
 import platform
 import zlib
 from collections.abc import Callable, Iterable
@@ -102,8 +103,14 @@ def compress_whole(coder: Coder, data: Buffer) -> Buffer:
 
 
 def compress_or_store(coder: Coder, data: Buffer) -> tuple[int, Buffer]:
-    """Method and bytes of a member that is made of `data`: what does not shrink is stored."""
+    """Method and bytes of a member that is made of `data`: what does not shrink is stored.
+
+    Not so where it is to be as zipfile makes it: that deflates all, even nothing.
+    """
     size = len(data)
+    if coder.codec == ZIPFILE:
+        stream = ZipfileStream()
+        return DEFLATED, stream.compress(data) + stream.flush()
     if not size or coder == STORE:
         return STORED, data
     if size >= 2 * SAMPLED:
@@ -112,6 +119,29 @@ def compress_or_store(coder: Coder, data: Buffer) -> tuple[int, Buffer]:
             return STORED, data
     packed = compress_whole(coder, data)
     return (DEFLATED, packed) if len(packed) < size else (STORED, data)
+
+
+class ZipfileStream:
+    """A raw deflate stream that is to the byte what `zipfile` makes of the same contents.
+
+    They go to the running Python's own zlib, in bites of the size in which a program gets them
+    from a file: zlib's output does not depend on that, but nobody promises it of zlib's stand-ins.
+    """
+
+    def __init__(self) -> None:
+        self._stream = zlib.compressobj(zlib.Z_DEFAULT_COMPRESSION, zlib.DEFLATED, _RAW)
+
+    def compress(self, data: Buffer) -> bytes:
+        """What the stream goes on with when `data` come next; often nothing yet."""
+        view = memoryview(data)
+        bite = io.DEFAULT_BUFFER_SIZE
+        return b"".join(
+            [self._stream.compress(view[i : i + bite]) for i in range(0, len(view), bite)]
+        )
+
+    def flush(self) -> bytes:
+        """The end of the stream."""
+        return self._stream.flush()
 
 
 def compress_block(coder: Coder, window: Buffer, data: Buffer, last: bool) -> tuple[Buffer, ...]:
@@ -222,6 +252,12 @@ def _auto(whole: tuple[str, int], block: tuple[str, int], cut: int) -> Recipe:
 
 
 _STORING = Recipe(STORE, STORE, CUT_FAST)
+
+ZIPFILE = "zipfile"
+"""A codec that is no library: what the standard library's zipfile makes by default, to the byte."""
+
+AS_ZIPFILE = Recipe(Coder(ZIPFILE, 6), Coder(ZIPFILE, 6), CUT_SMALL)
+"""Members of more bytes than this one's `cut` are streamed, as they cannot be cut."""
 
 _AUTO = (
     _STORING,

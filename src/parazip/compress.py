@@ -6,6 +6,7 @@ Each function here runs on a worker, takes one task and touches nothing but the 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
 from parazip import codecs, files
 from parazip.format.records import headers
@@ -19,7 +20,7 @@ from parazip.model import (
     Part,
     Tally,
 )
-from parazip.plan import Batch, Cut
+from parazip.plan import Batch, Cut, Stream
 
 
 class _Scratch(threading.local):
@@ -101,3 +102,13 @@ def block(cut: Cut) -> Block:
     window, data = view[: cut.start - begin], view[cut.start - begin :]
     packed = codecs.compress_block(cut.coder, window, data, cut.last)
     return Block(packed, codecs.crc32(data), cut.length)
+
+
+def stream(task: Stream) -> Iterator[Block]:
+    """A large member that is not cut, piece by piece."""
+    source = task.member.source
+    assert isinstance(source, (File, bytes))
+    deflating = codecs.ZipfileStream()
+    for chunk in (source,) if isinstance(source, bytes) else files.chunks(source):
+        yield Block((deflating.compress(chunk),), codecs.crc32(chunk), len(chunk))
+    yield Block((deflating.flush(),), 0, 0)

@@ -92,7 +92,15 @@ class Display:
         elif not self._quiet:
             self._line(summary_line(report))
             for note in report.notes:
-                self._line(f"parazip: {printable(note)}")
+                self.note(note)
+
+    def note(self, message: str) -> None:
+        """Something that people may want to know at once."""
+        if self._mode == "json":
+            self._event("note", {"message": message})
+        elif not self._quiet:
+            self._end_bar()
+            self._line(f"parazip: {printable(message)}")
 
     def _event(self, event: str, fields: dict[str, Any]) -> None:
         import json

@@ -98,25 +98,32 @@ def fill(file: File, opened: FileIO, offset: int, view: memoryview) -> memoryvie
     return view
 
 
+def chunks(file: File, size: int = 1 << 20) -> Iterator[memoryview]:
+    """A file's contents, at most `size` bytes at a time, each only until the next is asked for.
+
+    Raises what `reading` raises.
+    """
+    view = memoryview(bytearray(min(size, file.size + 1)))
+    with reading(file) as opened:
+        while count := opened.readinto(view):
+            yield view[:count]
+
+
 def crc32(file: File) -> int:
     """The CRC-32 of a file's contents; see `reading`."""
     if file.size <= _CHUNK:
         return codecs.crc32(read(file))
     crc = 0
-    view = memoryview(bytearray(_CHUNK))
-    with reading(file) as opened:
-        while count := opened.readinto(view):
-            crc = codecs.crc32(view[:count], crc)
+    for chunk in chunks(file, _CHUNK):
+        crc = codecs.crc32(chunk, crc)
     return crc
 
 
 def digest(file: File) -> str:
     """A SHA-256 of a file's contents; see `reading`."""
     found = hashlib.sha256()
-    view = memoryview(bytearray(min(_LARGE_CHUNK, file.size + 1)))
-    with reading(file) as opened:
-        while count := opened.readinto(view):
-            found.update(view[:count])
+    for chunk in chunks(file, _LARGE_CHUNK):
+        found.update(chunk)
     return found.hexdigest()
 
 

@@ -6,7 +6,8 @@ always give the same bytes.
 
 Members of up to `recipe.cut` bytes are compressed whole. Many of them share one task, as a task
 has a price of its own: consecutive members up to `BATCH` bytes and `BATCH_MEMBERS` members. A
-larger member is cut into blocks of `codecs.BLOCK` bytes, a task each. Members that are copied from
+larger member is cut into blocks of `codecs.BLOCK` bytes, a task each; or, where it must not be cut
+to be as zipfile makes it, it is a `Stream`. Members that are copied from
 other archives share tasks in the same way, by the bytes that they hold in memory; those that are
 copied only if they are the same there, also by the bytes that are read to find that out.
 """
@@ -92,6 +93,25 @@ class Cut(NamedTuple):
         return codecs.WINDOW + 3 * self.length
 
 
+class Stream(NamedTuple):
+    """A large member that one coder compresses from its first byte to its last.
+
+    Nothing of it can be made before its turn comes: it is not to be in memory as a whole.
+
+    Attributes:
+        member: what is to be put in.
+        coder: compresses it.
+    """
+
+    member: Member
+    coder: Coder
+
+    @property
+    def cost(self) -> int:
+        """Bytes the task may need: a piece, and what becomes of it."""
+        return 2 * codecs.BLOCK
+
+
 class Copies(NamedTuple):
     """Consecutive members that are copied from other archives by one task.
 
@@ -123,7 +143,7 @@ class Copies(NamedTuple):
         return not (self.check or self.largest)
 
 
-Task: TypeAlias = Batch | Cut | Copies
+Task: TypeAlias = Batch | Cut | Copies | Stream
 
 
 def checked(members: Iterable[Member]) -> Iterator[Member]:
@@ -255,7 +275,7 @@ def _kind(is_copied: bool) -> Callable[[Member], bool]:
 
 def _compressions(
     members: Iterable[Member], recipe: Recipe, shrinks: Callable[[Member], bool]
-) -> Iterator[Batch | Cut]:
+) -> Iterator[Batch | Cut | Stream]:
     batch: list[Member] = []
     size = 0
     for member in members:
@@ -264,7 +284,9 @@ def _compressions(
         if batch and (is_large or size + length > BATCH or len(batch) == BATCH_MEMBERS):
             yield Batch(batch, recipe.whole, size)
             batch, size = [], 0
-        if is_large:
+        if is_large and recipe.block.codec == codecs.ZIPFILE and not member.store:
+            yield Stream(member, recipe.block)
+        elif is_large:
             compress = not member.store and recipe.block != STORE and shrinks(member)
             yield from cuts(member, recipe.block if compress else recipe.plain)
         else:

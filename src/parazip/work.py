@@ -25,13 +25,13 @@ from parazip.model import (
     Tally,
     Twin,
 )
-from parazip.plan import BATCH, Batch, Copies, Cut, Task
+from parazip.plan import BATCH, Batch, Copies, Cut
 
 CAPACITY = 2 * BATCH
 """The most bytes that a helper has to answer: a task's compressed members and their headers."""
 
 
-def run(task: Task, crew: Helpers | None = None) -> Part | Block | None:
+def run(task: Batch | Cut | Copies, crew: Helpers | None = None) -> Part | Block | None:
     """What the task asks for; see `compress.batch`, `compress.block` and `copy.batch`.
 
     Args:

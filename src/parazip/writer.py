@@ -91,11 +91,11 @@ class ArchiveWriter:
         for chunk in block.data:
             self._output.write(chunk)
 
-    def end(self, crc: int) -> int | None:
+    def end(self, crc: int, is_kept: bool = False) -> int | None:
         """Ends the member that was begun; gives its compressed size in bytes.
 
         None says that deflate did not make it smaller, on an output that can seek: the member
-        is taken back, and the caller puts it in again as stored.
+        is taken back, and the caller puts it in again as stored. Not so if it `is_kept`.
         """
         opened = self._opened
         assert opened is not None
@@ -112,7 +112,7 @@ class ArchiveWriter:
                     member=record.name.decode(),
                 )
             output.write(data_descriptor(record, opened.zip64))
-        elif record.method == DEFLATED and size >= record.size:
+        elif record.method == DEFLATED and size >= record.size and not is_kept:
             output.rewind(opened.position)
             return None
         else:

@@ -8,16 +8,23 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
-from contextlib import nullcontext, redirect_stdout
+from contextlib import ExitStack, redirect_stdout
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from parazip.cache import Cache
 from parazip.copy import COPIED
 from parazip.display import MODES, Display, Mode, size_text, table
 from parazip.model import CODEC_NAMES, CodecName, Made, Report, Settings, Tally, parse_size
+from parazip.pex import seam
+from parazip.pex.asked import ZIPAPP, read
+from parazip.pex.limits import Limits
+from parazip.pex.mark import KINDS, SENTINEL, SILENCE, Kind, inserted, marked
 from parazip.pex.stock import FEATURE, stock
+from parazip.pex.zipper import Way
 
 if TYPE_CHECKING:
     from parazip.pex.wheels import Distribution
@@ -86,6 +93,24 @@ class _Forwarding(click.Command):
     help="auto: a bar on a terminal. plain: lines for a log. json: one object a line. none: no "
     "summary either.",
 )
+@click.option(
+    "--exact",
+    is_flag=True,
+    help="Zips that are pex's own to the byte, with zlib 6: all cores, but nothing is copied.",
+)
+@click.option(
+    "--mark",
+    type=click.Choice(KINDS),
+    default="build-property",
+    show_default=True,
+    help="How a PEX whose bytes are not pex's own says so: in PEX-INFO, by an empty file "
+    f"{SENTINEL}, or not at all.",
+)
+@click.option(
+    "--warn-on-run",
+    is_flag=True,
+    help=f"The PEX says so in a line when it starts, unless {SILENCE} is set there.",
+)
 @click.option("--no-cache", is_flag=True, help="Recall nothing, and keep nothing.")
 @click.option(
     "--explain",
@@ -109,26 +134,44 @@ def pex(
     jobs: int | None,
     memory: int,
     progress: Mode,
+    exact: bool,
+    mark: Kind,
+    warn_on_run: bool,
     no_cache: bool,
     explain: str | None,
     use_feature: tuple[str, ...],
 ) -> None:
     """Run pex with PEX-ARGUMENTS; the zips that it writes are made on all cores."""
+    if exact:
+        _refuse_beside_exact(context)
     main = stock()
-    from parazip.pex.seam import Way, fast
-
-    sys.argv = ["pex", *arguments]
+    asked = read(arguments)
     with Display(progress, quiet=progress == "none") as display:
         way = Way(
             settings=Settings(level=level, codec=codec, jobs=jobs, memory=memory),
             arguments=arguments,
             progress=display,
             cache=None if no_cache else Cache(*context.obj),
+            exact=exact,
+            watch=partial(Limits, asked.check, asked.output, display.note)
+            if asked.layout == ZIPAPP
+            else None,
+            note=display.note,
         )
         try:
-            # pex tells names on standard output, where only the explanation is to be.
-            told = redirect_stdout(sys.stderr) if explain == "json" else nullcontext()
-            with told, fast(way):
+            with ExitStack() as stack:
+                if explain == "json":
+                    # pex tells names on standard output, where only the explanation is to be.
+                    stack.enter_context(redirect_stdout(sys.stderr))
+                if asked.untouched:
+                    display.note(f"pex alone makes this PEX: {asked.untouched}")
+                else:
+                    if asked.output and asked.compress and not exact:
+                        mode = f"level {level}, codec {codec}"
+                        marks = marked(mark, mode, warn_on_run, asked.preamble)
+                        arguments = inserted(arguments, stack.enter_context(marks))
+                    stack.enter_context(seam.fast(way))
+                sys.argv = ["pex", *arguments]
                 main()
         except SystemExit as end:
             if end.code in (0, None):
@@ -138,6 +181,14 @@ def pex(
                     rows = [row for report in way.reports for row in _rows(*report)]
                     _explain(rows, as_json=explain == "json")
             raise
+
+
+def _refuse_beside_exact(context: click.Context) -> None:
+    """Refuses options that ask for other bytes than pex's own."""
+    for name in ("level", "codec", "mark", "warn_on_run"):
+        if context.get_parameter_source(name) != ParameterSource.DEFAULT:
+            option = next(each for each in context.command.params if each.name == name).opts[0]
+            raise click.UsageError(f"{option} changes what --exact keeps as it is; leave one out")
 
 
 def _together(reports: list[Report]) -> Report:

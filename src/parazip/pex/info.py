@@ -21,6 +21,7 @@ from parazip.display import printable, size_text, table
 from parazip.errors import BadArchiveError, ParazipError, SourceError
 from parazip.format.records import LIMIT_16, LIMIT_32
 from parazip.model import DEFLATED, STORED, Entry
+from parazip.pex import mark
 from parazip.pex.wheels import DEPS, label
 
 _PEX_INFO = "PEX-INFO"
@@ -66,6 +67,7 @@ class Contents:
         groups: its members, by distribution.
         largest: the largest members, by their compressed bytes.
         zipimport: from which Python on zipimport can start it, and why.
+        has_sentinel: whether it holds an empty file that marks it.
     """
 
     path: str
@@ -75,6 +77,7 @@ class Contents:
     groups: dict[str, Group] = field(default_factory=dict)
     largest: list[Large] = field(default_factory=list)
     zipimport: str = "any Python"
+    has_sentinel: bool = False
 
     @property
     def constraints(self) -> str:
@@ -84,7 +87,7 @@ class Contents:
     @property
     def mark(self) -> str:
         """Whether it tells that not pex alone has made its zips."""
-        return str((self.pex_info.get("build_properties") or {}).get("parallel_zip") or "none")
+        return mark.told(self.pex_info, self.has_sentinel)
 
 
 def contents(path: str) -> Contents:
@@ -144,6 +147,7 @@ def _entries(path: str) -> list[Entry]:
 
 def _add(found: Contents, members: Iterable[_Member]) -> None:
     members = list(members)
+    found.has_sentinel = any(member.name == mark.SENTINEL for member in members)
     for name, bytes_in, bytes_out, method, _ in members:
         group = found.groups.setdefault(_group(name), Group())
         group.members += 1

@@ -3,10 +3,12 @@
 pex writes each zip in `Chroot.zip` (module `pex.common`): it opens an archive with the module's
 global `open_zip` and calls `write_deterministic` on it for every folder and file. Inside `fast`
 that global is ours. Our archive is a `ZipFileEx` of which only the writing is replaced: it
-collects members instead of bytes and puts them in, all at once, when pex closes it. Dates and
-modes come from pex's own code, save that of the three system calls that pex makes to learn a file's
-kind we make one: with 13,000 files that is half of what pex does before it zips. Names come from
-pex's code or, where that is the one that `walk` is a twin of, from there: most of the other half.
+remembers what pex puts in, and the zip is made of all that when pex closes it. Where `Chroot.zip`
+is the method that `walk` is a twin of, it is ours as well, and the zip is made as the walk goes on.
+
+Dates and modes are what pex's own code would make them, but of the three system calls that pex
+makes to learn a file's kind we make one: with 13,000 files that is half of what pex does before it
+zips.
 
 pex promises nothing about its inside, so `check` looks first whether everything is as it is
 known to be (pex 2.50 to 2.105), and says what is not.
@@ -17,26 +19,20 @@ from __future__ import annotations
 import inspect
 import os
 import stat
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from itertools import chain, islice
+from functools import partial
 from types import ModuleType
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-from parazip import codecs, plan
-from parazip.archive import assemble
-from parazip.assembly import Means
-from parazip.cache import Cache
-from parazip.errors import BadArchiveError, ParazipError, SourceError
+from parazip.errors import ParazipError, SourceError
 from parazip.format.records import ATTRIBUTE_FOLDER, dos_date
-from parazip.model import File, Member, Report, Section, Settings
-from parazip.pex.walk import is_known, walk
-from parazip.pex.wheels import Distribution, distributions
-from parazip.progress import Counter, Sink
-
-_Item = TypeVar("_Item")
+from parazip.model import File, Member
+from parazip.pex.walk import Entry, is_known, walk
+from parazip.pex.zipper import Way, Zip64Error, make_zip
 
 
 class SeamError(ParazipError):
@@ -77,25 +73,6 @@ def _misfits(common: Any) -> Iterator[str]:
             yield f"ZipFileType.{name} has no deterministic_mode"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Way:
-    """How zips are made, and what became of them.
-
-    Attributes:
-        settings: level, codec, jobs, memory.
-        arguments: of pex.
-        progress: told of each archive's progress.
-        cache: where finished parts are looked for and kept, if anywhere.
-        reports: what was made, with the distributions it was made of.
-    """
-
-    settings: Settings
-    arguments: Sequence[str]
-    progress: Sink | None
-    cache: Cache | None
-    reports: list[tuple[Report, list[Distribution]]] = field(default_factory=list)
-
-
 @contextmanager
 def fast(way: Way) -> Iterator[None]:
     """Inside this block pex writes its zips through parazip.
@@ -107,9 +84,30 @@ def fast(way: Way) -> Iterator[None]:
     from pex.version import __version__ as version
 
     check(common, version)
+    import pex.pex_builder as pex_builder
+    from pex.variables import ENV
+
     to_member = _member_maker(common)
-    collector_type = _collector_type(common, to_member)
+    collector_type = _collector_type(common)
     open_zip = common.open_zip
+
+    def write(path: str, mode: str, entries: Callable[[], Iterable[Entry]]) -> None:
+        """Writes a zip; in mode "a" behind the shebang line that pex put there."""
+        prefix = _take(path) if mode == "a" else b""
+        try:
+            make_zip(path, prefix, (to_member(*entry) for entry in entries()), way)
+        except Zip64Error as error:
+            way.note(f"pex itself zips {path.removesuffix('~')}: {error}")
+            with open(path, "wb") as file:
+                file.write(prefix)
+            with open_zip(path, "a", zipfile.ZIP_DEFLATED) as archive:
+                for source, name, compress, deterministic in entries():
+                    archive.write_deterministic(
+                        filename=source,
+                        arcname=name,
+                        deterministic=deterministic,
+                        compress=compress,
+                    )
 
     @contextmanager
     def open_fast(path: str, mode: str = "r", *args: Any, **kwargs: Any) -> Iterator[Any]:
@@ -120,7 +118,7 @@ def fast(way: Way) -> Iterator[None]:
         with _gone_on_error(path):
             collector = collector_type()
             yield collector
-            _write(path, mode, collector.members, way)
+            write(path, mode, lambda: collector.entries)
 
     def zip_fast(
         chroot: Any,
@@ -132,26 +130,42 @@ def fast(way: Way) -> Iterator[None]:
         labels: Iterable[str] | None = None,
         compress: bool = True,
     ) -> None:
-        entries = walk(
+        entries = partial(
+            walk,
             common,
             chroot,
+            deterministic=deterministic,
             exclude_file=exclude_file,
             strip_prefix=strip_prefix,
             labels=labels,
             compress=compress,
         )
         with _gone_on_error(filename):
-            _write(filename, mode, (to_member(*each, deterministic) for each in entries), way)
+            write(filename, mode, entries)
+
+    def build_packed(builder: Any, dirname: str, *args: Any, **kwargs: Any) -> None:
+        """Keeps zips of other bytes than pex's from its PEX_ROOT: it takes those for its own."""
+        os.makedirs(dirname, exist_ok=True)
+        with (
+            tempfile.TemporaryDirectory(prefix=".parazip-", dir=dirname) as root,
+            ENV.patch(PEX_ROOT=root),
+        ):
+            build_packedapp(builder, dirname, *args, **kwargs)
 
     zip_method = common.Chroot.zip
+    builder = pex_builder.PEXBuilder
+    build_packedapp = builder._build_packedapp
     common.open_zip = open_fast
     if is_known(zip_method):
         common.Chroot.zip = zip_fast
+    if not way.exact:
+        builder._build_packedapp = build_packed
     try:
         yield
     finally:
         common.open_zip = open_zip
         common.Chroot.zip = zip_method
+        builder._build_packedapp = build_packedapp
 
 
 @contextmanager
@@ -165,60 +179,26 @@ def _gone_on_error(path: str) -> Iterator[None]:
         raise
 
 
-class _Remembered(Generic[_Item]):
-    """Items that can be gone through again, though they are found only once."""
+def _collector_type(common: Any) -> Any:
+    """A `ZipFileEx` that writes nothing and remembers what was to be written."""
 
-    def __init__(self, items: Iterator[_Item]) -> None:
-        self.found: list[_Item] = []
-        self._items = items
+    class Collector(common.ZipFileEx):  # type: ignore[misc] # pex has no types
+        def __init__(self) -> None:  # no super().__init__(): that opens a file
+            self.fp = None  # what ZipFile.__del__ looks at
+            self.entries: list[Entry] = []
 
-    def __iter__(self) -> Iterator[_Item]:
-        yield from self.found
-        for item in self._items:
-            self.found.append(item)
-            yield item
+        def write_deterministic(
+            self,
+            filename: str,
+            arcname: str,
+            digest: None = None,
+            deterministic: bool = True,
+            compress: bool = True,
+        ) -> None:
+            name = os.path.normpath(arcname)
+            self.entries.append(Entry(filename, name, compress, deterministic))
 
-
-def _write(path: str, mode: str, members: Iterable[Member], way: Way) -> None:
-    """Writes `members` to `path`; in mode "a" behind the shebang line that pex put there."""
-    began = time.monotonic()
-    prefix = _take(path) if mode == "a" else b""
-    members = plan.checked(members)
-    first = list(islice(members, plan.PEEK))
-    found = _Remembered(distributions(chain(first, members), way.arguments))
-    while True:
-        try:
-            report = _made(path, prefix, found, way, plan.wants_help(first))
-            break
-        except (BadArchiveError, SourceError) as error:  # of a wheel, which can be done without
-            lost = [distribution for distribution in found.found if distribution.lose(error)]
-            if not lost:
-                raise
-    way.reports.append((replace(report, seconds=time.monotonic() - began), found.found))
-
-
-def _made(
-    path: str, prefix: bytes, found: Iterable[Distribution], way: Way, helped: bool
-) -> Report:
-    """Makes one zip of distributions."""
-    level, codec = way.settings.level, way.settings.codec
-    recipe = codecs.recipe(level, codec)
-    rest = codecs.recipe(min(level + 1, 9) if level else 0, codec)
-    counter = Counter(way.progress)
-
-    def sections() -> Iterator[Section]:
-        for distribution in found:
-            counter.count(distribution.members)
-            yield distribution.section(recipe, rest, way.cache is not None)
-
-    means = Means(
-        recipe=recipe,
-        jobs=way.settings.jobs,
-        memory=way.settings.memory,
-        cache=way.cache,
-        helped=helped,
-    )
-    return assemble(path, sections(), means, counter, prepend=prefix)
+    return Collector
 
 
 def _take(path: str) -> bytes:
@@ -230,10 +210,7 @@ def _take(path: str) -> bytes:
 
 
 def _member_maker(common: Any) -> Callable[[str, str, bool, bool], Member]:
-    """What makes a member of a path, a name, whether to compress, and whether to be deterministic.
-
-    It does what `write_deterministic` does with them; the name is a normal path.
-    """
+    """What makes a member of an `Entry`, as `write_deterministic` does."""
     kinds = common.ZipFileType
     folder_mode, program_mode, file_mode = (
         kind.deterministic_mode for kind in (kinds.DIRECTORY, kinds.EXECUTABLE, kinds.FILE)
@@ -256,34 +233,12 @@ def _member_maker(common: Any) -> Callable[[str, str, bool, bool], Member]:
         name = arcname if os.sep == "/" else arcname.replace(os.sep, "/")
         attributes = (mode & 0xFFFF) << 16
         if is_folder:
-            return Member(name + "/", b"", attributes | ATTRIBUTE_FOLDER, date)
+            return Member(name + "/", b"", attributes | ATTRIBUTE_FOLDER, date, True)
         # Without the change time: hard links that other PEXes make change it.
         file = File(path, info.st_size, info.st_mtime_ns, info.st_ino)
         return Member(name, file, attributes, date, not compress)
 
     return member
-
-
-def _collector_type(common: Any, to_member: Callable[[str, str, bool, bool], Member]) -> Any:
-    """A `ZipFileEx` that writes nothing and remembers what was to be written."""
-
-    class Collector(common.ZipFileEx):  # type: ignore[misc] # pex has no types
-        def __init__(self) -> None:  # no super().__init__(): that opens a file
-            self.fp = None  # what ZipFile.__del__ looks at
-            self.members: list[Member] = []
-
-        def write_deterministic(
-            self,
-            filename: str,
-            arcname: str,
-            digest: None = None,
-            deterministic: bool = True,
-            compress: bool = True,
-        ) -> None:
-            name = os.path.normpath(arcname)
-            self.members.append(to_member(filename, name, compress, deterministic))
-
-    return Collector
 
 
 def _stat(path: str) -> os.stat_result:

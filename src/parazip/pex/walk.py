@@ -23,11 +23,19 @@ _KNOWN = ("a2a192b5c83c",)
 
 
 class Entry(NamedTuple):
-    """What pex puts into a zip: a path, its normal name there, and whether to compress it."""
+    """What pex puts into a zip.
+
+    Attributes:
+        path: of the file or folder.
+        name: its normal name in the zip.
+        compress: whether it is to be compressed.
+        deterministic: whether it gets a date and a mode that are always the same.
+    """
 
     path: str
     name: str
     compress: bool
+    deterministic: bool
 
 
 def is_known(zip_method: Callable[..., object]) -> bool:
@@ -43,6 +51,7 @@ def walk(
     common: Any,
     chroot: Any,
     *,
+    deterministic: bool,
     exclude_file: Callable[[str], bool],
     strip_prefix: str | None,
     labels: Iterable[str] | None,
@@ -62,7 +71,7 @@ def walk(
         if strip_prefix:
             is_inside = name.startswith(inside)
             shown = name[len(inside) :] if is_inside else os.path.relpath(name, strip_prefix)
-        return Entry(path, shown, compress and compressed.get(name, True))
+        return Entry(path, shown, compress and compressed.get(name, True), deterministic)
 
     def folders(folder: str) -> Iterator[Entry]:
         """A folder and those above it, the upper ones first, unless they are there already."""

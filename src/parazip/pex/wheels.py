@@ -98,18 +98,26 @@ class Distribution:
         members: as pex wants them.
         start: the length of what stands in front of the distribution's own names.
         wheel: where the members may be copied from.
+        alone: why there is no wheel, for people.
 
     Attributes:
         name: of the wheel's file, or of what else it is.
         members: as pex wants them.
     """
 
-    def __init__(self, name: str, members: list[Member], start: int, wheel: Wheel | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        members: list[Member],
+        start: int,
+        wheel: Wheel | None,
+        alone: str = "no wheel found",
+    ) -> None:
         self.name = name
         self.members = members
         self._start = start
         self._wheel = wheel
-        self._lost = ""
+        self._alone = alone
 
     def section(self, recipe: Recipe, rest: Recipe, keeps: bool) -> Section:
         """What the archive is made of; the cache knows it by its files and its wheel.
@@ -155,10 +163,8 @@ class Distribution:
 
     def why(self, copied: int) -> str:
         """Why not all is copied, for people, where so many members were."""
-        if self._lost:
-            return self._lost
         if self._wheel is None:
-            return "pex itself" if self.name == BOOTSTRAP else "no wheel found"
+            return self._alone
         if not copied:
             return "nothing in the wheel is deflated and as installed"
         rest = sum(member.size > 0 for member in self.members) - copied
@@ -191,7 +197,7 @@ class Distribution:
         if self._wheel is None or path != self._wheel.archive.path:
             return False
         self._wheel = None
-        self._lost = f"the wheel is of no use: {error}"
+        self._alone = f"the wheel is of no use: {error}"
         return True
 
 
@@ -210,25 +216,37 @@ def _may_be(file: File, entry: Entry) -> bool:
     return record.method == DEFLATED and record.compressed_size < record.size == file.size
 
 
-def distributions(members: Iterable[Member], arguments: Sequence[str]) -> Iterator[Distribution]:
+def distributions(
+    members: Iterable[Member], arguments: Sequence[str] | None
+) -> Iterator[Distribution]:
     """The distributions of a PEX, or of one of the zips of a packed PEX, as they come.
 
     Args:
         members: of the zip, in order.
-        arguments: of pex: they may name wheels, folders of wheels and repositories.
+        arguments: of pex: they may name wheels, folders of wheels and repositories. None if
+            nothing is to be copied from wheels.
     """
     members = iter(members)
     first = list(_up_to_file(members))
     name = _packed(first[-1]) if first else ""
     if name:
         every = [*first, *members]
-        yield Distribution(name, every, 0, _find(every, 0, name, arguments))
+        yield _distribution(name, every, 0, arguments)
         return
     for name, group in groupby(chain(first, members), lambda member: label(member.name)):
         run = list(group)
         start = len(DEPS) + len(name) + 2 if name != BOOTSTRAP else 0
-        wheel = _find(run, start, name, arguments) if name not in ("", BOOTSTRAP) else None
-        yield Distribution(name, run, start, wheel)
+        yield _distribution(name, run, start, arguments)
+
+
+def _distribution(
+    name: str, members: list[Member], start: int, arguments: Sequence[str] | None
+) -> Distribution:
+    if arguments is None:
+        return Distribution(name, members, start, None, "made as pex itself makes it")
+    if name in ("", BOOTSTRAP):
+        return Distribution(name, members, start, None, "pex itself")
+    return Distribution(name, members, start, _find(members, start, name, arguments))
 
 
 def label(name: str) -> str:

@@ -1,0 +1,125 @@
+"""What of pex's command line parazip has to understand: what kind of PEX is asked for.
+
+All else passes by unread. pex reads its command line with argparse, and so does this, so that
+values that stand apart, joined and shortened names mean the same to both. What does not parse is
+pex's to refuse.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+ZIPAPP = "zipapp"
+PACKED = "packed"
+LOOSE = "loose"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What kind of PEX is asked for.
+
+    Attributes:
+        output: where it is to be; empty if pex is to run it at once.
+        layout: "zipapp", "packed" or "loose".
+        compress: whether its files are compressed.
+        check: what pex does about a PEX that zipimport cannot read: "none", "warn" or "error".
+        compile: whether it holds compiled code.
+        preamble: the file whose code runs first when the PEX starts, if any.
+        wheels: whether it holds whole wheels instead of their files.
+        native: whether pex makes it over with a native runtime.
+        more: what pex is to do with the finished PEX: `--seed` or `--scie`, if any.
+    """
+
+    output: str = ""
+    layout: str = ZIPAPP
+    compress: bool = True
+    check: str = "warn"
+    compile: bool = False
+    preamble: str = ""
+    wheels: bool = False
+    native: bool = False
+    more: str = ""
+
+    @property
+    def untouched(self) -> str:
+        """Why there is nothing in it for parazip to do; empty if there is."""
+        if self.native:
+            return "--rc makes zips of its own"
+        if self.layout == LOOSE:
+            return "a loose PEX is no zip"
+        if self.wheels:
+            return "whole wheels are stored as they are"
+        return ""
+
+
+def read(arguments: Sequence[str]) -> Asked:
+    """What pex's arguments ask for, as far as it is understood."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    try:
+        found, _ = _parser().parse_known_args(list(arguments[:end]))
+    except argparse.ArgumentError:
+        return Asked()
+    values = {name: value for name, value in vars(found).items() if value is not None}
+    return Asked(**values)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise argparse.ArgumentError(None, message)
+
+
+class _Switch(argparse.Action):
+    """An option without a value whose names begin with `--no` where they switch it off."""
+
+    def __call__(
+        self, parser: object, namespace: object, values: object, name: object = ""
+    ) -> None:
+        is_off = str(name).startswith("--no")
+        setattr(namespace, self.dest, self.const ^ is_off)
+
+
+class _More(argparse.Action):
+    """An option whose presence is all that counts."""
+
+    def __call__(
+        self, parser: object, namespace: object, values: object, name: object = ""
+    ) -> None:
+        if values != "none":
+            setattr(namespace, self.dest, str(self.option_strings[0]))
+
+
+def _parser() -> _Parser:
+    parser = _Parser(add_help=False, fromfile_prefix_chars="@")
+
+    def switch(dest: str, *names: str, on: bool = True) -> None:
+        parser.add_argument(*names, dest=dest, action=_Switch, nargs=0, const=on)
+
+    parser.add_argument("-o", "--output-file", dest="output")
+    parser.add_argument("--layout")
+    parser.add_argument("--check")
+    parser.add_argument("--preamble-file", dest="preamble")
+    switch("compile", "--compile", "--no-compile")
+    switch(
+        "compress",
+        "--compress",
+        "--compressed",
+        "--no-compress",
+        "--not-compressed",
+        "--no-compression",
+    )
+    switch("wheels", "--pre-install-wheels", "--no-pre-install-wheels", on=False)
+    switch(
+        "native",
+        "--rc",
+        "--no-rc",
+        "--pexrc",
+        "--no-pexrc",
+        "--native-runtime",
+        "--no-native-runtime",
+    )
+    parser.add_argument("--seed", dest="more", action=_More, nargs="?")
+    parser.add_argument("--scie", "--par", dest="more", action=_More)
+    return parser

@@ -1,0 +1,112 @@
+"""How a PEX tells that its bytes are not those that pex alone makes of the same inputs.
+
+Through pex's own command line, so it works with any pex and every layout. What the mark is made
+of lies in a temporary folder while pex runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, TypeAlias
+
+from parazip.errors import SourceError
+from parazip.version import __version__
+
+Kind: TypeAlias = Literal["build-property", "sentinel", "none"]
+KINDS: tuple[Kind, ...] = ("build-property", "sentinel", "none")
+
+PROPERTY = "parallel_zip"
+"""The key in the build properties of PEX-INFO."""
+
+SENTINEL = ".parallel-zip"
+"""The name of an empty file at the root of a PEX."""
+
+SILENCE = "PARAZIP_NO_WARNING"
+"""Set in the environment, it keeps a PEX from telling when it starts."""
+
+_WARNING = """\
+def _parazip_warn():
+    import os, sys
+    told, pid = "_PARAZIP_WARNED", str(os.getpid())  # pex may start a PEX again in the same process
+    if not os.environ.get({silence!r}) and os.environ.get(told) != pid and sys.stderr:
+        os.environ[told] = pid
+        sys.stderr.write({line!r})
+
+
+_parazip_warn()
+del _parazip_warn
+"""
+"""For all Pythons that can start a PEX, from 2.7 on."""
+
+
+def told(pex_info: dict[str, Any], has_sentinel: bool) -> str:
+    """How a PEX is marked, for people."""
+    properties = pex_info.get("build_properties")
+    mark = properties.get(PROPERTY) if isinstance(properties, dict) else None
+    if isinstance(mark, dict):
+        tool, version, mode = (mark.get(key, "?") for key in ("tool", "version", "mode"))
+        return f"{tool} {version}, {mode}"
+    if mark:
+        return str(mark)
+    return SENTINEL if has_sentinel else "none"
+
+
+@contextmanager
+def marked(kind: Kind, mode: str, warns: bool, preamble: str) -> Iterator[list[str]]:
+    """Arguments of pex that mark the PEX it makes, of use inside the block.
+
+    Args:
+        kind: how it is marked.
+        mode: how its zips are made, for people.
+        warns: whether it is to tell so on standard error when it starts.
+        preamble: the file whose code the user wants to run first, if any.
+
+    Raises:
+        SourceError: the preamble cannot be read.
+    """
+    with tempfile.TemporaryDirectory(prefix="parazip-") as folder:
+        arguments = []
+        if kind == "build-property":
+            value = {"tool": "parazip", "version": __version__, "mode": mode}
+            arguments += ["--build-property", f"{PROPERTY}={json.dumps(value)}"]
+        elif kind == "sentinel":
+            root = os.path.join(folder, "root")
+            os.mkdir(root)
+            _write(os.path.join(root, SENTINEL), b"")
+            arguments += ["--sources-directory", root]
+        if warns:
+            line = (
+                f"parazip {__version__} has zipped this PEX, not pex alone; "
+                f"{SILENCE}=1 silences this line\n"
+            )
+            warning = _WARNING.format(silence=SILENCE, line=line).encode()
+            path = os.path.join(folder, "preamble.py")
+            _write(path, _read(preamble) + warning)
+            arguments += ["--preamble-file", path]
+        yield arguments
+
+
+def inserted(arguments: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
+    """Arguments of pex with `more` of them, which have the last word, before any `--`."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    return (*arguments[:end], *more, *arguments[end:])
+
+
+def _write(path: str, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)
+
+
+def _read(path: str) -> bytes:
+    """The code of a preamble, up to the end of its last line."""
+    if not path:
+        return b""
+    try:
+        with open(path, "rb") as file:
+            return file.read() + b"\n"
+    except OSError as error:
+        raise SourceError.of(path, error) from error
