@@ -42,10 +42,14 @@ def called(
 
     def call(*arguments: str) -> tuple[list[str], zipper.Way]:
         told.clear()
-        with command_line.parazip.make_context(
-            "parazip", ["pex", "--mark=none", *arguments]
-        ) as context:
+        with (
+            command_line.parazip.make_context(
+                "parazip", ["pex", "--mark=none", *arguments]
+            ) as context,
+            pytest.raises(SystemExit) as end,
+        ):
             command_line.parazip.invoke(context)
+        assert end.value.code == 0
         way, forwarded = told
         assert list(way.arguments) == forwarded
         return forwarded, way

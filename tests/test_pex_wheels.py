@@ -18,7 +18,7 @@ from parazip import BadArchiveError, cache, codecs, copy, plan
 from parazip.copy import COPIED
 from parazip.model import File, Member, Part, Twin
 from parazip.pex.wheels import Distribution, distributions
-from test_pex import FAST, STOCK, assert_same_zip, run
+from test_pex import STOCK, UNMARKED, assert_same_zip, run
 
 NAME = "thing-1.0-py3-none-any.whl"
 INFO = "thing-1.0.dist-info"
@@ -55,7 +55,7 @@ class Work:
         self.root = folder / "root"
         self.parts = folder / "parts"
 
-    def build(self, name: str, *args: str, command: list[str] = FAST) -> Path:
+    def build(self, name: str, *args: str, command: list[str] = UNMARKED) -> Path:
         path = self.folder / name
         given = args if "--pex-repository" in args else ("--pre-resolved-dists", "wheels", *args)
         index = [] if "--pex-repository" in args else ["--no-pypi"]

@@ -6,7 +6,7 @@ Each function here runs on a worker, takes one task and touches nothing but the 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from parazip import codecs, files
 from parazip.format.records import headers
@@ -18,6 +18,8 @@ from parazip.model import (
     File,
     Member,
     Part,
+    Source,
+    Stored,
     Tally,
 )
 from parazip.plan import Batch, Cut, Stream
@@ -40,15 +42,23 @@ def shrinks(member: Member) -> bool:
         SourceError: the file cannot be read.
     """
     source = member.source
-    assert isinstance(source, (File, bytes))
     if isinstance(source, bytes):
         return codecs.shrinks(len(source), lambda start, size: source[start : start + size])
-    with files.reading(source) as file:
+    file, offset = _place(source)
+    with files.reading(file) as opened:
 
         def sample(start: int, size: int) -> memoryview:
-            return files.fill(source, file, start, memoryview(bytearray(size)))
+            return files.fill(file, opened, offset + start, memoryview(bytearray(size)))
 
-        return codecs.shrinks(source.size, sample)
+        return codecs.shrinks(member.size, sample)
+
+
+def _place(source: Source) -> tuple[File, int]:
+    """The file that contents are in, and where they begin there."""
+    if isinstance(source, Stored):
+        return source.archive, source.offset
+    assert isinstance(source, File)
+    return source, 0
 
 
 def batch(batch: Batch) -> Part:
@@ -81,8 +91,13 @@ def batch(batch: Batch) -> Part:
 def whole(member: Member, coder: Coder) -> tuple[int, Buffer, int, int]:
     """Method, compressed bytes, CRC-32 and size of a member that is not cut."""
     source = member.source
-    assert isinstance(source, (File, bytes))
-    contents = source if isinstance(source, bytes) else files.read(source)
+    if isinstance(source, bytes):
+        contents = source
+    elif isinstance(source, Stored):
+        contents = b"".join(files.chunks(source.archive, source.size, source.offset, source.size))
+    else:
+        assert isinstance(source, File)
+        contents = files.read(source)
     method, data = codecs.compress_or_store(STORE if member.store else coder, contents)
     return method, data, codecs.crc32(contents), len(contents)
 
@@ -90,15 +105,15 @@ def whole(member: Member, coder: Coder) -> tuple[int, Buffer, int, int]:
 def block(cut: Cut) -> Block:
     """The piece of a large member that `cut` tells of."""
     source = cut.member.source
-    assert isinstance(source, (File, bytes))
     if isinstance(source, bytes):
         begin = max(0, cut.start - codecs.WINDOW)
         view = memoryview(source)[begin : cut.start + cut.length]
     else:
         begin = max(0, cut.start - codecs.WINDOW) if cut.coder != STORE else cut.start
         view = _scratch.view[: cut.start + cut.length - begin]
-        with files.reading(source) as file:
-            files.fill(source, file, begin, view)
+        file, offset = _place(source)
+        with files.reading(file) as opened:
+            files.fill(file, opened, offset + begin, view)
     window, data = view[: cut.start - begin], view[cut.start - begin :]
     packed = codecs.compress_block(cut.coder, window, data, cut.last)
     return Block(packed, codecs.crc32(data), cut.length)
@@ -107,8 +122,13 @@ def block(cut: Cut) -> Block:
 def stream(task: Stream) -> Iterator[Block]:
     """A large member that is not cut, piece by piece."""
     source = task.member.source
-    assert isinstance(source, (File, bytes))
+    chunks: Iterable[Buffer]
+    if isinstance(source, bytes):
+        chunks = (source,)
+    else:
+        file, offset = _place(source)
+        chunks = files.chunks(file, offset=offset, length=task.member.size)
     deflating = codecs.ZipfileStream()
-    for chunk in (source,) if isinstance(source, bytes) else files.chunks(source):
+    for chunk in chunks:
         yield Block((deflating.compress(chunk),), codecs.crc32(chunk), len(chunk))
     yield Block((deflating.flush(),), 0, 0)

@@ -146,7 +146,6 @@ def batch(copies: Copies) -> Part | None:
                     if member.size > copies.recipe.cut:
                         return None
                     coder = copies.recipe.whole
-                    assert isinstance(source, (File, bytes))
                     method, data, crc, _ = whole(member._replace(source=source), coder)
                     packed, how = len(data), str(coder if method else STORE)
                 made = record(member, method, crc, packed, offset)

@@ -98,14 +98,25 @@ def fill(file: File, opened: FileIO, offset: int, view: memoryview) -> memoryvie
     return view
 
 
-def chunks(file: File, size: int = 1 << 20) -> Iterator[memoryview]:
-    """A file's contents, at most `size` bytes at a time, each only until the next is asked for.
+def chunks(
+    file: File, size: int = 1 << 20, offset: int = 0, length: int | None = None
+) -> Iterator[memoryview]:
+    """What a file holds, a chunk at a time, each only until the next is asked for.
+
+    Args:
+        file: which.
+        size: the most bytes of a chunk.
+        offset: where to begin.
+        length: how many bytes; None for all that follow.
 
     Raises what `reading` raises.
     """
-    view = memoryview(bytearray(min(size, file.size + 1)))
+    rest = file.size - offset if length is None else length
+    view = memoryview(bytearray(min(size, rest)))
     with reading(file) as opened:
-        while count := opened.readinto(view):
+        opened.seek(offset)
+        while rest and (count := opened.readinto(view[:rest])):
+            rest -= count
             yield view[:count]
 
 

@@ -112,6 +112,22 @@ class Twin(NamedTuple):
         return self.file.size
 
 
+class Stored(NamedTuple):
+    """Contents that stand in another file as they are, such as a stored member of an archive.
+
+    Attributes:
+        archive: that file.
+        offset: where they begin in it, in bytes.
+        size: how many bytes they are.
+        crc: their CRC-32, as the archive tells it.
+    """
+
+    archive: File
+    offset: int
+    size: int
+    crc: int
+
+
 @dataclass(frozen=True, slots=True)
 class Range:
     """`length` bytes of a file from `offset` on, to be written as they are."""
@@ -124,7 +140,7 @@ class Range:
         return self.length
 
 
-Source: TypeAlias = File | bytes | Packed | Twin
+Source: TypeAlias = File | bytes | Stored | Packed | Twin
 """Where a member's contents come from."""
 
 
@@ -133,8 +149,8 @@ class Member(NamedTuple):
 
     Attributes:
         name: its name in the archive, with `/` between folders; a folder's ends with `/`.
-        source: where its contents come from: a file, the bytes themselves, another archive, or
-            a file that may be in another archive.
+        source: where its contents come from: a file or a piece of one, the bytes themselves,
+            another archive, or a file that may be in another archive.
         attributes: its external attributes (APPNOTE 4.4.15): the Unix mode in the high half.
         date: its MS-DOS date in the high half and time in the low half (APPNOTE 4.4.6).
         store: True where it must not be compressed, whatever the settings say.

@@ -21,7 +21,7 @@ from typing import NamedTuple, TypeAlias
 from parazip import codecs
 from parazip.errors import DuplicateMemberError, MemberNameError
 from parazip.format.records import MAX_NAME
-from parazip.model import STORE, Coder, File, Member, Packed, Recipe, Twin
+from parazip.model import STORE, Coder, File, Member, Packed, Recipe, Stored, Twin
 
 BATCH = 1 << 20
 BATCH_MEMBERS = 256
@@ -192,6 +192,8 @@ def told(member: Member) -> str:
         source = source.file
     if isinstance(source, Packed):
         return f"{source.entry.name} in {source.archive.path}"
+    if isinstance(source, Stored):
+        return f"{member.name} in {source.archive.path}"
     return source.path if isinstance(source, File) else member.name
 
 

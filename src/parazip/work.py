@@ -22,6 +22,7 @@ from parazip.model import (
     Recipe,
     Record,
     Source,
+    Stored,
     Tally,
     Twin,
 )
@@ -112,8 +113,10 @@ def _plain(source: Source, archives: dict[File, int]) -> Any:
         return tuple(source)
     if isinstance(source, Twin):
         return tuple(source.file), _plain(source.packed, archives)
+    if isinstance(source, Stored):
+        return archives.setdefault(source.archive, len(archives)), *source[1:]
     name, record, end = source.entry
-    return archives.setdefault(source.archive, len(archives)), name, tuple(record), end
+    return archives.setdefault(source.archive, len(archives)), name, (*record, end)
 
 
 def _source(told: Any, archives: list[File]) -> Source:
@@ -123,9 +126,12 @@ def _source(told: Any, archives: list[File]) -> Source:
         return File(*told)
     if len(told) == len(Twin._fields):
         file, packed = told
-        return Twin(File(*file), Packed(archives[packed[0]], _entry(*packed[1:])))
-    return Packed(archives[told[0]], _entry(*told[1:]))
+        return Twin(File(*file), _packed(archives, *packed))
+    if len(told) == len(Stored._fields):
+        archive, *where = told
+        return Stored(archives[archive], *where)
+    return _packed(archives, *told)
 
 
-def _entry(name: str, record: tuple[Any, ...], end: int) -> Entry:
-    return Entry(name, Record(*record), end)
+def _packed(archives: list[File], archive: int, name: str, record: tuple[Any, ...]) -> Packed:
+    return Packed(archives[archive], Entry(name, Record(*record[:-1]), record[-1]))

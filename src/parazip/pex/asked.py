@@ -30,6 +30,7 @@ class Asked:
         preamble: the file whose code runs first when the PEX starts, if any.
         wheels: whether it holds whole wheels instead of their files.
         native: whether pex makes it over with a native runtime.
+        root: the PEX_ROOT that is named, if any.
         more: what pex is to do with the finished PEX: `--seed` or `--scie`, if any.
     """
 
@@ -41,7 +42,15 @@ class Asked:
     preamble: str = ""
     wheels: bool = False
     native: bool = False
+    root: str = ""
     more: str = ""
+
+    @property
+    def only_finished(self) -> str:
+        """Why parazip cannot make it out of one that is not compressed; empty if it can."""
+        if not self.compress:
+            return "nothing is compressed"
+        return f"{self.more} is done with the finished one" if self.more else ""
 
     @property
     def untouched(self) -> str:
@@ -101,6 +110,7 @@ def _parser() -> _Parser:
     parser.add_argument("--layout")
     parser.add_argument("--check")
     parser.add_argument("--preamble-file", dest="preamble")
+    parser.add_argument("--pex-root", dest="root")
     switch("compile", "--compile", "--no-compile")
     switch(
         "compress",

@@ -19,10 +19,10 @@ from parazip.cache import Cache
 from parazip.copy import COPIED
 from parazip.display import MODES, Display, Mode, size_text, table
 from parazip.model import CODEC_NAMES, CodecName, Made, Report, Settings, Tally, parse_size
-from parazip.pex import seam
+from parazip.pex import outside, seam
 from parazip.pex.asked import ZIPAPP, read
 from parazip.pex.limits import Limits
-from parazip.pex.mark import KINDS, SENTINEL, SILENCE, Kind, inserted, marked
+from parazip.pex.mark import KINDS, SENTINEL, SILENCE, Kind, inserted, marked, possible
 from parazip.pex.stock import FEATURE, stock
 from parazip.pex.zipper import Way
 
@@ -111,6 +111,11 @@ class _Forwarding(click.Command):
     is_flag=True,
     help=f"The PEX says so in a line when it starts, unless {SILENCE} is set there.",
 )
+@click.option(
+    "--pex-binary",
+    metavar="PATH",
+    help="Run this pex (a program, a PEX or scie of pex) by its command line alone; without cache.",
+)
 @click.option("--no-cache", is_flag=True, help="Recall nothing, and keep nothing.")
 @click.option(
     "--explain",
@@ -137,6 +142,7 @@ def pex(
     exact: bool,
     mark: Kind,
     warn_on_run: bool,
+    pex_binary: str | None,
     no_cache: bool,
     explain: str | None,
     use_feature: tuple[str, ...],
@@ -144,43 +150,71 @@ def pex(
     """Run pex with PEX-ARGUMENTS; the zips that it writes are made on all cores."""
     if exact:
         _refuse_beside_exact(context)
-    main = stock()
     asked = read(arguments)
-    with Display(progress, quiet=progress == "none") as display:
+    with Display(progress, quiet=progress == "none") as display, ExitStack() as stack:
+        inside = None if pex_binary else stock()
+        other = [pex_binary] if pex_binary else _unfit(display)
         way = Way(
             settings=Settings(level=level, codec=codec, jobs=jobs, memory=memory),
             arguments=arguments,
             progress=display,
-            cache=None if no_cache else Cache(*context.obj),
+            cache=None if no_cache or other else Cache(*context.obj),
             exact=exact,
             watch=partial(Limits, asked.check, asked.output, display.note)
             if asked.layout == ZIPAPP
             else None,
             note=display.note,
         )
-        try:
-            with ExitStack() as stack:
-                if explain == "json":
-                    # pex tells names on standard output, where only the explanation is to be.
-                    stack.enter_context(redirect_stdout(sys.stderr))
-                if asked.untouched:
-                    display.note(f"pex alone makes this PEX: {asked.untouched}")
-                else:
-                    if asked.output and asked.compress and not exact:
-                        mode = f"level {level}, codec {codec}"
-                        marks = marked(mark, mode, warn_on_run, asked.preamble)
-                        arguments = inserted(arguments, stack.enter_context(marks))
-                    stack.enter_context(seam.fast(way))
-                sys.argv = ["pex", *arguments]
-                main()
-        except SystemExit as end:
-            if end.code in (0, None):
-                if way.reports:
-                    display.summary(_together([report for report, _ in way.reports]))
-                if explain is not None:
-                    rows = [row for report in way.reports for row in _rows(*report)]
-                    _explain(rows, as_json=explain == "json")
-            raise
+        if explain == "json":
+            # pex tells names on standard output, where only the explanation is to be.
+            stack.enter_context(redirect_stdout(sys.stderr))
+        alone = asked.untouched
+        if asked.output and not alone:
+            version = outside.version(other) if other else seam.version()
+            if other:
+                alone = asked.only_finished or outside.refusal(version, exact)
+            if asked.compress and not exact and not alone:
+                mode = f"level {level}, codec {codec}"
+                marks = marked(possible(mark, version), mode, warn_on_run, asked.preamble)
+                arguments = inserted(arguments, stack.enter_context(marks))
+        if asked.output and alone:
+            display.note(f"pex alone makes this PEX: {alone}")
+        code: object = 0
+        if other:
+            if asked.output and not alone:
+                code = outside.build(other, arguments, asked, way)
+            else:
+                code = outside.run(other, arguments)
+        else:
+            assert inside is not None
+            if not alone:
+                stack.enter_context(seam.fast(way))
+            sys.argv = ["pex", *arguments]
+            try:
+                inside()
+            except SystemExit as end:
+                code = end.code
+        stack.close()
+        if code in (0, None):
+            if way.reports:
+                reports = [report for report, _ in way.reports]
+                zips = "1 zip" if len(reports) == 1 else f"{len(reports)} zips"
+                name = reports[0].archive if asked.layout == ZIPAPP else zips
+                display.summary(_together(name, reports))
+            if explain is not None:
+                rows = [row for report in way.reports for row in _rows(*report)]
+                _explain(rows, as_json=explain == "json")
+    sys.exit(code)  # type: ignore[arg-type] # what pex itself exits with
+
+
+def _unfit(display: Display) -> list[str]:
+    """What runs the installed pex, if parazip does not fit into its inside; else nothing."""
+    try:
+        seam.check()
+    except seam.SeamError as error:
+        display.note(f"{error}; going by its command line alone")
+        return [sys.executable, "-m", "pex"]
+    return []
 
 
 def _refuse_beside_exact(context: click.Context) -> None:
@@ -191,16 +225,14 @@ def _refuse_beside_exact(context: click.Context) -> None:
             raise click.UsageError(f"{option} changes what --exact keeps as it is; leave one out")
 
 
-def _together(reports: list[Report]) -> Report:
+def _together(name: str, reports: list[Report]) -> Report:
     """One report for all the zips of one PEX: a packed one has many."""
     tallies: dict[str, Tally] = {}
     for report in reports:
         for coder, tally in report.codecs.items():
             tallies[coder] = tallies[coder].plus(tally) if coder in tallies else tally
-    first, zips = reports[0].archive, len(reports)
-    packed = "1 zip" if zips == 1 else f"{zips} zips"
     return Report(
-        archive=first.removesuffix("~") if first.endswith("~") else packed,
+        archive=name,
         members=sum(report.members for report in reports),
         bytes_in=sum(report.bytes_in for report in reports),
         bytes_out=sum(report.bytes_out for report in reports),

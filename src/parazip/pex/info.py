@@ -100,10 +100,10 @@ def contents(path: str) -> Contents:
     """
     if not os.path.isdir(path):
         size = _size(path)
-        found = Contents(path, "zipapp", size, _pex_info(path, _read_from_zip(path)))
+        found = Contents(path, "zipapp", size, pex_info(path))
         _add(found, list(_zipped(path, "")))
         return found
-    found = Contents(path, "loose", 0, _pex_info(path, _read_from_folder(path)))
+    found = Contents(path, "loose", 0, pex_info(path))
     members: list[_Member] = []
     for parent, _, names in os.walk(path, onerror=_fail, followlinks=True):
         for name in sorted(names):
@@ -168,7 +168,9 @@ def _group(name: str) -> str:
     return label(name) or (wheel if folder == DEPS else _OWN)
 
 
-def _pex_info(path: str, text: bytes | None) -> dict[str, Any]:
+def pex_info(path: str) -> dict[str, Any]:
+    """The PEX-INFO of a PEX; raises what `contents` raises."""
+    text = _read_from_folder(path) if os.path.isdir(path) else _read_from_zip(path)
     if text is None:
         raise ParazipError(f"{path} is no PEX: it holds no {_PEX_INFO}", member=path)
     try:

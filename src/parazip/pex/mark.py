@@ -55,6 +55,16 @@ def told(pex_info: dict[str, Any], has_sentinel: bool) -> str:
     return SENTINEL if has_sentinel else "none"
 
 
+_KNOWS_PROPERTIES = (2, 74)
+"""The first pex that takes build properties."""
+
+
+def possible(kind: Kind, pex_version: Sequence[int]) -> Kind:
+    """The kind of mark that takes the place of `kind`, where that pex has no build properties."""
+    is_old = tuple(pex_version) < _KNOWS_PROPERTIES
+    return "sentinel" if kind == "build-property" and is_old else kind
+
+
 @contextmanager
 def marked(kind: Kind, mode: str, warns: bool, preamble: str) -> Iterator[list[str]]:
     """Arguments of pex that mark the PEX it makes, of use inside the block.

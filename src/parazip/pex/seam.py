@@ -11,7 +11,7 @@ makes to learn a file's kind we make one: with 13,000 files that is half of what
 zips.
 
 pex promises nothing about its inside, so `check` looks first whether everything is as it is
-known to be (pex 2.50 to 2.105), and says what is not.
+known to be (pex 2.60 to 2.105), and says what is not.
 """
 
 from __future__ import annotations
@@ -39,17 +39,31 @@ class SeamError(ParazipError):
     """This pex writes its zips in another way than the ones that parazip knows."""
 
 
-def check(common: ModuleType, version: str) -> None:
-    """Makes sure that `pex.common` is as `fast` needs it.
+def version() -> tuple[int, ...]:
+    """The version of the pex that is installed."""
+    from pex.version import __version__ as version
+
+    return tuple(int(number) for number in version.split(".") if number.isdigit())
+
+
+def check() -> None:
+    """Makes sure that the pex that is installed is as `fast` needs it.
 
     Raises:
         SeamError: it is not; the message says what is different.
     """
+    import pex.common as common
+    from pex.version import __version__ as version
+
+    check_module(common, version)
+
+
+def check_module(common: ModuleType, version: str) -> None:
+    """The same of a `pex.common` of some version."""
     missing = next(_misfits(common), None)
     if missing is not None:
         raise SeamError(
-            f"pex {version} does not fit: {missing}. parazip pex is made for pex 2.50 to 2.105; "
-            "install one of these, or run pex itself"
+            f"pex {version} does not fit: {missing} (parazip is made for pex 2.60 to 2.105)"
         )
 
 
@@ -80,10 +94,8 @@ def fast(way: Way) -> Iterator[None]:
     Raises:
         SeamError: this pex does not fit.
     """
+    check()
     import pex.common as common
-    from pex.version import __version__ as version
-
-    check(common, version)
     import pex.pex_builder as pex_builder
     from pex.variables import ENV
 
@@ -95,7 +107,8 @@ def fast(way: Way) -> Iterator[None]:
         """Writes a zip; in mode "a" behind the shebang line that pex put there."""
         prefix = _take(path) if mode == "a" else b""
         try:
-            make_zip(path, prefix, (to_member(*entry) for entry in entries()), way)
+            members = (to_member(*entry) for entry in entries())
+            make_zip(path, path.removesuffix("~"), prefix, members, way)
         except Zip64Error as error:
             way.note(f"pex itself zips {path.removesuffix('~')}: {error}")
             with open(path, "wb") as file:

@@ -17,14 +17,14 @@ import glob
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, groupby
 
 from parazip import cache, copy, files
 from parazip.errors import BadArchiveError, ParazipError
-from parazip.model import DEFLATED, Entry, File, Member, Packed, Recipe, Section, Twin
+from parazip.model import DEFLATED, Entry, File, Member, Packed, Recipe, Section, Stored, Twin
 
 DEPS = ".deps"
 """The folder of a PEX that holds its distributions."""
@@ -156,9 +156,9 @@ class Distribution:
         if self._wheel is None:
             return self.members
         members = list(self.members)
-        for i, twin in self._twins(self._wheel):
+        for i, source in self._copied(self._wheel):
             name, _, attributes, date, store = members[i]
-            members[i] = Member(name, twin, attributes, date, store)
+            members[i] = Member(name, source, attributes, date, store)
         return members
 
     def why(self, copied: int) -> str:
@@ -170,8 +170,8 @@ class Distribution:
         rest = sum(member.size > 0 for member in self.members) - copied
         return f"all but {rest} that installing made or changed" if rest else ""
 
-    def _twins(self, wheel: Wheel) -> Iterator[tuple[int, Twin]]:
-        """Which of the members may be the wheel's, by index."""
+    def _copied(self, wheel: Wheel) -> Iterator[tuple[int, Packed | Twin]]:
+        """What may be copied from the wheel instead, by the members' index."""
         entries = wheel.entries()
         moved = {
             (os.path.basename(name), entry.record.size): entry
@@ -180,13 +180,18 @@ class Distribution:
         }
         start = self._start
         for i, (name, source, _, _, store) in enumerate(self.members):
-            if store or not isinstance(source, File) or not source.size:
+            if store or not isinstance(source, File | Stored) or not source.size:
                 continue
             entry = entries.get(name[start:])
             if entry is None and moved:
                 entry = moved.get((os.path.basename(name), source.size))
-            if entry is not None and _may_be(source, entry):
-                yield i, Twin(source, Packed(wheel.archive, entry))
+            if entry is None or not _may_be(source, entry):
+                continue
+            packed = Packed(wheel.archive, entry)
+            if isinstance(source, File):
+                yield i, Twin(source, packed)
+            elif source.crc == entry.record.crc:
+                yield i, packed
 
     def lose(self, error: ParazipError) -> bool:
         """Does without the wheel, if the error is about it; tells whether it is.
@@ -210,14 +215,16 @@ def _by_stat(file: File) -> object:
     return file[1:]
 
 
-def _may_be(file: File, entry: Entry) -> bool:
+def _may_be(file: File | Stored, entry: Entry) -> bool:
     """Whether a file may be copied as `entry`, if its bytes are the same."""
     record = entry.record
     return record.method == DEFLATED and record.compressed_size < record.size == file.size
 
 
 def distributions(
-    members: Iterable[Member], arguments: Sequence[str] | None
+    members: Iterable[Member],
+    arguments: Sequence[str] | None,
+    folders: Mapping[str, str] | None = None,
 ) -> Iterator[Distribution]:
     """The distributions of a PEX, or of one of the zips of a packed PEX, as they come.
 
@@ -225,28 +232,34 @@ def distributions(
         members: of the zip, in order.
         arguments: of pex: they may name wheels, folders of wheels and repositories. None if
             nothing is to be copied from wheels.
+        folders: where distributions are installed, by name, if their files do not tell.
     """
     members = iter(members)
     first = list(_up_to_file(members))
     name = _packed(first[-1]) if first else ""
     if name:
         every = [*first, *members]
-        yield _distribution(name, every, 0, arguments)
+        yield _distribution(name, every, 0, arguments, folders or {})
         return
     for name, group in groupby(chain(first, members), lambda member: label(member.name)):
         run = list(group)
         start = len(DEPS) + len(name) + 2 if name != BOOTSTRAP else 0
-        yield _distribution(name, run, start, arguments)
+        yield _distribution(name, run, start, arguments, folders or {})
 
 
 def _distribution(
-    name: str, members: list[Member], start: int, arguments: Sequence[str] | None
+    name: str,
+    members: list[Member],
+    start: int,
+    arguments: Sequence[str] | None,
+    folders: Mapping[str, str],
 ) -> Distribution:
     if arguments is None:
         return Distribution(name, members, start, None, "made as pex itself makes it")
     if name in ("", BOOTSTRAP):
         return Distribution(name, members, start, None, "pex itself")
-    return Distribution(name, members, start, _find(members, start, name, arguments))
+    folder = folders.get(name) or _folder(members, start)
+    return Distribution(name, members, start, _find(folder, name, arguments) if folder else None)
 
 
 def label(name: str) -> str:
@@ -263,7 +276,7 @@ def _up_to_file(members: Iterator[Member]) -> Iterator[Member]:
     """Members up to the first file, that one included."""
     for member in members:
         yield member
-        if isinstance(member.source, File):
+        if isinstance(member.source, File | Stored):
             return
 
 
@@ -272,21 +285,27 @@ def _packed(member: Member) -> str:
 
     There a member's name begins inside the distribution's folder.
     """
-    if not isinstance(member.source, File):
+    if isinstance(member.source, Stored):
+        path = member.source.archive.path
+    elif isinstance(member.source, File):
+        path = member.source.path[: -len(member.name) - 1]
+    else:
         return ""
-    above, name = os.path.split(member.source.path[: -len(member.name) - 1])
+    above, name = os.path.split(path)
     return name if os.path.basename(above) == DEPS else ""
 
 
-def _find(
-    members: Sequence[Member], start: int, name: str, arguments: Sequence[str]
-) -> Wheel | None:
-    """The wheel that an installed distribution came from."""
-    member = next((m for m in members if isinstance(m.source, File)), None)
-    if member is None or not isinstance(member.source, File):
-        return None
-    inside = len(member.name) - start
-    folder = os.path.realpath(member.source.path[:-inside])
+def _folder(members: Sequence[Member], start: int) -> str:
+    """Where a distribution is installed, told by a file in it; empty if none tells."""
+    for name, source, *_ in members:
+        if isinstance(source, File):
+            return source.path[: start - len(name)]
+    return ""
+
+
+def _find(folder: str, name: str, arguments: Sequence[str]) -> Wheel | None:
+    """The wheel that the distribution in a folder came from."""
+    folder = os.path.realpath(folder)
     for path, prefix in _places(folder, name, arguments):
         try:
             info = os.stat(path)

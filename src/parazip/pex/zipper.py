@@ -39,6 +39,7 @@ class Way:
         exact: whether zips are to be the same as pex's own, to the byte.
         watch: gives what looks after the size of a PEX that is one zip.
         note: told what people may want to know.
+        folders: where distributions are installed, by name, if their files do not tell.
         reports: what was made, with the distributions it was made of.
     """
 
@@ -49,6 +50,7 @@ class Way:
     exact: bool = False
     watch: Callable[[Sink | None], Limits] | None = None
     note: Callable[[str], object] = lambda message: None
+    folders: dict[str, str] = field(default_factory=dict)
     reports: list[tuple[Report, list[Distribution]]] = field(default_factory=list)
 
 
@@ -70,11 +72,12 @@ class Zip64Error(ParazipError):
     """A zip that is to be pex's own, to the byte, would have records that differ from zipfile's."""
 
 
-def make_zip(path: str, prefix: bytes, members: Iterable[Member], way: Way) -> None:
+def make_zip(path: str, name: str, prefix: bytes, members: Iterable[Member], way: Way) -> None:
     """Makes one zip of members; the report is added to those of `way`.
 
     Args:
         path: where it is to be.
+        name: what people know it by.
         prefix: what stands in front of it.
         members: as pex wants them, in order.
         way: how.
@@ -93,7 +96,7 @@ def make_zip(path: str, prefix: bytes, members: Iterable[Member], way: Way) -> N
     members = plan.checked(members)
     first = list(islice(members, plan.PEEK))
     arguments = None if way.exact else way.arguments
-    found = _Remembered(distributions(chain(first, members), arguments))
+    found = _Remembered(distributions(chain(first, members), arguments, way.folders))
     while True:
         try:
             report = _made(path, prefix, found, way, plan.wants_help(first), progress)
@@ -105,7 +108,8 @@ def make_zip(path: str, prefix: bytes, members: Iterable[Member], way: Way) -> N
     if way.exact and os.path.getsize(path) >= LIMIT_32:
         os.unlink(path)
         raise Zip64Error("it takes over 4 GiB")
-    way.reports.append((replace(report, seconds=time.monotonic() - began), found.found))
+    report = replace(report, archive=name, seconds=time.monotonic() - began)
+    way.reports.append((report, found.found))
 
 
 def _made(

@@ -1,0 +1,205 @@
+"""The way out: pex by its command line alone, where parazip does not fit into its inside.
+
+pex is asked for the same PEX, but not compressed, in a folder beside the wanted one. Then its zips
+are made anew, with their members compressed, or copied out of the wheels that they came from; what
+stands in front of the zip and beside it stays as it is. Only then the PEX gets its name. That takes
+a copy more than the way inside, and serves any pex: another version, one for another interpreter, a
+PEX or a scie of pex.
+
+What pex does with a finished PEX (`--seed`, `--scie`) it would do with the one that is not
+compressed, so such PEXes are left to pex alone.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+import subprocess
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+
+import platformdirs
+
+from parazip import copy, files
+from parazip.errors import OutputError, ParazipError, SourceError
+from parazip.format.reader import data_offset
+from parazip.format.records import LOCAL
+from parazip.model import STORED, Entry, File, Member, Source, Stored
+from parazip.pex.asked import Asked
+from parazip.pex.info import pex_info
+from parazip.pex.mark import inserted
+from parazip.pex.wheels import BOOTSTRAP, DEPS
+from parazip.pex.zipper import Way, Zip64Error, make_zip
+
+_MAX_EXTRA = 0xFFFF
+
+
+def version(pex: Sequence[str]) -> tuple[int, ...]:
+    """The version of a pex that is run by a command line.
+
+    Raises:
+        ParazipError: it cannot be run, or does not tell.
+    """
+    command = " ".join(pex)
+    try:
+        done = subprocess.run(
+            [*pex, "--version"], stdout=subprocess.PIPE, text=True, check=False, errors="replace"
+        )
+    except OSError as error:
+        raise ParazipError(f"cannot run {command}: {error.strerror or error}") from error
+    told = done.stdout.strip()
+    try:
+        return tuple(int(number) for number in told.split("."))
+    except ValueError as error:
+        raise ParazipError(
+            f"{command} is no pex: {command} --version says {told[:80]!r}, not a version"
+        ) from error
+
+
+def refusal(version: Sequence[int], exact: bool) -> str:
+    """Why that pex has to be left alone; empty if it has not."""
+    if tuple(version) < _CHECKS:
+        return "it is too old to know --check"
+    if exact and tuple(version) < _STORES_FOLDERS:
+        return "it is so old that it compresses even folders"
+    return ""
+
+
+_CHECKS = (2, 1, 150)
+_STORES_FOLDERS = (2, 50)
+
+
+def run(pex: Sequence[str], arguments: Sequence[str]) -> int:
+    """Runs pex as it is; gives its exit code."""
+    return subprocess.run([*pex, *arguments], check=False).returncode
+
+
+def build(pex: Sequence[str], arguments: Sequence[str], asked: Asked, way: Way) -> int:
+    """Builds a PEX as `arguments` ask for; gives pex's exit code.
+
+    Args:
+        pex: what runs pex.
+        arguments: of pex.
+        asked: what they ask for: an output, of a kind that holds zips to be compressed.
+        way: how its zips are made.
+
+    Raises:
+        ParazipError: the PEX cannot be written, or what pex made cannot be read.
+    """
+    folder = os.path.dirname(os.path.abspath(asked.output))
+    try:
+        os.makedirs(folder, exist_ok=True)
+        beside = tempfile.TemporaryDirectory(prefix=".parazip-", dir=folder)
+    except OSError as error:
+        raise OutputError.of(asked.output, error) from error
+    with beside as temporary:
+        target = os.path.join(temporary, os.path.basename(asked.output))
+        plain = ["--no-compress", "--check", "none", "-o", target]
+        done = subprocess.run(
+            [*pex, *inserted(arguments, plain)], stdout=subprocess.PIPE, text=True, check=False
+        )
+        if done.returncode:
+            print(done.stdout, end="")
+            return done.returncode
+        made = os.path.join(temporary, _only(os.listdir(temporary)))  # {platform} is filled in now
+        final = os.path.join(os.path.dirname(asked.output), os.path.basename(made))
+        try:
+            _compress(made, final, asked, way)
+        except Zip64Error as error:
+            way.note(f"pex itself zips {final}: {error}")
+            return run(pex, arguments)
+        try:
+            _replace(made, final)
+        except OSError as error:
+            raise OutputError.of(final, error) from error
+        print(done.stdout.replace(made, final), end="")
+    return 0
+
+
+def _only(names: list[str]) -> str:
+    if len(names) != 1:
+        raise ParazipError(f"pex made {', '.join(sorted(names)) or 'nothing'} instead of one PEX")
+    return names[0]
+
+
+def _compress(made: str, final: str, asked: Asked, way: Way) -> None:
+    """Makes the zips of a PEX anew."""
+    way.folders.update(_installed(made, asked))
+    if not os.path.isdir(made):
+        _remake(made, final, asked, way)
+        return
+    for path in (os.path.join(made, BOOTSTRAP), *glob.glob(f"{glob.escape(made)}/{DEPS}/*")):
+        if os.path.isfile(path) and zipfile.is_zipfile(path):
+            _remake(path, os.path.join(final, os.path.relpath(path, made)), asked, way)
+
+
+def _remake(path: str, name: str, asked: Asked, way: Way) -> None:
+    """Makes a zip anew, at the same place and with what stands in front of it."""
+    new = f"{path}~"
+    try:
+        file = files.found(path, os.stat(path))
+        entries = copy.entries(file)
+        with open(path, "rb") as opened:
+            prefix = opened.read(min((entry.record.offset for entry in entries), default=0))
+        with zipfile.ZipFile(path) as archive:
+            attributes = [info.external_attr for info in archive.infolist()]
+        members = _members(file, entries, attributes, asked)
+        make_zip(new, name, prefix, members, way)
+        shutil.copymode(path, new)
+        os.replace(new, path)
+    except OSError as error:
+        raise error if isinstance(error, ParazipError) else SourceError.of(path, error) from error
+
+
+def _members(
+    file: File, entries: list[Entry], attributes: list[int], asked: Asked
+) -> Iterator[Member]:
+    """What a zip of pex holds. Old ones leave out the file type in `attributes`, and so do we."""
+    with files.reading(file) as opened:
+        for entry, told in zip(entries, attributes, strict=True):
+            name, record, _ = entry
+            is_folder = name.endswith("/")
+            source: Source = b""
+            if not is_folder:
+                if record.method != STORED:
+                    raise ParazipError(f"pex has compressed {name} in spite of --no-compress")
+                opened.seek(record.offset)
+                most = LOCAL.size + len(record.name) + _MAX_EXTRA
+                header = opened.read(min(most, entry.end - record.offset)) or b""
+                begin = data_offset(file.path, entry, header)
+                source = Stored(file, begin, record.size, record.crc)
+            store = is_folder or (asked.compile and _is_bytecode_of_pex(name))
+            yield Member(name, source, told, record.date, store)
+
+
+def _is_bytecode_of_pex(name: str) -> bool:
+    """Whether pex stores it, even where it compresses all else: what it has compiled itself."""
+    return name.endswith(".pyc") and not name.startswith(f"{DEPS}/")
+
+
+def _installed(made: str, asked: Asked) -> dict[str, str]:
+    """The folders that distributions are installed in, as far as they are found."""
+    roots = [
+        asked.root or os.environ.get("PEX_ROOT") or "",
+        os.path.expanduser("~/.pex"),
+        platformdirs.user_cache_dir("pex", appauthor=False),
+    ]
+    found: dict[str, str] = {}
+    for name, fingerprint in (pex_info(made).get("distributions") or {}).items():
+        for root in filter(None, roots):
+            inside = glob.escape(os.path.join(str(fingerprint), str(name)))
+            pattern = os.path.join(glob.escape(root), "installed_wheels", "*", inside)
+            for folder in glob.glob(pattern, include_hidden=True):
+                found.setdefault(str(name), folder)
+    return found
+
+
+def _replace(made: str, final: str) -> None:
+    """Gives a PEX its name, as pex does: what stood there, file or folder, is gone then."""
+    if os.path.isdir(final) and not os.path.islink(final):
+        shutil.rmtree(final)
+    elif os.path.isdir(made) and os.path.lexists(final):
+        os.unlink(final)
+    os.replace(made, final)
