@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import random
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import parazip
 from parazip import BadArchiveError, Settings, SourceChangedError, codecs, copy, files, plan, work
-from parazip.model import MIB, Coder, Entry, File, Member, Packed, Part, Range, Recipe, Twin
+from parazip.archive import assemble
+from parazip.assembly import Means
+from parazip.model import (
+    MIB,
+    Coder,
+    Entry,
+    File,
+    Member,
+    Packed,
+    Part,
+    Range,
+    Recipe,
+    Section,
+    Stored,
+    Twin,
+)
 from parazip.plan import Batch, Copies
+from parazip.progress import Counter
 
 RECIPE = codecs.recipe(6, "auto")
 TEXT = b"".join(b"%d words of text\n" % i for i in range(20_000))
@@ -62,7 +79,11 @@ def task_of(members: list[Member], recipe: Recipe = RECIPE) -> Copies:
 
 def tasks(sources: Sources) -> list[Batch | Copies]:
     packed = [Member(name, sources.packed(name), 1, 2) for name in CONTENTS]
-    plain = [Member("a", sources.file("text"), 1, 2), Member("b", b"", 1, 2, True)]
+    plain = [
+        Member("a", sources.file("text"), 1, 2),
+        Member("b", b"", 1, 2, True),
+        Member("c", Stored(sources.file("text"), 77, 5_000, 1), 1, 2),
+    ]
     return [
         task_of(sources.twins()),
         task_of(packed),
@@ -91,6 +112,52 @@ def test_a_twin_is_copied_if_it_is_one_and_compressed_if_not(sources: Sources) -
         copy.COPIED: 3,
         str(RECIPE.whole): 1,
     }
+
+
+SIZES = [0, 1, 70_000, codecs.BLOCK, 5 * codecs.BLOCK + 1]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("recipe", [codecs.recipe(1, "auto"), RECIPE, codecs.AS_ZIPFILE])
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_piece_of_a_file_is_made_as_a_file_of_its_own(
+    tmp_path: Path, size: int, recipe: Recipe, jobs: int
+) -> None:
+    data = b"".join(b"%d lines\n" % i for i in range(size // 7 + 1))[:size]
+    (tmp_path / "alone").write_bytes(data)
+    (tmp_path / "piece").write_bytes(b"before" + data + b"behind")
+    alone, piece = (
+        files.found(str(tmp_path / name), (tmp_path / name).stat()) for name in ("alone", "piece")
+    )
+    recipe = recipe._replace(cut=2 * codecs.BLOCK)
+    archives = []
+    for source in (alone, Stored(piece, 6, size, codecs.crc32(data)), data):
+        target = tmp_path / "out.zip"
+        member = Member("m", source, 1 << 16, 1 << 21 | 1 << 16)
+        section = Section(partial(list, [member]))
+        means = Means(recipe=recipe, jobs=jobs, memory=MIB)
+        assemble(str(target), [section], means, Counter(None))
+        archives.append(target.read_bytes())
+        with zipfile.ZipFile(target) as archive:
+            assert archive.read("m") == data
+    assert archives[0] == archives[1] == archives[2]
+    if recipe.whole == codecs.AS_ZIPFILE.whole:
+        with zipfile.ZipFile(tmp_path / "zipfile.zip", "w") as archive:
+            again = zipfile.ZipInfo("m")
+            again.compress_type = zipfile.ZIP_DEFLATED
+            again.external_attr = 1 << 16
+            archive.writestr(again, data)
+        assert (tmp_path / "zipfile.zip").read_bytes() == archives[0]
+
+
+def test_a_piece_of_a_file_that_was_cut_off_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "piece"
+    path.write_bytes(b"x" * 100)
+    found = files.found(str(path), path.stat())
+    path.write_bytes(b"x" * 50)
+    for size in (10, 100):
+        with pytest.raises(SourceChangedError, match="piece changed while it was read"):
+            work.run(Batch([Member("m", Stored(found, 0, size, 1), 1, 2)], RECIPE.whole, size))
 
 
 def large(sources: Sources, changed: bool) -> Member:
