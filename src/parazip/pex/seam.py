@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import shutil
 import stat
 import tempfile
 import time
@@ -128,10 +129,9 @@ def fast(way: Way) -> Iterator[None]:
             with open_zip(path, mode, *args, **kwargs) as archive:
                 yield archive
             return
-        with _gone_on_error(path):
-            collector = collector_type()
-            yield collector
-            write(path, mode, lambda: collector.entries)
+        collector = collector_type()
+        yield collector
+        write(path, mode, lambda: collector.entries)
 
     def zip_fast(
         chroot: Any,
@@ -153,8 +153,15 @@ def fast(way: Way) -> Iterator[None]:
             labels=labels,
             compress=compress,
         )
-        with _gone_on_error(filename):
-            write(filename, mode, entries)
+        write(filename, mode, entries)
+
+    def build(builder: Any, path: str, *args: Any, **kwargs: Any) -> None:
+        """Leaves nothing half done beside the PEX."""
+        try:
+            build_pex(builder, path, *args, **kwargs)
+        except BaseException:
+            _remove(f"{path}~")
+            raise
 
     def build_packed(builder: Any, dirname: str, *args: Any, **kwargs: Any) -> None:
         """Keeps zips of other bytes than pex's from its PEX_ROOT: it takes those for its own."""
@@ -167,10 +174,11 @@ def fast(way: Way) -> Iterator[None]:
 
     zip_method = common.Chroot.zip
     builder = pex_builder.PEXBuilder
-    build_packedapp = builder._build_packedapp
+    build_pex, build_packedapp = builder.build, builder._build_packedapp
     common.open_zip = open_fast
     if is_known(zip_method):
         common.Chroot.zip = zip_fast
+    builder.build = build
     if not way.exact:
         builder._build_packedapp = build_packed
     try:
@@ -178,18 +186,8 @@ def fast(way: Way) -> Iterator[None]:
     finally:
         common.open_zip = open_zip
         common.Chroot.zip = zip_method
+        builder.build = build_pex
         builder._build_packedapp = build_packedapp
-
-
-@contextmanager
-def _gone_on_error(path: str) -> Iterator[None]:
-    """Removes pex's own temporary file if the block fails: what it has so far is of no use."""
-    try:
-        yield
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(path)
-        raise
 
 
 def _collector_type(common: Any) -> Any:
@@ -212,6 +210,14 @@ def _collector_type(common: Any) -> Any:
             self.entries.append(Entry(filename, name, compress, deterministic))
 
     return Collector
+
+
+def _remove(path: str) -> None:
+    """Removes a file, or a folder with all it holds, as far as it is there and can be removed."""
+    if os.path.isdir(path):
+        shutil.rmtree(path, ignore_errors=True)
+    with suppress(OSError):
+        os.unlink(path)
 
 
 def _take(path: str) -> bytes:
