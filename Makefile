@@ -8,8 +8,9 @@ BIN := .venv/bin
 READY := .venv/ready
 # Minor versions of other CPythons; the tests run on those that are installed, two at a time.
 OTHERS := 12 13 14 15
+SELECTED ?= -m "not once"
 
-.PHONY: demo test check unit bench targets clean
+.PHONY: demo test test-all proofs check unit pexes bench targets clean
 
 demo: $(READY)
 	mkdir -p demo
@@ -17,10 +18,18 @@ demo: $(READY)
 	ls -l demo/science.pex
 	PEX_ROOT=demo/pex_root demo/science.pex -c "import numpy, scipy, pandas; print('runs, with numpy', numpy.__version__, 'scipy', scipy.__version__, 'pandas', pandas.__version__)"
 
-# The tests take two cores: on each of them one Python's at a time. GNU make 3.81, which macOS has,
-# cannot keep their outputs apart.
+# The tests take two cores: on one those of PEXes, which start many programs, on the other all others.
+# Other Pythons leave out what is marked "once"; `make test-all` does not. GNU make 3.81, which macOS
+# has, cannot keep their outputs apart.
 test: check
-	@$(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),-Otarget) unit $(addprefix other-,$(OTHERS))
+	@$(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),-Otarget) pexes unit $(addprefix other-,$(OTHERS))
+
+test-all: check
+	@$(MAKE) --no-print-directory SELECTED= pexes unit $(addprefix other-,$(OTHERS))
+
+# Builds of PEXes killed at many more places.
+proofs: $(READY)
+	PARAZIP_KILLS=50 $(BIN)/python -m pytest tests/test_pex_whole.py
 
 check: $(READY)
 	$(BIN)/ruff check
@@ -29,8 +38,11 @@ check: $(READY)
 	$(BIN)/lint-imports
 
 unit: $(READY)
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest --ignore-glob='tests/test_pex*'
 	$(BIN)/coverage report
+
+pexes: $(READY)
+	$(BIN)/python -m pytest tests/test_pex*.py
 
 .PHONY: $(addprefix other-,$(OTHERS))
 $(addprefix other-,$(OTHERS)): other-%:
@@ -41,7 +53,7 @@ $(addprefix other-,$(OTHERS)): other-%:
 	  "$$python" -m venv $$name && \
 	  $$name/bin/python -m pip install -q --disable-pip-version-check -U pip && \
 	  $$name/bin/python -m pip install -q -e .[pex] pytest hypothesis && touch $$name/ready; } && \
-	$$name/bin/python -m pytest -q
+	$$name/bin/python -m pytest -q $(SELECTED)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks prepare

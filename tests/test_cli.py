@@ -23,6 +23,8 @@ import pytest
 import parazip
 from parazip import Selection, Settings
 
+pytestmark = pytest.mark.once
+
 COMMAND = [sys.executable, "-m", "parazip"]
 TIMEOUT = 120
 SOON = 30

@@ -27,6 +27,8 @@ pytest.importorskip("pex.common", reason="pex is not installed")
 import pex.common as common
 from pex.version import __version__ as pex_version
 
+pytestmark = pytest.mark.once
+
 TIMEOUT = 120
 STOCK = [sys.executable, "-m", "pex"]
 FAST = [sys.executable, "-m", "parazip", "pex"]

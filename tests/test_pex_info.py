@@ -15,6 +15,8 @@ from parazip import ParazipError, SourceError
 from parazip.pex.info import Contents, contents
 from test_pex import FAST, make_sources, make_wheel, run
 
+pytestmark = pytest.mark.once
+
 pytest.importorskip("pex.common", reason="pex is not installed")
 
 WHEEL = "thing-1.0-py3-none-any.whl"

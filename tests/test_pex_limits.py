@@ -13,6 +13,8 @@ from parazip.pex import limits
 from parazip.pex.limits import Limits
 from parazip.progress import Progress
 
+pytestmark = pytest.mark.once
+
 GIB = 1 << 30
 
 

@@ -21,6 +21,8 @@ pytest.importorskip("pex.common", reason="pex is not installed")
 
 from test_pex import EXACT, FAST, make_sources, run
 
+pytestmark = pytest.mark.once
+
 SAID = f"parazip {__version__} has zipped this PEX, not pex alone; PARAZIP_NO_WARNING=1 silences"
 
 
@@ -86,8 +88,10 @@ def test_no_mark_where_it_is_not_wanted_or_nothing_differs(
     assert contents(str(pex)).mark == "none"
 
 
-@pytest.mark.parametrize("layout", ["zipapp", "packed"])
-@pytest.mark.parametrize("mode", [[], ["--venv", "prepend"], ["--sh-boot"]], ids=" ".join)
+@pytest.mark.parametrize(
+    ("layout", "mode"),
+    [("zipapp", []), ("packed", []), ("zipapp", ["--venv", "prepend"]), ("packed", ["--sh-boot"])],
+)
 def test_a_pex_warns_once_when_it_starts_if_that_is_wanted(
     tmp_path: Path, layout: str, mode: list[str]
 ) -> None:

@@ -19,6 +19,8 @@ from parazip.model import MIB, Settings
 from parazip.pex import command, seam, stock, zipper
 from test_pex import FAST, STOCK, make_sources, run
 
+pytestmark = pytest.mark.once
+
 PARAPEX = [sys.executable, "-c", "from parazip.__main__ import parapex; parapex()"]
 ON = "--use-feature=parallel-zip"
 

@@ -72,7 +72,9 @@ def test_pex_s_loop_and_ours_give_the_same_members(
     found = []
     monkeypatch.setattr(seam, "_take", lambda path: b"")
 
-    def remember(path: str, prefix: bytes, members: Iterable[Any], way: zipper.Way) -> None:
+    def remember(
+        path: str, name: str, prefix: bytes, members: Iterable[Any], way: zipper.Way
+    ) -> None:
         found.append(list(members))
 
     monkeypatch.setattr(seam, "make_zip", remember)

@@ -20,6 +20,8 @@ from parazip.model import File, Member, Part, Twin
 from parazip.pex.wheels import Distribution, distributions
 from test_pex import STOCK, UNMARKED, assert_same_zip, run
 
+pytestmark = pytest.mark.once
+
 NAME = "thing-1.0-py3-none-any.whl"
 INFO = "thing-1.0.dist-info"
 MODULE = b"".join(b"NUMBER_%d = %d\n" % (i, i * i) for i in range(3_000))

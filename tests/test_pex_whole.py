@@ -17,7 +17,9 @@ pytest.importorskip("pex.common", reason="pex is not installed")
 
 from test_pex import EXACT, FAST, STOCK, environment, files, make_sources, make_wheel, run
 
-KILLS = int(os.environ.get("PARAZIP_KILLS", "2"))
+pytestmark = pytest.mark.once
+
+KILLS = int(os.environ.get("PARAZIP_KILLS", "1"))
 """How often each kind of build is killed in each way; `make proofs` does it more often."""
 
 WATCHED = """
@@ -100,7 +102,6 @@ def work(tmp_path: Path) -> Work:
     return Work(tmp_path)
 
 
-@pytest.mark.once
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("kind", KINDS)

@@ -33,6 +33,8 @@ from parazip.model import CodecName, Range
 from parazip.output import Output, Pipe
 from parazip.sources import scan
 
+pytestmark = pytest.mark.once
+
 POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX only")
 SOON = 60
 """Seconds until a process that was started must be taken to hang."""

@@ -27,6 +27,8 @@ from parazip.model import CODEC_NAMES, MIB, CodecName
 from parazip.sources import scan
 from parazip.testing import InlineExecutor
 
+pytestmark = pytest.mark.once
+
 DATE = 33 << 16
 FILE = (stat.S_IFREG | 0o644) << 16
 
