@@ -47,6 +47,7 @@ from parazip.model import (
     Packed,
     Part,
     Range,
+    Stored,
     Tally,
     Twin,
 )
@@ -72,6 +73,16 @@ def entries(archive: File) -> list[Entry]:
         return read_directory(
             archive.path, archive.size, lambda offset, length: _read(file, offset, length)
         )
+
+
+def stored(archive: File, file: FileIO, entry: Entry) -> Stored:
+    """The contents of a stored member, as the piece of its archive, open in `file`, that they are.
+
+    Raises:
+        BadArchiveError: its local header disagrees with the directory.
+    """
+    begin = data_offset(archive.path, entry, _front(file, entry))
+    return Stored(archive, begin, entry.record.size, entry.record.crc)
 
 
 def refuse_name(archive: str, entry: Entry) -> None:
@@ -196,16 +207,21 @@ def _data(archive: File, file: FileIO, entry: Entry) -> memoryview | Range:
     One read takes the local header and, of a small member, its data: how long the extra field
     between them is, only the header tells.
     """
-    record = entry.record
-    size = record.compressed_size
+    size = entry.record.compressed_size
     is_small = size <= RANGE
-    most = LOCAL.size + len(record.name) + _MAX_EXTRA + (size if is_small else 0)
-    data = _read(file, record.offset, min(most, entry.end - record.offset))
+    data = _front(file, entry, size if is_small else 0)
     begin = data_offset(archive.path, entry, data)
     if not is_small:
         return Range(archive, begin, size)
-    begin -= record.offset
+    begin -= entry.record.offset
     return memoryview(data)[begin : begin + size]
+
+
+def _front(file: FileIO, entry: Entry, more: int = 0) -> bytes:
+    """A member's local header, and at least `more` bytes of what follows it, as far as it goes."""
+    offset = entry.record.offset
+    most = LOCAL.size + len(entry.record.name) + _MAX_EXTRA + more
+    return _read(file, offset, min(most, entry.end - offset))
 
 
 def _read(file: FileIO, offset: int, length: int) -> bytes:

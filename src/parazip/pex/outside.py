@@ -24,16 +24,12 @@ import platformdirs
 
 from parazip import copy, files
 from parazip.errors import OutputError, ParazipError, SourceError
-from parazip.format.reader import data_offset
-from parazip.format.records import LOCAL
-from parazip.model import STORED, Entry, File, Member, Source, Stored
+from parazip.model import STORED, Entry, File, Member, Source
 from parazip.pex.asked import Asked
 from parazip.pex.info import pex_info
 from parazip.pex.mark import inserted
 from parazip.pex.wheels import BOOTSTRAP, DEPS
 from parazip.pex.zipper import Way, Zip64Error, make_zip
-
-_MAX_EXTRA = 0xFFFF
 
 
 def version(pex: Sequence[str]) -> tuple[int, ...]:
@@ -165,11 +161,7 @@ def _members(
             if not is_folder:
                 if record.method != STORED:
                     raise ParazipError(f"pex has compressed {name} in spite of --no-compress")
-                opened.seek(record.offset)
-                most = LOCAL.size + len(record.name) + _MAX_EXTRA
-                header = opened.read(min(most, entry.end - record.offset)) or b""
-                begin = data_offset(file.path, entry, header)
-                source = Stored(file, begin, record.size, record.crc)
+                source = copy.stored(file, opened, entry)
             store = is_folder or (asked.compile and _is_bytecode_of_pex(name))
             yield Member(name, source, told, record.date, store)
 
