@@ -186,6 +186,35 @@ def test_parapex_is_pex_until_it_is_asked_to_be_more(tmp_path: Path) -> None:
             assert "parallel_zip" in json.loads(archive.read("PEX-INFO"))["build_properties"]
 
 
+def test_parapex_may_itself_be_a_pex(tmp_path: Path) -> None:
+    """As build tools keep it that fetch pex as one file: Pants calls its `pex3` by PEX_SCRIPT."""
+    if sys.prefix == sys.base_prefix:
+        pytest.skip("there is no virtual environment to make it of")
+    source = Path(command_line.__file__).parents[1]
+    needs = ["isal", "zlib-ng", "deflate", "click", "platformdirs", "rich", "pex"]
+    tool = tmp_path / "tool.pex"
+    made = run(
+        [*STOCK, "-P", f"parazip@{source}", "--venv-repository", sys.prefix, *needs],
+        *("-e", "parazip.__main__:parapex", "--inject-env", "PARAPEX_USE_FEATURE=parallel-zip"),
+        *("-o", tool),
+        root=tmp_path / "root",
+    )
+    if "--venv-repository" in made.stderr:
+        pytest.skip("this pex cannot take a virtual environment as it is")
+    assert made.returncode == 0, made.stderr
+    make_sources(tmp_path / "sources")
+    command = [sys.executable, str(tool)]
+    args = ["-D", str(tmp_path / "sources"), "-o", str(tmp_path / "a.pex")]
+    fast = run(command, *args, root=tmp_path / "root")
+    assert fast.returncode == 0, fast.stderr
+    assert "a.pex: " in fast.stderr
+    with zipfile.ZipFile(tmp_path / "a.pex") as archive:
+        assert b"parallel_zip" in archive.read("PEX-INFO")
+    expected = run(STOCK, "--version", root=tmp_path / "root")
+    pex3 = run(command, "--version", root=tmp_path / "root", env={"PEX_SCRIPT": "pex3"})
+    assert (pex3.returncode, pex3.stdout) == (0, expected.stdout), pex3.stderr
+
+
 def test_parapex_refuses_other_features_in_its_variable(tmp_path: Path) -> None:
     env = {"PARAPEX_USE_FEATURE": "serial-zip"}
     done = run(PARAPEX, "--version", root=tmp_path, env=env)

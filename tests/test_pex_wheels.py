@@ -38,12 +38,17 @@ FILES = {
 }
 
 
-def make_wheel(folder: Path, method: int = zipfile.ZIP_DEFLATED, level: int = 9) -> Path:
+def make_wheel(
+    folder: Path,
+    method: int = zipfile.ZIP_DEFLATED,
+    level: int = 9,
+    files: dict[str, bytes] = FILES,
+) -> Path:
     folder.mkdir(exist_ok=True)
-    record = "".join(f"{name},,\n" for name in [*FILES, f"{INFO}/RECORD"])
+    record = "".join(f"{name},,\n" for name in [*files, f"{INFO}/RECORD"])
     path = folder / NAME
     with zipfile.ZipFile(path, "w", method, compresslevel=level) as archive:
-        for name, data in {**FILES, f"{INFO}/RECORD": record.encode()}.items():
+        for name, data in {**files, f"{INFO}/RECORD": record.encode()}.items():
             archive.writestr(name, data)
     return path
 

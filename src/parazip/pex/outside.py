@@ -18,7 +18,7 @@ import shutil
 import subprocess
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 import platformdirs
 
@@ -153,6 +153,7 @@ def _members(
     file: File, entries: list[Entry], attributes: list[int], asked: Asked
 ) -> Iterator[Member]:
     """What a zip of pex holds. Old ones leave out the file type in `attributes`, and so do we."""
+    names = {entry.name for entry in entries}
     with files.reading(file) as opened:
         for entry, told in zip(entries, attributes, strict=True):
             name, record, _ = entry
@@ -162,13 +163,14 @@ def _members(
                 if record.method != STORED:
                     raise ParazipError(f"pex has compressed {name} in spite of --no-compress")
                 source = copy.stored(file, opened, entry)
-            store = is_folder or (asked.compile and _is_bytecode_of_pex(name))
+            store = is_folder or (asked.compile and _is_bytecode_of_pex(name, names))
             yield Member(name, source, told, record.date, store)
 
 
-def _is_bytecode_of_pex(name: str) -> bool:
+def _is_bytecode_of_pex(name: str, names: Container[str]) -> bool:
     """Whether pex stores it, even where it compresses all else: what it has compiled itself."""
-    return name.endswith(".pyc") and not name.startswith(f"{DEPS}/")
+    is_beside_source = name.endswith(".pyc") and name[:-1] in names
+    return is_beside_source and not name.startswith(f"{DEPS}/")
 
 
 def _installed(made: str, asked: Asked) -> dict[str, str]:
