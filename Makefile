@@ -1,6 +1,7 @@
 # make demo   set up, build a real PEX fast and run it
 # make test   set up, then every check and test, on every Python at hand
 # make bench  the whole benchmark against zipfile and zip (half an hour, half a gigabyte of wheels)
+# make figures  the table and the chart of docs/pex.md (a quarter of an hour)
 # make clean  take back what the others made
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ READY := .venv/ready
 OTHERS := 12 13 14 15
 SELECTED ?= -m "not once"
 
-.PHONY: demo test test-all proofs check unit pexes bench targets clean
+.PHONY: demo test test-all proofs check unit pexes bench targets figures clean
 
 demo: $(READY)
 	mkdir -p demo
@@ -63,6 +64,11 @@ targets: $(READY)
 	$(BIN)/python -m benchmarks prepare
 	$(BIN)/python -m benchmarks targets
 	$(BIN)/python -m benchmarks copying
+
+figures: $(READY)
+	$(BIN)/python -m pip install -q --disable-pip-version-check --group charts
+	$(BIN)/python -m benchmarks prepare tensorflow
+	$(BIN)/python -m benchmarks pexes --chart docs/pex.svg
 
 clean:
 	rm -rf .venv demo dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from collections.abc import Callable, Iterable
@@ -9,7 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import click
 
-from benchmarks import commands, compare, copying, machine, targets, workloads
+from benchmarks import commands, compare, copying, machine, pexes, targets, workloads
 from benchmarks.model import Figure
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -120,6 +121,29 @@ def measure_copying(target: Any, runs: int, stock_runs: int) -> None:
     click.echo(f"{machine.headline()}\n\n{copying.table(figures)}\n\n{copying.NOTE}\n")
     click.echo(targets.table(judged))
     _write(target, {"copying": list(figures)}, judged)
+
+
+@main.command("pexes")
+@click.option("--json", "target", type=click.File("w"), help="Write raw figures here.")
+@click.option("--chart", "chart", metavar="FILE", help="Draw the table here, as SVG or PNG.")
+@click.option("--runs", default=3, type=click.IntRange(1), show_default=True)
+@click.option(
+    "--slow-runs",
+    default=1,
+    type=click.IntRange(1),
+    show_default=True,
+    help="Runs of what takes a minute; no more than --runs.",
+)
+def measure_pexes(target: Any, chart: str | None, runs: int, slow_runs: int) -> None:
+    """Compare the ways to a PEX of workload tensorflow: build, size and first boot."""
+    if chart and importlib.util.find_spec("matplotlib") is None:
+        raise click.ClickException("--chart needs matplotlib: pip install --group charts")
+    rows = pexes.measured(runs, slow_runs, _tell)
+    click.echo(f"{machine.headline()}\n\n{pexes.table(rows)}\n\n{pexes.NOTE}")
+    if chart:
+        pexes.chart(rows, chart)
+    figures = {each.label: each for row in rows for each in (row.first, row.again, row.boot)}
+    _write(target, {"pexes": list(figures.values())}, ())
 
 
 def _tell(text: str) -> None:

@@ -19,7 +19,8 @@ from benchmarks.model import OUTPUT, STEPS, Command
 from benchmarks.workloads import Workload
 
 _STEP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "pex_step.py")
-_CACHE = "PARAZIP_CACHE_DIR"
+CACHE = "PARAZIP_CACHE_DIR"
+"""The variable that tells parazip where its cache is."""
 _PEX_PARTS = "pex-parts"
 
 
@@ -135,7 +136,7 @@ def create(at: Place) -> Command:
     return Command(
         "parazip create --cache, warm",
         commands.module("create", *options, OUTPUT, "."),
-        environment=((_CACHE, cache),),
+        environment=((CACHE, cache),),
         before=partial(workloads.read, cache),
     )
 
@@ -145,5 +146,5 @@ def _step(label: str, at: Place, which: str, *options: str, cache: str = "") -> 
     return Command(
         label,
         (sys.executable, _STEP, STEPS, which, *arguments),
-        environment=(("PEX_ROOT", at.pex_root), (_CACHE, cache)),
+        environment=(("PEX_ROOT", at.pex_root), (CACHE, cache)),
     )

@@ -16,6 +16,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,7 @@ from typing import BinaryIO
 
 import click
 
-from benchmarks import memory
+from benchmarks import memory, workloads
 from benchmarks.model import OUTPUT, STEPS, Command, Figure, Run, Tell
 
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
@@ -120,6 +121,8 @@ def _gone_after(path: str) -> Iterator[None]:
     try:
         yield
     finally:
+        if os.path.isdir(path):
+            shutil.rmtree(path)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
 
@@ -193,7 +196,7 @@ def _finish(started: _Started) -> Run:
             + "\n"
             + started.told.read().decode(errors="replace")
         )
-    size = os.path.getsize(started.output) if OUTPUT in command.arguments else 0
+    size = workloads.size(started.output) if OUTPUT in command.arguments else 0
     steps = {}
     if STEPS in command.arguments:
         with open(started.steps, encoding="utf-8") as file:

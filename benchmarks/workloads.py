@@ -72,8 +72,7 @@ def find(name: str) -> Workload:
             f"there is no workload {name} in {cache_folder()}; "
             f"make it with: python -m benchmarks prepare {name}"
         )
-    sizes = [os.path.getsize(path) for path in _files(folder)]
-    return Workload(name, folder, len(sizes), sum(sizes))
+    return Workload(name, folder, sum(1 for _ in _files(folder)), size(folder))
 
 
 def prepare(name: str, tell: Callable[[str], None]) -> Workload:
@@ -89,18 +88,25 @@ def prepare(name: str, tell: Callable[[str], None]) -> Workload:
     return find(name)
 
 
+def size(path: str) -> int:
+    """The bytes of a file, or of all files in a folder."""
+    return sum(os.path.getsize(name) for name in _files(path))
+
+
 def read(*paths: str) -> None:
     """Reads files, and folders with all they hold: into the page cache if that is large enough."""
     buffer = bytearray(_READ_SIZE)
     for path in paths:
-        for name in _files(path) if os.path.isdir(path) else (path,):
+        for name in _files(path):
             with open(name, "rb", buffering=0) as file:
                 while file.readinto(buffer):
                     pass
 
 
-def _files(folder: str) -> Iterator[str]:
-    for parent, _, names in os.walk(folder):
+def _files(path: str) -> Iterator[str]:
+    if not os.path.isdir(path):
+        yield path
+    for parent, _, names in os.walk(path):
         for name in names:
             yield os.path.join(parent, name)
 
