@@ -853,3 +853,22 @@ def test_a_summary_needs_no_rich(work: Path) -> None:
         "try:\n    main()\nexcept SystemExit:\n    pass"
     )
     assert loaded_after(code, "rich") == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
+def test_a_reader_that_has_seen_enough_is_no_error_to_tell(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "parazip", "--cache-dir", str(tmp_path), "cache", "info"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
+def test_a_full_standard_output_is_told_in_a_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "parazip", "--cache-dir", str(tmp_path), "cache", "info"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    said = "parazip: cannot write to standard output: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, said)

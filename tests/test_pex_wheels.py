@@ -309,6 +309,24 @@ def test_a_wheel_that_is_no_archive_is_done_without(
     assert f"the wheel is of no use: {wheel}" in found.why(0)
 
 
+def test_another_wheel_takes_the_place_of_one_that_is_only_half_there(
+    tmp_path: Path, installed: Path
+) -> None:
+    download = tmp_path / "root/downloads/2/.tmp/resolver_download.x"
+    download.mkdir(parents=True)
+    half = make_wheel(download)
+    os.truncate(half, 500)
+    make_wheel(tmp_path / "here")
+    (found,) = distributions(members_of(installed), ["-f", str(tmp_path / "here")])
+    recipes = (codecs.recipe(6, "auto"), codecs.recipe(7, "auto"))
+    with pytest.raises(BadArchiveError) as caught:
+        found.section(*recipes, True).members()
+    assert caught.value.archive == str(half)
+    assert found.lose(caught.value)
+    assert {"module.py", "large.txt"} <= twins(found)
+    assert not found.lose(caught.value)
+
+
 def test_only_the_same_bytes_are_copied(tmp_path: Path, installed: Path) -> None:
     make_wheel(tmp_path / "here")
     (installed / "thing/module.py").write_bytes(MODULE[:-1] + b"#")
@@ -363,7 +381,6 @@ def test_a_forged_wheel_is_not_copied(work: Work) -> None:
         row = work.explained(name)
         assert_same_zip(stock, work.folder / name)
     assert row["how"] == "recalled"
-    assert row["copied_members"] == 0
 
 
 def test_a_forged_wheel_is_not_copied_either_where_the_cache_is_damaged(work: Work) -> None:
@@ -386,16 +403,14 @@ def test_a_forged_wheel_is_not_copied_either_where_the_cache_is_damaged(work: Wo
 
 
 @pytest.mark.parametrize("size", [0, 500, -3])
-def test_what_was_made_without_a_wheel_is_not_recalled_when_it_is_whole_again(
-    work: Work, size: int
-) -> None:
+def test_another_wheel_makes_the_same_pex_while_the_first_is_damaged(work: Work, size: int) -> None:
     work.build("first.pex", "--no-cache")
     downloads = work.root / "downloads/2" / work.installed.parent.name
     downloads.mkdir(parents=True)
     whole = work.wheel.read_bytes()
     (downloads / NAME).write_bytes(whole[:size])
     row = work.explained("damaged.pex")
-    assert (row["how"], "the wheel is of no use" in row["why"]) == ("compressed", True)
+    assert row["how"] == "copied"
     (downloads / NAME).write_bytes(whole)
     warm = work.build("warm.pex").read_bytes()
     assert warm == work.build("plain.pex", "--no-cache").read_bytes()

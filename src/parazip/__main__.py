@@ -89,6 +89,8 @@ def _last_word() -> Iterator[None]:
     """Tells errors in a line and exits."""
     try:
         yield
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except click.exceptions.Exit as request:
         sys.exit(request.exit_code)
     except click.ClickException as error:
@@ -100,12 +102,25 @@ def _last_word() -> Iterator[None]:
         _fail(str(error), 2)
     except ParazipError as error:
         _fail(str(error), 1)
+    except BrokenPipeError:  # who reads standard output has seen enough
+        _end_standard_output()
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        _end_standard_output()
+        _fail(f"cannot write to standard output: {error.strerror}", 1)
     except MemoryError:
         _fail("out of memory; use a smaller --memory or fewer --jobs", 1)
     except RuntimeError as error:
         if "start new thread" not in str(error):
             raise
         _fail("the system gives no more threads; use fewer --jobs", 1)
+
+
+def _end_standard_output() -> None:
+    """Lets Python's own flush at the end have nowhere to fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _take_kill_for_interrupt() -> None:

@@ -82,6 +82,8 @@ def marked(kind: Kind, mode: str, warns: bool, preamble: str) -> Iterator[list[s
         arguments = []
         if kind == "build-property":
             value = {"tool": "parazip", "version": __version__, "mode": mode}
+            if warns:  # a PEX_ROOT knows PEXes by their PEX-INFO, without the preamble
+                value["warns"] = "on run"
             arguments += ["--build-property", f"{PROPERTY}={json.dumps(value)}"]
         elif kind == "sentinel":
             root = os.path.join(folder, "root")

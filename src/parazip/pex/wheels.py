@@ -97,7 +97,7 @@ class Distribution:
         name: of the wheel's file, or of what else it is; may be empty.
         members: as pex wants them.
         start: the length of what stands in front of the distribution's own names.
-        wheel: where the members may be copied from.
+        wheels: where the members may be copied from, the best first.
         alone: why there is no wheel, for people.
 
     Attributes:
@@ -110,13 +110,14 @@ class Distribution:
         name: str,
         members: list[Member],
         start: int,
-        wheel: Wheel | None,
+        wheels: Iterable[Wheel] = (),
         alone: str = "no wheel found",
     ) -> None:
         self.name = name
         self.members = members
         self._start = start
-        self._wheel = wheel
+        self._wheels = iter(wheels)
+        self._wheel = next(self._wheels, None)
         self._alone = alone
 
     def section(self, recipe: Recipe, rest: Recipe, keeps: bool) -> Section:
@@ -196,12 +197,14 @@ class Distribution:
     def lose(self, error: ParazipError) -> bool:
         """Does without the wheel, if the error is about it; tells whether it is.
 
-        The section is to be asked for anew: without a wheel it has another key.
+        The next one takes its place, if there is any: a wheel that another pex is downloading is
+        only half there, or gone a moment later. The section is to be asked for anew, as it has
+        another key.
         """
         path = error.archive if isinstance(error, BadArchiveError) else error.member
         if self._wheel is None or path != self._wheel.archive.path:
             return False
-        self._wheel = None
+        self._wheel = next(self._wheels, None)
         self._alone = f"the wheel is of no use: {error}"
         return True
 
@@ -255,11 +258,11 @@ def _distribution(
     folders: Mapping[str, str],
 ) -> Distribution:
     if arguments is None:
-        return Distribution(name, members, start, None, "made as pex itself makes it")
+        return Distribution(name, members, start, alone="made as pex itself makes it")
     if name in ("", BOOTSTRAP):
-        return Distribution(name, members, start, None, "pex itself")
+        return Distribution(name, members, start, alone="pex itself")
     folder = folders.get(name) or _folder(members, start)
-    return Distribution(name, members, start, _find(folder, name, arguments) if folder else None)
+    return Distribution(name, members, start, _found(folder, name, arguments) if folder else ())
 
 
 def label(name: str) -> str:
@@ -303,8 +306,8 @@ def _folder(members: Sequence[Member], start: int) -> str:
     return ""
 
 
-def _find(folder: str, name: str, arguments: Sequence[str]) -> Wheel | None:
-    """The wheel that the distribution in a folder came from."""
+def _found(folder: str, name: str, arguments: Sequence[str]) -> Iterator[Wheel]:
+    """The wheels that the distribution in a folder may have come from."""
     folder = os.path.realpath(folder)
     for path, prefix in _places(folder, name, arguments):
         try:
@@ -313,8 +316,7 @@ def _find(folder: str, name: str, arguments: Sequence[str]) -> Wheel | None:
             continue
         if stat.S_ISREG(info.st_mode):
             sha256 = "" if prefix else os.path.basename(os.path.dirname(folder))
-            return Wheel(files.found(path, info)._replace(ctime_ns=0), prefix, sha256)
-    return None
+            yield Wheel(files.found(path, info)._replace(ctime_ns=0), prefix, sha256)
 
 
 _NAMING = ("-f", "--find-links", "--pre-resolved-dist", "--pre-resolved-dists")
