@@ -1,7 +1,7 @@
 # make demo   set up, build a real PEX fast and run it
 # make test   set up, then every check and test, on every Python at hand
 # make bench  the whole benchmark against zipfile and zip (half an hour, half a gigabyte of wheels)
-# make figures  the table and the chart of docs/pex.md (a quarter of an hour)
+# make figures  the table and the chart of docs/pex.md (half an hour)
 # make clean  take back what the others made
 
 PYTHON ?= python3
