@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import stat
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -61,13 +62,20 @@ class Work:
         self.wheel = make_wheel(folder / "wheels")
         self.root = folder / "root"
         self.parts = folder / "parts"
+        self.command = UNMARKED
 
-    def build(self, name: str, *args: str, command: list[str] = UNMARKED) -> Path:
+    def hide_wheel(self) -> None:
+        """From now on only pex finds the wheel that the command line names."""
+        code = "from parazip.pex import wheels; wheels._NAMING = ()\n"
+        code += "from parazip.__main__ import main; main()"
+        self.command = [sys.executable, "-c", code, "pex", "--mark=none"]
+
+    def build(self, name: str, *args: str, command: list[str] | None = None) -> Path:
         path = self.folder / name
         given = args if "--pex-repository" in args else ("--pre-resolved-dists", "wheels", *args)
         index = [] if "--pex-repository" in args else ["--no-pypi"]
         done = run(
-            [*command, *index, "thing", "-o", str(path), *given],
+            [*(command or self.command), *index, "thing", "-o", str(path), *given],
             root=self.root,
             cwd=self.folder,
             env={"PARAZIP_CACHE_DIR": str(self.parts)},
@@ -377,10 +385,15 @@ def test_a_forged_wheel_is_not_copied(work: Work) -> None:
     downloads = work.root / "downloads/2" / work.installed.parent.name
     downloads.mkdir(parents=True)
     (downloads / NAME).write_bytes(data)
+    honest = work.explained("honest.pex", "--no-cache")
+    assert honest["copied_members"] > 0
+    assert_same_zip(stock, work.folder / "honest.pex")
+    work.hide_wheel()
     for name in ("cold.pex", "warm.pex"):
         row = work.explained(name)
         assert_same_zip(stock, work.folder / name)
     assert row["how"] == "recalled"
+    assert row["copied_members"] == 0
 
 
 def test_a_forged_wheel_is_not_copied_either_where_the_cache_is_damaged(work: Work) -> None:
@@ -403,14 +416,17 @@ def test_a_forged_wheel_is_not_copied_either_where_the_cache_is_damaged(work: Wo
 
 
 @pytest.mark.parametrize("size", [0, 500, -3])
-def test_another_wheel_makes_the_same_pex_while_the_first_is_damaged(work: Work, size: int) -> None:
+def test_what_was_made_without_a_wheel_is_not_recalled_when_it_is_whole_again(
+    work: Work, size: int
+) -> None:
     work.build("first.pex", "--no-cache")
     downloads = work.root / "downloads/2" / work.installed.parent.name
     downloads.mkdir(parents=True)
     whole = work.wheel.read_bytes()
     (downloads / NAME).write_bytes(whole[:size])
+    work.hide_wheel()
     row = work.explained("damaged.pex")
-    assert row["how"] == "copied"
+    assert (row["how"], "the wheel is of no use" in row["why"]) == ("compressed", True)
     (downloads / NAME).write_bytes(whole)
     warm = work.build("warm.pex").read_bytes()
     assert warm == work.build("plain.pex", "--no-cache").read_bytes()

@@ -120,7 +120,8 @@ def _last_word() -> Iterator[None]:
 
 def _end_standard_output() -> None:
     """Lets Python's own flush at the end have nowhere to fail."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _take_kill_for_interrupt() -> None:
