@@ -15,6 +15,8 @@ from parazip.version import __version__
 if TYPE_CHECKING:
     from parazip.archive import create, merge, write
     from parazip.cache import Cache
+    from parazip.dropin.patch import patch, unpatch
+    from parazip.dropin.zip_file import PyZipFile, ZipFile
     from parazip.errors import (
         BadArchiveError,
         DateError,
@@ -35,6 +37,10 @@ _HOME = {
     "create": "archive",
     "merge": "archive",
     "write": "archive",
+    "PyZipFile": "dropin.zip_file",
+    "ZipFile": "dropin.zip_file",
+    "patch": "dropin.patch",
+    "unpatch": "dropin.patch",
     "BadArchiveError": "errors",
     "Cache": "cache",
     "NotCopiedError": "errors",
@@ -67,6 +73,7 @@ __all__ = [
     "OutputError",
     "ParazipError",
     "Progress",
+    "PyZipFile",
     "Report",
     "Selection",
     "Settings",
@@ -74,9 +81,12 @@ __all__ = [
     "SourceChangedError",
     "SourceError",
     "Tally",
+    "ZipFile",
     "__version__",
     "create",
     "merge",
+    "patch",
+    "unpatch",
     "write",
 ]
 

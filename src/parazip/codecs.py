@@ -28,7 +28,7 @@ from __future__ import annotations
 import io
 import platform
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import deflate
@@ -36,7 +36,16 @@ import isal
 from isal import isal_zlib
 from zlib_ng import zlib_ng
 
-from parazip.model import DEFLATED, STORE, STORED, Buffer, CodecName, Coder, Recipe
+from parazip.model import (
+    DEFLATE_STORED,
+    DEFLATED,
+    STORE,
+    STORED,
+    Buffer,
+    CodecName,
+    Coder,
+    Recipe,
+)
 
 WINDOW = 32 << 10
 """Bytes that a deflate match can reach back (RFC 1951, section 2)."""
@@ -121,6 +130,28 @@ def compress_or_store(coder: Coder, data: Buffer) -> tuple[int, Buffer]:
     return (DEFLATED, packed) if len(packed) < size else (STORED, data)
 
 
+def deflate_whole(coder: Coder, chunks: Sequence[bytes]) -> Buffer:
+    """A member's contents as one raw deflate stream, even where that makes them no smaller.
+
+    zlib gets them in the `chunks` in which they came, so that its stream is to the byte what
+    `zipfile` makes of the same calls, whatever stands in for zlib.
+    """
+    if coder.codec == "zlib":
+        stream = zlib.compressobj(coder.level, zlib.DEFLATED, _RAW)
+        return b"".join([*map(stream.compress, chunks), stream.flush()])
+    data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    if not data:
+        return _EMPTY
+    size = len(data)
+    if size >= 2 * SAMPLED and not shrinks(size, lambda at, length: data[at : at + length]):
+        coder = DEFLATE_STORED
+    return compress_whole(coder, data)
+
+
+_EMPTY = b"\3\0"
+"""A last block with fixed codes in which the end of the block is all (RFC 1951, 3.2.6)."""
+
+
 class ZipfileStream:
     """A raw deflate stream that is to the byte what `zipfile` makes of the same contents.
 
@@ -165,6 +196,41 @@ def compress_block(coder: Coder, window: Buffer, data: Buffer, last: bool) -> tu
     else:
         stream = make(level, zlib.DEFLATED, _RAW, _MEMORY[codec])
     return stream.compress(data), stream.flush(flush)
+
+
+class Inflater:
+    """A raw deflate stream's end, as `zlib.decompressobj(-15)` is one, but ISA-L's.
+
+    Raises:
+        zlib.error: the bytes are no deflate stream.
+    """
+
+    def __init__(self) -> None:
+        self._stream = isal_zlib.decompressobj(_RAW)
+
+    @property
+    def eof(self) -> bool:
+        """Whether the stream has ended."""
+        return self._stream.eof
+
+    @property
+    def unconsumed_tail(self) -> bytes:
+        """What was left over because it would have made too many bytes."""
+        return self._stream.unconsumed_tail
+
+    def decompress(self, data: Buffer, most: int = 0, /) -> bytes:
+        """What the bytes that come next say; no more than `most` bytes, if that is not 0."""
+        try:
+            return self._stream.decompress(data, most)
+        except isal_zlib.error as error:  # type: ignore[misc] # an exception; its stubs say it is any class
+            raise zlib.error(str(error)) from None
+
+    def flush(self) -> bytes:
+        """What is left."""
+        try:
+            return self._stream.flush()
+        except isal_zlib.error as error:  # type: ignore[misc] # as above
+            raise zlib.error(str(error)) from None
 
 
 def inflated(method: int, chunks: Iterable[Buffer], most: int) -> tuple[int, int]:
@@ -283,6 +349,7 @@ def recipe(level: int, codec: CodecName) -> Recipe:
     """How members are made at `level` (0 to 9) of `codec`.
 
     libdeflate cannot make blocks; what is cut goes to the codec that "auto" would take for it.
+    What zlib makes whole is what everyone makes, so that it does not cut before it must.
     """
     if level == 0:
         return _STORING
@@ -292,4 +359,4 @@ def recipe(level: int, codec: CodecName) -> Recipe:
     if codec == "libdeflate":
         return Recipe(Coder(codec, _LIBDEFLATE[level]), auto.block, CUT_SMALL)
     coder = Coder(codec, _ISAL[level] if codec == "isal" else level)
-    return Recipe(coder, coder, CUT_FAST)
+    return Recipe(coder, coder, CUT_SMALL if codec == "zlib" else CUT_FAST)

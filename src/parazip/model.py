@@ -23,6 +23,8 @@ CodecName: TypeAlias = Literal["auto", "zlib", "zlib-ng", "isal", "libdeflate"]
 CODEC_NAMES: tuple[CodecName, ...] = ("auto", "zlib", "zlib-ng", "isal", "libdeflate")
 
 MIB = 1 << 20
+MEMORY = 256 * MIB
+"""Bytes that may be in flight at once, where nothing else is said."""
 
 
 class File(NamedTuple):
@@ -288,7 +290,7 @@ class Settings:
     level: int = 6
     codec: CodecName = "auto"
     jobs: int | None = None
-    memory: int = 256 * MIB
+    memory: int = MEMORY
 
     def __post_init__(self) -> None:
         if not 0 <= self.level <= 9:

@@ -33,13 +33,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from queue import Empty, SimpleQueue
 from types import FrameType
-from typing import Generic, TypeVar, cast
+from typing import Generic, ParamSpec, TypeVar, cast
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+Outcome = TypeVar("Outcome")
+Arguments = ParamSpec("Arguments")
 
 _NO_MORE = object()
 
@@ -112,13 +114,33 @@ class Pool(Generic[Task, Result]):
             tasks: what is to be done.
             executor: where it is done; its end is its owner's affair.
         """
-        source = iter(tasks)
+        with closing(self.along(iter(tasks), executor, pauses=lambda: False)) as results:
+            for done in results:
+                if done is None:
+                    self.run_held()
+                else:
+                    yield done
+
+    def along(
+        self, source: Iterator[Task], executor: Executor, pauses: Callable[[], bool]
+    ) -> Generator[tuple[Task, Result] | None, None, None]:
+        """Like `run`, for a consumer that is the source itself: with pauses in between.
+
+        Args:
+            source: what is to be done; asked again after its end, which may be a passing one.
+            executor: where it is done.
+            pauses: asked where all is submitted and no result is ready. If it is true, None is
+                given, and the consumer comes back when it likes; else the next result is waited
+                for, and after the last one this ends. None is also given where a handler was held
+                back that the consumer should run.
+        """
         planned: deque[Task] = deque()
         waiting: deque[tuple[Task, Future[Result] | None]] = deque()
         self._with_consumer = False
         try:
             while True:
-                self.run_held()
+                if self._held:
+                    yield from self._pause()
                 self._settle()
                 while planned and self._budget.fits(self._cost(planned[0])):
                     task = planned.popleft()
@@ -134,8 +156,10 @@ class Pool(Generic[Task, Result]):
                     self._budget.add(-self._weight(result))
                 elif (found := next(source, _NO_MORE)) is not _NO_MORE:
                     planned.append(cast("Task", found))
-                elif waiting or planned:
+                elif planned or (waiting and not pauses()):
                     self._book(self._finished.get())
+                elif pauses():
+                    yield from self._pause()
                 else:
                     return
         finally:
@@ -144,6 +168,11 @@ class Pool(Generic[Task, Result]):
             for future in futures:
                 future.cancel()
             wait(futures)
+
+    def _pause(self) -> Iterator[None]:
+        self._with_consumer = True
+        yield None
+        self._with_consumer = False
 
     @contextmanager
     def interrupts_held(self) -> Iterator[None]:
@@ -213,6 +242,26 @@ class Pool(Generic[Task, Result]):
             future, cost = finished
             held = 0 if future.exception() is not None else self._weight(future.result())
             self._budget.add(held - cost)
+
+
+class InlineExecutor(Executor):
+    """An executor without threads: `submit` runs the task and gives a future that is finished.
+
+    An `Exception` of the task stands in its future; anything else (`KeyboardInterrupt`) ends
+    `submit` itself, as there is nobody else whom it could concern.
+    """
+
+    def submit(
+        self, fn: Callable[Arguments, Outcome], /, *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Future[Outcome]:
+        """Runs `fn` at once."""
+        future: Future[Outcome] = Future()
+        future.set_running_or_notify_cancel()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
 
 
 def workers(jobs: int) -> ThreadPoolExecutor:

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import Executor, Future
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Collection, Iterator
+from typing import Any
 
 from parazip.model import Buffer
 from parazip.output import BinaryOutput
+from parazip.pool import InlineExecutor
 
-Result = TypeVar("Result")
-Arguments = ParamSpec("Arguments")
+__all__ = ["OPERATIONS", "FailingOutput", "InlineExecutor", "ShortOutput", "SparseOutput"]
 
 OPERATIONS = ("write", "seek", "tell", "truncate", "flush")
 """What `FailingOutput` can count and fail at."""
@@ -237,23 +236,3 @@ class ShortOutput:
     def write(self, data: Buffer, /) -> int | None:
         """Writes the first bytes of `data` and tells how many they were."""
         return self._file.write(memoryview(data)[: self._bite])
-
-
-class InlineExecutor(Executor):
-    """An executor without threads: `submit` runs the task and gives a future that is finished.
-
-    An `Exception` of the task stands in its future; anything else (`KeyboardInterrupt`) ends
-    `submit` itself, as there is nobody else whom it could concern.
-    """
-
-    def submit(
-        self, fn: Callable[Arguments, Result], /, *args: Arguments.args, **kwargs: Arguments.kwargs
-    ) -> Future[Result]:
-        """Runs `fn` at once."""
-        future: Future[Result] = Future()
-        future.set_running_or_notify_cancel()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
-        return future

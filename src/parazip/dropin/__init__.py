@@ -1,0 +1,1 @@
+"""A face of its own: `ZipFile`, which takes the place of the standard library's."""

@@ -1,0 +1,50 @@
+"""The running Python's own tests, with `zipfile.ZipFile` replaced by ours; see `cpython_suite`."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SUITE = Path(__file__).with_name("cpython_suite.py")
+
+BOTH = "test.test_zipfile64.OtherTests"
+LARGE = "test.test_zipfile64.TestsWithSourceFile"
+LARGE_NEEDS = 8 << 30
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "test.test_zipfile",
+        "test.test_zipapp",
+        "test.test_shutil.TestArchives",
+        "test.test_zipimport",
+        BOTH,
+        f"{LARGE}.testStored",
+        f"{LARGE}.testDeflated",
+    ],
+)
+def test_suite_of_cpython(name: str, tmp_path: Path) -> None:
+    module = ".".join(name.split(".")[:2])
+    if importlib.util.find_spec("test") is None or importlib.util.find_spec(module) is None:
+        pytest.skip(f"this Python comes without {module}")
+    if name.startswith(LARGE) and shutil.disk_usage(tmp_path).free < LARGE_NEEDS:
+        pytest.skip("the disk has no room for archives of 6 GiB")
+    done = subprocess.run(
+        [sys.executable, str(SUITE), name],
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    run, skipped, used = map(int, done.stdout.split()[-3:])
+    assert run > 0
+    assert skipped <= 2
+    assert used > 0, "the tests did not use parazip.ZipFile"
