@@ -24,6 +24,7 @@ _FACES = {
     "merge": ("parazip.cli.merge", "Put zip archives and folders into one, without recompressing."),
     "pex": ("parazip.pex.command", "Build a PEX with pex's own command line, zipped fast."),
     "info": ("parazip.pex.info", "Tell what is in a PEX, and which Pythons can start it."),
+    "run": ("parazip.cli.run", "Run a Python program, with zipfile.ZipFile on all cores."),
     "cache": ("parazip.cli.cache", "Show or empty the cache of finished parts."),
 }
 
