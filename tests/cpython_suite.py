@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import unittest
 from collections.abc import Iterator
+from typing import Any
 
 import parazip
 
@@ -34,10 +35,10 @@ def main(name: str) -> int:
     used = 0
     stock_init = parazip.ZipFile.__init__
 
-    def counting_init(self: parazip.ZipFile, *args: object, **kwargs: object) -> None:
+    def counting_init(self: parazip.ZipFile, *args: Any, **kwargs: Any) -> None:
         nonlocal used
         used += 1
-        stock_init(self, *args, **kwargs)  # type: ignore[arg-type] # handed through as they came
+        stock_init(self, *args, **kwargs)
 
     parazip.ZipFile.__init__ = counting_init  # type: ignore[method-assign] # to count
     parazip.patch()

@@ -57,7 +57,9 @@ def test_a_program_runs_as_under_python(tmp_path: Path, how: str, arguments: lis
     for name in "program.py", "__main__.py":
         (tmp_path / "sub" / name).write_text(PROGRAM)
     path = str(tmp_path / "sub")
-    told = {"script": [path + "/program.py"], "module": ["-m", "sub.program"], "folder": [path]}[how]
+    told = {"script": [path + "/program.py"], "module": ["-m", "sub.program"], "folder": [path]}[
+        how
+    ]
     python = start([sys.executable, *told, *arguments], tmp_path)
     ours = start([*PARAZIP, *told, *arguments], tmp_path)
     assert ours.stdout == python.stdout.replace(" zipfile\n", " parazip.dropin.zip_file\n")

@@ -371,7 +371,7 @@ def test_levels_mean_what_they_mean_in_zipfile() -> None:
         assert archive.getinfo("a").compress_type == zipfile.ZIP_STORED
     for more in {"level": 6}, {"compression": zipfile.ZIP_DEFLATED}:
         output = io.BytesIO()
-        with parazip.ZipFile(output, "w", **more) as archive:  # type: ignore[arg-type]
+        with parazip.ZipFile(output, "w", **more) as archive:  # type: ignore[call-overload]
             archive.writestr(zipfile.ZipInfo("a", DATE), text(1000), archive.compression)
             assert archive.getinfo("a").compress_size < 1000
     with pytest.raises(parazip.SettingsError, match="level"):
@@ -562,7 +562,7 @@ def members(archive: zipfile.ZipFile) -> Iterator[str]:
 def test_an_output_that_fails_once_is_told_of_and_holds_whole_members(operation: str) -> None:
     for n in itertools.count(1):
         file = io.BytesIO()
-        output = FailingOutput(file, n, OSError(errno.ENOSPC, "full"), operations=[operation])
+        output: Any = FailingOutput(file, n, OSError(errno.ENOSPC, "full"), operations=[operation])
         with suppress(OSError):
             archive = parazip.ZipFile(output, "w", level=1)
             if output.calls >= n:  # zipfile takes it for an output that cannot seek
@@ -587,7 +587,7 @@ def test_an_output_that_fails_once_is_told_of_and_holds_whole_members(operation:
 
 def test_after_an_error_the_archive_can_be_gone_on_with() -> None:
     file = io.BytesIO()
-    output = FailingOutput(file, 3, OSError(errno.ENOSPC, "full"), operations=["write"])
+    output: Any = FailingOutput(file, 3, OSError(errno.ENOSPC, "full"), operations=["write"])
     archive = parazip.ZipFile(output, "w", level=1, memory=4 * MIB)
 
     def put() -> None:

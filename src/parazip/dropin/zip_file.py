@@ -15,15 +15,31 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, closing, suppress
+from contextlib import closing, nullcontext, suppress
 from functools import cache
-from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import (
+    IO,
+    Any,
+    Literal,
+    Unpack,
+    cast,
+    overload,
+)
 
 from parazip import codecs
 from parazip.dropin.background import Background, Batch, Packed, Piece, Task
 from parazip.dropin.handle import WriteHandle
 from parazip.dropin.pending import PendingInfo, Ticket, settle
-from parazip.dropin.reading import are_few, first_error, folders, hasten
+from parazip.dropin.reading import (
+    AheadReader,
+    are_few,
+    copies_here,
+    copying,
+    first_error,
+    folders,
+    hasten,
+)
+from parazip.dropin.stock import Appendable, Mode, Parallel, Readable, Stock, StrPath, Writable
 from parazip.errors import SettingsError
 from parazip.format.records import ATTRIBUTE_FOLDER, FLAG_DESCRIPTOR
 from parazip.model import (
@@ -46,35 +62,8 @@ _DEFAULT_LEVEL = 6
 _LEVEL: Any = vars(zipfile.ZipInfo)["_compresslevel"]
 """A slot, or from Python 3.13 on another name of one."""
 
-StrPath: TypeAlias = str | os.PathLike[str]
-Mode: TypeAlias = Literal["r", "w", "x", "a"]
 
-
-if TYPE_CHECKING:
-
-    class _Stock(zipfile.ZipFile):
-        """What the standard library's class has that its stubs keep to themselves."""
-
-        _allowZip64: bool  # noqa: N815 # as zipfile has it
-        _didModify: bool  # noqa: N815
-        _lock: AbstractContextManager[Any]
-        _seekable: bool
-        _strict_timestamps: bool
-        _writing: bool
-
-        def _extract_member(
-            self, member: zipfile.ZipInfo, targetpath: str, pwd: bytes | None
-        ) -> str: ...
-        def _open_to_write(
-            self, zinfo: zipfile.ZipInfo, force_zip64: bool = False
-        ) -> IO[bytes]: ...
-        def _writecheck(self, zinfo: zipfile.ZipInfo) -> None: ...
-
-else:
-    _Stock = zipfile.ZipFile
-
-
-class ZipFile(_Stock):
+class ZipFile(Stock):
     """A `zipfile.ZipFile` that compresses on all cores.
 
     Everything is as in `zipfile`, except that the compressed bytes are other ones, and that `write`
@@ -113,12 +102,64 @@ class ZipFile(_Stock):
     _failure: BaseException | None = None
     _start = 0
 
+    @overload
+    def __init__(
+        self,
+        file: StrPath | IO[bytes],
+        mode: Mode = "r",
+        compression: int = ...,
+        allowZip64: bool = ...,  # noqa: N803 # as zipfile has it
+        compresslevel: int | None = ...,
+        *,
+        strict_timestamps: bool = ...,
+        metadata_encoding: str | None = ...,
+        **settings: Unpack[Parallel],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        file: StrPath | Readable,
+        mode: Literal["r"] = "r",
+        compression: int = ...,
+        allowZip64: bool = ...,  # noqa: N803
+        compresslevel: int | None = ...,
+        *,
+        strict_timestamps: bool = ...,
+        metadata_encoding: str | None = ...,
+        **settings: Unpack[Parallel],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        file: StrPath | Writable,
+        mode: Literal["w", "x"],
+        compression: int = ...,
+        allowZip64: bool = ...,  # noqa: N803
+        compresslevel: int | None = ...,
+        *,
+        strict_timestamps: bool = ...,
+        metadata_encoding: None = ...,
+        **settings: Unpack[Parallel],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        file: StrPath | Appendable,
+        mode: Literal["a"],
+        compression: int = ...,
+        allowZip64: bool = ...,  # noqa: N803
+        compresslevel: int | None = ...,
+        *,
+        strict_timestamps: bool = ...,
+        metadata_encoding: None = ...,
+        **settings: Unpack[Parallel],
+    ) -> None: ...
     def __init__(
         self,
         file: Any,
         mode: Mode = "r",
         compression: int = zipfile.ZIP_STORED,
-        allowZip64: bool = True,  # noqa: N803 # as zipfile has it
+        allowZip64: bool = True,  # noqa: N803
         compresslevel: int | None = None,
         *,
         strict_timestamps: bool = True,
@@ -138,7 +179,7 @@ class ZipFile(_Stock):
             level=_DEFAULT_LEVEL if level is None else level, codec=codec, jobs=jobs, memory=memory
         )
         self._counter = Counter(progress)
-        _Stock.__init__(
+        Stock.__init__(
             self,
             file,
             mode,
@@ -309,6 +350,8 @@ class ZipFile(_Stock):
         file = super().open(name, mode, pwd, force_zip64=force_zip64)
         if mode == "r":
             hasten(file)
+            if copies_here():
+                return cast("IO[bytes]", AheadReader(file))
         return file
 
     def extractall(
@@ -335,9 +378,12 @@ class ZipFile(_Stock):
             return
 
         def extract(info: zipfile.ZipInfo) -> None:
-            self._extract_member(info, target, pwd)
+            with copying(info) if is_plain else nullcontext():
+                self._extract_member(info, target, pwd)
 
-        failure = first_error(self, infos, extract, self._settings.jobs)
+        jobs = self._settings.jobs
+        is_plain = jobs != 1 and type(self).open is ZipFile.open
+        failure = first_error(self, infos, extract, jobs)
         if failure is not None:
             raise failure.error
 
@@ -541,28 +587,12 @@ class PyZipFile(ZipFile, zipfile.PyZipFile):
 
     def __init__(
         self,
-        file: Any,
+        file: StrPath | IO[bytes],
         mode: Mode = "r",
         compression: int = zipfile.ZIP_STORED,
         allowZip64: bool = True,  # noqa: N803 # as zipfile has it
         optimize: int = -1,
-        *,
-        level: int | None = None,
-        codec: CodecName = "auto",
-        jobs: int | None = None,
-        memory: int = MEMORY,
-        progress: Sink | None = None,
+        **settings: Unpack[Parallel],
     ) -> None:
-        ZipFile.__init__(
-            self,
-            file,
-            mode,
-            compression,
-            allowZip64,
-            level=level,
-            codec=codec,
-            jobs=jobs,
-            memory=memory,
-            progress=progress,
-        )
+        ZipFile.__init__(self, file, mode, compression, allowZip64, **settings)
         self._optimize = optimize
