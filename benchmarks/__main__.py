@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import click
 
-from benchmarks import commands, compare, copying, machine, pexes, targets, workloads
+from benchmarks import commands, compare, copying, machine, pexes, targets, workloads, zip_file
 from benchmarks.model import Figure
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -144,6 +144,17 @@ def measure_pexes(target: Any, chart: str | None, runs: int, slow_runs: int) -> 
         pexes.chart(rows, chart)
     figures = {each.label: each for row in rows for each in (row.first, row.again, row.boot)}
     _write(target, {"pexes": list(figures.values())}, ())
+
+
+@main.command("zipfile")
+@click.option("--json", "target", type=click.File("w"), help="Write raw figures here.")
+@click.option("--runs", default=3, type=click.IntRange(1), show_default=True)
+def measure_zip_file(target: Any, runs: int) -> None:
+    """Compare parazip.ZipFile with zipfile's and with parazip create."""
+    found = zip_file.measured(runs, _tell)
+    judged = zip_file.verdicts(found)
+    click.echo(f"{machine.headline()}\n\n{zip_file.table(found)}\n\n{targets.table(judged)}")
+    _write(target, {"zipfile": list(found.figures.values())}, judged)
 
 
 def _tell(text: str) -> None:
