@@ -10,7 +10,17 @@ from typing import Any, TypeAlias, TypeVar
 
 import click
 
-from benchmarks import commands, compare, copying, machine, pexes, targets, workloads, zip_file
+from benchmarks import (
+    commands,
+    compare,
+    copying,
+    machine,
+    pexes,
+    targets,
+    tools,
+    workloads,
+    zip_file,
+)
 from benchmarks.model import Figure
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -155,6 +165,16 @@ def measure_zip_file(target: Any, runs: int) -> None:
     judged = zip_file.verdicts(found)
     click.echo(f"{machine.headline()}\n\n{zip_file.table(found)}\n\n{targets.table(judged)}")
     _write(target, {"zipfile": list(found.figures.values())}, judged)
+
+
+@main.command("tools")
+@click.option("--json", "target", type=click.File("w"), help="Write raw figures here.")
+@click.option("--runs", default=3, type=click.IntRange(1), show_default=True)
+def measure_tools(target: Any, runs: int) -> None:
+    """Compare other people's tools as they are and under parazip run."""
+    rows = tools.measured(runs, _tell)
+    click.echo(f"{machine.headline()}\n\n{tools.table(rows)}")
+    _write(target, {"tools": [each for row in rows for each in (row.plain, row.ours)]}, ())
 
 
 def _tell(text: str) -> None:

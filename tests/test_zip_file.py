@@ -14,6 +14,8 @@ import random
 import signal
 import stat
 import struct
+import subprocess
+import sys
 import threading
 import zipfile
 import zlib
@@ -276,6 +278,7 @@ def test_nothing_is_written_to_an_archive_that_cannot_take_it(tmp_path: Path) ->
             lambda: archive.open("b", "w"),
             lambda: archive.writestr("b", b""),
             lambda: archive.write(__file__),
+            lambda: archive.mkdir("b"),
             archive.close,
         ):
             with pytest.raises(ValueError, match=r"writ"):
@@ -512,6 +515,21 @@ def test_progress_is_told() -> None:
     assert [moment.bytes for moment in told] == sorted(moment.bytes for moment in told)
 
 
+def test_an_archive_that_is_open_when_python_ends_is_finished(tmp_path: Path) -> None:
+    program = (
+        "import parazip\n"
+        "archive = parazip.ZipFile('a.zip', 'w', level=6, memory=5 << 20)\n"
+        "for i in range(12): archive.writestr(str(i), bytes(range(256)) * 5000)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    with zipfile.ZipFile(tmp_path / "a.zip") as stock:
+        assert len(stock.namelist()) == 12
+        assert stock.testzip() is None
+
+
 def test_who_is_told_may_look() -> None:
     def look(moment: parazip.Progress) -> None:
         assert all(made.CRC for made in archive.infolist())
@@ -559,12 +577,15 @@ def members(archive: zipfile.ZipFile) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("operation", ["write", "seek"])
-def test_an_output_that_fails_once_is_told_of_and_holds_whole_members(operation: str) -> None:
+@pytest.mark.parametrize("memory", [MIB, 64 * MIB])
+def test_an_output_that_fails_once_is_told_of_and_holds_whole_members(
+    operation: str, memory: int
+) -> None:
     for n in itertools.count(1):
         file = io.BytesIO()
         output: Any = FailingOutput(file, n, OSError(errno.ENOSPC, "full"), operations=[operation])
         with suppress(OSError):
-            archive = parazip.ZipFile(output, "w", level=1)
+            archive = parazip.ZipFile(output, "w", level=1, memory=memory)
             if output.calls >= n:  # zipfile takes it for an output that cannot seek
                 archive.close()
                 continue

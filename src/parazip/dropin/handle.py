@@ -30,7 +30,7 @@ class WriteHandle(io.BufferedIOBase):
         self._chunks: list[bytes] = []
         self._held = 0
         self._window = b""
-        self._is_cut = False
+        self._background: Background[Ticket] | None = None
 
     @property
     def name(self) -> str:
@@ -60,8 +60,7 @@ class WriteHandle(io.BufferedIOBase):
         self._chunks.append(chunk)
         self._held += size
         self._ticket.size += size
-        if self._held > (BLOCK if self._is_cut else self._recipe.cut):
-            self._is_cut = True
+        if self._held > (self._recipe.cut if self._background is None else BLOCK):
             with self._archive._lock:
                 self._cut()
                 self._archive._work()
@@ -77,17 +76,28 @@ class WriteHandle(io.BufferedIOBase):
         if self.closed:
             return
         super().close()
-        with self._archive._lock:
-            self._archive._written(self._ticket, self._put_rest)
+        archive = self._archive
+        with archive._lock:
+            if self._is_lost():
+                archive._writing = False
+                archive._raise_failure()
+            archive._written(self._ticket, self._put_rest)
+
+    def _is_lost(self) -> bool:
+        """Whether an error took away the blocks that were put in before."""
+        return self._background not in (None, self._archive._behind)
 
     def _put_rest(self, background: Background[Ticket]) -> None:
-        if self._is_cut:
-            self._put(b"".join(self._chunks), last=True)
-        else:
+        if self._background is None:
             background.whole(self._ticket, self._recipe.whole, self._chunks, self._held)
+        else:
+            self._put(b"".join(self._chunks), last=True)
 
     def _cut(self) -> None:
         """Puts in all blocks but the last, which may turn out to be the member's last."""
+        if self._is_lost():
+            self._archive._raise_failure()
+        self._background = self._archive._background
         chunks = self._chunks
         while len(chunks) > 1 and len(chunks[0]) == BLOCK:
             self._put(chunks.pop(0), last=False)
@@ -103,4 +113,5 @@ class WriteHandle(io.BufferedIOBase):
     def _put(self, data: bytes | memoryview, last: bool) -> None:
         piece = Piece(self._ticket, self._recipe.block, self._window, data, last)
         self._window = bytes(data[-codecs.WINDOW :])
-        self._archive._background.piece(piece)
+        assert self._background is not None
+        self._background.piece(piece)

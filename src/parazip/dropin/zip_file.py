@@ -21,6 +21,7 @@ from typing import (
     IO,
     Any,
     Literal,
+    NoReturn,
     Unpack,
     cast,
     overload,
@@ -57,6 +58,7 @@ from parazip.model import (
 from parazip.progress import Counter, Sink
 
 _CHUNK = 1 << 20
+_BITE = 64 << 10
 _DEFAULT_LEVEL = 6
 
 _LEVEL: Any = vars(zipfile.ZipInfo)["_compresslevel"]
@@ -234,10 +236,13 @@ class ZipFile(Stock):
             return
         info.compress_type = self.compression if compress_type is None else compress_type
         _LEVEL.__set__(info, self.compresslevel if compresslevel is None else compresslevel)
-        bite = min(_CHUNK, info.file_size + 1)
+        size = info.file_size
+        bite = min(_CHUNK, max(_BITE, size + 1))
         with open(filename, "rb", buffering=0) as source, self.open(info, "w") as target:
             while chunk := source.read(bite):
                 target.write(chunk)
+                if len(chunk) == size < bite:  # more was asked for, so this is the end
+                    break
 
     def mkdir(self, zinfo_or_directory_name: str | zipfile.ZipInfo, mode: int = 0o777) -> None:
         """Puts in a folder; see `zipfile.ZipFile.mkdir`.
@@ -259,6 +264,8 @@ class ZipFile(Stock):
             info.CRC = 0
         else:
             raise TypeError(f"a folder's name or ZipInfo, not {type(given).__name__}")
+        if self._writing:
+            raise ValueError("cannot write a folder while a member is open for writing")
         if not self._is_ours(info):
             self._finish()
             super().mkdir(info, mode)
@@ -538,16 +545,21 @@ class ZipFile(Stock):
         self._failure = self._failure or error
         self._take_back()
 
+    def _raise_failure(self) -> NoReturn:
+        """Tells once more why something was lost."""
+        assert self._failure is not None
+        raise self._failure
+
     def _take_back(self) -> None:
         """Forgets the half of a member that was written, and all that may stand behind it."""
         half, self._half = self._half, None
-        if not self._seekable:
-            self._start = self._fp.tell()
-            return
-        if half is not None:
+        if half is not None and self._seekable:
             self._start = half.offset
-        with suppress(OSError, ValueError, AttributeError):  # it is as good as overwritten
-            self._fp.truncate(self._start)
+        with suppress(OSError, ValueError, AttributeError):  # then it is overwritten, or hidden
+            if self._seekable:
+                self._fp.truncate(self._start)
+            else:
+                self._start = self._fp.tell()
 
     def close(self) -> None:
         """Waits for all work, writes the central directory and closes the file.
@@ -571,9 +583,8 @@ class ZipFile(Stock):
             if self.fp is None and self._behind is not None:
                 self._behind.close()
                 self._behind = None
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
+        if self._failure is not None:
+            self._raise_failure()
 
 
 @cache
