@@ -6,7 +6,7 @@ and keeps its books, and there is no lock of ours.
 
 Members that are compressed whole share tasks, as in `plan`: up to `plan.BATCH` bytes and
 `plan.BATCH_MEMBERS` members. A task that is no larger than a thread is worth is done where its
-result is given, so a small archive starts no threads.
+result is given; until one comes that is, there are no threads, and no pool.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Executor, Future
-from contextlib import nullcontext
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from parazip import codecs
@@ -149,9 +148,16 @@ class Background(Generic[Owner]):
             until: asked when there is nothing to do but to wait: whether to wait no more. If it
                 is never true, all results are given.
         """
+        if not self._needs_threads:
+            self.at_rest = False
+            while self._queue.tasks:
+                task = self._queue.tasks.popleft()
+                yield task, _compress(task)
+            self.at_rest = True
+            return
         while True:
             self._until = until
-            with self._pool.interrupts_held() if self._needs_threads else nullcontext():
+            with self._pool.interrupts_held():
                 self.at_rest = False
                 if self._along is None:
                     self._along = self._pool.along(
