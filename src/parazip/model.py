@@ -23,8 +23,9 @@ CodecName: TypeAlias = Literal["auto", "zlib", "zlib-ng", "isal", "libdeflate"]
 CODEC_NAMES: tuple[CodecName, ...] = ("auto", "zlib", "zlib-ng", "isal", "libdeflate")
 
 MIB = 1 << 20
+LEVEL = 6
 MEMORY = 256 * MIB
-"""Bytes that may be in flight at once, where nothing else is said."""
+"""Level, and bytes that may be in flight at once, where nothing else is said."""
 
 
 class File(NamedTuple):
@@ -287,7 +288,7 @@ class Settings:
         SettingsError: a value is out of its range.
     """
 
-    level: int = 6
+    level: int = LEVEL
     codec: CodecName = "auto"
     jobs: int | None = None
     memory: int = MEMORY

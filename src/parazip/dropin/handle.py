@@ -11,9 +11,13 @@ from parazip.dropin.pending import Ticket
 from parazip.model import Recipe
 
 if TYPE_CHECKING:
-    from parazip.dropin.zip_file import ZipFile
+    from parazip.dropin.writing import Writing
 
 BLOCK = codecs.BLOCK
+
+_CRUMB = 4 << 10
+_HEAP = 64 << 10
+"""What is written in crumbs is swept up into heaps: objects of a few bytes take ten times that."""
 
 
 class WriteHandle(io.BufferedIOBase):
@@ -23,11 +27,13 @@ class WriteHandle(io.BufferedIOBase):
     block goes to the workers as soon as it is known that another one follows.
     """
 
-    def __init__(self, archive: ZipFile, ticket: Ticket, recipe: Recipe) -> None:
+    def __init__(self, archive: Writing, ticket: Ticket, recipe: Recipe) -> None:
         self._archive = archive
         self._ticket = ticket
         self._recipe = recipe
         self._chunks: list[bytes] = []
+        self._crumbs = bytearray()
+        self._crumb = 0 if recipe.whole.codec == "zlib" else _CRUMB  # it is to get what came
         self._held = 0
         self._window = b""
         self._background: Background[Ticket] | None = None
@@ -57,7 +63,13 @@ class WriteHandle(io.BufferedIOBase):
             raise ValueError("write to a closed file")
         chunk = data if type(data) is bytes else memoryview(data).tobytes()
         size = len(chunk)
-        self._chunks.append(chunk)
+        if size < self._crumb:
+            self._crumbs += chunk
+        else:
+            self._sweep()
+            self._chunks.append(chunk)
+        if len(self._crumbs) >= _HEAP:
+            self._sweep()
         self._held += size
         self._ticket.size += size
         if self._held > (self._recipe.cut if self._background is None else BLOCK):
@@ -65,6 +77,11 @@ class WriteHandle(io.BufferedIOBase):
                 self._cut()
                 self._archive._work()
         return size
+
+    def _sweep(self) -> None:
+        if self._crumbs:
+            self._chunks.append(bytes(self._crumbs))
+            self._crumbs.clear()
 
     def close(self) -> None:
         """Ends the member.
@@ -76,6 +93,7 @@ class WriteHandle(io.BufferedIOBase):
         if self.closed:
             return
         super().close()
+        self._sweep()
         archive = self._archive
         with archive._lock:
             if self._is_lost():
@@ -98,6 +116,7 @@ class WriteHandle(io.BufferedIOBase):
         if self._is_lost():
             self._archive._raise_failure()
         self._background = self._archive._background
+        self._sweep()
         chunks = self._chunks
         while len(chunks) > 1 and len(chunks[0]) == BLOCK:
             self._put(chunks.pop(0), last=False)

@@ -6,10 +6,11 @@ import zipfile
 from types import TracebackType
 from typing import Any
 
+from parazip.dropin.stock import Stock
 from parazip.dropin.zip_file import PyZipFile, ZipFile
 
 _OURS: dict[str, type] = {"ZipFile": ZipFile, "PyZipFile": PyZipFile}
-_STOCK: dict[str, type] = {"ZipFile": ZipFile.__bases__[0], "PyZipFile": PyZipFile.__bases__[1]}
+_STOCK: dict[str, type] = {"ZipFile": Stock, "PyZipFile": PyZipFile.__bases__[1]}
 
 
 class _Patch:
