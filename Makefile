@@ -9,7 +9,8 @@ BIN := .venv/bin
 READY := .venv/ready
 # Minor versions of other CPythons; the tests run on those that are installed, two at a time.
 OTHERS := 12 13 14 15
-SELECTED ?= -m "not once"
+SELECTED ?= -m "not slow"
+SELECTED_OTHERS ?= -m "not slow and not once"
 
 .PHONY: demo test test-all proofs check unit coverage pexes bench targets figures clean
 
@@ -19,18 +20,20 @@ demo: $(READY)
 	ls -l demo/science.pex
 	PEX_ROOT=demo/pex_root demo/science.pex -c "import numpy, scipy, pandas; print('runs, with numpy', numpy.__version__, 'scipy', scipy.__version__, 'pandas', pandas.__version__)"
 
-# The tests take two cores: on one those of PEXes, which start many programs, on the other all others.
+# The tests take two cores, and as they often wait for a disk or a program, three lanes: those of
+# PEXes, which start many programs, all others, and other Pythons.
 # Other Pythons leave out what is marked "once"; `make test-all` does not. GNU make 3.81, which macOS
 # has, cannot keep their outputs apart.
 test: check
-	@$(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),-Otarget) pexes unit $(addprefix other-,$(OTHERS))
+	@$(MAKE) --no-print-directory -j3 $(if $(filter output-sync,$(.FEATURES)),-Otarget) pexes unit $(addprefix other-,$(OTHERS))
 
 test-all: check
-	@$(MAKE) --no-print-directory SELECTED= pexes unit $(addprefix other-,$(OTHERS))
+	@$(MAKE) --no-print-directory SELECTED= SELECTED_OTHERS= pexes unit $(addprefix other-,$(OTHERS))
 
-# Builds of PEXes killed at many more places.
+# Builds of PEXes killed at many more places, and what else takes long.
 proofs: $(READY)
 	PARAZIP_KILLS=50 $(BIN)/python -m pytest tests/test_pex_whole.py
+	$(BIN)/python -m pytest -m slow
 
 check: $(READY)
 	$(BIN)/ruff check
@@ -39,7 +42,7 @@ check: $(READY)
 	$(BIN)/lint-imports
 
 unit: $(READY)
-	$(BIN)/python -m pytest --ignore-glob='tests/test_pex*'
+	$(BIN)/python -m pytest --ignore-glob='tests/test_pex*' $(SELECTED)
 
 # The same, telling which lines no test reaches; half as slow again.
 coverage: $(READY)
@@ -47,7 +50,7 @@ coverage: $(READY)
 	$(BIN)/coverage report
 
 pexes: $(READY)
-	$(BIN)/python -m pytest tests/test_pex*.py
+	$(BIN)/python -m pytest tests/test_pex*.py $(SELECTED)
 
 .PHONY: $(addprefix other-,$(OTHERS))
 $(addprefix other-,$(OTHERS)): other-%:
@@ -58,7 +61,7 @@ $(addprefix other-,$(OTHERS)): other-%:
 	  "$$python" -m venv $$name && \
 	  $$name/bin/python -m pip install -q --disable-pip-version-check -U pip && \
 	  $$name/bin/python -m pip install -q -e .[pex] pytest hypothesis && touch $$name/ready; } && \
-	$$name/bin/python -m pytest -q $(SELECTED)
+	$$name/bin/python -m pytest -q $(SELECTED_OTHERS)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks prepare

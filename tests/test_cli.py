@@ -679,7 +679,10 @@ def test_a_signal_ends_the_command_and_leaves_nothing(
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="no sparse files of that size")
-@pytest.mark.parametrize("moment", range(12))
+@pytest.mark.parametrize(
+    "moment",
+    [*range(0, 12, 3), *(pytest.param(n, marks=pytest.mark.slow) for n in range(12) if n % 3)],
+)
 def test_a_signal_hangs_the_command_at_no_moment(work: Path, moment: int) -> None:
     # What is interrupted is a matter of luck, so it is tried again and again: an exception that a
     # signal raises just behind the taking of a lock leaves it locked, and the workers wait for it.

@@ -111,6 +111,7 @@ def sparse_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", HUGE)
 def test_huge_stored_member_has_zip64_when_its_size_needs_it(sparse_file: Path, name: str) -> None:
     size = HUGE[name]
@@ -151,6 +152,7 @@ def test_huge_stored_member_has_zip64_when_its_size_needs_it(sparse_file: Path, 
     assert end_records(output)[0]
 
 
+@pytest.mark.once
 def test_huge_deflated_member_needs_zip64_for_its_size_alone(sparse_file: Path) -> None:
     output = SparseOutput()
     members = [small("first"), resized(sparse_file, GIB4 + 1), small("last", b"last")]
