@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import zipapp
 import zipfile
 from pathlib import Path
 
@@ -14,7 +15,10 @@ import pytest
 PARAZIP = [sys.executable, "-m", "parazip", "run"]
 
 PROGRAM = """
-import sys, zipfile
+import atexit, pickle, sys, zipfile
+class Kind: pass
+atexit.register(lambda: print(pickle.dumps(Kind())))
+print(__name__, __file__, __package__, __spec__ and __spec__.name, __doc__)
 from zipfile import ZipFile
 print(__name__, sys.argv, sys.path[0], sys.stdin.read(), ZipFile.__module__)
 what = sys.argv[1] if len(sys.argv) > 1 else ""
@@ -36,35 +40,45 @@ def start(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+ENDS = [
+    [],
+    ["code"],
+    ["words"],
+    ["error"],
+    ["os"],
+    ["interrupt"],
+    ["memory"],
+    ["kill"],
+    ["-h", "--help", "-m", "x", "--"],
+]
+FORMS = ["link", "module", "package", "folder", "archive"]
+
+
 @pytest.mark.parametrize(
-    "arguments",
-    [
-        [],
-        ["code"],
-        ["words"],
-        ["error"],
-        ["os"],
-        ["interrupt"],
-        ["memory"],
-        ["kill"],
-        ["-h", "--help", "-m", "x", "--"],
-    ],
-    ids=lambda arguments: " ".join(arguments),
+    ("how", "arguments"),
+    [*(("script", end) for end in ENDS), *((how, end) for how in FORMS for end in ENDS[2::3])],
+    ids=str,
 )
-@pytest.mark.parametrize("how", ["script", "module", "folder"])
 def test_a_program_runs_as_under_python(tmp_path: Path, how: str, arguments: list[str]) -> None:
     (tmp_path / "sub").mkdir()
     for name in "program.py", "__main__.py":
         (tmp_path / "sub" / name).write_text(PROGRAM)
-    path = str(tmp_path / "sub")
-    told = {"script": [path + "/program.py"], "module": ["-m", "sub.program"], "folder": [path]}[
-        how
-    ]
+    told = {
+        "script": ["sub/program.py"],
+        "link": ["link"],
+        "module": ["-m", "sub.program"],
+        "package": ["-m", "sub"],
+        "folder": ["sub"],
+        "archive": ["sub.pyz"],
+    }[how]
+    (tmp_path / "link").symlink_to("sub/program.py")
+    zipapp.create_archive(tmp_path / "sub", tmp_path / "sub.pyz")
     python = start([sys.executable, *told, *arguments], tmp_path)
     ours = start([*PARAZIP, *told, *arguments], tmp_path)
     assert ours.stdout == python.stdout.replace(" zipfile\n", " parazip.dropin.zip_file\n")
     assert ours.returncode == python.returncode
-    assert ours.stderr == python.stderr or how != "script"
+    assert ("Kind" in ours.stdout) == (arguments != ["kill"])
+    assert ours.stderr == python.stderr or how not in ("script", "link")
     assert ours.stderr.splitlines()[-1:] == python.stderr.splitlines()[-1:]
 
 

@@ -520,6 +520,38 @@ def test_progress_is_told() -> None:
     assert [moment.bytes for moment in told] == sorted(moment.bytes for moment in told)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_copy_leaves_the_archive_alone(tmp_path: Path) -> None:
+    program = """
+import os, sys, parazip
+archive = parazip.ZipFile("a.zip", "w", level=6)
+for i in range(6): archive.writestr(str(i), os.urandom(1 << 20))
+for how in (sys.exit, archive.close, lambda: archive.writestr("x", bytes(2 << 20))):
+    child = os.fork()
+    if not child:
+        try:
+            how()
+        except RuntimeError as error:
+            assert "forked" in str(error)
+        sys.exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+archive.close()
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    with zipfile.ZipFile(tmp_path / "a.zip") as stock:
+        assert len(stock.namelist()) == 6
+        assert stock.testzip() is None
+
+
 def test_an_archive_that_is_open_when_python_ends_is_finished(tmp_path: Path) -> None:
     program = (
         "import parazip\n"
@@ -629,6 +661,24 @@ def test_after_an_error_the_archive_can_be_gone_on_with() -> None:
         archive.close()
     with zipfile.ZipFile(file) as stock:
         assert stock.namelist() == [*kept, "after"]
+        assert stock.testzip() is None
+
+
+def test_a_full_disk_keeps_each_member_that_fits() -> None:
+    class Full(io.BytesIO):
+        def write(self, data: Any, /) -> int:
+            if self.tell() + len(data) > 500_000:
+                raise OSError(errno.ENOSPC, "full")
+            return super().write(data)
+
+    output = Full()
+    archive = parazip.ZipFile(output, "w")
+    for i in range(100):
+        archive.writestr(f"{i:03}", noise(9_900))
+    with pytest.raises(OSError, match="full"):
+        archive.close()
+    with zipfile.ZipFile(output) as stock:
+        assert len(stock.namelist()) == 500_000 // (9_900 + 33)
         assert stock.testzip() is None
 
 
@@ -870,20 +920,35 @@ def test_modes_of_extracted_files_are_zipfiles(large: Path, tmp_path: Path) -> N
     assert stat.S_IMODE((tmp_path / "out" / "3").stat().st_mode) == 0o750
 
 
-def test_a_class_of_ones_own_has_its_say(large: Path, tmp_path: Path) -> None:
-    class Checked(parazip.ZipFile):
-        """Like the wheel package's: it looks at all that is read and notes all that is written."""
+@pytest.mark.parametrize("method", ["open", "read", "getinfo", "_extract_member"])
+def test_a_class_of_ones_own_has_its_say(large: Path, tmp_path: Path, method: str) -> None:
+    """Like the wheel package's, which looks at all that is read: here, and in order."""
+    seen: list[str] = []
 
-        def open(self, name: Any, mode: Any = "r", pwd: Any = None, **more: Any) -> Any:
-            if getattr(name, "filename", name) == "2/100" and mode == "r":
-                raise LookupError("2/100")
-            return super().open(name, mode, pwd, **more)
+    def looking(self: Any, name: Any, *args: Any, **kwargs: Any) -> Any:
+        seen.append(getattr(name, "filename", name))
+        return getattr(parazip.ZipFile, method)(self, name, *args, **kwargs)
 
-    with Checked(large) as archive:
-        with pytest.raises(LookupError, match="2/100"):
-            archive.extractall(tmp_path / "out")
-        with pytest.raises(LookupError, match="2/100"):
-            archive.testzip()
+    kind: Any = type("Looking", (parazip.ZipFile,), {method: looking})
+    with kind(large) as archive:
+        names = archive.namelist()
+        archive.extractall(tmp_path / "out")
+        assert seen == ([] if method == "read" else names)
+        assert archive.testzip() is None
+    assert (tmp_path / "out" / "big").read_bytes() == text(5 * MIB)
+
+
+def test_a_member_may_be_extracted_in_ones_own_way(large: Path, tmp_path: Path) -> None:
+    class Own(parazip.ZipFile):
+        def _extract_member(self, member: Any, targetpath: Any, pwd: Any) -> str:
+            made = Path(targetpath, self.getinfo(member).filename)
+            made.parent.mkdir(parents=True, exist_ok=True)
+            made.write_bytes(self.read(member))
+            return str(made)
+
+    with Own(large) as archive:
+        archive.extractall(tmp_path / "out")
+    assert (tmp_path / "out" / "big").read_bytes() == text(5 * MIB)
 
 
 # Elsewhere

@@ -134,6 +134,7 @@ class Pool(Generic[Task, Result]):
                 for, and after the last one this ends. None is also given where a handler was held
                 back that the consumer should run.
         """
+        process = os.getpid()
         planned: deque[Task] = deque()
         waiting: deque[tuple[Task, Future[Result] | None]] = deque()
         self._with_consumer = False
@@ -165,9 +166,10 @@ class Pool(Generic[Task, Result]):
         finally:
             self._with_consumer = False
             futures = [future for _, future in waiting if future is not None]
-            for future in futures:
-                future.cancel()
-            wait(futures)
+            if os.getpid() == process:  # a forked copy has no workers to wait for
+                for future in futures:
+                    future.cancel()
+                wait(futures)
 
     def _pause(self) -> Iterator[None]:
         self._with_consumer = True

@@ -11,6 +11,7 @@ result is given; until one comes that is, there are no threads, and no pool.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Executor, Future
@@ -92,6 +93,7 @@ class Background(Generic[Owner]):
 
     def __init__(self, jobs: int | None, memory: int) -> None:
         self.at_rest = True
+        self._process = os.getpid()
         self._batch: list[Whole[Owner]] = []
         self._size = 0
         self._queue: _Queue[Task[Owner]] = _Queue()
@@ -106,6 +108,11 @@ class Background(Generic[Owner]):
         self._needs_threads = False
         self._along: Generator[Any, None, None] | None = None
         self._until: Callable[[], bool] = bool
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether this is a forked copy, whose threads are in another process."""
+        return self._needs_threads and self._process != os.getpid()
 
     def whole(self, owner: Owner, coder: Coder, chunks: list[bytes], size: int) -> None:
         """Puts in a member that is compressed whole; see `Whole`."""
@@ -155,6 +162,8 @@ class Background(Generic[Owner]):
                 yield task, _compress(task)
             self.at_rest = True
             return
+        if self.is_elsewhere:
+            raise RuntimeError("this archive is being written by the process that forked this one")
         while True:
             self._until = until
             with self._pool.interrupts_held():
@@ -177,6 +186,8 @@ class Background(Generic[Owner]):
 
     def close(self) -> None:
         """Ends all threads. What was not given back is dropped."""
+        if self.is_elsewhere:
+            return
         if self._along is not None:
             self._along.close()
         self._threads.shutdown()

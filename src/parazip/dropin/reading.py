@@ -93,8 +93,9 @@ _here = _Here()
 
 
 def copies_here() -> bool:
-    """Whether what this thread opens is copied to a file, so that `AheadReader` will do."""
-    return _here.copies
+    """Whether what this thread opens next is copied to a file, so that `AheadReader` will do."""
+    copies, _here.copies = _here.copies, False
+    return copies
 
 
 @contextmanager

@@ -249,9 +249,20 @@ class Writing(Stock):
             header, descriptor = ticket.header, ticket.descriptor
             pieces += (header, packed, descriptor)
             offset += len(header) + len(packed) + len(descriptor)
-        self._emit(b"".join(pieces))
+        try:
+            self._emit(b"".join(pieces))
+        except OSError:
+            self._salvage(batch, pieces)
+            raise
         for ticket, *_ in batch.members:
             ticket.keep()
+
+    def _salvage(self, batch: Batch[Ticket], pieces: list[Buffer]) -> None:
+        """Writes one member after the other, as long as there is room."""
+        if self._seekable:
+            for i, (ticket, *_) in enumerate(batch.members):
+                self._emit(b"".join(pieces[3 * i : 3 * i + 3]))
+                ticket.keep()
 
     def _take_block(self, piece: Piece[Ticket], block: Block) -> None:
         ticket = piece.owner
@@ -309,6 +320,12 @@ class Writing(Stock):
         self._failure = self._failure or error
         self._take_back()
 
+    def _leave(self) -> None:
+        """Leaves the file to the process that this one was forked from."""
+        file, self.fp = self.fp, None
+        with suppress(AttributeError, OSError):  # so that nothing that is buffered here follows
+            cast("Any", file).raw.close()
+
     def _raise_failure(self) -> NoReturn:
         """Tells once more why something was lost."""
         assert self._failure is not None
@@ -333,6 +350,9 @@ class Writing(Stock):
             ValueError: a member is still open for writing.
         """
         if self.fp is None:
+            return
+        if self._behind is not None and self._behind.is_elsewhere:
+            self._leave()
             return
         if not self._writing:
             try:

@@ -30,6 +30,9 @@ from parazip.progress import Counter, Sink
 
 _CHUNK = 64 << 10
 
+_READING = ("open", "read", "getinfo", "extract", "_extract_member")
+"""The methods that are called for each member that is read."""
+
 
 class ZipFile(Writing):
     """A `zipfile.ZipFile` that compresses on all cores.
@@ -136,6 +139,8 @@ class ZipFile(Writing):
         if level is not None:
             if compresslevel is not None:
                 raise SettingsError("level and compresslevel say the same thing; give one of them")
+            if compression not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise SettingsError("level says how to deflate; give no other compression with it")
             compression = zipfile.ZIP_DEFLATED if level else zipfile.ZIP_STORED
             compresslevel = level or None
         self._settings = Settings(
@@ -202,6 +207,9 @@ class ZipFile(Writing):
         The error is that of the first member that has one; of those after it some may have been
         extracted.
         """
+        if not self._reads_plainly():
+            super().extractall(path, members, pwd)
+            return
         self._finish()
         chosen = list(self.namelist() if members is None else members)
         target = os.getcwd() if path is None else os.fspath(path)
@@ -210,18 +218,20 @@ class ZipFile(Writing):
             super().extractall(path, chosen, pwd)
             return
 
+        jobs = self._settings.jobs
+
         def extract(info: zipfile.ZipInfo) -> None:
-            with copying(info) if is_plain else nullcontext():
+            with copying(info) if jobs != 1 else nullcontext():
                 self._extract_member(info, target, pwd)
 
-        jobs = self._settings.jobs
-        is_plain = jobs != 1 and type(self).open is ZipFile.open
         failure = first_error(self, infos, extract, jobs)
         if failure is not None:
             raise failure.error
 
     def testzip(self) -> str | None:
         """Reads all members, on all cores; gives the name of the first that is damaged, or None."""
+        if not self._reads_plainly():
+            return super().testzip()
         self._finish()
 
         def test(info: zipfile.ZipInfo) -> None:
@@ -236,6 +246,16 @@ class ZipFile(Writing):
             return self.filelist[failure.member].filename
         raise failure.error
 
+    def _reads_plainly(self) -> bool:
+        """Whether reading is what is defined here. What others define may count on its order.
+
+        And on being called in this process.
+        """
+        return all(
+            getattr(type(self), name) is getattr(ZipFile, name) and name not in vars(self)
+            for name in _READING
+        )
+
     def _apart(
         self, members: Sequence[str | zipfile.ZipInfo], target: str
     ) -> list[zipfile.ZipInfo] | None:
@@ -247,7 +267,7 @@ class ZipFile(Writing):
             found = None if are_few(infos) else folders(infos)
             for folder in found or ():
                 self._extract_member(zipfile.ZipInfo(f"{folder}/"), target, None)
-        except (KeyError, OSError, ValueError):  # in its turn it is found again
+        except Exception:  # in its turn it is found again
             return None
         return infos if found is not None else None
 
