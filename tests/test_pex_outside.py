@@ -145,7 +145,15 @@ VARIANTS: dict[str, list[str]] = {
 }
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    "variant",
+    [
+        "plain",
+        "packed",
+        "venv",
+        *(pytest.param(v, marks=pytest.mark.slow) for v in VARIANTS if "sh" in v),
+    ],
+)
 def test_a_program_makes_the_same_pex(tmp_path: Path, program: str, variant: str) -> None:
     work = Work(tmp_path)
     options = VARIANTS[variant]

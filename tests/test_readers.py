@@ -25,7 +25,10 @@ from parazip.output import Pipe
 from parazip.sources import Symlinks
 from readers import ENVIRONMENT, PYTHONS, Reader, programs, pythons, run
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the tree has modes and links")
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.skipif(sys.platform == "win32", reason="the tree has modes and links"),
+]
 
 MIB = 1 << 20
 MOMENT = (2021, 3, 4, 5, 6, 8)
