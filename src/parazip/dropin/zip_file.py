@@ -64,8 +64,8 @@ class ZipFile(Writing):
         SettingsError: (a ValueError) a setting is out of its range.
         Exception: what `zipfile.ZipFile` raises.
 
-    An error that is found behind a call (a full disk, above all) is raised by the next call that
-    hands something over or waits, and by `close`, which ends the archive with all that is in it.
+    An error behind a call (a full disk, above all) is raised by the first later call that finds it,
+    and in any case by `close`, which ends the archive with all that was written.
     """
 
     @overload
@@ -247,10 +247,7 @@ class ZipFile(Writing):
         raise failure.error
 
     def _reads_plainly(self) -> bool:
-        """Whether reading is what is defined here. What others define may count on its order.
-
-        And on being called in this process.
-        """
+        """Whether reading is as defined here; what others define may count on order and process."""
         return all(
             getattr(type(self), name) is getattr(ZipFile, name) and name not in vars(self)
             for name in _READING
