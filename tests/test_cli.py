@@ -22,12 +22,11 @@ import pytest
 
 import parazip
 from parazip import Selection, Settings
+from patience import HUNG
 
 pytestmark = pytest.mark.once
 
 COMMAND = [sys.executable, "-m", "parazip"]
-TIMEOUT = 120
-SOON = 30
 """Seconds until a command that was told to end must be taken to hang."""
 TEXT = b"".join(b"line %d of some text\n" % i for i in range(20_000))
 ENDLESS = 256 << 30
@@ -53,7 +52,7 @@ def run(*args: str | Path, cwd: Path, stdin: bytes = b"", **popen: Any) -> Done:
         input=stdin,
         stdout=popen.pop("stdout", subprocess.PIPE),
         stderr=subprocess.PIPE,
-        timeout=TIMEOUT,
+        timeout=HUNG,
         check=False,
         **popen,
     )
@@ -341,7 +340,7 @@ def test_a_reader_that_goes_away_is_an_error_and_no_traceback(work: Path) -> Non
         assert process.stdout.read(10).startswith(b"PK")
         process.stdout.close()
         err = process.stderr.read().decode()
-        code = process.wait(TIMEOUT)
+        code = process.wait(HUNG)
     assert_fails(Done(code, b"", err), 1, "cannot write standard output: whoever reads it has gone")
 
 
@@ -444,7 +443,7 @@ def test_help_tells_each_option(work: Path, argument: str) -> None:
 def test_a_full_log_is_no_reason_to_have_no_archive(work: Path) -> None:
     command = [*COMMAND, "create", "--progress", "json", "out.zip", "t"]
     with open("/dev/full", "w") as full:
-        subprocess.run(command, cwd=work, stderr=full, check=False, timeout=60)
+        subprocess.run(command, cwd=work, stderr=full, check=False, timeout=HUNG)
     assert zipfile.ZipFile(work / "out.zip").testzip() is None
 
 
@@ -643,7 +642,7 @@ def wait_until_it_writes(process: subprocess.Popen[bytes]) -> None:
 
 def end_of(process: subprocess.Popen[bytes]) -> tuple[int, str]:
     """Exit code and last words; they end when the last process has gone that could add to them."""
-    _, err = process.communicate(timeout=SOON)
+    _, err = process.communicate(timeout=HUNG)
     said = [line for line in err.decode().splitlines() if not line.startswith("{")]
     return process.returncode, "\n".join(said)
 
@@ -733,7 +732,7 @@ def test_a_signal_while_standard_output_is_written(work: Path) -> None:
 
 def read_terminal(descriptor: int) -> bytes:
     """What is shown next; nothing if nothing comes."""
-    ready, _, _ = select.select([descriptor], [], [], SOON)
+    ready, _, _ = select.select([descriptor], [], [], HUNG)
     return os.read(descriptor, 4096) if ready else b""
 
 
@@ -760,7 +759,7 @@ def test_a_terminal_gets_a_bar(work: Path) -> None:
         with contextlib.suppress(OSError):  # the terminal's other end has gone
             while more := read_terminal(ours):
                 shown += more
-        assert process.wait(SOON) == 1
+        assert process.wait(HUNG) == 1
     finally:
         process.kill()
         process.wait()

@@ -33,11 +33,11 @@ from parazip import (
 from parazip import __main__ as command
 from parazip.inputs import ON_DUPLICATE, OnDuplicate, Source
 from parazip.plan import RANGE
+from patience import HUNG
 from readers import PYTHONS, programs, pythons
 from readers import run as run_reader
 
 COMMAND = [sys.executable, "-m", "parazip"]
-TIMEOUT = 120
 MOMENT = (2021, 3, 4, 5, 6, 8)
 FILE, FOLDER, LINK = 0o100644 << 16, 0o040755 << 16 | 0x10, 0o120777 << 16
 STORED, DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
@@ -59,7 +59,7 @@ def run(*args: str | Path, cwd: Path, env: Mapping[str, str] | None = None, **po
         stdin=subprocess.DEVNULL,
         stdout=popen.pop("stdout", subprocess.PIPE),
         stderr=subprocess.PIPE,
-        timeout=TIMEOUT,
+        timeout=HUNG,
         check=False,
         **popen,
     )

@@ -27,9 +27,10 @@ pytest.importorskip("pex.common", reason="pex is not installed")
 import pex.common as common
 from pex.version import __version__ as pex_version
 
+from patience import HUNG
+
 pytestmark = pytest.mark.once
 
-TIMEOUT = 120
 STOCK = [sys.executable, "-m", "pex"]
 FAST = [sys.executable, "-m", "parazip", "pex"]
 UNMARKED = [*FAST, "--mark=none"]
@@ -82,7 +83,7 @@ def run(
         env=env,
         capture_output=True,
         text=True,
-        timeout=TIMEOUT,
+        timeout=HUNG,
         check=False,
         **more,
     )

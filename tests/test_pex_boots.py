@@ -16,6 +16,7 @@ import pytest
 
 pytest.importorskip("pex.common", reason="pex is not installed")
 
+from patience import HUNG
 from test_pex import FAST, environment, run
 
 pytestmark = pytest.mark.once
@@ -98,7 +99,7 @@ def boot(python: str, pex: Path, root: Path, *args: str, **env: str) -> Any:
         [python, str(pex), *args],
         env={**environment(root), "PYTHONIOENCODING": "utf-8", **env},
         capture_output=True,
-        timeout=120,
+        timeout=HUNG,
         check=False,
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from parazip import OutputError
+from parazip.format.records import LIMIT_16
 from parazip.model import File, Member
 from parazip.pex import limits
 from parazip.pex.limits import Limits
@@ -91,17 +92,31 @@ def test_what_is_no_error_to_pex_is_none_here(
     assert len(told) == 1
 
 
-def test_a_pex_of_too_many_files_is_stopped_early_and_leaves_nothing(tmp_path: Path) -> None:
+WITH_LIMIT = """
+import sys
+from parazip.pex import limits
+limits.LIMIT_16 = int(sys.argv.pop(1))
+from parazip.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("limit", [1000, pytest.param(LIMIT_16, marks=pytest.mark.slow)])
+def test_a_pex_of_too_many_files_is_stopped_early_and_leaves_nothing(
+    limit: int, tmp_path: Path
+) -> None:
+    """A file system takes most of a minute for as many files as there must not be."""
     pytest.importorskip("pex.common", reason="pex is not installed")
-    from test_pex import FAST, run
+    from test_pex import run
 
     sources = tmp_path / "src"
-    for folder in range(80):
+    for folder in range(100):
         (sources / f"{folder}").mkdir(parents=True)
-        for name in range(830):
+        for name in range(limit // 100 + 1):
             (sources / f"{folder}" / f"{name}").touch()
-    arguments = ["--no-pypi", "-D", str(sources), "-o", str(tmp_path / "out.pex")]
-    done = run(FAST, *arguments, "--check=error", root=tmp_path / "root")
+    command = [sys.executable, "-c", WITH_LIMIT, str(limit), "pex", "--no-pypi"]
+    arguments = ["-D", str(sources), "-o", str(tmp_path / "out.pex")]
+    done = run(command, *arguments, "--check=error", root=tmp_path / "root")
     if sys.version_info < limits.READS_ZIP64:
         assert done.returncode == 1
         assert f"{tmp_path / 'out.pex'} takes over 65,535 members" in done.stderr

@@ -19,6 +19,7 @@ from parazip.version import __version__
 
 pytest.importorskip("pex.common", reason="pex is not installed")
 
+from patience import HUNG
 from test_pex import EXACT, FAST, make_sources, run
 
 pytestmark = pytest.mark.once
@@ -132,7 +133,7 @@ def test_the_preamble_is_code_for_all_pythons(version: str) -> None:
         pytest.skip(f"python{version} is not installed")
     with marked("none", "", True, "") as (_, path):
         done = subprocess.run(
-            [str(pythons[0]), path], capture_output=True, text=True, check=False, timeout=60
+            [str(pythons[0]), path], capture_output=True, text=True, check=False, timeout=HUNG
         )
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.startswith(SAID)

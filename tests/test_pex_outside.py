@@ -19,6 +19,7 @@ pytest.importorskip("pex.common", reason="pex is not installed")
 
 from pex.version import __version__ as pex_version
 
+from patience import HUNG
 from test_pex import (
     EXACT,
     FAST,
@@ -48,7 +49,7 @@ def release(version: str) -> Path:
             [*command, str(folder), f"pex=={version}"],
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=HUNG,
             check=False,
         )
         if done.returncode:

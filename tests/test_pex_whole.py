@@ -15,6 +15,7 @@ import pytest
 
 pytest.importorskip("pex.common", reason="pex is not installed")
 
+from patience import HUNG
 from test_pex import EXACT, FAST, STOCK, environment, files, make_sources, make_wheel, run
 
 pytestmark = pytest.mark.once
@@ -93,7 +94,7 @@ class Work:
             stderr=subprocess.PIPE,
             text=True,
         )
-        _, err = process.communicate(timeout=120)
+        _, err = process.communicate(timeout=HUNG)
         return process.returncode, err
 
 

@@ -32,12 +32,11 @@ from parazip.helper import Helpers
 from parazip.model import CodecName, Range
 from parazip.output import Output, Pipe
 from parazip.sources import scan
+from patience import HUNG
 
 pytestmark = pytest.mark.once
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX only")
-SOON = 60
-"""Seconds until a process that was started must be taken to hang."""
 
 TEXT = b"".join(b"line %d of some text\n" % i for i in range(100_000))
 NOISE = random.Random(1).randbytes(4 << 20)
@@ -967,7 +966,7 @@ def as_named_pipe(path: Path, members: list[parazip.Member], cache: Cache | None
     reader = threading.Thread(target=lambda: received.append(path.read_bytes()))
     reader.start()
     report = parazip.write(path, members, Settings(level=1), cache=cache)
-    reader.join(SOON)
+    reader.join(HUNG)
     assert (report.recalled, report.notes) == (0, ())
     path.unlink()
     return received[0]
@@ -1179,7 +1178,7 @@ def test_two_processes_keep_and_find_at_once(tree: Path, cache: Cache) -> None:
         ]
         started_at_once(*both)
         for process, name in zip(both, "ab", strict=True):
-            _, err = process.communicate(timeout=SOON)
+            _, err = process.communicate(timeout=HUNG)
             assert (process.returncode, err) == (0, b"")
             assert (work / f"{name}.zip").read_bytes() == plain.data
         assert temporaries(cache) == []
@@ -1199,7 +1198,7 @@ def test_a_process_that_prunes_all_the_time_harms_nothing(tree: Path, cache: Cac
             assert made(tree, Cache(cache.folder)).data == plain.data
     finally:
         pruning.kill()
-        pruning.communicate(timeout=SOON)
+        pruning.communicate(timeout=HUNG)
     assert temporaries(cache) == []
     assert made(tree, Cache(cache.folder)).data == plain.data
 
@@ -1252,7 +1251,7 @@ def test_a_kill_while_parts_are_kept_leaves_nothing_that_is_found(
         at = -1 - 4 * (kill // 3) if kill % 3 == 2 else chance.randint(1, 18)
         told = (str(signal.SIGKILL.value), str(at), str(chance.random()))
         process = python(KILLED, *told, *options, cwd=tmp_path)
-        _, err = process.communicate(timeout=SOON)
+        _, err = process.communicate(timeout=HUNG)
         assert (process.returncode, err) == (-signal.SIGKILL, b"")
         assert (tmp_path / "out.zip").read_bytes() == b"old"
         assert_whole(Cache(cache.folder))
@@ -1291,7 +1290,7 @@ def test_a_signal_while_parts_are_kept_leaves_nothing_half_done(
     (tmp_path / "out.zip").write_bytes(b"old")
     options = ["--cache-dir", cache.folder, "create", "-1", "--cache", "out.zip", "t"]
     process = python(KILLED, str(number.value), str(at), "0.5", *options, cwd=tmp_path)
-    _, err = process.communicate(timeout=SOON)
+    _, err = process.communicate(timeout=HUNG)
     assert (process.returncode, err) == (1, b"parazip: interrupted\n")
     assert (tmp_path / "out.zip").read_bytes() == b"old"
     assert sorted(os.listdir(tmp_path)) == ["cache", "out.zip", "t"]
@@ -1333,7 +1332,7 @@ def test_a_signal_while_parts_are_recalled_leaves_nothing_half_done(
     (tmp_path / "out.zip").write_bytes(b"old")
     options = ["--cache-dir", cache.folder, "create", "-1", "--cache", "out.zip", "t"]
     process = python(RECALLING, str(number.value), str(at), *options, cwd=tmp_path)
-    _, err = process.communicate(timeout=SOON)
+    _, err = process.communicate(timeout=HUNG)
     assert (process.returncode, err) == (1, b"parazip: interrupted\n")
     assert (tmp_path / "out.zip").read_bytes() == b"old"
     assert sorted(os.listdir(tmp_path)) == ["cache", "out.zip", "t"]
@@ -1381,7 +1380,7 @@ class Done(NamedTuple):
 
 def run(*args: str | Path, cwd: Path) -> Done:
     process = python("from parazip.__main__ import main\nmain()", *args, cwd=cwd)
-    out, err = process.communicate(timeout=SOON)
+    out, err = process.communicate(timeout=HUNG)
     return Done(process.returncode, out, err.decode())
 
 
@@ -1607,7 +1606,7 @@ main()
 def test_what_cannot_be_cleared_is_told(small: Path, in_environment: Cache) -> None:
     made(small, in_environment)
     process = python(STUCK, "cache", "clear", cwd=small.parent)
-    out, err = process.communicate(timeout=SOON)
+    out, err = process.communicate(timeout=HUNG)
     assert_fails(Done(process.returncode, out, err.decode()), 1, "parazip: cannot ", "parts-1")
     assert in_environment.usage().parts == 1
     assert run("cache", "clear", cwd=small.parent).out.startswith(b"1 part thrown away, ")

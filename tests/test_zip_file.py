@@ -32,6 +32,7 @@ import parazip
 from parazip.dropin import background, reading
 from parazip.dropin.pending import PendingInfo
 from parazip.testing import FailingOutput
+from patience import HUNG
 
 MIB = 1 << 20
 DATE = (2020, 2, 3, 4, 5, 6)
@@ -544,7 +545,7 @@ archive.close()
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=HUNG,
     )
     assert (done.returncode, done.stderr) == (0, "")
     with zipfile.ZipFile(tmp_path / "a.zip") as stock:
