@@ -61,7 +61,7 @@ def test_blocks_join_into_one_stream(coder: Coder, sizes: list[int], seed: int) 
     for index, size in enumerate(sizes):
         window = data[max(0, start - WINDOW) : start]
         last = index == len(sizes) - 1
-        joined += b"".join(compress_block(coder, window, data[start : start + size], last))
+        joined += b"".join(compress_block(coder, window, data[start : start + size], start, last))
         start += size
     stream = zlib.decompressobj(-15)
     assert stream.decompress(joined) == data
@@ -69,17 +69,112 @@ def test_blocks_join_into_one_stream(coder: Coder, sizes: list[int], seed: int) 
     assert stream.unused_data == b""
 
 
+def restarting(coder: Coder, data: bytes, block: int, monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """A stream of blocks, every second of which begins afresh."""
+    monkeypatch.setattr(codecs, "RESTART", 2 * block)
+    joined = b""
+    for start in range(0, len(data), block):
+        window = data[max(0, start - WINDOW) : start]
+        last = start + block >= len(data)
+        piece = data[start : start + block]
+        joined += b"".join(compress_block(coder, window, piece, start, last))
+    return joined
+
+
+def inflated(*pieces: bytes, most: int = 1 << 20) -> bytes | None:
+    stretch = codecs.inflated_stretch(map(memoryview, pieces), most)
+    if stretch is None:
+        return None
+    data = b"".join(stretch.pieces)
+    assert stretch.crc == zlib.crc32(data)
+    assert stretch.size == len(data)
+    return data
+
+
+@pytest.mark.parametrize("make", [text, noise], ids=["text", "noise"])
+@pytest.mark.parametrize("coder", [*BLOCKS, DEFLATE_STORED], ids=str)
+def test_a_stretch_stands_for_itself(
+    coder: Coder, make: Callable[[int], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    block = 50_000
+    data = make(5 * block + 7)
+    joined = restarting(coder, data, block, monkeypatch)
+    stream = zlib.decompressobj(-15)
+    assert stream.decompress(joined) == data
+    assert stream.eof
+    first, second, rest = joined.split(codecs.MARK)
+    assert inflated(first + codecs.MARK) == data[: 2 * block]
+    assert inflated(second[:11], second[11:], codecs.MARK) == data[2 * block : 4 * block]
+    assert inflated(first + codecs.MARK, most=2 * block - 1) is None
+    assert inflated(rest) is None  # it is the last
+
+
+def test_where_a_large_member_restarts() -> None:
+    data = text(codecs.RESTART + BLOCK)
+    ends = []
+    for start in range(0, len(data), BLOCK):
+        window = data[max(0, start - WINDOW) : start]
+        last = start + BLOCK == len(data)
+        made = b"".join(compress_block(Coder("zlib", 1), window, data[start:][:BLOCK], start, last))
+        ends.append(made.endswith(codecs.MARK))
+    assert ends == [False] * 7 + [True, False]
+
+
+@pytest.mark.parametrize("distance", [1, 2, 300, WINDOW - 1000])
+@pytest.mark.parametrize("before", [0, 1, 257, 5000])
+def test_what_refers_to_before_is_no_stretch(distance: int, before: int) -> None:
+    window = noise(WINDOW)
+    own = random.Random(2).randbytes(before)
+    known = (window[-distance:] * 300)[:300]
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zdict=window)
+    joined = compressor.compress(own + known) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    refers = inflated(joined) is None
+    try:
+        zlib.decompressobj(-15).decompress(joined)
+    except zlib.error:
+        assert refers
+    else:  # zlib found a match in what is its own, or none
+        assert not refers
+
+
+@given(
+    data=st.one_of(
+        st.binary(max_size=400),
+        st.text("ab", max_size=400).map(str.encode),
+        st.integers(0, 400).map(lambda size: b"a" * size),
+    ),
+    level=st.integers(0, 9),
+    strategy=st.sampled_from([zlib.Z_DEFAULT_STRATEGY, zlib.Z_HUFFMAN_ONLY, zlib.Z_FIXED]),
+)
+@settings(max_examples=60)
+def test_what_ends_within_a_block_is_no_stretch(data: bytes, level: int, strategy: int) -> None:
+    """Above all where nothing but the code for the block's end is missing, of which the first bits
+    may be those that follow."""
+    compressor = zlib.compressobj(level, zlib.DEFLATED, -15, 9, strategy)
+    joined = compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    assert inflated(joined) == data
+    complete = len(joined) - len(b"\0\0\0\xff\xff")  # if the block happens to end with a byte
+    ends = {end for end in range(1, len(joined)) if inflated(joined[:end]) is not None}
+    assert ends <= {complete} or level == 0
+
+
+def test_a_stream_that_has_ended_is_no_stretch() -> None:
+    whole = zlib.compress(text(1000), 6, -15)
+    for more in (b"", b"\0", codecs.MARK, whole):
+        assert inflated(whole + more) is None
+
+
 def test_a_window_saves_what_cutting_would_cost() -> None:
     """Incompressible by itself, known from the window: the second block is next to nothing."""
     half = noise(WINDOW // 2)
     for coder in BLOCKS:
-        cold = b"".join(compress_block(coder, b"", half, last=True))
-        primed = b"".join(compress_block(coder, half, half, last=True))
+        cold = b"".join(compress_block(coder, b"", half, 0, last=True))
+        primed = b"".join(compress_block(coder, half, half, len(half), last=True))
         assert len(primed) < len(cold) / 20, coder
 
 
 def test_stored_blocks_are_the_bytes_themselves() -> None:
-    assert compress_block(STORE, b"", b"abc", last=False) == (b"abc",)
+    assert compress_block(STORE, b"", b"abc", 0, last=False) == (b"abc",)
 
 
 @pytest.mark.parametrize("coder", WHOLE, ids=str)
@@ -107,8 +202,8 @@ def test_isa_l_never_starts_a_stream_without_a_dictionary(level: int) -> None:
     head = b"\0\1\0\xfe\xff" + data[:1]
     coder = Coder("isal", level)
     assert bytes(compress_whole(coder, data)).startswith(head)
-    assert b"".join(compress_block(coder, b"", data, last=True)).startswith(head)
-    primed = b"".join(compress_block(coder, data, data, last=True))
+    assert b"".join(compress_block(coder, b"", data, 0, last=True)).startswith(head)
+    primed = b"".join(compress_block(coder, data, data, len(data), last=True))
     assert not primed.startswith(b"\0\1\0\xfe\xff")
 
 

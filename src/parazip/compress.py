@@ -115,7 +115,7 @@ def block(cut: Cut) -> Block:
         with files.reading(file) as opened:
             files.fill(file, opened, offset + begin, view)
     window, data = view[: cut.start - begin], view[cut.start - begin :]
-    packed = codecs.compress_block(cut.coder, window, data, cut.last)
+    packed = codecs.compress_block(cut.coder, window, data, cut.start, cut.last)
     return Block(packed, codecs.crc32(data), cut.length)
 
 

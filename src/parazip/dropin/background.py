@@ -57,8 +57,9 @@ class Piece(NamedTuple, Generic[Owner]):
     Attributes:
         owner: whose contents these are.
         coder: compresses them.
-        window: the up to 32 KiB before them; empty for the first block.
+        window: the up to 32 KiB before them.
         data: the block's bytes.
+        start: where in the member they begin.
         last: whether the member ends with them.
     """
 
@@ -66,6 +67,7 @@ class Piece(NamedTuple, Generic[Owner]):
     coder: Coder
     window: Buffer
     data: Buffer
+    start: int
     last: bool
 
     @property
@@ -242,7 +244,7 @@ def _compress(task: Batch[Any] | Piece[Any]) -> Packed | Block:
     coder, data = task.coder, task.data
     if coder != STORE and not codecs.shrinks(len(data), lambda at, size: data[at : at + size]):
         coder = DEFLATE_STORED
-    packed = codecs.compress_block(coder, task.window, data, task.last)
+    packed = codecs.compress_block(coder, task.window, data, task.start, task.last)
     return Block(packed, codecs.crc32(data), len(data))
 
 

@@ -36,6 +36,7 @@ class WriteHandle(io.BufferedIOBase):
         self._crumb = 0 if recipe.whole.codec == "zlib" else _CRUMB  # it is to get what came
         self._held = 0
         self._window = b""
+        self._start = 0
         self._background: Background[Ticket] | None = None
 
     @property
@@ -130,7 +131,8 @@ class WriteHandle(io.BufferedIOBase):
             self._held -= end
 
     def _put(self, data: bytes | memoryview, last: bool) -> None:
-        piece = Piece(self._ticket, self._recipe.block, self._window, data, last)
+        piece = Piece(self._ticket, self._recipe.block, self._window, data, self._start, last)
         self._window = bytes(data[-codecs.WINDOW :])
+        self._start += len(data)
         assert self._background is not None
         self._background.piece(piece)

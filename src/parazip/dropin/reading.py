@@ -13,13 +13,19 @@ from __future__ import annotations
 import io
 import marshal
 import os
-import threading
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from typing import IO, Any, NamedTuple, TypeAlias, cast
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import closing
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from parazip import codecs
+from parazip.dropin.ahead import (
+    AheadReader,
+    StretchReader,
+    has_restarts,
+    may_have_stretches,
+    opened_by,
+)
 from parazip.helper import helpers
 from parazip.model import DEFLATED
 from parazip.plan import BATCH_MEMBERS
@@ -29,7 +35,9 @@ _FEW = 200
 _SMALL = 4 << 20
 
 _RUN = 4 << 20
-_AHEAD = 1 << 20
+
+_MORE = 1.2
+"""A member of so many shares is done sooner on all cores, though threads wait for the GIL."""
 
 Call: TypeAlias = Callable[[zipfile.ZipInfo], object]
 
@@ -54,58 +62,6 @@ def hasten(file: Any) -> None:
         reader.__class__ = MemberReader
         if reader._compress_type == DEFLATED:
             reader._decompressor = codecs.Inflater()
-
-
-class AheadReader:
-    """A member of which a thread inflates the next bytes while the last ones are written.
-
-    It has what copying a file takes, no more. Writing takes nearly as long as inflating, so a
-    large member is done in two thirds of the time.
-    """
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._thread = workers(1)
-        self._next = self._thread.submit(file.read, _AHEAD)
-
-    def __enter__(self) -> AheadReader:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._thread.shutdown()
-        self._file.close()
-
-    def read(self, size: int = -1, /) -> bytes:
-        """The next bytes, as many as there are; none at the end."""
-        data = self._next.result()
-        if data:
-            self._next = self._thread.submit(self._file.read, _AHEAD)
-        return data
-
-
-class _Here(threading.local):
-    """Whether this thread is about to copy a large member out of an archive."""
-
-    copies = False
-
-
-_here = _Here()
-
-
-def copies_here() -> bool:
-    """Whether what this thread opens next is copied to a file, so that `AheadReader` will do."""
-    copies, _here.copies = _here.copies, False
-    return copies
-
-
-@contextmanager
-def copying(info: zipfile.ZipInfo) -> Iterator[None]:
-    """In this block a member is copied to a file, by this thread."""
-    _here.copies = info.file_size > _SMALL
-    try:
-        yield
-    finally:
-        _here.copies = False
 
 
 def are_few(infos: Sequence[zipfile.ZipInfo]) -> bool:
@@ -147,19 +103,69 @@ class Failure(NamedTuple):
 
 
 def first_error(
-    archive: zipfile.ZipFile, infos: Sequence[zipfile.ZipInfo], call: Call, jobs: int | None
+    archive: zipfile.ZipFile,
+    infos: Sequence[zipfile.ZipInfo],
+    call: Call,
+    jobs: int | None,
+    memory: int,
+    copies: bool,
 ) -> Failure | None:
     """Calls `call` for all members, and gives the first in their order that it failed for.
+
+    Members that are more than their share of the work, and have restarts, come last, one after the
+    other, each on all cores; before them the others, each on one.
 
     Args:
         archive: what the members are read from.
         infos: the members. Those after one that failed may be left out.
-        call: what is done to each; it must not depend on their order.
+        call: what is done to each; it must not depend on their order, and opens it once.
         jobs: how many are worked on at once; None for the CPUs that this process may use.
+        memory: bytes of a large member that may be in flight at once.
+        copies: whether `call` writes as much as it reads, so that reading ahead pays.
     """
     jobs = jobs or usable_cpus()
     if jobs == 1 or are_few(infos):
         return _in_turn(infos, range(len(infos)), call)
+    share = _MORE * sum([info.file_size for info in infos]) / jobs
+    large = [
+        index
+        for index, info in enumerate(infos)
+        if info.file_size > share and has_restarts(archive, info)
+    ]
+
+    def on_one_core(info: zipfile.ZipInfo) -> None:
+        with opened_by(AheadReader if copies and info.file_size > _SMALL else None):
+            call(info)
+
+    others = set(range(len(infos))).difference(large)
+    first = _by_members(archive, infos, others, on_one_core, jobs) if others else None
+    if first is not None:
+        large = [index for index in large if index < first.member]
+    return (_by_stretches(infos, large, call, jobs, memory) if large else None) or first
+
+
+def _by_stretches(
+    infos: Sequence[zipfile.ZipInfo], indexes: Iterable[int], call: Call, jobs: int, memory: int
+) -> Failure | None:
+    with workers(jobs) as threads:
+
+        def reader(file: Any) -> Any:  # a name may stand for another member than it was for
+            return StretchReader(file, threads, jobs, memory) if may_have_stretches(file) else file
+
+        def on_all_cores(info: zipfile.ZipInfo) -> None:
+            with opened_by(reader):
+                call(info)
+
+        return _in_turn(infos, indexes, on_all_cores)
+
+
+def _by_members(
+    archive: zipfile.ZipFile,
+    infos: Sequence[zipfile.ZipInfo],
+    indexes: Collection[int],
+    call: Call,
+    jobs: int,
+) -> Failure | None:
     first: Failure | None = None
     is_own = False
 
@@ -184,7 +190,7 @@ def first_error(
     count = jobs if _can_reopen(archive) else 0
     with pool.interrupts_held(), helpers(serve, count, 1) as crew, workers(jobs) as threads:
         crew.start()
-        with closing(pool.run(_runs(infos), threads)) as results:
+        with closing(pool.run(_runs(infos, indexes), threads)) as results:
             for _, failure in results:
                 if failure is not None and (first is None or failure.member < first.member):
                     first = failure
@@ -197,11 +203,11 @@ class _Run(NamedTuple):
     indexes: list[int]
 
 
-def _runs(infos: Sequence[zipfile.ZipInfo]) -> Iterator[_Run]:
+def _runs(infos: Sequence[zipfile.ZipInfo], indexes: Collection[int]) -> Iterator[_Run]:
     """The largest members first, so that none of them is still at work when all else is done."""
     run: list[int] = []
     size = 0
-    for index in sorted(range(len(infos)), key=lambda index: -infos[index].file_size):
+    for index in sorted(indexes, key=lambda index: (-infos[index].file_size, index)):
         run.append(index)
         size += infos[index].file_size
         if size >= _RUN or len(run) == BATCH_MEMBERS:

@@ -9,19 +9,11 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
 from functools import cache
-from typing import IO, Any, Literal, Unpack, cast, overload
+from typing import IO, Any, Literal, Unpack, overload
 
-from parazip.dropin.reading import (
-    AheadReader,
-    are_few,
-    copies_here,
-    copying,
-    first_error,
-    folders,
-    hasten,
-)
+from parazip.dropin.ahead import opened
+from parazip.dropin.reading import Call, Failure, are_few, first_error, folders, hasten
 from parazip.dropin.stock import Appendable, Mode, Parallel, Readable, Stock, StrPath, Writable
 from parazip.dropin.writing import Writing
 from parazip.errors import SettingsError
@@ -188,8 +180,7 @@ class ZipFile(Writing):
         file = super().open(name, mode, pwd, force_zip64=force_zip64)
         if mode == "r":
             hasten(file)
-            if copies_here():
-                return cast("IO[bytes]", AheadReader(file))
+            return opened(file)
         return file
 
     def extractall(
@@ -218,13 +209,10 @@ class ZipFile(Writing):
             super().extractall(path, chosen, pwd)
             return
 
-        jobs = self._settings.jobs
-
         def extract(info: zipfile.ZipInfo) -> None:
-            with copying(info) if jobs != 1 else nullcontext():
-                self._extract_member(info, target, pwd)
+            self._extract_member(info, target, pwd)
 
-        failure = first_error(self, infos, extract, jobs)
+        failure = self._first_error(infos, extract, copies=True)
         if failure is not None:
             raise failure.error
 
@@ -239,12 +227,18 @@ class ZipFile(Writing):
                 while file.read(_CHUNK):
                     pass
 
-        failure = first_error(self, self.filelist, test, self._settings.jobs)
+        failure = self._first_error(self.filelist, test, copies=False)
         if failure is None:
             return None
         if isinstance(failure.error, zipfile.BadZipFile):
             return self.filelist[failure.member].filename
         raise failure.error
+
+    def _first_error(
+        self, infos: Sequence[zipfile.ZipInfo], call: Call, copies: bool
+    ) -> Failure | None:
+        settings = self._settings
+        return first_error(self, infos, call, settings.jobs, settings.memory, copies)
 
     def _reads_plainly(self) -> bool:
         """Whether reading is as defined here; what others define may count on order and process."""

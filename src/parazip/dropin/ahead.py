@@ -1,0 +1,231 @@
+"""Gives the contents of large members, inflated by other threads ahead of being asked for.
+
+What `zipfile` would make of a member is what comes out, to the byte and to the error: where other
+threads have done a part, the standard library's reader is told of it, and it goes on from there.
+"""
+
+from __future__ import annotations
+
+import threading
+import zipfile
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Executor
+from contextlib import ExitStack, closing, contextmanager
+from typing import IO, Any, TypeAlias, cast
+
+from parazip import codecs
+from parazip.model import DEFLATED
+from parazip.pool import Budget, Pool, workers
+
+_AHEAD = 1 << 20
+
+_MOST = 2 * codecs.RESTART
+"""Bytes in a stretch, compressed or not, beyond which it is none of those that are made here."""
+
+_BITE = 1 << 20
+
+_FIRST_BLOCK = codecs.BLOCK + (codecs.BLOCK >> 4)
+"""Bytes in which a sync flush must be if the member was cut."""
+
+
+_Compressed: TypeAlias = list[memoryview]
+
+
+class AheadReader:
+    """A member of which a thread inflates the next bytes while the last ones are written.
+
+    It has what copying a file takes, no more. Writing takes nearly as long as inflating, so a
+    large member is done in two thirds of the time.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._thread = workers(1)
+        self._next = self._thread.submit(file.read, _AHEAD)
+
+    def __enter__(self) -> AheadReader:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._thread.shutdown()
+        self._file.close()
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes, as many as there are; none at the end."""
+        data: bytes = self._next.result()
+        if data:
+            self._next = self._thread.submit(self._file.read, _AHEAD)
+        return data
+
+
+class StretchReader:
+    """A member of which threads inflate the stretches between its restarts, side by side.
+
+    The last of them, and all from the first that does not stand for itself, are left to the
+    standard library's reader. Like `AheadReader`, it has what copying a file takes.
+
+    Args:
+        file: the standard library's reader of the member, made ours by `hasten`.
+        threads: what inflates.
+        jobs: how many of them there are.
+        memory: bytes that may be in flight at once.
+    """
+
+    def __init__(self, file: Any, threads: Executor, jobs: int, memory: int) -> None:
+        self._file = file
+        self._restarts = _Restarts(file._fileobj, file._compress_left, jobs + 2)
+        pool: Pool[_Compressed, codecs.Stretch | None] = Pool(
+            lambda data: codecs.inflated_stretch(data, _MOST),
+            Budget(memory),
+            cost=lambda data: _size(data) + _MOST,
+            weight=lambda stretch: stretch.size if stretch else 0,
+        )
+        with ExitStack() as stack:
+            stack.callback(file.close)
+            stack.enter_context(pool.interrupts_held())
+            results = stack.enter_context(closing(pool.run(self._restarts, threads)))
+            self._chunks = stack.enter_context(closing(self._inflated(results)))
+            self._end = stack.pop_all()
+
+    def __enter__(self) -> StretchReader:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._end.close()
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes, as many as there are; none at the end."""
+        return next(self._chunks, b"")
+
+    def _inflated(
+        self, results: Generator[tuple[_Compressed, codecs.Stretch | None], None, None]
+    ) -> Generator[bytes, None, None]:
+        file = self._file
+        place = file._fileobj.tell()
+        window = b""
+        for data, stretch in results:
+            self._restarts.in_flight -= 1
+            if stretch is None or stretch.size >= file._left:
+                break
+            place += _size(data)
+            file._compress_left -= _size(data)
+            file._left -= stretch.size
+            file._running_crc = codecs.crc32_combine(file._running_crc, stretch.crc, stretch.size)
+            for piece in filter(None, stretch.pieces):
+                window = (window + piece[-codecs.WINDOW :])[-codecs.WINDOW :]
+                yield piece
+        results.close()
+        file._fileobj.seek(place)
+        file._decompressor = codecs.Inflater(window)
+        while chunk := file.read(_AHEAD):
+            yield chunk
+
+
+class _Restarts:
+    """The stretches of a member, compressed; ends for now while enough of them are in flight.
+
+    Attributes:
+        in_flight: how many were given that are still held; who lets go of one counts it off.
+
+    Args:
+        source: stands where the member's compressed bytes begin.
+        left: how many of them there are.
+        most: how many stretches are enough.
+    """
+
+    def __init__(self, source: IO[bytes], left: int, most: int) -> None:
+        self.in_flight = 0
+        self._most = most
+        self._stretches = _stretches(source, left)
+
+    def __iter__(self) -> _Restarts:
+        return self
+
+    def __next__(self) -> _Compressed:
+        if self.in_flight == self._most:
+            raise StopIteration
+        stretch = next(self._stretches)
+        self.in_flight += 1
+        return stretch
+
+
+def _stretches(source: IO[bytes], left: int) -> Iterator[_Compressed]:
+    """Each stretch but the last; nothing more after one that is too long."""
+    mark = codecs.MARK
+    held: _Compressed = []
+    size = 0
+    seam = b""
+    while size <= _MOST and (chunk := source.read(min(_BITE, left))):
+        left -= len(chunk)
+        view = memoryview(chunk)
+        start = 0
+        end = _after(mark, seam + chunk[: len(mark) - 1]) - len(seam)
+        if end <= 0:
+            end = _after(mark, chunk)
+        while end:
+            yield [*held, view[start:end]]
+            held, size, seam = [], 0, b""
+            start, end = end, _after(mark, chunk, end)
+        held.append(view[start:])
+        size += len(chunk) - start
+        seam = (seam + view[start:][1 - len(mark) :])[1 - len(mark) :]
+
+
+def _size(data: _Compressed) -> int:
+    return sum(map(len, data))
+
+
+def _after(mark: bytes, data: bytes, start: int = 0) -> int:
+    """Where `mark` ends in `data`; 0 if it is not there."""
+    found = data.find(mark, start)
+    return found + len(mark) if found >= 0 else 0
+
+
+def may_have_stretches(file: Any) -> bool:
+    """Whether a member that was opened is a deflate stream with a CRC-32, and not encrypted."""
+    is_deflated = file._compress_type == DEFLATED and file._decrypter is None
+    return is_deflated and file._expected_crc is not None
+
+
+def has_restarts(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bool:
+    """Whether a member is large and seems to have stretches; what is odd about it is no matter."""
+    if info.file_size <= _MOST:
+        return False
+    try:
+        with archive.open(info) as opened:
+            file: Any = opened
+            if not may_have_stretches(file):
+                return False
+            source, left = file._fileobj, file._compress_left
+            place = source.tell()
+            if codecs.MARK[:4] not in source.read(min(_FIRST_BLOCK, left)):
+                return False
+            source.seek(place)
+            return next(_stretches(source, left), None) is not None
+    except Exception:  # in its turn it is found again
+        return False
+
+
+class _Here(threading.local):
+    """What this thread is about to open."""
+
+    reader: Callable[[Any], Any] | None = None
+
+
+_here = _Here()
+
+
+@contextmanager
+def opened_by(reader: Callable[[Any], Any] | None) -> Iterator[None]:
+    """In this block the member that this thread opens next is given `reader`, if there is one."""
+    _here.reader = reader
+    try:
+        yield
+    finally:
+        _here.reader = None
+
+
+def opened(file: IO[bytes]) -> IO[bytes]:
+    """A member that was opened for reading, by the reader that this thread is to have."""
+    reader, _here.reader = _here.reader, None
+    return cast("IO[bytes]", reader(file)) if reader else file
