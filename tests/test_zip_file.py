@@ -16,6 +16,7 @@ import stat
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import zipfile
 import zlib
@@ -896,6 +897,36 @@ def test_a_damaged_stream_reads_as_with_zipfile(data: st.DataObject) -> None:
         except Exception as error:
             seen.append(type(error))
     assert seen[0] == seen[1]
+
+
+@given(st.data())
+@settings(max_examples=150)
+def test_a_member_inflated_at_once_is_tested_as_with_zipfile(data: st.DataObject) -> None:
+    """Also where its size is not what the directory says, or something follows the stream."""
+    contents = data.draw(st.sampled_from([b"", b"hello", text(3000), noise(500), text(200_000)]))
+    size = data.draw(st.sampled_from([-3, -1, 0, 0, 0, 1, 1000])) + len(contents)
+    raw = bytearray(zlib.compress(contents, 6, -15))
+    raw += data.draw(st.sampled_from([b"", b"", b"more", b"\1\0\0\xff\xff"]))
+    for _ in range(data.draw(st.integers(0, 2))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    del raw[len(raw) - data.draw(st.sampled_from([0, 0, 0, 1, 2])) :]
+    output = io.BytesIO()
+    with zipfile.ZipFile(output, "w") as archive:
+        archive.writestr(info("a", zipfile.ZIP_STORED), bytes(raw))
+        stored = archive.getinfo("a")
+        stored.compress_type, stored.file_size = zipfile.ZIP_DEFLATED, max(0, size)
+        stored.CRC = zlib.crc32(contents[: max(0, size)])
+    seen: list[Any] = []
+    for kind in zipfile.ZipFile, parazip.ZipFile:
+        with tempfile.TemporaryDirectory() as folder, kind(output) as archive:
+            for call in archive.testzip, lambda archive=archive: archive.extractall(folder):
+                try:
+                    seen.append(call())
+                except Exception as error:
+                    seen.append(type(error))
+            whole = seen[-1] is None
+            seen.append(Path(folder, "a").read_bytes() if whole else b"")
+    assert seen[:3] == seen[3:]
 
 
 def test_reading_back_and_forth() -> None:

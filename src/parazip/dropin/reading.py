@@ -20,10 +20,10 @@ from typing import Any, NamedTuple, TypeAlias, cast
 
 from parazip import codecs
 from parazip.dropin.ahead import (
-    AheadReader,
     StretchReader,
     has_restarts,
-    may_have_stretches,
+    is_plain,
+    on_one_core,
     opened_by,
 )
 from parazip.helper import helpers
@@ -124,21 +124,22 @@ def first_error(
         copies: whether `call` writes as much as it reads, so that reading ahead pays.
     """
     jobs = jobs or usable_cpus()
+    copies = copies and jobs > 1
+
+    def alone(info: zipfile.ZipInfo) -> None:
+        with opened_by(lambda file: on_one_core(file, copies)):
+            call(info)
+
     if jobs == 1 or are_few(infos):
-        return _in_turn(infos, range(len(infos)), call)
+        return _in_turn(infos, range(len(infos)), alone)
     share = _MORE * sum([info.file_size for info in infos]) / jobs
     large = [
         index
         for index, info in enumerate(infos)
         if info.file_size > share and has_restarts(archive, info)
     ]
-
-    def on_one_core(info: zipfile.ZipInfo) -> None:
-        with opened_by(AheadReader if copies and info.file_size > _SMALL else None):
-            call(info)
-
     others = set(range(len(infos))).difference(large)
-    first = _by_members(archive, infos, others, on_one_core, jobs) if others else None
+    first = _by_members(archive, infos, others, alone, jobs) if others else None
     if first is not None:
         large = [index for index in large if index < first.member]
     return (_by_stretches(infos, large, call, jobs, memory) if large else None) or first
@@ -150,7 +151,7 @@ def _by_stretches(
     with workers(jobs) as threads:
 
         def reader(file: Any) -> Any:  # a name may stand for another member than it was for
-            return StretchReader(file, threads, jobs, memory) if may_have_stretches(file) else file
+            return StretchReader(file, threads, jobs, memory) if is_plain(file) else file
 
         def on_all_cores(info: zipfile.ZipInfo) -> None:
             with opened_by(reader):
