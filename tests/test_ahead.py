@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import random
+import signal
 import struct
+import subprocess
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, NamedTuple
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
@@ -19,6 +23,7 @@ from hypothesis import strategies as st
 import parazip
 from parazip import codecs
 from parazip.dropin import ahead
+from patience import HUNG
 
 MIB = 1 << 20
 SIZE = 3 * codecs.RESTART + 12_345
@@ -84,8 +89,8 @@ def stretches(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     tried: list[bool] = []
     inflate = codecs.inflated_stretch
 
-    def counted(data: list[memoryview], most: int) -> codecs.Stretch | None:
-        stretch = inflate(data, most)
+    def counted(data: list[memoryview]) -> codecs.Stretch | None:
+        stretch = inflate(data)
         tried.append(stretch is not None)
         return stretch
 
@@ -185,6 +190,15 @@ def test_a_stream_that_breaks_off(cut: int, tmp_path: Path) -> None:
     assert ours.error == "BadZipFile"
 
 
+def test_a_stream_without_its_end_reads_as_ever(tmp_path: Path) -> None:
+    """zlib gives all that is there, ISA-L less: so zlib has the last word."""
+    data = contents()
+    raw = stream(data, codecs.RESTART)[:-1]
+    got = zlib.decompressobj(-15).decompress(raw)
+    made = archive_of_stream(raw, zlib.crc32(got), len(got) + 1000)
+    assert compared(made, tmp_path).error == ""
+
+
 @pytest.mark.parametrize("every", [MIB, 5 * codecs.RESTART])
 def test_marks_that_stand_elsewhere(every: int, tmp_path: Path) -> None:
     """Streams that others made: stretches may be short, or too large to be inflated at once."""
@@ -199,16 +213,18 @@ def test_marks_in_a_stream_that_does_not_restart(stretches: list[bool], tmp_path
     raw = b""
     for start in range(0, SIZE, MIB):
         raw += compressor.compress(data[start : start + MIB])
-        raw += compressor.flush(zlib.Z_SYNC_FLUSH) + codecs.MARK[4:]
+        raw += compressor.flush(zlib.Z_SYNC_FLUSH)
+        raw += b"" if (start + MIB) % codecs.RESTART else codecs.MARK[4:]
     raw += compressor.flush()
     compared(archive_of_stream(raw, zlib.crc32(data), SIZE), tmp_path)
     assert stretches.count(True) == 2  # the first, which nothing stands before; twice
     assert stretches.count(False) >= 2
 
 
-def read_by_stretches(made: bytes) -> bytes | str:
+def read_by_stretches(made: bytes, every: int) -> bytes | str:
     """The one member of an archive, or why there is none."""
     with (
+        mock.patch.object(codecs, "RESTART", every),
         parazip.ZipFile(io.BytesIO(made)) as archive,
         ThreadPoolExecutor(2) as threads,
         ahead.opened_by(lambda file: ahead.StretchReader(file, threads, 2, MIB)),
@@ -260,7 +276,66 @@ def test_whatever_happened_to_a_stream_it_reads_as_one(
         else:
             raw[at:at] = raw[at : at + length]
     made = bytes(archive_of_stream(bytes(raw), zlib.crc32(data), int(size * len(data))))
-    assert read_by_stretches(made) == read_in_one(made)
+    assert read_by_stretches(made, every) == read_in_one(made)
+
+
+def test_a_stream_of_nothing_but_marks_takes_no_time(stretches: list[bool], tmp_path: Path) -> None:
+    data = bytes(SIZE)
+    raw = (b"\0\0\0\xff\xff" + codecs.MARK[4:]) * 2000 + zlib.compress(data, 1, -15)
+    assert compared(archive_of_stream(raw, zlib.crc32(data), SIZE), tmp_path).error == ""
+    assert 2 <= len(stretches) <= 2 * (2 + 2)
+    assert not any(stretches)
+
+
+def test_signals_are_not_kept_back_for_what_is_not_inflated_by_stretches(tmp_path: Path) -> None:
+    data = contents()
+    raw = codecs.MARK[4:] + zlib.compress(data, 1, -15)
+    path = tmp_path / "made.zip"
+    path.write_bytes(archive_of_stream(codecs.MARK[4:] + raw, zlib.crc32(data), SIZE))
+    usual = signal.getsignal(signal.SIGINT)
+    handlers = []
+    with (
+        parazip.ZipFile(path) as archive,
+        ThreadPoolExecutor(2) as threads,
+        ahead.opened_by(lambda file: ahead.StretchReader(file, threads, 2, 64 * MIB)),
+        archive.open("large") as file,
+    ):
+        while file.read(MIB):
+            handlers.append(signal.getsignal(signal.SIGINT))
+    assert len(handlers) > 20
+    assert set(handlers) == {usual}
+
+
+STARTS = {
+    "in a thread that is left": "threading.Thread(target=extract, args=[main.join]).start()",
+    "at exit": "atexit.register(extract, bool)",
+}
+
+
+@pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
+def test_extracting_while_python_ends(tmp_path: Path, start: str) -> None:
+    (tmp_path / "made.zip").write_bytes(archive_of(contents()))
+    program = f"""
+import atexit, threading
+from parazip import ZipFile
+main = threading.main_thread()
+def extract(wait):
+    wait()
+    with ZipFile("made.zip", jobs=2) as archive:
+        archive.extractall("into")
+        print(archive.testzip())
+{start}
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=HUNG,
+    )
+    assert done.stdout == "None\n", done.stderr
+    assert (tmp_path / "into" / "large").read_bytes() == contents()
 
 
 def stream(data: bytes, every: int) -> bytes:

@@ -150,3 +150,18 @@ def test_forking_is_safe_only_on_linux_with_a_single_thread(
     thread.join()
     monkeypatch.setattr(sys, "platform", "darwin")
     assert not helper._may_fork()
+
+
+@pytest.mark.parametrize("error", [OSError("no processes left"), RuntimeError("Python ends")])
+def test_there_are_none_where_none_can_be_forked(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fork() -> int:
+        raise error
+
+    before = os.listdir("/proc/self/fd")
+    monkeypatch.setattr(os, "fork", fork)
+    with started(span, 2, 100) as crew:
+        assert len(crew) == 0
+        assert crew.ask(b"?") is None
+    assert os.listdir("/proc/self/fd") == before

@@ -35,7 +35,7 @@ import os
 import platform
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import deflate
 import isal
@@ -237,15 +237,13 @@ class Stretch(NamedTuple):
     Attributes:
         pieces: the contents.
         crc: their CRC-32.
-        size: their bytes.
     """
 
     pieces: list[bytes]
     crc: int
-    size: int
 
 
-def inflated_stretch(data: Iterable[memoryview], most: int) -> Stretch | None:
+def inflated_stretch(data: Iterable[memoryview]) -> Stretch | None:
     """The contents of a part of a deflate stream, if they do not depend on what is around it.
 
     If a block begins where `data` begins, that is so when nothing refers to what stands before,
@@ -257,30 +255,31 @@ def inflated_stretch(data: Iterable[memoryview], most: int) -> Stretch | None:
 
     Args:
         data: the part in pieces, from where a block begins up to and including a `MARK`.
-        most: bytes that it may stand for; to inflate more would take too much memory.
 
     Returns:
-        The contents; None if only the whole stream tells what they are.
+        The contents, `RESTART` bytes; None if they are not so many, which could take any memory or
+        time, or if only the whole stream tells what they are.
     """
     stream = isal_zlib.decompressobj(_RAW)
     pieces = []
-    size = crc = 0
+    left = RESTART
+    crc = 0
     unforeseen = os.urandom(16)
     try:
         for view in data:
             for start in range(0, len(view), _BITE):
-                piece = stream.decompress(view[start : start + _BITE], most - size + 1)
-                size += len(piece)
-                if size > most or stream.eof:
+                piece = stream.decompress(view[start : start + _BITE], left + 1)
+                left -= len(piece)
+                if left < 0 or stream.eof:
                     return None
                 crc = crc32(piece, crc)
                 pieces.append(piece)
         end = stream.decompress(_LAST_STORED + unforeseen)
     except isal_zlib.error:  # type: ignore[misc] # an exception; its stubs say it is any class
         return None
-    if end != unforeseen or not stream.eof or stream.unused_data:
+    if left or end != unforeseen or not stream.eof or stream.unused_data:
         return None
-    return Stretch(pieces, crc, size)
+    return Stretch(pieces, crc)
 
 
 _BITE = 1 << 20
@@ -288,6 +287,15 @@ _BITE = 1 << 20
 
 _LAST_STORED = b"\1\x10\0\xef\xff"
 """The header of a last stored block of 16 bytes (RFC 1951, 3.2.4)."""
+
+
+InflateError = zlib.error
+"""What `zipfile` raises, and `Inflater`, where something is no deflate stream."""
+
+
+def zlib_inflater() -> Any:
+    """What `zipfile` inflates with."""
+    return zlib.decompressobj(_RAW)
 
 
 class Inflater:

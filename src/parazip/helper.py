@@ -55,7 +55,7 @@ class Helpers:
         try:
             for _ in range(count):
                 self._all.append(_Helper(self._function, self._capacity, self._all))
-        except OSError:  # processes, memory or descriptors are short: leave them to others
+        except (OSError, RuntimeError):  # something is short: leave it to others; or Python ends
             self.close()
             self._all.clear()
         for helper in self._all:
@@ -107,10 +107,17 @@ class _Helper:
         self, function: Callable[[bytes], bytes], capacity: int, siblings: list[_Helper]
     ) -> None:
         self._memory = mmap.mmap(-1, capacity)
-        questions, self._questions = os.pipe()
-        self._answers, answers = os.pipe()
+        ends: list[int] = []
+        try:
+            ends += os.pipe()
+            ends += os.pipe()
+            self._pid = os.fork()
+        except BaseException:
+            for end in ends:
+                os.close(end)
+            raise
+        questions, self._questions, self._answers, answers = ends
         self.alive = True
-        self._pid = os.fork()
         if self._pid == 0:
             try:
                 for helper in [*siblings, self]:

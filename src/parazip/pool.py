@@ -266,9 +266,25 @@ class InlineExecutor(Executor):
         return future
 
 
+class _Workers(ThreadPoolExecutor):
+    """Threads that are not missed where the system gives none, or Python is on its way out."""
+
+    def submit(
+        self, fn: Callable[Arguments, Outcome], /, *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Future[Outcome]:
+        try:
+            return super().submit(fn, *args, **kwargs)
+        except RuntimeError:
+            return InlineExecutor().submit(fn, *args, **kwargs)
+
+
 def workers(jobs: int) -> ThreadPoolExecutor:
-    """Threads for a pool; the codecs let go of the GIL while they work."""
-    return ThreadPoolExecutor(jobs, thread_name_prefix="parazip")
+    """Threads for a pool; the codecs let go of the GIL while they work.
+
+    What is submitted where no thread can be started is run by whoever submits it, and perhaps
+    again by a thread that is started later.
+    """
+    return _Workers(jobs, thread_name_prefix="parazip")
 
 
 def usable_cpus() -> int:

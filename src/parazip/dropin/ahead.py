@@ -9,21 +9,21 @@ from __future__ import annotations
 import threading
 import zipfile
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Executor
-from contextlib import ExitStack, closing, contextmanager
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from typing import IO, Any, TypeAlias, cast
 
 from parazip import codecs
 from parazip.model import DEFLATED
-from parazip.pool import Budget, Pool, workers
+from parazip.pool import Budget, Pool
 
 _AHEAD = 1 << 20
 
 _WHOLE = 16 << 20
 _LARGE = 4 << 20
 
-_MOST = 2 * codecs.RESTART
-"""Bytes in a stretch, compressed or not, beyond which it is none of those that are made here."""
+_LONGEST = codecs.RESTART + (codecs.RESTART >> 6)
+"""Compressed bytes beyond which a stretch is none of those that are made here."""
 
 _BITE = 1 << 20
 
@@ -76,8 +76,15 @@ class AheadReader:
 
     def __init__(self, file: Any) -> None:
         self._file = file
-        self._thread = workers(1)
-        self._next = self._thread.submit(file.read, _AHEAD)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="parazip")
+        self._next: Future[bytes] | None = None
+        self._read_ahead()
+
+    def _read_ahead(self) -> None:
+        try:
+            self._next = self._thread.submit(self._file.read, _AHEAD)
+        except RuntimeError:  # there is no thread to be had, or Python is on its way out
+            self._next = None
 
     def __enter__(self) -> AheadReader:
         return self
@@ -88,9 +95,11 @@ class AheadReader:
 
     def read(self, size: int = -1, /) -> bytes:
         """The next bytes, as many as there are; none at the end."""
-        data: bytes = self._next.result()
+        if self._next is None:
+            return cast("bytes", self._file.read(_AHEAD))
+        data = self._next.result()
         if data:
-            self._next = self._thread.submit(self._file.read, _AHEAD)
+            self._read_ahead()
         return data
 
 
@@ -109,48 +118,43 @@ class StretchReader:
 
     def __init__(self, file: Any, threads: Executor, jobs: int, memory: int) -> None:
         self._file = file
-        self._restarts = _Restarts(file._fileobj, file._compress_left, jobs + 2)
-        pool: Pool[_Compressed, codecs.Stretch | None] = Pool(
-            lambda data: codecs.inflated_stretch(data, _MOST),
-            Budget(memory),
-            cost=lambda data: _size(data) + _MOST,
-            weight=lambda stretch: stretch.size if stretch else 0,
-        )
-        with ExitStack() as stack:
-            stack.callback(file.close)
-            stack.enter_context(pool.interrupts_held())
-            results = stack.enter_context(closing(pool.run(self._restarts, threads)))
-            self._chunks = stack.enter_context(closing(self._inflated(results)))
-            self._end = stack.pop_all()
+        most = max(1, min(jobs + 2, memory // (_LONGEST + codecs.RESTART)))
+        self._chunks = self._inflated(threads, most)
 
     def __enter__(self) -> StretchReader:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._end.close()
+        self._chunks.close()
+        self._file.close()
 
     def read(self, size: int = -1, /) -> bytes:
         """The next bytes, as many as there are; none at the end."""
         return next(self._chunks, b"")
 
-    def _inflated(
-        self, results: Generator[tuple[_Compressed, codecs.Stretch | None], None, None]
-    ) -> Generator[bytes, None, None]:
+    def _inflated(self, threads: Executor, most: int) -> Generator[bytes, None, None]:
         file = self._file
         place = file._fileobj.tell()
         window = b""
-        for data, stretch in results:
-            self._restarts.in_flight -= 1
-            if stretch is None or stretch.size >= file._left:
-                break
-            place += _size(data)
-            file._compress_left -= _size(data)
-            file._left -= stretch.size
-            file._running_crc = codecs.crc32_combine(file._running_crc, stretch.crc, stretch.size)
-            for piece in filter(None, stretch.pieces):
-                window = (window + piece[-codecs.WINDOW :])[-codecs.WINDOW :]
-                yield piece
-        results.close()
+        restarts = _Restarts(file._fileobj, file._compress_left, most)
+        pool: Pool[_Compressed, codecs.Stretch | None] = Pool(
+            codecs.inflated_stretch, Budget(most), cost=lambda _: 1, weight=lambda _: 1
+        )
+        with pool.interrupts_held(), closing(pool.run(restarts, threads)) as results:
+            for data, stretch in results:
+                restarts.in_flight -= 1
+                if stretch is None or file._left <= codecs.RESTART:
+                    break
+                compressed = sum(map(len, data))
+                place += compressed
+                file._compress_left -= compressed
+                file._left -= codecs.RESTART
+                file._running_crc = codecs.crc32_combine(
+                    file._running_crc, stretch.crc, codecs.RESTART
+                )
+                for piece in filter(None, stretch.pieces):
+                    window = (window + piece[-codecs.WINDOW :])[-codecs.WINDOW :]
+                    yield piece
         file._fileobj.seek(place)
         file._decompressor = codecs.Inflater(window)
         while chunk := file.read(_AHEAD):
@@ -191,7 +195,7 @@ def _stretches(source: IO[bytes], left: int) -> Iterator[_Compressed]:
     held: _Compressed = []
     size = 0
     seam = b""
-    while size <= _MOST and (chunk := source.read(min(_BITE, left))):
+    while size <= _LONGEST and (chunk := source.read(min(_BITE, left))):
         left -= len(chunk)
         view = memoryview(chunk)
         start = 0
@@ -207,10 +211,6 @@ def _stretches(source: IO[bytes], left: int) -> Iterator[_Compressed]:
         seam = (seam + view[start:][1 - len(mark) :])[1 - len(mark) :]
 
 
-def _size(data: _Compressed) -> int:
-    return sum(map(len, data))
-
-
 def _after(mark: bytes, data: bytes, start: int = 0) -> int:
     """Where `mark` ends in `data`; 0 if it is not there."""
     found = data.find(mark, start)
@@ -219,7 +219,7 @@ def _after(mark: bytes, data: bytes, start: int = 0) -> int:
 
 def has_restarts(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bool:
     """Whether a member is large and seems to have stretches; what is odd about it is no matter."""
-    if info.file_size <= _MOST:
+    if info.file_size <= _WHOLE:
         return False
     try:
         with archive.open(info) as opened:

@@ -20,7 +20,7 @@ from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 from parazip import codecs
 from parazip.model import DEFLATE_STORED, STORE, Block, Buffer, Coder
 from parazip.plan import BATCH, BATCH_MEMBERS
-from parazip.pool import Budget, InlineExecutor, Pool, usable_cpus, workers
+from parazip.pool import Budget, Pool, usable_cpus, workers
 
 Owner = TypeVar("Owner")
 
@@ -211,10 +211,7 @@ class _Queue(Generic[Owner]):
 
 
 class _Threads(Executor):
-    """Threads, from the first task on.
-
-    They are not missed where the system gives none, or Python is on its way out.
-    """
+    """Threads, from the first task on."""
 
     def __init__(self, jobs: int | None) -> None:
         self._jobs = jobs
@@ -223,10 +220,7 @@ class _Threads(Executor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         if self._threads is None:
             self._threads = workers(self._jobs or usable_cpus())
-        try:
-            return self._threads.submit(fn, *args, **kwargs)
-        except RuntimeError:
-            return InlineExecutor().submit(fn, *args, **kwargs)
+        return self._threads.submit(fn, *args, **kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         if self._threads is not None:

@@ -13,9 +13,10 @@ from __future__ import annotations
 import io
 import marshal
 import os
+import stat
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any, NamedTuple, TypeAlias, cast
 
 from parazip import codecs
@@ -64,6 +65,16 @@ def hasten(file: Any) -> None:
             reader._decompressor = codecs.Inflater()
 
 
+def slow_down(file: Any) -> Any:
+    """Makes a reader that has not read yet the standard library's again, and gives it."""
+    if type(file) is MemberReader:
+        reader: Any = file
+        reader.__class__ = zipfile.ZipExtFile
+        if reader._compress_type == DEFLATED:
+            reader._decompressor = codecs.zlib_inflater()
+    return file
+
+
 def are_few(infos: Sequence[zipfile.ZipInfo]) -> bool:
     """Whether one thread is done with the members before others have begun."""
     return len(infos) <= _FEW and sum([info.file_size for info in infos]) <= _SMALL
@@ -79,7 +90,7 @@ def folders(infos: Iterable[zipfile.ZipInfo]) -> list[str] | None:
     files: set[str] = set()
     above: set[str] = set()
     for info in infos:
-        parts = [part for part in info.filename.split("/") if part not in ("", ".", "..")]
+        parts = _parts(info)
         inner = parts if info.is_dir() else parts[:-1]
         found["/".join(inner)] = None
         alike = [part.casefold().translate(_ILLEGAL).rstrip(" .") for part in parts]
@@ -89,10 +100,35 @@ def folders(infos: Iterable[zipfile.ZipInfo]) -> list[str] | None:
             if name in files:
                 return None
             files.add(name)
-    return [folder for folder in found if folder] if files.isdisjoint(above) else None
+    return list(found) if files.isdisjoint(above) else None
 
 
 _ILLEGAL = str.maketrans('\\:<>|"?*', "/_______")
+
+
+def _parts(info: zipfile.ZipInfo) -> list[str]:
+    """The steps from the folder to which all is extracted to where a member is."""
+    return [part for part in info.filename.split("/") if part not in ("", ".", "..")]
+
+
+def have_links(infos: Iterable[zipfile.ZipInfo], target: str, folders: Sequence[str]) -> bool:
+    """Whether two members may be one file because of links that are there already.
+
+    Args:
+        infos: the members.
+        target: the folder to which they are extracted.
+        folders: where its folders are, as they are made.
+    """
+    places = [os.stat(folder) for folder in folders]
+    if len({(place.st_dev, place.st_ino) for place in places}) < len(places):
+        return True
+    for info in infos:
+        if not info.is_dir():
+            with suppress(OSError):
+                found = os.lstat(os.path.join(target, *_parts(info)))
+                if stat.S_ISLNK(found.st_mode) or found.st_nlink > 1:
+                    return True
+    return False
 
 
 class Failure(NamedTuple):
@@ -127,8 +163,7 @@ def first_error(
     copies = copies and jobs > 1
 
     def alone(info: zipfile.ZipInfo) -> None:
-        with opened_by(lambda file: on_one_core(file, copies)):
-            call(info)
+        _surely(call, info, lambda file: on_one_core(file, copies))
 
     if jobs == 1 or are_few(infos):
         return _in_turn(infos, range(len(infos)), alone)
@@ -153,11 +188,20 @@ def _by_stretches(
         def reader(file: Any) -> Any:  # a name may stand for another member than it was for
             return StretchReader(file, threads, jobs, memory) if is_plain(file) else file
 
-        def on_all_cores(info: zipfile.ZipInfo) -> None:
-            with opened_by(reader):
-                call(info)
+        return _in_turn(infos, indexes, lambda info: _surely(call, info, reader))
 
-        return _in_turn(infos, indexes, on_all_cores)
+
+def _surely(call: Call, info: zipfile.ZipInfo, reader: Callable[[Any], Any]) -> None:
+    """Calls `call`; once more with the standard library's own reader if the member is damaged.
+
+    So what is an error, which one, and what is written before it, is as ever.
+    """
+    try:
+        with opened_by(reader):
+            call(info)
+    except (zipfile.BadZipFile, codecs.InflateError, EOFError):
+        with opened_by(slow_down):
+            call(info)
 
 
 def _by_members(

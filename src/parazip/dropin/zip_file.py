@@ -13,14 +13,22 @@ from functools import cache
 from typing import IO, Any, Literal, Unpack, overload
 
 from parazip.dropin.ahead import opened
-from parazip.dropin.reading import Call, Failure, are_few, first_error, folders, hasten
+from parazip.dropin.reading import (
+    Call,
+    Failure,
+    are_few,
+    first_error,
+    folders,
+    hasten,
+    have_links,
+)
 from parazip.dropin.stock import Appendable, Mode, Parallel, Readable, Stock, StrPath, Writable
 from parazip.dropin.writing import Writing
 from parazip.errors import SettingsError
 from parazip.model import LEVEL, MEMORY, CodecName, Settings
 from parazip.progress import Counter, Sink
 
-_CHUNK = 64 << 10
+_CHUNK = 1 << 20
 
 _READING = ("open", "read", "getinfo", "extract", "_extract_member")
 """The methods that are called for each member that is read."""
@@ -203,7 +211,7 @@ class ZipFile(Writing):
             return
         self._finish()
         chosen = list(self.namelist() if members is None else members)
-        target = os.getcwd() if path is None else os.fspath(path)
+        target = os.fspath(path) if path else os.getcwd()
         infos = self._apart(chosen, target)
         if infos is None:
             super().extractall(path, chosen, pwd)
@@ -256,11 +264,20 @@ class ZipFile(Writing):
                 one if isinstance(one, zipfile.ZipInfo) else self.getinfo(one) for one in members
             ]
             found = None if are_few(infos) else folders(infos)
-            for folder in found or ():
-                self._extract_member(zipfile.ZipInfo(f"{folder}/"), target, None)
+            if found is None:
+                return None
+            is_new = not os.path.isdir(target) or not os.listdir(target)
+            made = [self._make(folder, target) for folder in found]
+            return infos if is_new or not have_links(infos, target, made) else None
         except Exception:  # in its turn it is found again
             return None
-        return infos if found is not None else None
+
+    def _make(self, folder: str, target: str) -> str:
+        """Makes a folder of the archive, and says where; "" is the one that takes them all."""
+        if folder:
+            return self._extract_member(zipfile.ZipInfo(f"{folder}/"), target, None)
+        os.makedirs(target, exist_ok=True)
+        return target
 
 
 @cache
