@@ -118,7 +118,7 @@ class StretchReader:
 
     def __init__(self, file: Any, threads: Executor, jobs: int, memory: int) -> None:
         self._file = file
-        most = max(1, min(jobs + 2, memory // (_LONGEST + codecs.RESTART)))
+        most = max(1, min(jobs + 4, memory // (_LONGEST + codecs.RESTART)))
         self._chunks = self._inflated(threads, most)
 
     def __enter__(self) -> StretchReader:

@@ -89,26 +89,40 @@ def folders(infos: Iterable[zipfile.ZipInfo]) -> list[str] | None:
     found: dict[str, None] = {}
     files: set[str] = set()
     above: set[str] = set()
+    known: dict[str, str] = {}
     for info in infos:
-        parts = _parts(info)
-        inner = parts if info.is_dir() else parts[:-1]
-        found["/".join(inner)] = None
-        alike = [part.casefold().translate(_ILLEGAL).rstrip(" .") for part in parts]
-        above.update("/".join(alike[:i]) for i in range(1, len(inner) + 1))
-        if not info.is_dir():
-            name = "/".join(alike)
-            if name in files:
+        parent, _, name = info.filename.rpartition("/")
+        if name in _NO_STEPS or info.is_dir():
+            steps = _steps(info.filename)
+            name = steps.pop() if steps and not info.is_dir() else ""
+            parent = "/".join(steps)
+        alike = known.get(parent)
+        if alike is None:
+            steps = _steps(parent)
+            found["/".join(steps)] = None
+            kinds = [_kind(step) for step in steps]
+            above.update("/".join(kinds[:i]) for i in range(1, len(kinds) + 1))
+            alike = known[parent] = "".join(f"{kind}/" for kind in kinds)
+        if name:
+            alike += _kind(name)
+            if alike in files:
                 return None
-            files.add(name)
+            files.add(alike)
     return list(found) if files.isdisjoint(above) else None
 
 
+_NO_STEPS = ("", ".", "..")
 _ILLEGAL = str.maketrans('\\:<>|"?*', "/_______")
 
 
-def _parts(info: zipfile.ZipInfo) -> list[str]:
-    """The steps from the folder to which all is extracted to where a member is."""
-    return [part for part in info.filename.split("/") if part not in ("", ".", "..")]
+def _steps(name: str) -> list[str]:
+    """The way from the folder to which all is extracted to where a member of that name is."""
+    return [step for step in name.split("/") if step not in _NO_STEPS]
+
+
+def _kind(step: str) -> str:
+    """What is the same for names that a file system may take for the same."""
+    return step.casefold().translate(_ILLEGAL).rstrip(" .")
 
 
 def have_links(infos: Iterable[zipfile.ZipInfo], target: str, folders: Sequence[str]) -> bool:
@@ -125,7 +139,7 @@ def have_links(infos: Iterable[zipfile.ZipInfo], target: str, folders: Sequence[
     for info in infos:
         if not info.is_dir():
             with suppress(OSError):
-                found = os.lstat(os.path.join(target, *_parts(info)))
+                found = os.lstat(os.path.join(target, *_steps(info.filename)))
                 if stat.S_ISLNK(found.st_mode) or found.st_nlink > 1:
                     return True
     return False
@@ -183,7 +197,7 @@ def first_error(
 def _by_stretches(
     infos: Sequence[zipfile.ZipInfo], indexes: Iterable[int], call: Call, jobs: int, memory: int
 ) -> Failure | None:
-    with workers(jobs) as threads:
+    with workers(jobs + 1) as threads:  # as one or the other always waits for the GIL
 
         def reader(file: Any) -> Any:  # a name may stand for another member than it was for
             return StretchReader(file, threads, jobs, memory) if is_plain(file) else file
