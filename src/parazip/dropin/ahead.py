@@ -30,7 +30,6 @@ _BITE = 1 << 20
 _FIRST_BLOCK = codecs.BLOCK + (codecs.BLOCK >> 4)
 """Bytes in which a sync flush must be if the member was cut."""
 
-
 _Compressed: TypeAlias = list[memoryview]
 
 
@@ -246,8 +245,8 @@ _here = _Here()
 
 
 @contextmanager
-def opened_by(reader: Callable[[Any], Any] | None) -> Iterator[None]:
-    """In this block the member that this thread opens next is given `reader`, if there is one."""
+def opened_by(reader: Callable[[Any], Any]) -> Iterator[None]:
+    """In this block the member that this thread opens next is given `reader`."""
     _here.reader = reader
     try:
         yield
