@@ -129,12 +129,26 @@ def test_create_makes_them_too(stretches: list[bool], tmp_path: Path) -> None:
         assert archive.read(archive.filelist[-1]) == data
 
 
-def test_memory_for_one_is_enough(stretches: list[bool], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("memory", "most"), [(MIB, 1), (2 * ahead.STRETCH, 2), (MIB << 10, 3)])
+def test_no_more_are_in_flight_than_memory_is_given_for(
+    memory: int, most: int, stretches: list[bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "made.zip"
     path.write_bytes(archive_of(contents()))
-    with parazip.ZipFile(path, jobs=4, memory=MIB) as archive:
+    given = ahead._Restarts.__next__
+    in_flight = []
+
+    def noted(restarts: ahead._Restarts) -> list[memoryview]:
+        stretch = given(restarts)
+        in_flight.append(restarts.in_flight)
+        return stretch
+
+    monkeypatch.setattr(ahead._Restarts, "__next__", noted)
+    with parazip.ZipFile(path, jobs=4, memory=memory) as archive:
         assert archive.testzip() is None
     assert stretches == [True, True, True]
+    assert len(in_flight) == 3
+    assert max(in_flight) <= most
 
 
 def test_what_contents_have_of_marks_misleads_nobody(stretches: list[bool], tmp_path: Path) -> None:
@@ -227,7 +241,7 @@ def read_by_stretches(made: bytes, every: int) -> bytes | str:
         mock.patch.object(codecs, "RESTART", every),
         parazip.ZipFile(io.BytesIO(made)) as archive,
         ThreadPoolExecutor(2) as threads,
-        ahead.opened_by(lambda file: ahead.StretchReader(file, threads, 2, MIB)),
+        ahead.opened_by(lambda file: ahead.StretchReader(file, threads, 4)),
         archive.open("large") as file,
     ):
         return read_all(file)
@@ -297,7 +311,7 @@ def test_signals_are_not_kept_back_for_what_is_not_inflated_by_stretches(tmp_pat
     with (
         parazip.ZipFile(path) as archive,
         ThreadPoolExecutor(2) as threads,
-        ahead.opened_by(lambda file: ahead.StretchReader(file, threads, 2, 64 * MIB)),
+        ahead.opened_by(lambda file: ahead.StretchReader(file, threads, 4)),
         archive.open("large") as file,
     ):
         while file.read(MIB):

@@ -25,6 +25,9 @@ _LARGE = 4 << 20
 _LONGEST = codecs.RESTART + (codecs.RESTART >> 6)
 """Compressed bytes beyond which a stretch is none of those that are made here."""
 
+STRETCH = _LONGEST + codecs.RESTART
+"""Bytes that a stretch takes in memory, compressed and inflated."""
+
 _BITE = 1 << 20
 
 _FIRST_BLOCK = codecs.BLOCK + (codecs.BLOCK >> 4)
@@ -111,13 +114,11 @@ class StretchReader:
     Args:
         file: the standard library's reader of the member, made ours by `hasten`.
         threads: what inflates.
-        jobs: how many of them there are.
-        memory: bytes that may be in flight at once.
+        most: how many stretches may be in flight at once, each of up to `STRETCH` bytes.
     """
 
-    def __init__(self, file: Any, threads: Executor, jobs: int, memory: int) -> None:
+    def __init__(self, file: Any, threads: Executor, most: int) -> None:
         self._file = file
-        most = max(1, min(jobs + 4, memory // (_LONGEST + codecs.RESTART)))
         self._chunks = self._inflated(threads, most)
 
     def __enter__(self) -> StretchReader:

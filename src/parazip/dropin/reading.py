@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, TypeAlias, cast
 
 from parazip import codecs
 from parazip.dropin.ahead import (
+    STRETCH,
     StretchReader,
     has_restarts,
     is_plain,
@@ -197,10 +198,11 @@ def first_error(
 def _by_stretches(
     infos: Sequence[zipfile.ZipInfo], indexes: Iterable[int], call: Call, jobs: int, memory: int
 ) -> Failure | None:
+    most = max(1, min(jobs + 4, memory // STRETCH))
     with workers(jobs + 1) as threads:  # as one or the other always waits for the GIL
 
         def reader(file: Any) -> Any:  # a name may stand for another member than it was for
-            return StretchReader(file, threads, jobs, memory) if is_plain(file) else file
+            return StretchReader(file, threads, most) if is_plain(file) else file
 
         return _in_turn(infos, indexes, lambda info: _surely(call, info, reader))
 
