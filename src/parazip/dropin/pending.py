@@ -21,6 +21,9 @@ _ZIP64_SIZES = struct.Struct("<2Q")
 _DESCRIPTOR = struct.Struct("<4s3I")
 _ZIP64_DESCRIPTOR = struct.Struct("<4sI2Q")
 
+INFO = zipfile.ZipInfo
+"""The class itself; by its name another one may be found one day."""
+
 
 class Archive(Protocol):
     """Whoever writes pending members."""
@@ -132,7 +135,7 @@ class Ticket:
     def keep(self) -> None:
         """The member is written: gives `info` its numbers."""
         info = self.info
-        info.__class__ = zipfile.ZipInfo
+        info.__class__ = INFO
         info.CRC = self.crc
         info.compress_size = self.compressed_size
         info.header_offset = self.offset
@@ -141,14 +144,14 @@ class Ticket:
     def lose(self) -> None:
         """The member will not be written: `info` is like a new one."""
         info = self.info
-        info.__class__ = zipfile.ZipInfo
+        info.__class__ = INFO
         del info.header_offset
         info.CRC = info.compress_size = 0
         self.done = True
 
 
 def _awaited(name: str) -> Any:
-    slot = vars(zipfile.ZipInfo)[name]
+    slot = vars(INFO)[name]
 
     def get(info: PendingInfo) -> int:
         settle(info)
@@ -161,7 +164,7 @@ def _awaited(name: str) -> Any:
     return property(get, put)
 
 
-class PendingInfo(zipfile.ZipInfo):
+class PendingInfo(INFO):
     """A `ZipInfo` for as long as its member is not written."""
 
     __slots__ = ()
@@ -172,14 +175,14 @@ class PendingInfo(zipfile.ZipInfo):
 
     def __repr__(self) -> str:
         settle(self)
-        return zipfile.ZipInfo.__repr__(self)
+        return INFO.__repr__(self)
 
     def __reduce_ex__(self, protocol: Any, /) -> Any:
         settle(self)
         return object.__reduce_ex__(self, protocol)  # super() would look for the class it had
 
 
-_OFFSET: Any = vars(zipfile.ZipInfo)["header_offset"]
+_OFFSET: Any = vars(INFO)["header_offset"]
 
 
 def settle(info: zipfile.ZipInfo) -> None:

@@ -17,9 +17,10 @@ from contextlib import closing, suppress
 from typing import IO, Any, NoReturn, cast
 
 from parazip import codecs
+from parazip.dropin import hooks
 from parazip.dropin.background import Background, Batch, Packed, Piece, Task
 from parazip.dropin.handle import WriteHandle
-from parazip.dropin.pending import PendingInfo, Ticket, settle
+from parazip.dropin.pending import INFO, PendingInfo, Ticket, settle
 from parazip.dropin.stock import Stock, StrPath
 from parazip.format.records import ATTRIBUTE_FOLDER, FLAG_DESCRIPTOR
 from parazip.model import (
@@ -38,21 +39,20 @@ from parazip.progress import Counter
 _CHUNK = 1 << 20
 _BITE = 64 << 10
 
-_INFO = vars(zipfile.ZipInfo)
-_LEVEL: Any = _INFO["compress_level" if "compress_level" in _INFO else "_compresslevel"]
+_LEVEL: Any = vars(INFO)["compress_level" if "compress_level" in vars(INFO) else "_compresslevel"]
 """The slot, which Python 3.13 made public."""
 
 
 class Writing(Stock):
     """The half of `ZipFile` that writes."""
 
-    _settings: Settings
-    _counter: Counter
+    # As with zipfile, there are archives that `__init__` was never called for.
+    _settings = Settings()
+    _counter = Counter(None)
     _begin = 0
     _behind: Background[Ticket] | None = None
     _half: Ticket | None = None
     _failure: BaseException | None = None
-    _start = 0
 
     def write(
         self,
@@ -69,7 +69,7 @@ class Writing(Stock):
             OSError: the file cannot be read, or what was put in before cannot be written.
             ValueError: the archive is closed, or a handle of `open(name, "w")` is not.
         """
-        if self._settings.codec == "zlib":  # its bites are part of what makes the bytes the same
+        if not self._reads_files():
             super().write(filename, arcname, compress_type, compresslevel)
             return
         if not self.fp:
@@ -93,6 +93,14 @@ class Writing(Stock):
                 if len(chunk) == size < bite:  # more was asked for, so this is the end
                     break
 
+    def _reads_files(self) -> bool:
+        """Whether files are read in bites of our size; with zlib these have a say in the bytes."""
+        return (
+            self._settings.codec != "zlib"
+            and hooks.READING_FILES.are_in_place()
+            and hooks.WRITING.are_in_place()
+        )
+
     def mkdir(self, zinfo_or_directory_name: str | zipfile.ZipInfo, mode: int = 0o777) -> None:
         """Puts in a folder; see `zipfile.ZipFile.mkdir`.
 
@@ -101,6 +109,10 @@ class Writing(Stock):
             TypeError: neither a name nor a `ZipInfo`.
         """
         given = zinfo_or_directory_name
+        if not hooks.WRITING.are_in_place():
+            self._finish()
+            super().mkdir(given, mode)
+            return
         if isinstance(given, zipfile.ZipInfo):
             info = given
             if not info.is_dir():
@@ -148,8 +160,9 @@ class Writing(Stock):
             settle(info)
         return (
             self._allowZip64
-            and type(info) is zipfile.ZipInfo
+            and type(info) is INFO
             and info.compress_type in (STORED, DEFLATED)
+            and hooks.WRITING.are_in_place()
         )
 
     def _recipe(self, info: zipfile.ZipInfo) -> Recipe | None:
@@ -296,6 +309,15 @@ class Writing(Stock):
         self._start += len(data)
 
     @property
+    def _start(self) -> int:
+        """What zipfile calls `start_dir`, kept where it keeps it: an archive may be made by it."""
+        return cast("int", vars(self).get("start_dir", 0))
+
+    @_start.setter
+    def _start(self, offset: int) -> None:
+        vars(self)["start_dir"] = offset
+
+    @property
     def start_dir(self) -> int:
         """Where the next local file header begins, and in the end the central directory."""
         self._finish()
@@ -319,6 +341,13 @@ class Writing(Stock):
         self.NameToInfo.update((info.filename, info) for info in self.filelist)
         self._failure = self._failure or error
         self._take_back()
+
+    def _forget(self) -> None:
+        """Has done with the archive before, as `__init__` may be called again."""
+        if self._behind is not None:
+            self._finish()
+            self._behind.close()
+        self._behind = self._half = self._failure = None
 
     def _leave(self) -> None:
         """Leaves the file to the process that this one was forked from."""
@@ -350,6 +379,7 @@ class Writing(Stock):
             ValueError: a member is still open for writing.
         """
         if self.fp is None:
+            super().close()
             return
         if self._behind is not None and self._behind.is_elsewhere:
             self._leave()

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import zipfile
+from abc import ABCMeta
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import IO, Any, Literal, Unpack, overload
+from typing import IO, Any, Literal, Unpack, cast, overload
 
+from parazip.dropin import hooks
 from parazip.dropin.ahead import opened
 from parazip.dropin.reading import (
     Call,
@@ -22,6 +24,7 @@ from parazip.dropin.reading import (
     hasten,
     have_links,
 )
+from parazip.dropin.standing_in import is_override, override
 from parazip.dropin.stock import Appendable, Mode, Parallel, Readable, Stock, StrPath, Writable
 from parazip.dropin.writing import Writing
 from parazip.errors import SettingsError
@@ -30,11 +33,11 @@ from parazip.progress import Counter, Sink
 
 _CHUNK = 1 << 20
 
-_READING = ("open", "read", "getinfo", "extract", "_extract_member")
+_READING = ("open", "read", "getinfo", "extract", "_extract_member", "_fpclose")
 """The methods that are called for each member that is read."""
 
 
-class ZipFile(Writing):
+class ZipFile(Writing, metaclass=ABCMeta):
     """A `zipfile.ZipFile` that compresses on all cores.
 
     Everything is as in `zipfile`, except that the compressed bytes are other ones, and that `write`
@@ -143,9 +146,11 @@ class ZipFile(Writing):
                 raise SettingsError("level says how to deflate; give no other compression with it")
             compression = zipfile.ZIP_DEFLATED if level else zipfile.ZIP_STORED
             compresslevel = level or None
-        self._settings = Settings(
+        settings = Settings(
             level=LEVEL if level is None else level, codec=codec, jobs=jobs, memory=memory
         )
+        self._forget()
+        self._settings = settings
         self._counter = Counter(progress)
         Stock.__init__(
             self,
@@ -166,10 +171,24 @@ class ZipFile(Writing):
 
     @__class__.setter
     def __class__(self, kind: Any) -> None:
-        if not issubclass(kind, ZipFile):
+        if ZipFile not in kind.__mro__:
             ours: Any = type(self)
             kind = _both(kind, ours)
         object.__dict__["__class__"].__set__(self, kind)
+
+    @classmethod
+    def __subclasshook__(cls, kind: type) -> bool:
+        """While this class stands in `zipfile`, those of the one that stood there are its own."""
+        stock = STANDS_FOR.get(cls)
+        if stock and vars(zipfile).get(cls.__name__) is cls and issubclass(kind, stock):
+            return True
+        return cast("bool", NotImplemented)  # as `abc` has it
+
+    def __getstate__(self) -> Any:
+        """What `copy.copy` copies. Work that goes on behind is not to be done twice."""
+        if self._behind is not None:
+            self._finish()
+        return {**vars(self), "_behind": None}
 
     # What is read
 
@@ -186,10 +205,11 @@ class ZipFile(Writing):
         A new member is compressed while it is written, in blocks on all cores, in bounded memory.
         """
         file = super().open(name, mode, pwd, force_zip64=force_zip64)
-        if mode == "r":
+        if mode != "r":
+            return file
+        if hooks.INFLATING.are_in_place():
             hasten(file)
-            return opened(file)
-        return file
+        return opened(file)
 
     def extractall(
         self,
@@ -206,7 +226,7 @@ class ZipFile(Writing):
         The error is that of the first member that has one; of those after it some may have been
         extracted.
         """
-        if not self._reads_plainly():
+        if not (self._reads_plainly() and hooks.EXTRACTING.are_in_place()):
             super().extractall(path, members, pwd)
             return
         self._finish()
@@ -250,8 +270,8 @@ class ZipFile(Writing):
 
     def _reads_plainly(self) -> bool:
         """Whether reading is as defined here; what others define may count on order and process."""
-        return all(
-            getattr(type(self), name) is getattr(ZipFile, name) and name not in vars(self)
+        return hooks.TESTING.are_in_place() and not any(
+            name in vars(self) or any(_defines(kind, name) for kind in type(self).__mro__)
             for name in _READING
         )
 
@@ -280,6 +300,16 @@ class ZipFile(Writing):
         return target
 
 
+def _defines(kind: type, name: str) -> bool:
+    """Whether a class has a method of its own that is neither ours nor the standard library's."""
+    method = vars(kind).get(name)
+    if method is None:
+        return False
+    return kind not in PyZipFile.__mro__ or not (
+        is_override(method) or hooks.is_original(name, method)
+    )
+
+
 @cache
 def _both(kind: type[Any], ours: type[Any]) -> type[Any]:
     """A class that is `kind` first and then `ours`."""
@@ -300,3 +330,10 @@ class PyZipFile(ZipFile, zipfile.PyZipFile):
     ) -> None:
         ZipFile.__init__(self, file, mode, compression, allowZip64, **settings)
         self._optimize = optimize
+
+
+STANDS_FOR: dict[type, type] = {ZipFile: Stock, PyZipFile: PyZipFile.__bases__[1]}
+
+override(Writing, Writing)
+for _kind, _stock in STANDS_FOR.items():
+    override(_kind, _kind, _stock)
