@@ -12,7 +12,7 @@ import sys
 import threading
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ContextDecorator, nullcontext
 from pathlib import Path
 from typing import Any
@@ -184,13 +184,15 @@ def test_where_nobody_hooks_in_all_cores_are_used(many: Path, tmp_path: Path) ->
     with (
         parazip.patch(),
         mock.patch("parazip.dropin.zip_file.first_error", wraps=first_error) as first,
-        mock.patch("parazip.dropin.writing.WriteHandle", wraps=WriteHandle) as handle,
+        mock.patch.object(
+            WriteHandle, "close", autospec=True, side_effect=WriteHandle.close
+        ) as end,
     ):
         extract(many, tmp_path)
         check(many, tmp_path)
         assert first.call_count == 2
         write(many, tmp_path)
-        assert handle.call_count == 41
+        assert end.call_count == 41
 
 
 @pytest.mark.parametrize("patched", [False, True])
@@ -320,6 +322,45 @@ def test_other_methods_and_classes_of_zipfile_count(many: Path, tmp_path: Path) 
             assert archive.getinfo("before").CRC == archive.getinfo("a").CRC
         archive.writestr("after", b"contents")
         assert archive.testzip() is None
+
+
+def test_members_that_are_told_one_by_one(many: Path, tmp_path: Path) -> None:
+    """As by tqdm, or a generator that shows what is being extracted."""
+
+    def names() -> Iterator[str]:
+        for i, name in enumerate(archive.namelist()):
+            assert len([one for one in (tmp_path / "out").rglob("*") if one.is_file()]) == i
+            yield name
+
+    with parazip.ZipFile(many) as archive:
+        (tmp_path / "out").mkdir()
+        archive.extractall(tmp_path / "out", names())
+        assert (tmp_path / "out" / "large").stat().st_size == 1 << 20
+        with mock.patch("parazip.dropin.zip_file.first_error", wraps=first_error) as first:
+            archive.extractall(tmp_path / "out1", archive.NameToInfo)
+            archive.extractall(tmp_path / "out2", archive.NameToInfo.values())
+            archive.extractall(tmp_path / "out3", archive.infolist())
+            assert first.call_count == 3
+
+
+def test_members_of_a_class_of_ones_own(many: Path, tmp_path: Path) -> None:
+    class Info(zipfile.ZipInfo):
+        __slots__ = ()
+
+        def is_dir(self) -> bool:
+            seen.append(self.filename)
+            return super().is_dir()
+
+    with parazip.ZipFile(many) as archive:
+        for info in archive.infolist():
+            info.__class__ = Info
+        seen: list[str] = []
+        archive.extractall(tmp_path / "out")
+        assert list(dict.fromkeys(seen)) == archive.namelist()
+        seen.clear()
+        with mock.patch("parazip.dropin.zip_file.first_error", wraps=first_error) as first:
+            assert archive.testzip() is None
+        assert not first.called
 
 
 def test_a_file_system_that_is_faked(tmp_path: Path) -> None:

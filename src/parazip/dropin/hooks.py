@@ -123,7 +123,6 @@ _HERE: ModuleType = sys.modules[__name__]
 
 INFLATING = Originals(
     (
-        "zipfile.ZipExtFile",
         "zipfile.ZipExtFile._update_crc",
         "zipfile._get_decompressor",
         "zipfile.zlib.decompressobj",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from types import FunctionType, MethodType
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from parazip.dropin.stock import Stock
@@ -38,12 +38,12 @@ class Override:
                 return method(self, *args, **kwargs)
             return getattr(stock, name)(self, *args, **kwargs)
 
-        self.method = method
+        self.bind: Any = method.__get__
         self.by_name = by_name
         _made.update((self, by_name))
 
     def __get__(self, archive: Any, kind: type | None = None) -> Any:
-        return self.by_name if archive is None else MethodType(self.method, archive)
+        return self.by_name if archive is None else self.bind(archive)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.by_name, name)

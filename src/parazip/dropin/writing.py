@@ -11,6 +11,7 @@ The file is written by the calling thread alone, under `zipfile`'s own lock.
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -69,7 +70,8 @@ class Writing(Stock):
             OSError: the file cannot be read, or what was put in before cannot be written.
             ValueError: the archive is closed, or a handle of `open(name, "w")` is not.
         """
-        if not self._reads_files():
+        # With zlib, the bites in which zipfile reads are part of what makes the bytes the same.
+        if self._settings.codec == "zlib" or not hooks.READING_FILES.are_in_place():
             super().write(filename, arcname, compress_type, compresslevel)
             return
         if not self.fp:
@@ -88,18 +90,13 @@ class Writing(Stock):
         size = info.file_size
         bite = min(_CHUNK, max(_BITE, size + 1))
         with open(filename, "rb", buffering=0) as source, self.open(info, "w") as target:
+            if not isinstance(target, WriteHandle):  # others are given what zipfile gives them
+                shutil.copyfileobj(source, target, 8 << 10)
+                return
             while chunk := source.read(bite):
                 target.write(chunk)
                 if len(chunk) == size < bite:  # more was asked for, so this is the end
                     break
-
-    def _reads_files(self) -> bool:
-        """Whether files are read in bites of our size; with zlib these have a say in the bytes."""
-        return (
-            self._settings.codec != "zlib"
-            and hooks.READING_FILES.are_in_place()
-            and hooks.WRITING.are_in_place()
-        )
 
     def mkdir(self, zinfo_or_directory_name: str | zipfile.ZipInfo, mode: int = 0o777) -> None:
         """Puts in a folder; see `zipfile.ZipFile.mkdir`.

@@ -15,6 +15,7 @@ from typing import IO, Any, Literal, Unpack, cast, overload
 
 from parazip.dropin import hooks
 from parazip.dropin.ahead import opened
+from parazip.dropin.pending import INFO
 from parazip.dropin.reading import (
     Call,
     Failure,
@@ -35,6 +36,17 @@ _CHUNK = 1 << 20
 
 _READING = ("open", "read", "getinfo", "extract", "_extract_member", "_fpclose")
 """The methods that are called for each member that is read."""
+
+_COLLECTIONS: tuple[type, ...] = (
+    list,
+    tuple,
+    set,
+    frozenset,
+    dict,
+    type({}.keys()),
+    type({}.values()),
+)
+"""What tells all members at once. Others may show progress, or make room, from one to the next."""
 
 
 class ZipFile(Writing, metaclass=ABCMeta):
@@ -224,9 +236,10 @@ class ZipFile(Writing, metaclass=ABCMeta):
             BadZipFile: a member is damaged.
 
         The error is that of the first member that has one; of those after it some may have been
-        extracted.
+        extracted. Where `members` is an iterator, it is asked for one after the other is extracted.
         """
-        if not (self._reads_plainly() and hooks.EXTRACTING.are_in_place()):
+        is_told = members is None or type(members) in _COLLECTIONS
+        if not (is_told and self._reads_plainly() and hooks.EXTRACTING.are_in_place()):
             super().extractall(path, members, pwd)
             return
         self._finish()
@@ -246,9 +259,9 @@ class ZipFile(Writing, metaclass=ABCMeta):
 
     def testzip(self) -> str | None:
         """Reads all members, on all cores; gives the name of the first that is damaged, or None."""
-        if not self._reads_plainly():
-            return super().testzip()
         self._finish()
+        if not (self._reads_plainly() and _are_plain(self.filelist)):
+            return super().testzip()
 
         def test(info: zipfile.ZipInfo) -> None:
             with self.open(info.filename) as file:
@@ -283,8 +296,7 @@ class ZipFile(Writing, metaclass=ABCMeta):
             infos = [
                 one if isinstance(one, zipfile.ZipInfo) else self.getinfo(one) for one in members
             ]
-            found = None if are_few(infos) else folders(infos)
-            if found is None:
+            if are_few(infos) or not _are_plain(infos) or (found := folders(infos)) is None:
                 return None
             is_new = not os.path.isdir(target) or not os.listdir(target)
             made = [self._make(folder, target) for folder in found]
@@ -298,6 +310,11 @@ class ZipFile(Writing, metaclass=ABCMeta):
             return self._extract_member(zipfile.ZipInfo(f"{folder}/"), target, None)
         os.makedirs(target, exist_ok=True)
         return target
+
+
+def _are_plain(infos: Iterable[zipfile.ZipInfo]) -> bool:
+    """Whether none of them is of a class of somebody's, which may be asked for more."""
+    return all(type(info) is INFO for info in infos)
 
 
 def _defines(kind: type, name: str) -> bool:
