@@ -14,6 +14,7 @@ import threading
 import typing
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import FunctionType, new_class
 from typing import Any, Generic, Protocol, TypeVar
@@ -536,3 +537,28 @@ def test_an_archive_is_given_a_class_that_was_derived_meanwhile(path: Path, by_n
     with Early(path) as stock:
         assert stock.namelist() == ["folder/a", "b"]
         assert stock.testzip() is None
+
+
+@pytest.mark.parametrize("is_patched", [True, False])
+def test_an_archive_is_given_one_class_after_the_other(path: Path, is_patched: bool) -> None:
+    """As by `zipfile.Path`, and by zipp, which is the same; and its first class again."""
+
+    class Late(parazip.ZipFile):
+        pass
+
+    with parazip.patch() if is_patched else nullcontext(), Late(path) as archive:
+        archive_: Any = archive
+        for kind in (Derived, vars(zipfile)["CompleteDirs"], DerivedPy, Derived, ByName):
+            archive_.__class__ = kind
+            assert isinstance(archive, kind)
+            assert isinstance(archive, Late)
+            assert [one for one in (Derived, DerivedPy) if isinstance(archive, one)] in (
+                [kind],
+                [],
+            )
+        for kind in (Early, Late):
+            archive_.__class__ = kind
+            assert type(archive) is Late
+        archive_.__class__ = parazip.ZipFile
+        assert type(archive) is parazip.ZipFile
+        assert archive.read("folder/a") == b"contents"

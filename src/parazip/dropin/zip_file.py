@@ -184,8 +184,8 @@ class ZipFile(Writing, metaclass=ABCMeta):
     @__class__.setter
     def __class__(self, kind: Any) -> None:
         if ZipFile not in kind.__mro__:
-            ours: Any = type(self)
-            kind = _both(kind, ours)
+            ours: Any = vars(type(self)).get("_ours", type(self))
+            kind = ours if kind in ours.__mro__ else _both(kind, ours)
         object.__dict__["__class__"].__set__(self, kind)
 
     @classmethod
@@ -330,7 +330,7 @@ def _defines(kind: type, name: str) -> bool:
 @cache
 def _both(kind: type[Any], ours: type[Any]) -> type[Any]:
     """A class that is `kind` first and then `ours`."""
-    return type(kind.__name__, (kind, ours), {"__module__": kind.__module__})
+    return type(kind.__name__, (kind, ours), {"__module__": kind.__module__, "_ours": ours})
 
 
 class PyZipFile(ZipFile, zipfile.PyZipFile):
