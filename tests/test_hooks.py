@@ -14,6 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ContextDecorator, nullcontext
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -274,6 +275,21 @@ def test_what_is_not_the_standard_librarys_own(name: str, value: Any) -> None:
     assert not hooks.is_original(name, value)
 
 
+@pytest.mark.parametrize("name", ["INFLATING", "TESTING", "EXTRACTING", "READING_FILES", "WRITING"])
+def test_each_place_is_looked_at(name: str) -> None:
+    originals: hooks.Originals = getattr(hooks, name)
+    assert originals.are_in_place()
+    for place in originals._places:
+        holder, _, last = place.rpartition(".")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(attrgetter(holder)(hooks), last, mock.Mock(), raising=True)
+            assert not originals.are_in_place(), place
+        assert originals.are_in_place()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zipfile, "open", open, raising=False)
+        assert not originals.are_in_place()
+
+
 def test_a_hook_may_be_older_than_parazip(tmp_path: Path) -> None:
     """And it may go."""
     (tmp_path / "t.py").write_text(
@@ -322,6 +338,25 @@ def test_other_methods_and_classes_of_zipfile_count(many: Path, tmp_path: Path) 
             assert archive.getinfo("before").CRC == archive.getinfo("a").CRC
         archive.writestr("after", b"contents")
         assert archive.testzip() is None
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_package_that_teaches_zipfile_another_method(tmp_path: Path, is_first: bool) -> None:
+    pytest.importorskip("zstandard", reason="zipfile_zstd works with it")
+    lines = ["import zipfile_zstd, zipfile", "parazip.patch()"]
+    (tmp_path / "t.py").write_text(
+        "import os, parazip\n" + "\n".join(lines[:: 1 if is_first else -1]) + "\n"
+        "with zipfile.ZipFile('a.zip', 'w', zipfile.ZIP_ZSTANDARD) as archive:\n"
+        "    for i in range(300): archive.writestr(str(i), 'contents' * i)\n"
+        "    archive.writestr('deflated', 'contents', zipfile.ZIP_DEFLATED)\n"
+        "with zipfile.ZipFile('a.zip') as archive:\n"
+        "    print(type(archive) is parazip.ZipFile, archive.testzip())\n"
+        "    archive.extractall('out')\n"
+        "    print(*{info.compress_type for info in archive.infolist()}, len(os.listdir('out')))\n"
+    )
+    done = subprocess.run([sys.executable, "t.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == "True None\n8 93 301\n", done.stderr
 
 
 def test_members_that_are_told_one_by_one(many: Path, tmp_path: Path) -> None:
