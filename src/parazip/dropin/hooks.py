@@ -123,13 +123,14 @@ _HERE: ModuleType = sys.modules[__name__]
 
 INFLATING = Originals(
     (
-        "zipfile.ZipExtFile._update_crc",
+        *(f"zipfile.ZipExtFile.{name}" for name in ("_read1", "_read2", "_update_crc", "read")),
+        "zipfile._SharedFile.read",
         "zipfile._get_decompressor",
         "zipfile.zlib.decompressobj",
         "zipfile.crc32",
     )
 )
-"""What checks and inflates the bytes of a member. Its reader calls all else by itself."""
+"""What reads, checks and inflates a member that is opened. It is looked at for each."""
 
 TESTING = Originals(
     (
@@ -149,7 +150,7 @@ TESTING = Originals(
         "Stock._fpclose",
     )
 )
-"""What reads a member."""
+"""What reads many members: all that has a say in it, as other threads or processes may do it."""
 
 EXTRACTING = Originals(
     (
