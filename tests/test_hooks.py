@@ -196,6 +196,17 @@ def test_where_nobody_hooks_in_all_cores_are_used(many: Path, tmp_path: Path) ->
         assert end.call_count == 41
 
 
+def test_a_hook_that_is_taken_back_by_hand_is_gone(many: Path, tmp_path: Path) -> None:
+    """Where it was looked up by name, or was inherited, something else comes to stand there."""
+    with parazip.patch(), pytest.MonkeyPatch.context() as patch:
+        for name in OF_ARCHIVES:
+            patch.setattr(zipfile.ZipFile, name, getattr(zipfile.ZipFile, name))
+        with mock.patch("parazip.dropin.zip_file.first_error", wraps=first_error) as first:
+            extract(many, tmp_path)
+            check(many, tmp_path)
+        assert first.call_count == 2
+
+
 @pytest.mark.parametrize("patched", [False, True])
 def test_mocks(many: Path, tmp_path: Path, patched: bool) -> None:
     """The same by the standard library's class and by ours."""

@@ -35,7 +35,7 @@ from typing import Any
 
 from parazip.dropin.stock import Stock
 
-__all__ = ["Originals", "Stock", "builtins", "is_original", "zipfile"]
+__all__ = ["Originals", "Stock", "builtins", "is_original", "zipfile"]  # places begin with these
 
 _HOMES = [vars(module) for module in (zipfile, os, os.path, genericpath, shutil)]
 _COMPILED = frozenset(("_io", "io", "binascii", "nt", "posix", "zlib"))
