@@ -30,7 +30,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import parazip
-from parazip.dropin import background, reading
+from parazip.dropin import background, reading, targets
 from parazip.dropin.pending import PendingInfo
 from parazip.testing import FailingOutput
 from patience import HUNG
@@ -782,7 +782,7 @@ def test_extracting_leaves_what_zipfile_leaves(
     folder = tmp_path_factory.mktemp("extracted")
     seen = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "_FEW", 0)
+        patch.setattr(targets, "_FEW", 0)
         if not helped:
             patch.setattr(reading, "_can_reopen", lambda archive: False)
         for kind in zipfile.ZipFile, parazip.ZipFile:

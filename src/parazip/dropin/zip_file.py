@@ -13,16 +13,9 @@ from functools import cache
 from typing import IO, Any, Literal, Unpack, overload
 
 from parazip.dropin.ahead import opened
-from parazip.dropin.reading import (
-    Call,
-    Failure,
-    are_few,
-    first_error,
-    folders,
-    hasten,
-    have_links,
-)
+from parazip.dropin.reading import Call, Failure, first_error, hasten
 from parazip.dropin.stock import Appendable, Mode, Parallel, Readable, Stock, StrPath, Writable
+from parazip.dropin.targets import are_few, folders, have_links
 from parazip.dropin.writing import Writing
 from parazip.errors import SettingsError
 from parazip.model import LEVEL, MEMORY, CodecName, Settings
