@@ -357,14 +357,17 @@ def test_a_repository_is_looked_through_once(
 # What else is read
 
 
-def test_a_part_is_not_believed_to_have_gigabytes_of_headers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lengths", [(100, 1 << 30), (1 << 30, 100)])
+def test_a_part_is_not_believed_to_have_gigabytes_in_front(
+    lengths: tuple[int, int], tmp_path: Path
+) -> None:
     kept = cache.Cache(tmp_path)
     key = "ab" * 32
     path = Path(kept._path(key))
     path.parent.mkdir(parents=True)
     with path.open("wb") as file:
-        file.write(cache._HEAD.pack(cache._MAGIC, 1 << 30, 1 << 30, 0, 0))
-        file.truncate(cache._HEAD.size + (2 << 30) + cache._CRC.size)
+        file.write(cache._HEAD.pack(cache._MAGIC, *lengths, 0, 0))
+        file.truncate(cache._HEAD.size + sum(lengths) + cache._CRC.size)
     assert peak(lambda: kept.find(key)) < MIB
     assert "its description is too long" in kept.notes[0]
     assert not path.exists()
@@ -373,7 +376,7 @@ def test_a_part_is_not_believed_to_have_gigabytes_of_headers(tmp_path: Path) -> 
 def test_what_would_not_be_believed_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache, "_MOST_TOLD", cache._PER_DESCRIPTION + 100)
+    monkeypatch.setattr(cache, "_MOST_HEADERS", 100)
     kept = cache.Cache(tmp_path)
     kept.keep("ab" * 32, {}, b"h" * 100, 1, [b"d"])
     kept.keep("cd" * 32, {}, b"h" * 101, 1, [b"d"])

@@ -57,12 +57,10 @@ _TICK_NS = 100_000_000
 _COARSE_TICK_NS = 2_000_000_000
 _SECOND_NS = 1_000_000_000
 _STALE_SECONDS = 3600
-_MOST_TOLD = 64 << 20
-"""Bytes of a part's description and headers, which are in memory: those of half a million members.
-
-The data is read a piece at a time, as much as it may be.
-"""
-_PER_DESCRIPTION = 64 << 10
+_MOST_DESCRIPTION = 64 << 10
+"""Bytes of a part's description: a key and a few sums. JSON takes thirty times as much in memory."""
+_MOST_HEADERS = 64 << 20
+"""Bytes of its headers, which are in memory at once: those of half a million members."""
 
 _TAG = (
     "Signature: 8a477f597d28d172789f06886806bc55\n"
@@ -136,7 +134,7 @@ class Cache:
                 begin = _HEAD.size + description + directory + _CRC.size
                 if magic != _MAGIC or begin + length != info.st_size:
                     raise ValueError("it is not whole")  # noqa: TRY301 - all misfits end alike
-                if description + directory > _MOST_TOLD:
+                if description > _MOST_DESCRIPTION or directory > _MOST_HEADERS:
                     raise ValueError("its description is too long")  # noqa: TRY301
                 told = file.read(description + directory)
                 if _CRC.unpack(file.read(_CRC.size))[0] != codecs.crc32(told, codecs.crc32(head)):
@@ -188,7 +186,7 @@ class Cache:
         if length > self.limit:
             self._note("size", f"a part of {length} bytes is more than the cache may take")
             return
-        if len(directory) > _MOST_TOLD - _PER_DESCRIPTION:
+        if len(directory) > _MOST_HEADERS:
             self._note("size", f"a part with {len(directory)} bytes of headers is not kept")
             return
         path = self._path(key)
