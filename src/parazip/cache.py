@@ -58,7 +58,7 @@ _COARSE_TICK_NS = 2_000_000_000
 _SECOND_NS = 1_000_000_000
 _STALE_SECONDS = 3600
 _MOST_DESCRIPTION = 64 << 10
-"""Bytes of a part's description: a key and a few sums. JSON takes thirty times as much in memory."""
+"""Bytes of a part's description: a key and a few sums. As JSON they take thirty times as many."""
 _MOST_HEADERS = 64 << 20
 """Bytes of its headers, which are in memory at once: those of half a million members."""
 
