@@ -15,12 +15,12 @@ import subprocess
 import sys
 import tempfile
 
-_IGNORED = (
+IGNORED = (
     signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD, signal.SIGUSR1
 )  # fmt: skip
-_BLOCKED = (*_IGNORED, signal.SIGPIPE, signal.SIGALRM, signal.SIGUSR2)
+BLOCKED = (*IGNORED, signal.SIGPIPE, signal.SIGALRM, signal.SIGUSR2)
 
-_VARIABLES = {
+VARIABLES = {
     "TZ": "<+14>-14",
     "LANG": "",
     "LC_ALL": "C",
@@ -31,6 +31,7 @@ _VARIABLES = {
     "LINES": "5",
     "NO_COLOR": "1",
     "FORCE_COLOR": "1",
+    "TTY_COMPATIBLE": "1",
     "CI": "true",
     "SOURCE_DATE_EPOCH": "1000000000",
     "PYTHONUTF8": "0",
@@ -50,9 +51,9 @@ _VARIABLES = {
 
 
 def _become_odd() -> None:
-    for number in _IGNORED:
+    for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
+    signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
     os.close(0)
@@ -64,7 +65,7 @@ def main() -> int:
         return subprocess.run(
             sys.argv[1:],
             check=False,
-            env={**os.environ, **_VARIABLES, "TMPDIR": folder},
+            env={**os.environ, **VARIABLES, "TMPDIR": folder},
             preexec_fn=_become_odd,
             start_new_session=True,
         ).returncode
