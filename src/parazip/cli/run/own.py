@@ -68,11 +68,15 @@ def clear_the_way(path: list[str]) -> None:
         _forget(name)
     library = os.path.dirname(os.__file__)
     ahead = path[: path.index(library)] if library in path else []
+    known = sys.path_importer_cache.copy()
     for name in {name.partition(".")[0] for name in sys.modules}:
         if name in sys.stdlib_module_names and name not in _STARTED:
             spec = PathFinder.find_spec(name, ahead)
             if spec is not None and spec.loader is not None:
                 _forget(name)
+    # What is in the folders now is not to be remembered: the program has not looked yet.
+    sys.path_importer_cache.clear()
+    sys.path_importer_cache.update(known)
 
 
 def first_folders() -> list[str]:

@@ -56,7 +56,7 @@ def _new_main() -> ModuleType:
     """A module `__main__` as Python makes it."""
     main = ModuleType("__main__")
     main.__loader__ = BuiltinImporter
-    if sys.version_info < (3, 14):
+    if "__annotations__" in vars(sys.modules["__main__"]):  # a newer Python makes none
         main.__annotations__ = {}
     main.__dict__["__builtins__"] = builtins
     sys.modules["__main__"] = main
