@@ -331,6 +331,7 @@ def test_an_interactive_look_afterwards(tmp_path: Path) -> None:
 
 OWN = ["click", "rich", "platformdirs", "isal", "zlib_ng", "deflate", "colorama"]
 OWN += ["queue", "logging", "platform", "inspect", "dataclasses", "concurrent", "signal", "string"]
+OWN += ["textwrap", "linecache", "tokenize", "ast", "dis", "copy", "gzip", "heapq", "selectors"]
 IMPORTS = f"import io, zipfile, {', '.join(OWN)}\n"
 IMPORTS += "".join(f"assert {name}.version == 'mine', {name}\n" for name in OWN)
 IMPORTS += """
@@ -370,9 +371,11 @@ def test_the_program_finds_its_own_modules_and_parazip_its_own(
         (tmp_path / "sub" / f"{name}.py").write_text("version = 'mine'")
     # Other modules of the standard library get the program's `queue` as well, under any Python.
     env = {"PYTHONPATH": str(tmp_path / "sub")} if folder == "other" else {}
-    done = start([*PARAZIP_RUN, *words], tmp_path / folder, IMPORTS, env)
-    assert done.stderr == ""
-    assert done.stdout == "None 8000000 None\nparazip.dropin.zip_file\n"
+    for before in PARAZIP, [*PARAZIP, "--children"]:
+        command = [sys.executable, *before, *words]
+        done = start(command, tmp_path / folder, IMPORTS, env)
+        assert done.stderr == ""
+        assert done.stdout == "None 8000000 None\nparazip.dropin.zip_file\n"
 
 
 def test_another_version_on_a_path_that_the_program_adds(tmp_path: Path) -> None:

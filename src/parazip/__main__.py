@@ -13,8 +13,11 @@ import sys
 def main() -> None:
     """Runs the command line and exits; returns where a program was run and has ended."""
     if sys.argv[1:2] == ["run"]:
-        from parazip.cli.run.program import run_program
-        from parazip.cli.run.request import Request
+        from parazip.cli.run import own
+
+        with own.path_first():  # the program's folder may be in front, with a `linecache.py`
+            from parazip.cli.run.program import run_program
+            from parazip.cli.run.request import Request
 
         request = Request.read(sys.argv[2:])
         if request is not None:

@@ -18,6 +18,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.machinery import PathFinder
 
 _CODECS = ("deflate", "isal", "zlib_ng")
@@ -32,11 +34,22 @@ def own_path() -> list[str]:
     """`sys.path` with what is there for the program's sake at its end."""
     theirs = set()
     if not sys.flags.safe_path:
-        theirs.add(sys.path[0])
+        theirs.update(sys.path[:1])
     if not sys.flags.ignore_environment:
         folders = os.environ.get("PYTHONPATH", "").split(os.pathsep)
         theirs.update(map(os.path.abspath, folders))
     return sorted(sys.path, key=theirs.__contains__)
+
+
+@contextmanager
+def path_first(path: list[str] | None = None) -> Iterator[None]:
+    """In this block modules are found by `path`, or else by parazip's own."""
+    theirs = sys.path[:]
+    sys.path[:] = own_path() if path is None else path
+    try:
+        yield
+    finally:
+        sys.path[:] = theirs
 
 
 def replace_classes(path: list[str]) -> None:
@@ -45,14 +58,12 @@ def replace_classes(path: list[str]) -> None:
     Leaves `sys.path` as it is, and no library in `sys.modules` that was not there before.
     """
     before = {name for name in _CODECS if name in sys.modules}
-    theirs = sys.path[:]
-    sys.path[:] = path
     try:
-        from parazip.dropin.patch import patch
+        with path_first(path):
+            from parazip.dropin.patch import patch
 
-        patch()
+            patch()
     finally:
-        sys.path[:] = theirs
         for name in _CODECS:
             if name not in before:
                 _forget(name)

@@ -35,8 +35,8 @@ def run_program(request: Request) -> None:
     path = own.own_path()
     own.replace_classes(path)
     if request.children:
-        from parazip.cli.run import children
-
+        with own.path_first(path):
+            from parazip.cli.run import children
         children.hand_over(path)
     main = _new_main()
     request.enter_original_arguments()
@@ -106,7 +106,8 @@ def _real_path(path: str) -> str:
 
 
 def _refuse(message: str) -> NoReturn:
-    from parazip.display import printable
+    with own.path_first():
+        from parazip.display import printable
 
     print(f"parazip: {printable(message)}", file=sys.stderr)
     sys.exit(2)
