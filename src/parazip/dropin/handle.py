@@ -61,7 +61,7 @@ class MemberWriter(io.BufferedIOBase):
     """What `ZipFile.open(name, "w")` gives.
 
     Attributes:
-        is_opened: whether it was given to somebody, so that what it has got is to be put in.
+        is_used: whether something was written to it, which is to be put in.
 
     Args:
         archive: what the member is put into.
@@ -70,7 +70,8 @@ class MemberWriter(io.BufferedIOBase):
         zip64: whether its header has room for 4 GiB and more.
     """
 
-    is_opened = False
+    is_used = False
+    _lane: Lane[_Piece, Block] | None = None
 
     def __init__(
         self, archive: Writing, info: zipfile.ZipInfo, recipe: Recipe, zip64: bool
@@ -84,7 +85,6 @@ class MemberWriter(io.BufferedIOBase):
         self._crumbs = bytearray()
         self._crumb = 0 if recipe.whole.codec == "zlib" else _CRUMB  # it is to get what came
         self._held = 0
-        self._lane: Lane[_Piece, Block] | None = None
         self._window = b""
         self._start = 0
         self._is_begun = False
@@ -117,6 +117,7 @@ class MemberWriter(io.BufferedIOBase):
         chunk = data if type(data) is bytes else memoryview(data).tobytes()
         try:
             self._take(chunk)
+            self.is_used = True
         except BaseException as error:
             self._failure = error
             if not isinstance(error, Exception):
@@ -173,10 +174,9 @@ class MemberWriter(io.BufferedIOBase):
 
     def __del__(self) -> None:
         """Ends what nobody ended, as `zipfile` does; but not what a call was interrupted in."""
-        if self.is_opened:
-            if self._archive.is_in_call:
-                self.abandon()
-            self.close()
+        if not self.is_used or self._archive.is_in_call:
+            self.abandon()
+        self.close()
 
     def abandon(self) -> None:
         """Ends without putting in the member."""
@@ -187,7 +187,7 @@ class MemberWriter(io.BufferedIOBase):
     def _let_go(self) -> None:
         if self._lane is not None:
             self._lane.close()
-        self._chunks.clear()
+        self._chunks = []
 
     def begin(self) -> None:
         """Writes the local file header, if it is not there yet, with the numbers known so far."""

@@ -216,7 +216,6 @@ class Writing(Stock):
         if self._filePassed:  # whoever has it may look at it
             handle.begin()
         self._handle = weakref.ref(handle)
-        handle.is_opened = True
         return cast("IO[bytes]", handle)
 
     def _is_ours(self, info: zipfile.ZipInfo) -> bool:
@@ -322,4 +321,5 @@ class Writing(Stock):
             file, self.fp = self.file, None
             self._fpclose(file)
             raise
-        self._has_remains = self._didModify = False
+        self._didModify = False
+        self._has_remains = False

@@ -34,7 +34,9 @@ from _thread import get_ident
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor
-from typing import Any, Generic, TypeVar, cast
+from contextlib import suppress
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from parazip.workers.cpus import usable_cpus
 from parazip.workers.system import SimpleQueue, has_native_threads, own
@@ -59,7 +61,7 @@ class Budget:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.peak = 0
-        self._used: dict[object, int] = {}
+        self._used: dict[weakref.ref[Any], int] = {}
 
     @property
     def used(self) -> int:
@@ -70,13 +72,13 @@ class Budget:
         """Whether `amount` more may be in flight."""
         return self.used + amount <= self.limit
 
-    def count(self, lane: object, amount: int) -> None:
+    def count(self, lane: weakref.ref[Any], amount: int) -> None:
         """A lane has so many in flight."""
         self._used[lane] = amount
         self.peak = max(self.peak, self.used)
 
-    def forget(self, lane: object) -> None:
-        """A lane has ended."""
+    def forget(self, lane: weakref.ref[Any]) -> None:
+        """A lane has ended, or is gone."""
         self._used.pop(lane, None)
 
 
@@ -91,10 +93,11 @@ class _Job(Generic[Task, Result]):
         is_light: whether the consumer does it.
     """
 
-    __slots__ = ("_claims", "error", "is_done", "is_light", "lane", "result", "task")
+    __slots__ = ("_claims", "_lane", "error", "is_done", "is_light", "result", "task")
 
     def __init__(self, lane: Lane[Task, Result], task: Task, is_light: bool) -> None:
-        self.lane = lane
+        # Not the lane itself: that would be a cycle, and who forgets a lane would not end it.
+        self._lane = lane.function, lane.finished
         self.task = task
         self.is_light = is_light
         self.is_done = False
@@ -113,12 +116,121 @@ class _Job(Generic[Task, Result]):
         """Does the job on a worker's thread, if nobody has claimed it yet."""
         if not self.claim():
             return
+        function, finished = self._lane
         try:
-            self.result = self.lane.function(self.task)
+            self.result = function(self.task)
         except BaseException as error:
             self.error = error
         self.is_done = True
-        self.lane.finished.put(self)
+        finished.put(self)
+
+
+class _Workers(Protocol):
+    """Who does jobs."""
+
+    def submit(self, job: _Job[Any, Any]) -> None:
+        """Has a job done, if there is anybody."""
+
+    def are_there(self) -> bool:
+        """Whether jobs are done by others than who asks."""
+
+    def have_me(self) -> bool:
+        """Whether who asks is one of them."""
+
+
+class _Threads:
+    """Threads that are started as jobs come. They end when nobody holds this object any more.
+
+    So nobody can hand in a job behind their end, and there is no lock: between taking one and
+    remembering that, an exception could strike.
+    """
+
+    def __init__(self, jobs: int) -> None:
+        self.queue: SimpleQueue[_Job[Any, Any] | None] = SimpleQueue()
+        self.threads: list[threading.Thread] = []
+        self._numbers = list(range(jobs, 0, -1))
+        self._process = own.getpid()
+
+    def is_here(self) -> bool:
+        """Whether this is the process whose threads these are, and no copy of it."""
+        return self._process == own.getpid()
+
+    def submit(self, job: _Job[Any, Any]) -> None:
+        self.queue.put(job)
+        if self.is_here() and has_native_threads():
+            with suppress(IndexError):  # all are there
+                self._start(self._numbers.pop())
+
+    def _start(self, number: int) -> None:
+        name = f"parazip_{number}"
+        thread = threading.Thread(target=_work, args=(self.queue,), name=name, daemon=True)
+        self.threads.append(thread)
+        try:
+            thread.start()
+        except RuntimeError:  # the system gives no more, or Python is on its way out
+            self.threads.remove(thread)
+            self._numbers.clear()
+
+    def are_there(self) -> bool:
+        is_here = self.is_here() and not sys.is_finalizing()
+        return is_here and any(thread.is_alive() for thread in self.threads)
+
+    def have_me(self) -> bool:
+        return any(thread.ident == get_ident() for thread in self.threads)
+
+
+_ends: set[weakref.ref[_Threads]] = set()
+
+
+def _watch(threads: _Threads) -> weakref.ref[_Threads]:
+    """What finds threads as long as somebody holds them, and ends them then.
+
+    No `__del__` does it: while that runs, a weak reference still gives the object to others.
+    """
+    end = partial(_end_threads, own.getpid(), threads.queue, threads.threads)
+    found = weakref.ref(threads, end)
+    _ends.add(found)
+    return found
+
+
+def _end_threads(
+    process: int,
+    queue: SimpleQueue[_Job[Any, Any] | None],
+    threads: list[threading.Thread],
+    gone: weakref.ref[_Threads],
+) -> None:
+    """Ends threads that nobody holds, and waits for that."""
+    _ends.discard(gone)
+    if not threads or process != own.getpid():
+        return
+    queue.put(None)
+    for thread in () if sys.is_finalizing() else threads:
+        if thread.ident not in (None, get_ident()):
+            thread.join()
+
+
+class _Strangers:
+    """An executor of somebody's."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    def submit(self, job: _Job[Any, Any]) -> None:
+        self._executor.submit(job.run)
+
+    def are_there(self) -> bool:
+        return True
+
+    def have_me(self) -> bool:
+        return False
+
+
+def _work(queue: SimpleQueue[_Job[Any, Any] | None]) -> None:
+    """A worker's life. It must not hold the `_Threads`, whose end is its own."""
+    while (job := queue.get()) is not None:
+        job.run()
+        del job  # and with it a result that may be large
+    queue.put(None)  # for the next worker
 
 
 class Line:
@@ -133,13 +245,8 @@ class Line:
     def __init__(self, jobs: int, memory: int, executor: Executor | None = None) -> None:
         self.jobs = jobs
         self.budget = Budget(memory)
-        self.process = own.getpid()
         self._executor = executor
-        self._queue: SimpleQueue[_Job[Any, Any] | None] = SimpleQueue()
-        self._threads: list[threading.Thread] = []
-        self._lanes: weakref.WeakSet[Lane[Any, Any]] = weakref.WeakSet()
-        self._lock = threading.RLock()  # a signal handler may be here a second time
-        self._may_start = True
+        self._threads: Callable[[], _Threads | None] = lambda: None
 
     def lane(
         self,
@@ -158,80 +265,18 @@ class Line:
             is_light: whether a task costs less than handing it to a worker does.
             most: how many tasks may be in flight at once, whatever they cost.
         """
-        lane = Lane(self, function, cost, weight, is_light, most)
-        with self._lock:
-            self._lanes.add(lane)
-        return lane
+        return Lane(self._find_workers(), self.budget, function, cost, weight, is_light, most)
 
-    def leave(self, lane: Lane[Any, Any]) -> None:
-        """A lane is closed. The last one takes the threads along."""
-        self.budget.forget(lane)
-        if self.process != own.getpid():
-            return
-        with self._lock:
-            self._lanes.discard(lane)
-            if self._lanes:
-                return
-            # Who comes next finds another queue: nothing is put in behind the end of this one.
-            queue, threads = self._queue, self._threads
-            self._queue, self._threads = SimpleQueue(), []
-        _end(queue, threads)
-
-    def submit(self, job: _Job[Any, Any]) -> None:
-        """Has a job done by a worker, if there are any."""
+    def _find_workers(self) -> _Workers:
+        """Those of the lanes that are open, or new ones."""
         if self._executor is not None:
-            self._executor.submit(job.run)
-        elif (
-            self.process == own.getpid()
-        ):  # in a copy, whose threads are elsewhere, the lock may be held
-            with self._lock:
-                self._queue.put(job)
-                self._start_thread()
-
-    def has_workers(self) -> bool:
-        """Whether jobs are done by others than who asks."""
-        if self._executor is not None:
-            return True
-        return not sys.is_finalizing() and any(thread.is_alive() for thread in self._threads)
-
-    def is_worker(self) -> bool:
-        """Whether who asks is one of the workers."""
-        return any(thread.ident == get_ident() for thread in self._threads)
-
-    def _start_thread(self) -> None:
-        if len(self._threads) >= self.jobs or not (self._may_start and has_native_threads()):
-            return
-        name = f"parazip_{len(self._threads)}"
-        thread = threading.Thread(target=_work, args=(self._queue,), name=name, daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:  # the system gives no more, or Python is on its way out
-            self._may_start = False
-        else:
-            self._threads.append(thread)
-
-    def __del__(self) -> None:
-        """Ends the threads, if a lane was forgotten; every lane holds its line."""
-        if self.process == own.getpid():
-            _end(self._queue, self._threads)
-
-
-def _end(queue: SimpleQueue[_Job[Any, Any] | None], threads: list[threading.Thread]) -> None:
-    """Ends threads that have nothing to do any more, and waits for that."""
-    if sys.is_finalizing():
-        return
-    queue.put(None)
-    for thread in threads:
-        if thread.ident != get_ident():
-            thread.join()
-
-
-def _work(queue: SimpleQueue[_Job[Any, Any] | None]) -> None:
-    """A worker's life. It must not hold the line, which ends it."""
-    while (job := queue.get()) is not None:
-        job.run()
-        del job  # and with it a result that may be large
-    queue.put(None)  # for the next worker
+            return _Strangers(self._executor)
+        threads = self._threads()
+        if threads is None or not threads.is_here():
+            # Who comes at the very same moment may make others: some threads more, for that once.
+            threads = _Threads(self.jobs)
+            self._threads = _watch(threads)
+        return threads
 
 
 class Lane(Generic[Task, Result]):
@@ -243,7 +288,8 @@ class Lane(Generic[Task, Result]):
 
     def __init__(
         self,
-        line: Line,
+        workers: _Workers,
+        budget: Budget,
         function: Callable[[Task], Result],
         cost: Callable[[Task], int],
         weight: Callable[[Result], int],
@@ -252,8 +298,9 @@ class Lane(Generic[Task, Result]):
     ) -> None:
         self.function = function
         self.finished: SimpleQueue[_Job[Task, Result]] = SimpleQueue()
-        self._line: Line | None = line
-        self._budget = line.budget
+        self._workers: _Workers | None = workers
+        self._budget = budget
+        self._me = weakref.ref(self, budget.forget)
         self._cost = cost
         self._weight = weight
         self._is_light = is_light
@@ -309,21 +356,21 @@ class Lane(Generic[Task, Result]):
 
     def close(self) -> None:
         """Cancels what has not begun, and waits for what has. Nothing runs any more after that."""
-        line, self._line = self._line, None
-        if line is None:
+        workers, self._workers = self._workers, None
+        if workers is None:
             return
         self._planned.clear()
         for job in self._jobs:
             job.claim()
-        while line.has_workers() and any(job.is_running_elsewhere() for job in self._jobs):
+        while workers.are_there() and any(job.is_running_elsewhere() for job in self._jobs):
             self.finished.get()
         self._jobs.clear()
-        line.leave(self)
+        self._budget.forget(self._me)
 
     def _admit(self) -> bool:
         """Makes jobs of tasks as the budget has room; False if the lane is closed."""
-        line = self._line
-        if line is None:
+        workers = self._workers
+        if workers is None:
             return False
         while not self.finished.empty():
             self._book(self.finished.get())
@@ -337,7 +384,7 @@ class Lane(Generic[Task, Result]):
             self._jobs.append(job)
             self._count(cost)
             if not job.is_light:
-                line.submit(job)
+                workers.submit(job)
         return True
 
     def _is_head_done(self) -> bool:
@@ -355,9 +402,10 @@ class Lane(Generic[Task, Result]):
 
     def _wait(self) -> None:
         """Until one job more is done; does it here, if nobody else ever will."""
-        assert self._line is not None
+        workers = self._workers
+        assert workers is not None
         head = self._jobs[0]
-        if not self._line.has_workers() or (self._line.is_worker() and head.claim()):
+        if not workers.are_there() or (workers.have_me() and head.claim()):
             self._run_here(head)
         else:
             self._book(self.finished.get())
@@ -375,27 +423,17 @@ class Lane(Generic[Task, Result]):
 
     def _count(self, amount: int) -> None:
         self._used += amount
-        self._budget.count(self, self._used)
+        self._budget.count(self._me, self._used)
 
 
-_lines: weakref.WeakValueDictionary[int, Line] = weakref.WeakValueDictionary()
+_lines: dict[int, Line] = {}
 """The line of a process, by its number: a copy of the process has another one."""
-
-_sharing = (0, threading.RLock())
-"""The lock by which it is found, and whose it is."""
 
 
 def shared_line() -> Line:
     """The line of this process: as many threads as CPUs, and one budget for all who use it."""
-    global _sharing
     process = own.getpid()
-    if _sharing[0] != process:  # a copy of a process may have been made while the lock was held
-        _sharing = process, threading.RLock()
-    with _sharing[1]:
-        line = _lines.get(process)
-        if line is None:
-            line = _lines[process] = Line(usable_cpus(), MEMORY)
-        return line
+    return _lines.get(process) or _lines.setdefault(process, Line(usable_cpus(), MEMORY))
 
 
 def line_of(jobs: int | None, memory: int, executor: Executor | None = None) -> Line:
