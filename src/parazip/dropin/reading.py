@@ -17,11 +17,11 @@ import stat
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias
 
-from parazip import codecs
 from parazip.dropin.ahead import (
     STRETCH,
+    DoubtError,
     StretchReader,
     has_restarts,
     is_plain,
@@ -29,7 +29,6 @@ from parazip.dropin.ahead import (
     opened_by,
 )
 from parazip.helper import helpers
-from parazip.model import DEFLATED
 from parazip.plan import BATCH_MEMBERS
 from parazip.pool import Budget, Pool, usable_cpus, workers
 
@@ -42,38 +41,6 @@ _MORE = 1.2
 """A member of so many shares is done sooner on all cores, though threads wait for the GIL."""
 
 Call: TypeAlias = Callable[[zipfile.ZipInfo], object]
-
-
-class MemberReader(zipfile.ZipExtFile):
-    """A member that is inflated by ISA-L, at twice the speed of zlib."""
-
-    def _update_crc(self, newdata: bytes) -> None:
-        reader = cast("Any", self)
-        expected = reader._expected_crc
-        if expected is None:
-            return
-        crc = reader._running_crc = codecs.crc32(newdata, reader._running_crc)
-        if reader._eof and crc != expected:
-            raise zipfile.BadZipFile(f"Bad CRC-32 for file {self.name!r}")
-
-
-def hasten(file: Any) -> None:
-    """Makes a reader of the standard library's a `MemberReader`, if it is one that we know."""
-    if type(file) is zipfile.ZipExtFile:
-        reader: Any = file
-        reader.__class__ = MemberReader
-        if reader._compress_type == DEFLATED:
-            reader._decompressor = codecs.Inflater()
-
-
-def slow_down(file: Any) -> Any:
-    """Makes a reader that has not read yet the standard library's again, and gives it."""
-    if type(file) is MemberReader:
-        reader: Any = file
-        reader.__class__ = zipfile.ZipExtFile
-        if reader._compress_type == DEFLATED:
-            reader._decompressor = codecs.zlib_inflater()
-    return file
 
 
 def are_few(infos: Sequence[zipfile.ZipInfo]) -> bool:
@@ -208,16 +175,15 @@ def _by_stretches(
 
 
 def _surely(call: Call, info: zipfile.ZipInfo, reader: Callable[[Any], Any]) -> None:
-    """Calls `call`; once more with the standard library's own reader if the member is damaged.
+    """Calls `call` with a reader of ours; once more without it if the member may be damaged.
 
     So what is an error, which one, and what is written before it, is as ever.
     """
     try:
         with opened_by(reader):
             call(info)
-    except (zipfile.BadZipFile, codecs.InflateError, EOFError):
-        with opened_by(slow_down):
-            call(info)
+    except DoubtError:
+        call(info)
 
 
 def _by_members(

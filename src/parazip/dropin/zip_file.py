@@ -13,15 +13,16 @@ from functools import cache
 from typing import IO, Any, Literal, Unpack, overload
 
 from parazip.dropin.ahead import opened
+from parazip.dropin.member import hasten
 from parazip.dropin.reading import (
     Call,
     Failure,
     are_few,
     first_error,
     folders,
-    hasten,
     have_links,
 )
+from parazip.dropin.sources import can_reread
 from parazip.dropin.stock import Appendable, Mode, Parallel, Readable, Stock, StrPath, Writable
 from parazip.dropin.writing import Writing
 from parazip.errors import SettingsError
@@ -187,7 +188,7 @@ class ZipFile(Writing):
         """
         file = super().open(name, mode, pwd, force_zip64=force_zip64)
         if mode == "r":
-            hasten(file)
+            hasten(file, self.mode == "r" and can_reread(self.fp))
             return opened(file)
         return file
 
