@@ -6,7 +6,7 @@ same bytes. Two things make that true.
 
 * What is read bit by bit is inflated by zlib-ng, in half of zlib's time. At each call it does what
   zlib does (`codecs.StepInflater`). ISA-L, which is faster, does not: it keeps up to 64 KiB back,
-  so that ends and errors come at other calls.
+  so that ends and errors come at other calls, and goes on for a while where zlib sees the damage.
 * What is read from front to back in large steps is inflated as a whole by libdeflate, in half of
   zlib-ng's time. That counts only if nothing is odd about the member: the stream ends where it
   should, the size is right, and so is the CRC-32. Otherwise nothing has happened, and the reader
@@ -20,6 +20,7 @@ is not told by another class, as many (`shutil.copyfileobj`, `pickle`) keep the 
 from __future__ import annotations
 
 import zipfile
+from dataclasses import dataclass, field
 from typing import Any
 
 from parazip import codecs
@@ -29,7 +30,10 @@ from parazip.model import DEFLATED
 WHOLE = 16 << 20
 """Bytes up to which contents are held while they are given out."""
 
-_STEP = 64 << 10
+_TINY = 4 << 10
+"""Bytes of a member that zlib inflates as fast as any, if asking for the others is counted."""
+
+STEP = 64 << 10
 """Bytes in a step that is large: `shutil.copyfileobj` takes no smaller ones."""
 
 
@@ -61,54 +65,73 @@ class HoldingReader(MemberReader):
 
     def read(self, n: int | None = -1) -> bytes:
         """The next `n` bytes, fewer only at the end; None or a negative number means all."""
-        held = self._held
-        if n is None or n < 0 or n >= _STEP or n >= self._orig_file_size:
-            if held is None and self._can_hold and self._pays_to_hold(n):
-                held = self._held = self._hold()
-            if held is not None and not self.closed:
-                data = held.step(n)
-                if not held.left:
-                    self._be_at_end()
-                return data
-        elif held is not None:
+        if n is None or n < 0 or n >= STEP or n >= self._orig_file_size:
+            if self._held is not None:
+                return self._step(n, self._held)
+            if self._can_hold and self._pays_to_hold(n):
+                place = self._fileobj.tell()
+                contents = self._sound_contents()
+                if contents is not None:
+                    return self._give(n, contents, place)
+                self._can_hold = False
+                self._fileobj.seek(place)
+        elif self._held is not None:
             self._let_go()
         return super().read(n)
 
     def _pays_to_hold(self, n: int | None) -> bool:
         """Whether half of the member or more is about to be read."""
-        if self.closed or not (n is None or type(n) is int):
+        if self.closed or self._eof or not (n is None or type(n) is int):
+            return False
+        size = self._orig_file_size
+        if self._left == size and (n is None or not 0 <= n < size):
+            return True
+        if not self.is_small:
             return False
         given = self.tell()
-        is_rest = n is None or not 0 <= n < self._orig_file_size - given
-        if not self.is_small:
-            return is_rest and not given
+        is_rest = n is None or not 0 <= n < size - given
         is_all_wanted, self.is_all_wanted = self.is_all_wanted or is_rest, True
-        return is_all_wanted and given <= self._orig_file_size // 2
+        return is_all_wanted and given <= size // 2
 
     @property
     def is_small(self) -> bool:
         """Whether its contents may be held while they are given out."""
-        return max(self._orig_file_size, self._orig_compress_size) <= WHOLE
+        return self._orig_file_size <= WHOLE and self._orig_compress_size <= WHOLE
 
-    def _hold(self) -> _Held | None:
+    def _sound_contents(self) -> bytearray | None:
+        """The contents, if nothing is odd about them."""
         source = self._fileobj
-        place = source.tell()
         try:
-            source.seek(self._orig_compress_start)
+            if source.tell() != self._orig_compress_start:
+                source.seek(self._orig_compress_start)
             data = source.read(self._orig_compress_size)
             contents = codecs.inflated_whole(data, self._orig_file_size)
         except (OSError, ValueError, MemoryError):  # it comes again where zipfile would meet it
-            contents = None
-        finally:
-            source.seek(place)
-        if contents is None or codecs.crc32(contents) != self._expected_crc:
-            self._can_hold = False
             return None
-        return _Held(contents, self.tell())
+        is_sound = contents is not None and codecs.crc32(contents) == self._expected_crc
+        return contents if is_sound else None
+
+    def _give(self, n: int | None, contents: bytearray, place: int) -> bytes:
+        """Gives the first bytes of what is to be held, or all without holding it."""
+        if self._left == len(contents) and (n is None or not 0 <= n < len(contents)):
+            self._be_at_end()
+            return bytes(contents)
+        self._held = _Held(place, memoryview(contents)[self.tell() :])
+        return self._step(n, self._held)
+
+    def _step(self, n: int | None, held: _Held) -> bytes:
+        end = None if n is None or n < 0 else held.given + n
+        data = bytes(held.rest[held.given : end])
+        held.steps.append(n)
+        held.given += len(data)
+        if held.given == len(held.rest):
+            self._be_at_end()
+        return data
 
     def _be_at_end(self) -> None:
         """As zipfile's reader is when it has given the last byte."""
         self._held = None
+        self._can_hold = False
         self._readbuffer = b""
         self._offset = self._left = self._compress_left = 0
         self._eof = True
@@ -118,6 +141,7 @@ class HoldingReader(MemberReader):
         held, self._held = self._held, None
         self._can_hold = False
         if held is not None:
+            self._fileobj.seek(held.place)
             for step in held.steps:
                 super().read(step)
 
@@ -159,29 +183,21 @@ class HoldingReader(MemberReader):
         super().close()
 
 
+@dataclass
 class _Held:
-    """The contents of a member from where they were not given yet.
+    """What is held of a member.
 
     Attributes:
-        steps: how many bytes were asked for, time after time.
-        given: how many were given.
-        left: how many are still to be given.
+        place: where zipfile's reader goes on reading the archive.
+        rest: the contents from there on where it stands.
+        given: how many bytes of them were given.
+        steps: how many were asked for, time after time.
     """
 
-    def __init__(self, contents: bytearray, start: int) -> None:
-        self.steps: list[int | None] = []
-        self.given = 0
-        self.left = len(contents) - start
-        self._rest = memoryview(contents)[start:]
-
-    def step(self, n: int | None) -> bytes:
-        """The next `n` bytes, or all."""
-        end = None if n is None or n < 0 else self.given + n
-        data = bytes(self._rest[self.given : end])
-        self.steps.append(n)
-        self.given += len(data)
-        self.left -= len(data)
-        return data
+    place: int
+    rest: memoryview
+    given: int = 0
+    steps: list[int | None] = field(default_factory=list)
 
 
 def hasten(file: object, can_reread: bool) -> None:
@@ -195,7 +211,7 @@ def hasten(file: object, can_reread: bool) -> None:
         return
     reader: Any = file
     reader.__class__ = MemberReader
-    if reader._compress_type == DEFLATED:
+    if reader._compress_type == DEFLATED and reader._left > _TINY:
         reader._decompressor = codecs.StepInflater()
         if can_reread and reader._decrypter is None and reader._expected_crc is not None:
             reader.__class__ = HoldingReader

@@ -17,7 +17,7 @@ import stat
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from parazip.dropin.ahead import (
     STRETCH,
@@ -28,6 +28,7 @@ from parazip.dropin.ahead import (
     on_one_core,
     opened_by,
 )
+from parazip.dropin.member import STEP
 from parazip.helper import helpers
 from parazip.plan import BATCH_MEMBERS
 from parazip.pool import Budget, Pool, usable_cpus, workers
@@ -41,6 +42,9 @@ _MORE = 1.2
 """A member of so many shares is done sooner on all cores, though threads wait for the GIL."""
 
 Call: TypeAlias = Callable[[zipfile.ZipInfo], object]
+Reader: TypeAlias = Callable[[Any], Any]
+_Member = TypeVar("_Member", bound="str | zipfile.ZipInfo")
+_Made = TypeVar("_Made")
 
 
 def are_few(infos: Sequence[zipfile.ZipInfo]) -> bool:
@@ -145,7 +149,10 @@ def first_error(
     copies = copies and jobs > 1
 
     def alone(info: zipfile.ZipInfo) -> None:
-        _surely(call, info, lambda file: on_one_core(file, copies))
+        if info.file_size <= STEP:
+            call(info)
+        else:
+            surely(call, info, lambda file: on_one_core(file, copies))
 
     if jobs == 1 or are_few(infos):
         return _in_turn(infos, range(len(infos)), alone)
@@ -171,19 +178,19 @@ def _by_stretches(
         def reader(file: Any) -> Any:  # a name may stand for another member than it was for
             return StretchReader(file, threads, most) if is_plain(file) else file
 
-        return _in_turn(infos, indexes, lambda info: _surely(call, info, reader))
+        return _in_turn(infos, indexes, lambda info: surely(call, info, reader))
 
 
-def _surely(call: Call, info: zipfile.ZipInfo, reader: Callable[[Any], Any]) -> None:
+def surely(call: Callable[[_Member], _Made], member: _Member, reader: Reader) -> _Made:
     """Calls `call` with a reader of ours; once more without it if the member may be damaged.
 
     So what is an error, which one, and what is written before it, is as ever.
     """
     try:
         with opened_by(reader):
-            call(info)
+            return call(member)
     except DoubtError:
-        call(info)
+        return call(member)
 
 
 def _by_members(

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import IO, Any, Literal, Unpack, overload
 
-from parazip.dropin.ahead import opened
-from parazip.dropin.member import hasten
+from parazip.dropin.ahead import on_one_core, opened
+from parazip.dropin.member import WHOLE, hasten
 from parazip.dropin.reading import (
     Call,
     Failure,
@@ -21,12 +21,14 @@ from parazip.dropin.reading import (
     first_error,
     folders,
     have_links,
+    surely,
 )
 from parazip.dropin.sources import can_reread
 from parazip.dropin.stock import Appendable, Mode, Parallel, Readable, Stock, StrPath, Writable
 from parazip.dropin.writing import Writing
 from parazip.errors import SettingsError
 from parazip.model import LEVEL, MEMORY, CodecName, Settings
+from parazip.pool import usable_cpus
 from parazip.progress import Counter, Sink
 
 _CHUNK = 1 << 20
@@ -160,6 +162,9 @@ class ZipFile(Writing):
         )
         self._begin = self._start
 
+    _source: object = None
+    _can_reread = False
+
     @property
     def __class__(self) -> type:
         """As with any object. `zipfile.Path` gives an archive another class: it keeps ours, too."""
@@ -188,9 +193,25 @@ class ZipFile(Writing):
         """
         file = super().open(name, mode, pwd, force_zip64=force_zip64)
         if mode == "r":
-            hasten(file, self.mode == "r" and can_reread(self.fp))
+            if self.fp is not self._source:
+                self._source = self.fp
+                self._can_reread = self.mode == "r" and can_reread(self.fp)
+            hasten(file, self._can_reread)
             return opened(file)
         return file
+
+    def extract(
+        self, member: str | zipfile.ZipInfo, path: StrPath | None = None, pwd: bytes | None = None
+    ) -> str:
+        """Extracts a member, and gives its new path; see `zipfile.ZipFile.extract`."""
+        info = member if isinstance(member, zipfile.ZipInfo) else self.getinfo(member)
+        call = super().extract
+        if info.file_size <= WHOLE or not self._reads_plainly():
+            return call(info, path, pwd)
+        copies = self._settings.jobs != 1 and usable_cpus() > 1
+        return surely(
+            lambda one: call(one, path, pwd), info, lambda file: on_one_core(file, copies)
+        )
 
     def extractall(
         self,
