@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bz2
 import io
-import lzma
 import random
 import struct
 import zipfile
@@ -284,20 +283,18 @@ def spoil_bytes(made: random.Random, archive: bytes) -> bytes:
     spoilt = bytearray(archive)
     for _ in range(made.choice([1, 1, 2, 4])):
         kind = made.randrange(6)
-        at = made.randrange(len(spoilt) - 22)
-        if kind < 2:
-            spoilt[at] ^= 1 << made.randrange(8)
-        elif kind == 2:  # in the directory
-            at = spoilt.find(b"PK\1\2") + made.randrange(60)
-            spoilt[min(at, len(spoilt) - 1)] ^= 1 << made.randrange(8)
-        elif kind == 3:  # in a local header
-            at = spoilt.rfind(b"PK\3\4", 0, max(at, 4)) + made.randrange(35)
-            spoilt[at] ^= 1 << made.randrange(8)
-        elif kind == 4:  # what stands before the directory breaks off
+        at = made.randrange(max(1, len(spoilt) - 22))
+        if kind == 0:  # what stands before the directory has a hole
             del spoilt[at : at + made.choice([1, 10, 1000])]
-        else:  # all that follows is gone
+        elif kind == 1:  # all that follows is gone
             del spoilt[made.choice([at, len(spoilt) - made.randint(1, 30)]) :]
-            return bytes(spoilt)
+        else:
+            if kind == 2:
+                at = spoilt.find(b"PK\1\2") + made.randrange(60)
+            elif kind == 3:
+                at = spoilt.rfind(b"PK\3\4", 0, at + 4) + made.randrange(35)
+            if 0 <= at < len(spoilt):
+                spoilt[at] ^= 1 << made.randrange(8)
     return bytes(spoilt)
 
 
