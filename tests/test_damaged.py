@@ -22,6 +22,7 @@ import pytest
 
 import parazip
 from damage import (
+    BZIP2,
     DEFLATED,
     MIB,
     ODD_STREAMS,
@@ -252,8 +253,8 @@ def read_in_a_way(kind: Opens, data: bytes, folder: Path, seed: int) -> Iterator
                 answer = told(call)
                 yield answer
                 after += answer.error is not None or answer.value in (b"", "", (0, b""))
-                if after == 4:
-                    break
+                if after == 4 or answer.error and info.compress_type == BZIP2:
+                    break  # libbz2 may end the process if it is asked for more after an error
             yield told(file.close)
 
 
