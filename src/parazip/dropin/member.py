@@ -52,7 +52,8 @@ class MemberReader(StockReader):
 class HoldingReader(MemberReader):
     """A member that is held in memory if that pays and it is sound; else it is read bit by bit.
 
-    It is a deflate stream with a CRC-32, not encrypted, in a file that can be read twice.
+    It is a deflate stream with a CRC-32, not encrypted, in a file that can be read twice. Its
+    stream is said to be no larger than twice the contents, so that no claim takes much memory.
 
     Attributes:
         is_all_wanted: whether who takes one large step will take others. Without that being known
@@ -213,5 +214,6 @@ def hasten(file: object, can_reread: bool) -> None:
     reader.__class__ = MemberReader
     if reader._compress_type == DEFLATED and reader._left > _TINY:
         reader._decompressor = codecs.StepInflater()
-        if can_reread and reader._decrypter is None and reader._expected_crc is not None:
+        is_plain = reader._decrypter is None and reader._expected_crc is not None
+        if can_reread and is_plain and reader._compress_left <= 2 * reader._left:
             reader.__class__ = HoldingReader

@@ -162,9 +162,6 @@ class ZipFile(Writing):
         )
         self._begin = self._start
 
-    _source: object = None
-    _can_reread = False
-
     @property
     def __class__(self) -> type:
         """As with any object. `zipfile.Path` gives an archive another class: it keeps ours, too."""
@@ -193,10 +190,7 @@ class ZipFile(Writing):
         """
         file = super().open(name, mode, pwd, force_zip64=force_zip64)
         if mode == "r":
-            if self.fp is not self._source:
-                self._source = self.fp
-                self._can_reread = self.mode == "r" and can_reread(self.fp)
-            hasten(file, self._can_reread)
+            hasten(file, self.mode == "r" and can_reread(self.fp))
             return opened(file)
         return file
 
