@@ -228,20 +228,27 @@ def compress_block(
     return stream.compress(data), stream.flush(flush), end
 
 
-def inflated_whole(data: bytes, size: int) -> bytearray | None:
+def inflated_whole(data: bytes, size: int) -> bytes | bytearray | None:
     """The contents of a raw deflate stream, if it is one of just `size` bytes.
 
-    libdeflate takes half to two thirds of ISA-L's time, most of all where the contents are not much
-    larger than the CPU's caches. What follows the stream is no matter.
+    libdeflate takes half to two thirds of ISA-L's time, as long as the contents are not much larger
+    than the CPU's caches. What follows the stream is no matter.
     """
     if not 0 < size <= _MOST * len(data):
         return None
+    contents: bytes | bytearray
     try:
-        contents = deflate.deflate_decompress(data, size)
-    except deflate.DeflateError:
+        if size <= _NEAR:
+            contents = deflate.deflate_decompress(data, size)
+            return contents if len(contents) == size else None
+        inflater = FastInflater()
+        contents = inflater.decompress(data, size + 1)
+    except (deflate.DeflateError, InflateError):
         return None
-    return contents if len(contents) == size else None
+    return contents if len(contents) == size and inflater.eof else None
 
+
+_NEAR = 16 << 20
 
 _MOST = 1032
 """Bytes that come of one, at most: 258 for a length code and a distance code of a bit each."""

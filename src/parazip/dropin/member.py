@@ -99,7 +99,7 @@ class HoldingReader(MemberReader):
         """Whether its contents may be held while they are given out."""
         return self._orig_file_size <= WHOLE and self._orig_compress_size <= WHOLE
 
-    def _sound_contents(self) -> bytearray | None:
+    def _sound_contents(self) -> bytes | bytearray | None:
         """The contents, if nothing is odd about them."""
         source = self._fileobj
         try:
@@ -112,7 +112,7 @@ class HoldingReader(MemberReader):
         is_sound = contents is not None and codecs.crc32(contents) == self._expected_crc
         return contents if is_sound else None
 
-    def _give(self, n: int | None, contents: bytearray, place: int) -> bytes:
+    def _give(self, n: int | None, contents: bytes | bytearray, place: int) -> bytes:
         """Gives the first bytes of what is to be held, or all without holding it."""
         if self._left == len(contents) and (n is None or not 0 <= n < len(contents)):
             self._be_at_end()

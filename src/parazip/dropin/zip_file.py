@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import IO, Any, Literal, Unpack, overload
+from weakref import ref
 
 from parazip.dropin.ahead import on_one_core, opened
 from parazip.dropin.member import WHOLE, hasten
@@ -162,6 +163,8 @@ class ZipFile(Writing):
         )
         self._begin = self._start
 
+    _plain_file: ref[Any] | None = None
+
     @property
     def __class__(self) -> type:
         """As with any object. `zipfile.Path` gives an archive another class: it keeps ours, too."""
@@ -190,9 +193,18 @@ class ZipFile(Writing):
         """
         file = super().open(name, mode, pwd, force_zip64=force_zip64)
         if mode == "r":
-            hasten(file, self.mode == "r" and can_reread(self.fp))
+            hasten(file, self._can_reread())
             return opened(file)
         return file
+
+    def _can_reread(self) -> bool:
+        """Whether members may be read in any order, and twice; asked for each of them."""
+        file: Any = self.fp
+        if self._plain_file is None or self._plain_file() is not file:
+            if self.mode != "r" or not can_reread(file):
+                return False
+            self._plain_file = ref(file)
+        return True
 
     def extract(
         self, member: str | zipfile.ZipInfo, path: StrPath | None = None, pwd: bytes | None = None
