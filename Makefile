@@ -1,5 +1,6 @@
 # make demo   set up, build a real PEX fast and run it
 # make test   set up, then every check and test, on every Python at hand
+# make damaged  thousands of damaged archives, read in every way beside zipfile, on each Python at hand
 # make bench  the whole benchmark against zipfile and zip (half an hour, half a gigabyte of wheels)
 # make figures  the table and the chart of docs/pex.md (half an hour)
 # make clean  take back what the others made
@@ -14,7 +15,7 @@ OTHERS := 12 13 14 15
 SELECTED ?= -m "not slow"
 SELECTED_OTHERS ?= -m "not slow and not once"
 
-.PHONY: demo test test-all proofs check unit odd coverage pexes pexes-first pexes-rest bench targets figures clean
+.PHONY: demo test test-all proofs damaged check unit odd coverage pexes pexes-first pexes-rest bench targets figures clean
 
 demo: $(READY)
 	mkdir -p demo
@@ -32,10 +33,18 @@ test: check
 test-all: check
 	@$(MAKE) --no-print-directory SELECTED= SELECTED_OTHERS= pexes unit $(addprefix other-,$(OTHERS))
 
-# Builds of PEXes killed at many more places, the tests in odd surroundings, and what else takes long.
-proofs: $(READY) odd
+# Builds of PEXes killed at many more places, damaged archives by the thousands, the tests in odd
+# surroundings, and what else takes long.
+proofs: $(READY) odd damaged
 	PARAZIP_KILLS=50 $(BIN)/$(PYTEST) tests/test_pex_whole.py
-	$(BIN)/$(PYTEST) -m slow
+	$(BIN)/$(PYTEST) -m slow --ignore=tests/test_damaged.py
+
+# Damaged archives, by the Python of .venv and by those that `make test` has set up.
+damaged: $(READY)
+	$(BIN)/$(PYTEST) tests/test_damaged.py
+	@for python in .venv/other-3.*/bin/python; do \
+	  test ! -x $$python || $$python -m pytest -q tests/test_damaged.py || exit 1; \
+	done
 
 check: $(READY)
 	$(BIN)/ruff check

@@ -92,6 +92,15 @@ class _Stream(Protocol):
     def flush(self, mode: int, /) -> bytes: ...
 
 
+class _Decompress(Protocol):
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unconsumed_tail(self) -> bytes: ...
+    def decompress(self, data: Buffer, most: int = 0, /) -> bytes: ...
+    def flush(self) -> bytes: ...
+
+
 def _isal_whole(data: Buffer, level: int) -> bytes:
     if level > _ISAL_CRUTCH:
         return isal_zlib.compress(data, level, _RAW)
@@ -220,16 +229,30 @@ def compress_block(
     return stream.compress(data), stream.flush(flush), end
 
 
-def inflated_whole(data: bytes, size: int) -> bytearray | None:
-    """The contents of a raw deflate stream, if it is one of at most `size` bytes.
+def inflated_whole(data: bytes, size: int) -> bytes | bytearray | None:
+    """The contents of a raw deflate stream, if it is one of just `size` bytes.
 
-    libdeflate takes two thirds of ISA-L's time, as long as the contents are not much larger than
-    the CPU's caches.
+    libdeflate takes half to two thirds of ISA-L's time, as long as the contents are not much larger
+    than the CPU's caches. What follows the stream is no matter.
     """
-    try:
-        return deflate.deflate_decompress(data, size)
-    except deflate.DeflateError:
+    if not 0 < size <= _MOST * len(data):
         return None
+    contents: bytes | bytearray
+    try:
+        if size <= _NEAR:
+            contents = deflate.deflate_decompress(data, size)
+            return contents if len(contents) == size else None
+        inflater = FastInflater()
+        contents = inflater.decompress(data, size + 1)
+    except (deflate.DeflateError, InflateError):
+        return None
+    return contents if len(contents) == size and inflater.eof else None
+
+
+_NEAR = 16 << 20
+
+_MOST = 1032
+"""Bytes that come of one, at most: 258 for a length code and a distance code of a bit each."""
 
 
 class Stretch(NamedTuple):
@@ -291,26 +314,24 @@ _LAST_STORED = b"\1\x10\0\xef\xff"
 
 
 InflateError = zlib.error
-"""What `zipfile` raises, and `Inflater`, where something is no deflate stream."""
+"""What `zipfile` raises, and what is raised here, where something is no deflate stream."""
 
 
-def zlib_inflater() -> Any:
-    """What `zipfile` inflates with."""
-    return zlib.decompressobj(_RAW)
+_ERRORS: Any = (zlib_ng.error, isal_zlib.error)
 
 
-class Inflater:
-    """A raw deflate stream's end, as `zlib.decompressobj(-15)` is one, but ISA-L's.
+class StepInflater:
+    """What `zlib.decompressobj(-15)` is, call by call, by zlib-ng: in half the time.
 
-    Args:
-        window: the contents before what is to be inflated, if it is not a stream's beginning.
+    zlib-ng is zlib's code, with other inner loops. Of each piece of a stream it makes as many bytes
+    as zlib does, leaves as many over, and finds what is wrong in the same call.
 
     Raises:
         zlib.error: the bytes are no deflate stream.
     """
 
-    def __init__(self, window: bytes = b"") -> None:
-        self._stream = isal_zlib.decompressobj(_RAW, window)
+    def __init__(self) -> None:
+        self._stream: _Decompress = zlib_ng.decompressobj(_RAW)
 
     @property
     def eof(self) -> bool:
@@ -326,15 +347,29 @@ class Inflater:
         """What the bytes that come next say; no more than `most` bytes, if that is not 0."""
         try:
             return self._stream.decompress(data, most)
-        except isal_zlib.error as error:  # type: ignore[misc] # an exception; its stubs say it is any class
+        except _ERRORS as error:
             raise zlib.error(str(error)) from None
 
     def flush(self) -> bytes:
         """What is left."""
         try:
             return self._stream.flush()
-        except isal_zlib.error as error:  # type: ignore[misc] # as above
+        except _ERRORS as error:
             raise zlib.error(str(error)) from None
+
+
+class FastInflater(StepInflater):
+    """The same bytes by ISA-L, sooner; but its calls give others of them.
+
+    It keeps up to 64 KiB back, and takes codes that zlib refuses. So what it has no doubt about may
+    be used if the CRC-32 is right, and what it fails at is for another one to judge.
+
+    Args:
+        window: the contents before what is to be inflated, if it is not a stream's beginning.
+    """
+
+    def __init__(self, window: bytes = b"") -> None:
+        self._stream = isal_zlib.decompressobj(_RAW, window)
 
 
 def inflated(method: int, chunks: Iterable[Buffer], most: int) -> tuple[int, int]:

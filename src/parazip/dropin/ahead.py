@@ -1,7 +1,8 @@
 """Gives the contents of large members, inflated by other threads ahead of being asked for.
 
-What `zipfile` would make of a member is what comes out, to the byte and to the error: where other
-threads have done a part, the standard library's reader is told of it, and it goes on from there.
+What `zipfile` would make of a sound member is what comes out. Where other threads have done a part,
+the member's reader is told of it, and it goes on from there. At anything odd there is a
+`DoubtError`, and who asked for the member reads it once more, from its beginning, without this.
 """
 
 from __future__ import annotations
@@ -10,16 +11,13 @@ import threading
 import zipfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from typing import IO, Any, TypeAlias, cast
+from typing import IO, Any, Self, TypeAlias, cast
 
 from parazip import codecs
-from parazip.model import DEFLATED
-from parazip.workers.line import Line
+from parazip.dropin.member import WHOLE, HoldingReader, MemberReader
+from parazip.workers.line import Lane, Line
 
 _AHEAD = 1 << 20
-
-_WHOLE = 16 << 20
-_LARGE = 4 << 20
 
 _LONGEST = codecs.RESTART + (codecs.RESTART >> 6)
 """Compressed bytes beyond which a stretch is none of those that are made here."""
@@ -35,66 +33,102 @@ _FIRST_BLOCK = codecs.BLOCK + (codecs.BLOCK >> 4)
 _Compressed: TypeAlias = list[memoryview]
 
 
+class DoubtError(Exception):
+    """A member may be damaged: what is to be made of it, `MemberReader` has to tell."""
+
+
 def is_plain(file: Any) -> bool:
-    """Whether a member that was opened is a deflate stream with a CRC-32, and not encrypted."""
-    is_deflated = file._compress_type == DEFLATED and file._decrypter is None
-    return is_deflated and file._expected_crc is not None
-
-
-def inflate_at_once(file: Any) -> None:
-    """Inflates a member as a whole, into the buffer of its reader, if it is as it should be."""
-    source = file._fileobj
-    place = source.tell()
-    contents = codecs.inflated_whole(source.read(file._compress_left), file._left)
-    if contents is None or codecs.crc32(contents) != file._expected_crc:
-        source.seek(place)
-        return
-    file._readbuffer = contents
-    file._compress_left = file._left = 0
-    file._eof = True
+    """Whether a member that was opened is one that can be read in other ways than zipfile's."""
+    return type(file) is HoldingReader
 
 
 def on_one_core(file: Any, copies: bool) -> Any:
-    """The reader of a member that is worked on beside others.
+    """The reader of a member that is worked on beside others, from its beginning to its end.
 
     Args:
-        file: the standard library's, made ours by `hasten`.
+        file: what `ZipFile.open` gives.
         copies: whether to inflate while what was inflated is written.
     """
-    if is_plain(file) and 0 < file._left <= _WHOLE and file._compress_left <= _WHOLE:
-        inflate_at_once(file)
-    elif copies and file._left > _LARGE:
-        return AheadReader(file)
-    return file
+    if not is_plain(file):
+        return file
+    if file.is_small:
+        file.is_all_wanted = True
+        return file
+    return AheadReader(file) if copies else FastReader(file)
 
 
-class AheadReader:
-    """A member of which a thread inflates the next bytes while the last ones are written.
+class FastReader:
+    """A member of any size, inflated by ISA-L.
 
-    It has what copying a file takes, no more. Writing takes nearly as long as inflating, so a
-    large member is done in two thirds of the time.
+    It has what copying a file takes, no more.
+
+    Args:
+        file: its reader, which is to be used by nobody else.
+        window: the contents before what is still to be read.
+
+    Raises:
+        DoubtError: something is odd about it.
     """
 
-    def __init__(self, file: Any) -> None:
+    def __init__(self, file: MemberReader, window: bytes = b"") -> None:
+        file._decompressor = codecs.FastInflater(window)
         self._file = file
-        self._lane = Line(1, 2 * _AHEAD).lane(file.read, cost=lambda size: size, weight=len)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes, as many as there are; none at the end."""
+        try:
+            data = self._file.read(_AHEAD)
+            is_sound = bool(data) or self._ends()
+        except (zipfile.BadZipFile, codecs.InflateError, EOFError) as error:
+            raise DoubtError from error
+        if not is_sound:
+            raise DoubtError
+        return data
+
+    def _ends(self) -> bool:
+        """Whether the stream ends where it should."""
+        file, inflater = self._file, self._file._decompressor
+        if file._left or inflater.eof:
+            return not file._left
+        tail = file._fileobj.read(min(_BITE, file._compress_left))
+        return not inflater.decompress(inflater.unconsumed_tail + tail, 1) and inflater.eof
+
+
+class AheadReader(FastReader):
+    """A member of which a thread inflates the next bytes while the last ones are written.
+
+    Writing takes nearly as long as inflating, so a large member is done in two thirds of the time.
+    """
+
+    def __init__(self, file: MemberReader) -> None:
+        super().__init__(file)
+        line = Line(1, 2 * _AHEAD)
+        self._lane: Lane[None, bytes] = line.lane(
+            lambda _: self._read_next(), cost=lambda _: _AHEAD, weight=len
+        )
         self._chunks = self._read_ahead()
 
+    def _read_next(self) -> bytes:
+        return super().read()
+
     def _read_ahead(self) -> Generator[bytes, None, None]:
-        self._lane.put(_AHEAD)
+        self._lane.put(None)
         for _, chunk in self._lane.rest():
             if not chunk:
                 return
-            self._lane.put(_AHEAD)
+            self._lane.put(None)
             yield chunk
-
-    def __enter__(self) -> AheadReader:
-        return self
 
     def __exit__(self, *error: object) -> None:
         self._chunks.close()
         self._lane.close()
-        self._file.close()
+        super().__exit__(*error)
 
     def read(self, size: int = -1, /) -> bytes:
         """The next bytes, as many as there are; none at the end."""
@@ -105,10 +139,10 @@ class StretchReader:
     """A member of which threads inflate the stretches between its restarts, side by side.
 
     The last of them, and all from the first that does not stand for itself, are left to the
-    standard library's reader. Like `AheadReader`, it has what copying a file takes.
+    member's reader. Like `FastReader`, it has what copying a file takes.
 
     Args:
-        file: the standard library's reader of the member, made ours by `hasten`.
+        file: the member's reader, which is to be used by nobody else.
         line: who inflates.
     """
 
@@ -153,8 +187,8 @@ class StretchReader:
                     window = (window + piece[-codecs.WINDOW :])[-codecs.WINDOW :]
                     yield piece
         file._fileobj.seek(place)
-        file._decompressor = codecs.Inflater(window)
-        while chunk := file.read(_AHEAD):
+        rest = FastReader(file, window)
+        while chunk := rest.read():
             yield chunk
 
 
@@ -216,7 +250,7 @@ def _after(mark: bytes, data: bytes, start: int = 0) -> int:
 
 def has_restarts(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bool:
     """Whether a member is large and seems to have stretches; what is odd about it is no matter."""
-    if info.file_size <= _WHOLE:
+    if info.file_size <= WHOLE:
         return False
     try:
         with archive.open(info) as opened:

@@ -14,15 +14,23 @@ import io
 import marshal
 import os
 import zipfile
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias, TypeVar
+from weakref import ref
 
 from parazip import codecs
-from parazip.dropin.ahead import StretchReader, has_restarts, is_plain, on_one_core, opened_by
-from parazip.dropin.reading import slow_down
+from parazip.dropin.ahead import (
+    DoubtError,
+    StretchReader,
+    has_restarts,
+    is_plain,
+    on_one_core,
+    opened_by,
+)
+from parazip.dropin.member import STEP, WHOLE
 from parazip.dropin.stock import Stock
 from parazip.plan import BATCH_MEMBERS
 from parazip.workers.helpers import helpers
@@ -131,7 +139,10 @@ class Members:
         def reader(file: Any) -> Any:  # a name may stand for another member than it was for
             return StretchReader(file, line) if is_plain(file) else file
 
-        return self._in_turn(indexes, lambda info: _surely(self.archive, info, self.what, reader))
+        def call(info: zipfile.ZipInfo) -> None:
+            surely(partial(self.what.do, self.archive), info, reader)
+
+        return self._in_turn(indexes, call)
 
     def _by_members(self, indexes: Collection[int], line: Line) -> Failure | None:
         first: Failure | None = None
@@ -186,22 +197,30 @@ class Members:
 _SLOTS: tuple[str, ...] = tuple(zipfile.ZipInfo.__slots__)
 
 
-def _surely(archive: Any, info: zipfile.ZipInfo, what: What, reader: Any) -> None:
-    """Does it; once more with the standard library's own reader if the member is damaged.
+_Member = TypeVar("_Member", bound="str | zipfile.ZipInfo")
+_Made = TypeVar("_Made")
+
+
+def surely(
+    call: Callable[[_Member], _Made], member: _Member, reader: Callable[[Any], Any]
+) -> _Made:
+    """Calls `call` with a reader of ours; once more without it if the member may be damaged.
 
     So what is an error, which one, and what is written before it, is as ever.
     """
     try:
         with opened_by(reader):
-            what.do(archive, info)
-    except (zipfile.BadZipFile, codecs.InflateError, EOFError):
-        with opened_by(slow_down):
-            what.do(archive, info)
+            return call(member)
+    except DoubtError:
+        return call(member)
 
 
 def _do_alone(archive: Any, info: zipfile.ZipInfo, what: What) -> None:
     """Does it on one core."""
-    _surely(archive, info, what, partial(on_one_core, copies=what.copies))
+    if info.file_size <= STEP:
+        what.do(archive, info)
+    else:
+        surely(partial(what.do, archive), info, partial(on_one_core, copies=what.copies))
 
 
 class _Run(NamedTuple):
@@ -225,14 +244,10 @@ def _runs(infos: Sequence[zipfile.ZipInfo], indexes: Collection[int]) -> Iterato
         size += infos[index].file_size
         largest = max(largest, infos[index].file_size)
         if size >= _RUN or len(run) == BATCH_MEMBERS:
-            yield _Run(sorted(run), 3 * min(largest, _WHOLE))
+            yield _Run(sorted(run), 3 * min(largest, WHOLE))
             run, size, largest = [], 0, 0
     if run:
-        yield _Run(sorted(run), 3 * min(largest, _WHOLE))
-
-
-_WHOLE = 16 << 20
-"""Larger members are not in memory as a whole; see `ahead`."""
+        yield _Run(sorted(run), 3 * min(largest, WHOLE))
 
 
 def answer(question: bytes) -> bytes:
@@ -242,7 +257,8 @@ def answer(question: bytes) -> bytes:
     extract, pwd, encoding, told = marshal.loads(question)
     what = _HelpersTest() if extract is None else Extract(*extract)
     with ZipFile(io.BytesIO(_EMPTY_ARCHIVE), metadata_encoding=encoding) as archive:
-        archive.fp = _reader()
+        file = archive.fp = io.BufferedReader(_Archive())
+        archive._plain_file = ref(file)
         archive.pwd = pwd
         for values in told:
             info = zipfile.ZipInfo.__new__(zipfile.ZipInfo)
@@ -287,7 +303,3 @@ class _Archive(io.RawIOBase):
         count = os.preadv(FIRST_FILE, [buffer], self._position)
         self._position += count
         return count
-
-
-def _reader() -> Any:
-    return io.BufferedReader(_Archive())

@@ -80,5 +80,22 @@ if TYPE_CHECKING:
         def _write_end_record(self) -> None: ...
         def _writecheck(self, zinfo: zipfile.ZipInfo) -> None: ...
 
+    class StockReader(zipfile.ZipExtFile):
+        """What the standard library's reader has that its stubs keep to themselves."""
+
+        _compress_left: int
+        _decompressor: Any
+        _eof: bool
+        _expected_crc: int | None
+        _fileobj: IO[bytes]
+        _left: int
+        _offset: int
+        _orig_compress_size: int
+        _orig_compress_start: int
+        _orig_file_size: int
+        _readbuffer: bytes
+        _running_crc: int
+
 else:
     Stock = zipfile.ZipFile
+    StockReader = zipfile.ZipExtFile

@@ -12,11 +12,12 @@ from abc import ABCMeta
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import IO, Any, Literal, Unpack, cast, overload
+from weakref import ref
 
 from parazip.dropin import hooks
-from parazip.dropin.ahead import opened
-from parazip.dropin.members import Extract, Failure, Members, Test, What
-from parazip.dropin.reading import hasten
+from parazip.dropin.ahead import on_one_core, opened
+from parazip.dropin.member import WHOLE, hasten
+from parazip.dropin.members import Extract, Failure, Members, Test, What, surely
 from parazip.dropin.sources import can_reread
 from parazip.dropin.standing_in import is_override, override
 from parazip.dropin.stock import Appendable, Mode, Parallel, Readable, Stock, StrPath, Writable
@@ -168,6 +169,8 @@ class ZipFile(Writing, metaclass=ABCMeta):
         )
         self._begin = self.start_dir
 
+    _plain_file: ref[Any] | None = None
+
     @property
     def __class__(self) -> type:
         """As with any object. `zipfile.Path` gives an archive another class: it keeps ours, too."""
@@ -206,8 +209,30 @@ class ZipFile(Writing, metaclass=ABCMeta):
         if mode != "r":
             return file
         if hooks.INFLATING.are_in_place():
-            hasten(file)
+            hasten(file, self._can_reread())
         return opened(file)
+
+    def _can_reread(self) -> bool:
+        """Whether members may be read in any order, and twice; asked for each of them."""
+        file: Any = self.file
+        if self._plain_file is None or self._plain_file() is not file:
+            if self.mode != "r" or not can_reread(file):
+                return False
+            self._plain_file = ref(file)
+        return True
+
+    def extract(
+        self, member: str | zipfile.ZipInfo, path: StrPath | None = None, pwd: bytes | None = None
+    ) -> str:
+        """Extracts a member, and gives its new path; see `zipfile.ZipFile.extract`."""
+        info = member if isinstance(member, zipfile.ZipInfo) else self.getinfo(member)
+        call = super().extract
+        if info.file_size <= WHOLE or not self._reads_plainly():
+            return call(info, path, pwd)
+        copies = self._settings.jobs != 1
+        return surely(
+            lambda one: call(one, path, pwd), info, lambda file: on_one_core(file, copies)
+        )
 
     def extractall(
         self,

@@ -1,0 +1,219 @@
+"""The reader of a member: what the standard library's gives, call by call, in less time.
+
+That the contents are right in the end is not enough: if a member is damaged, the bytes before the
+damage may be all that somebody wants. So the same call has to fail, with the same error, after the
+same bytes. Two things make that true.
+
+* What is read bit by bit is inflated by zlib-ng, in half of zlib's time. At each call it does what
+  zlib does (`codecs.StepInflater`). ISA-L, which is faster, does not: it keeps up to 64 KiB back,
+  so that ends and errors come at other calls, and goes on for a while where zlib sees the damage.
+* What is read from front to back in large steps is inflated as a whole by libdeflate, in half of
+  zlib-ng's time. That counts only if nothing is odd about the member: the stream ends where it
+  should, the size is right, and so is the CRC-32. Otherwise nothing has happened, and the reader
+  goes on bit by bit from where it stands.
+
+While contents are held, the standard library's part of the reader is left behind. The steps that
+are taken meanwhile are noted, so that it can take them too when something else is asked for. That
+is not told by another class, as many (`shutil.copyfileobj`, `pickle`) keep the methods at hand.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass, field
+from typing import Any
+
+from parazip import codecs
+from parazip.dropin.stock import StockReader
+from parazip.model import DEFLATED
+
+WHOLE = 16 << 20
+"""Bytes up to which contents are held while they are given out."""
+
+_TINY = 4 << 10
+"""Bytes of a member that zlib inflates as fast as any, if asking for the others is counted."""
+
+STEP = 64 << 10
+"""Bytes in a step that is large: `shutil.copyfileobj` takes no smaller ones."""
+
+
+class MemberReader(StockReader):
+    """A member that is read bit by bit."""
+
+    def _update_crc(self, newdata: bytes) -> None:
+        expected = self._expected_crc
+        if expected is None:
+            return
+        self._running_crc = codecs.crc32(newdata, self._running_crc)
+        if self._eof and self._running_crc != expected:
+            raise zipfile.BadZipFile(f"Bad CRC-32 for file {self.name!r}")
+
+
+class HoldingReader(MemberReader):
+    """A member that is held in memory if that pays and it is sound; else it is read bit by bit.
+
+    It is a deflate stream with a CRC-32, not encrypted, in a file that can be read twice. Its
+    stream is said to be no larger than twice the contents, so that no claim takes much memory.
+
+    Attributes:
+        is_all_wanted: whether who takes one large step will take others. Without that being known
+            only the second is taken to mean it, as many just look at a member's beginning.
+    """
+
+    is_all_wanted = False
+    _can_hold = True
+    _held: _Held | None = None
+
+    def read(self, n: int | None = -1) -> bytes:
+        """The next `n` bytes, fewer only at the end; None or a negative number means all."""
+        if n is None or n < 0 or n >= STEP or n >= self._orig_file_size:
+            if self._held is not None:
+                return self._step(n, self._held)
+            if self._can_hold and self._pays_to_hold(n):
+                place = self._fileobj.tell()
+                contents = self._sound_contents()
+                if contents is not None:
+                    return self._give(n, contents, place)
+                self._can_hold = False
+                self._fileobj.seek(place)
+        elif self._held is not None:
+            self._let_go()
+        return super().read(n)
+
+    def _pays_to_hold(self, n: int | None) -> bool:
+        """Whether half of the member or more is about to be read."""
+        if self.closed or self._eof or not (n is None or type(n) is int):
+            return False
+        size = self._orig_file_size
+        if self._left == size and (n is None or not 0 <= n < size):
+            return True
+        if not self.is_small:
+            return False
+        given = self.tell()
+        is_rest = n is None or not 0 <= n < size - given
+        is_all_wanted, self.is_all_wanted = self.is_all_wanted or is_rest, True
+        return is_all_wanted and given <= size // 2
+
+    @property
+    def is_small(self) -> bool:
+        """Whether its contents may be held while they are given out."""
+        return self._orig_file_size <= WHOLE and self._orig_compress_size <= WHOLE
+
+    def _sound_contents(self) -> bytes | bytearray | None:
+        """The contents, if nothing is odd about them."""
+        source = self._fileobj
+        try:
+            if source.tell() != self._orig_compress_start:
+                source.seek(self._orig_compress_start)
+            data = source.read(self._orig_compress_size)
+            contents = codecs.inflated_whole(data, self._orig_file_size)
+        except (OSError, ValueError, MemoryError):  # it comes again where zipfile would meet it
+            return None
+        is_sound = contents is not None and codecs.crc32(contents) == self._expected_crc
+        return contents if is_sound else None
+
+    def _give(self, n: int | None, contents: bytes | bytearray, place: int) -> bytes:
+        """Gives the first bytes of what is to be held, or all without holding it."""
+        if self._left == len(contents) and (n is None or not 0 <= n < len(contents)):
+            self._be_at_end()
+            return bytes(contents)
+        self._held = _Held(place, memoryview(contents)[self.tell() :])
+        return self._step(n, self._held)
+
+    def _step(self, n: int | None, held: _Held) -> bytes:
+        end = None if n is None or n < 0 else held.given + n
+        data = bytes(held.rest[held.given : end])
+        held.steps.append(n)
+        held.given += len(data)
+        if held.given == len(held.rest):
+            self._be_at_end()
+        return data
+
+    def _be_at_end(self) -> None:
+        """As zipfile's reader is when it has given the last byte."""
+        self._held = None
+        self._can_hold = False
+        self._readbuffer = b""
+        self._offset = self._left = self._compress_left = 0
+        self._eof = True
+
+    def _let_go(self) -> None:
+        """Goes on bit by bit, from where zipfile's reader is after the same steps."""
+        held, self._held = self._held, None
+        self._can_hold = False
+        if held is not None:
+            self._fileobj.seek(held.place)
+            for step in held.steps:
+                super().read(step)
+
+    def read1(self, n: int | None) -> bytes:  # type: ignore[override] # it has no default
+        """Up to `n` bytes, as many as reading the file once gives."""
+        if self._held is not None:
+            self._let_go()
+        return super().read1(n)
+
+    def peek(self, n: int = 1) -> bytes:
+        """Some of the next bytes, which are still to be read."""
+        if self._held is not None:
+            self._let_go()
+        can_hold, self._can_hold = self._can_hold, False  # as it reads, and takes that back
+        try:
+            return super().peek(n)
+        finally:
+            self._can_hold = can_hold
+
+    def readline(self, limit: int = -1) -> bytes:  # type: ignore[override] # in zipfile's way
+        """The next line, or its first `limit` bytes."""
+        if self._held is not None:
+            self._let_go()
+        return super().readline(limit)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Moves the position, and gives it."""
+        if self._held is not None:
+            self._let_go()
+        return super().seek(offset, whence)
+
+    def tell(self) -> int:
+        """The position."""
+        return super().tell() + (self._held.given if self._held else 0)
+
+    def close(self) -> None:
+        """Ends the use of it."""
+        self._held = None
+        super().close()
+
+
+@dataclass
+class _Held:
+    """What is held of a member.
+
+    Attributes:
+        place: where zipfile's reader goes on reading the archive.
+        rest: the contents from there on where it stands.
+        given: how many bytes of them were given.
+        steps: how many were asked for, time after time.
+    """
+
+    place: int
+    rest: memoryview
+    given: int = 0
+    steps: list[int | None] = field(default_factory=list)
+
+
+def hasten(file: object, can_reread: bool) -> None:
+    """Makes a reader of the standard library's ours, if it is one that we know.
+
+    Args:
+        file: the reader, from which nothing has been read.
+        can_reread: whether bytes of the archive may be read in any order, and twice.
+    """
+    if type(file) is not StockReader:
+        return
+    reader: Any = file
+    reader.__class__ = MemberReader
+    if reader._compress_type == DEFLATED and reader._left > _TINY:
+        reader._decompressor = codecs.StepInflater()
+        is_plain = reader._decrypter is None and reader._expected_crc is not None
+        if can_reread and is_plain and reader._compress_left <= 2 * reader._left:
+            reader.__class__ = HoldingReader
