@@ -43,7 +43,9 @@ def prepare(neighbour: Neighbour, python: str, parazip: str, tell: Tell) -> str:
         parazip: the checkout of parazip that is installed there, as it is whenever it is used.
         tell: is told what takes long.
     """
-    wanted = repr((python, _PYTEST, neighbour.name, neighbour.version, neighbour.needs))
+    wanted = repr(
+        (python, _PYTEST, neighbour.name, neighbour.version, tuple(neighbour.needs.split()))
+    )
     mark = hashlib.sha256(wanted.encode()).hexdigest()[:12]
     folder = os.path.join(cache_folder(), "environments", f"{neighbour.name}-{mark}")
     inside = os.path.join(folder, "bin", "python")
@@ -53,7 +55,7 @@ def prepare(neighbour: Neighbour, python: str, parazip: str, tell: Tell) -> str:
         shutil.rmtree(folder, ignore_errors=True)
         _call([python, "-m", "venv", folder])
         package = f"{neighbour.name}=={neighbour.version}"
-        _call([*_pip(inside), "install", _PYTEST, package, *neighbour.needs])
+        _call([*_pip(inside), "install", _PYTEST, package, *neighbour.needs.split()])
         with open(ready, "w"):
             pass
     _install_parazip(folder, inside, parazip)
@@ -77,12 +79,11 @@ def packages(python: str) -> str:
     return subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def unpack(neighbour: Neighbour, python: str, folder: str, tell: Tell) -> None:
-    """Makes a folder to run the suite in: that of its sources, if it has any."""
-    shutil.rmtree(folder, ignore_errors=True)
+def tests(neighbour: Neighbour, python: str, folder: str, tell: Tell) -> str:
+    """The folder to run a suite in: `folder` with fresh sources, or that of what is installed."""
     if neighbour.tests_in == WHEEL:
-        os.makedirs(folder)
-        return
+        return packages(python)
+    shutil.rmtree(folder, ignore_errors=True)
     with tarfile.open(_sources(neighbour, python, tell)) as archive:
         partial = folder + ".partial"
         shutil.rmtree(partial, ignore_errors=True)
@@ -90,6 +91,7 @@ def unpack(neighbour: Neighbour, python: str, folder: str, tell: Tell) -> None:
     (top,) = (name for name in os.listdir(partial) if name != "pax_global_header")
     os.rename(os.path.join(partial, top), folder)
     shutil.rmtree(partial)
+    return folder
 
 
 def _sources(neighbour: Neighbour, python: str, tell: Tell) -> str:

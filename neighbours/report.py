@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from benchmarks.table import markdown
+
 from neighbours import explained, outcomes
 from neighbours.outcomes import Difference
 from neighbours.packages import Neighbour

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from typing import NamedTuple
 
 from neighbours import environment, outcomes
 from neighbours.environment import Tell
-from neighbours.packages import WHEEL, Neighbour
+from neighbours.packages import Neighbour
 
 LIMIT = 600.0
 """Seconds that a suite may take."""
@@ -56,20 +57,20 @@ def run(neighbour: Neighbour, way: Way, python: str, tell: Tell, *options: str) 
     """Runs the suite of a package once; options are further ones of pytest."""
     place = os.path.join(environment.cache_folder(), "runs", neighbour.name)
     scratch = os.path.join(place, "scratch")
-    sources = os.path.join(place, "sources")
     shutil.rmtree(scratch, ignore_errors=True)
     os.makedirs(scratch)
-    environment.unpack(neighbour, python, sources, tell)
+    sources = environment.tests(neighbour, python, os.path.join(place, "sources"), tell)
     written = os.path.join(scratch, "outcomes.jsonl")
     command = [
         *(word.format(bin=os.path.dirname(python)) for word in way.runner),
-        *_options(neighbour, python, written),
+        *_options(neighbour, written),
         *options,
-        *neighbour.tests,
+        *shlex.split(neighbour.tests),
     ]
-    log = os.path.join(place, f"{way.label.replace(' ', '-')}.log")
+    log = os.path.join(place, f"{way.label}.log")
+    variables = {**_variables(python, scratch), **dict(neighbour.variables)}
     started = time.monotonic()
-    end = _wait(command, sources, _variables(python, scratch), log)
+    end = _wait(command, sources, variables, log)
     tell(f"{neighbour.name}, {way.label}: {end} after {time.monotonic() - started:.0f} s, {log}")
     if not os.path.exists(written):
         return outcomes.Run(end=end)
@@ -77,11 +78,9 @@ def run(neighbour: Neighbour, way: Way, python: str, tell: Tell, *options: str) 
         return outcomes.read(lines, end)
 
 
-def _options(neighbour: Neighbour, python: str, written: str) -> list[str]:
-    installed = environment.packages(python) if neighbour.tests_in == WHEEL else None
+def _options(neighbour: Neighbour, written: str) -> list[str]:
     return [
-        *(("--rootdir", installed) if installed else ()),
-        *("-o", "addopts=", "-p", "no:cacheprovider", "-p", "parazip_outcomes"),
+        *("--rootdir", ".", "-o", "addopts=", "-p", "no:cacheprovider", "-p", "parazip_outcomes"),
         *("--outcomes", written, "-o", "faulthandler_timeout=120", "--tb=short"),
         *(word for test, _ in neighbour.left_out for word in ("--deselect", test)),
     ]

@@ -38,8 +38,8 @@ def _count_archives() -> list[int]:
 
     @functools.wraps(stock)
     def counting(*args: Any, **kwargs: Any) -> None:
-        count[0] += 1
         stock(*args, **kwargs)
+        count[0] += 1
 
     zipfile.ZipFile.__init__ = counting  # type: ignore[method-assign] # to count
     return count
@@ -58,6 +58,10 @@ class _Writer:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         outcome: str = report.outcome
+        if outcome == "rerun":  # pytest-rerunfailures: the last try counts
+            return
+        if report.passed and report.when != "call":
+            return
         if hasattr(report, "wasxfail"):
             outcome = "xfailed" if report.skipped else "xpassed"
         elif report.failed and report.when != "call":
