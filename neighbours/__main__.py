@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 import click
@@ -24,6 +25,7 @@ def main(names: tuple[str, ...], python: str, parazip: str) -> None:
     Ends with 1 if a test comes out otherwise than with the standard library and `explained` does
     not say why, or if a suite could not be run.
     """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends the suite that runs, too
     rows = []
     is_right = True
     for name in names or _BY_NAME:

@@ -96,7 +96,9 @@ def tests(neighbour: Neighbour, python: str, folder: str, tell: Tell) -> str:
 
 def _sources(neighbour: Neighbour, python: str, tell: Tell) -> str:
     """The path of the archive of the sources, fetched if it is not there yet."""
-    folder = os.path.join(cache_folder(), "sources", f"{neighbour.name}-{neighbour.version}")
+    origin = neighbour.tests_in.replace("/", "+")
+    name = f"{neighbour.name}-{neighbour.version}-{origin}"
+    folder = os.path.join(cache_folder(), "sources", name)
     if not os.path.isdir(folder):
         tell(f"{neighbour.name}: fetching the sources")
         partial = folder + ".partial"
