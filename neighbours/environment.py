@@ -65,10 +65,11 @@ def prepare(neighbour: Neighbour, python: str, parazip: str, tell: Tell) -> str:
 def _install_parazip(folder: str, python: str, parazip: str) -> None:
     """Installs it from its checkout, and puts the plugins where pytest finds them."""
     chosen = os.path.join(folder, "parazip")
-    if not os.path.exists(chosen) or _text(chosen) != parazip:
+    wanted = f"{parazip}\n{_text(os.path.join(parazip, 'pyproject.toml'))}"
+    if not os.path.exists(chosen) or _text(chosen) != wanted:
         _call([*_pip(python), "install", "-e", parazip])
-        with open(chosen, "w") as file:
-            file.write(parazip)
+        with open(chosen, "w", encoding="utf-8") as file:
+            file.write(wanted)
     with open(os.path.join(packages(python), "neighbours.pth"), "w") as file:
         file.write(_PLUGINS + "\n")
 
@@ -142,5 +143,5 @@ def _call(command: list[str]) -> None:
 
 
 def _text(path: str) -> str:
-    with open(path) as file:
+    with open(path, encoding="utf-8") as file:
         return file.read()

@@ -56,8 +56,7 @@ NEIGHBOURS = (
         "--doctest-modules --import-mode=importlib setuptools/tests/test_wheel.py"
         " setuptools/tests/test_bdist_wheel.py setuptools/tests/test_bdist_egg.py"
         " setuptools/tests/test_archive_util.py setuptools/tests/test_build_meta.py"
-        " setuptools/tests/test_sdist.py setuptools/_distutils/tests/test_archive_util.py"
-        " setuptools/_distutils/tests/test_bdist_dumb.py setuptools/_distutils/tests/test_sdist.py",
+        " setuptools/tests/test_sdist.py setuptools/_distutils/tests/test_archive_util.py",
         "pip wheel virtualenv build[virtualenv] filelock jaraco.envs jaraco.path jaraco.test"
         " ini2toml[lite] tomli-w pytest-home pytest-subprocess pytest-timeout docutils jaraco.text"
         " more_itertools coverage",
@@ -123,7 +122,8 @@ NEIGHBOURS = (
         " pandas/tests/io/parser/test_compression.py pandas/tests/io/parser/test_network.py"
         " pandas/tests/io/json/test_compression.py pandas/tests/io/xml/test_to_xml.py"
         " pandas/tests/io/formats/test_to_csv.py pandas/tests/frame/methods/test_to_csv.py"
-        " pandas/tests/series/methods/test_to_csv.py -k 'compress or zip or .xlsx or .ods'",
+        " pandas/tests/series/methods/test_to_csv.py -k 'compress or zip or .xlsx or .ods'"
+        " --no-strict-data-files",
         "hypothesis openpyxl xlsxwriter odfpy lxml pytest-xdist pytest-localserver",
         tests_in=WHEEL,
     ),
