@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import io
 import random
-import signal
 import struct
 import subprocess
 import sys
 import zipfile
 import zlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, NamedTuple
 from unittest import mock
@@ -23,6 +21,7 @@ from hypothesis import strategies as st
 import parazip
 from parazip import codecs
 from parazip.dropin import ahead
+from parazip.workers.line import Line
 from patience import HUNG
 
 MIB = 1 << 20
@@ -240,8 +239,7 @@ def read_by_stretches(made: bytes, every: int) -> bytes | str:
     with (
         mock.patch.object(codecs, "RESTART", every),
         parazip.ZipFile(io.BytesIO(made)) as archive,
-        ThreadPoolExecutor(2) as threads,
-        ahead.opened_by(lambda file: ahead.StretchReader(file, threads, 4)),
+        ahead.opened_by(lambda file: ahead.StretchReader(file, Line(2, 4 * ahead.STRETCH))),
         archive.open("large") as file,
     ):
         return read_all(file)
@@ -299,25 +297,6 @@ def test_a_stream_of_nothing_but_marks_takes_no_time(stretches: list[bool], tmp_
     assert compared(archive_of_stream(raw, zlib.crc32(data), SIZE), tmp_path).error == ""
     assert 2 <= len(stretches) <= 2 * (2 + 2)
     assert not any(stretches)
-
-
-def test_signals_are_not_kept_back_for_what_is_not_inflated_by_stretches(tmp_path: Path) -> None:
-    data = contents()
-    raw = codecs.MARK[4:] + zlib.compress(data, 1, -15)
-    path = tmp_path / "made.zip"
-    path.write_bytes(archive_of_stream(codecs.MARK[4:] + raw, zlib.crc32(data), SIZE))
-    usual = signal.getsignal(signal.SIGINT)
-    handlers = []
-    with (
-        parazip.ZipFile(path) as archive,
-        ThreadPoolExecutor(2) as threads,
-        ahead.opened_by(lambda file: ahead.StretchReader(file, threads, 4)),
-        archive.open("large") as file,
-    ):
-        while file.read(MIB):
-            handlers.append(signal.getsignal(signal.SIGINT))
-    assert len(handlers) > 20
-    assert set(handlers) == {usual}
 
 
 STARTS = {

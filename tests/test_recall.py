@@ -28,10 +28,10 @@ from parazip import Report, Selection, Settings, archive, codecs, files
 from parazip import cache as cache_module
 from parazip.cache import Cache, Kept, Usage
 from parazip.errors import SourceChangedError, SourceError
-from parazip.helper import Helpers
 from parazip.model import CodecName, Range
 from parazip.output import Output, Pipe
 from parazip.sources import scan
+from parazip.workers.helpers import Helpers
 from patience import HUNG
 
 pytestmark = pytest.mark.once

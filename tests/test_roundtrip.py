@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
+import itertools
 import os
 import random
 import stat
@@ -22,10 +23,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import parazip
-from parazip import Member, Report, Selection, Settings, codecs, helper, plan
+from parazip import Member, Report, Selection, Settings, codecs, plan
 from parazip.model import CODEC_NAMES, MIB, CodecName
 from parazip.sources import scan
 from parazip.testing import InlineExecutor
+from parazip.workers import starting
+from parazip.workers.helpers import Helpers
 
 pytestmark = pytest.mark.once
 
@@ -375,14 +378,14 @@ VARIANTS = [
 def answers(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether helper processes answered, question by question."""
     heard: list[bool] = []
-    ask = helper.Helpers.ask
+    ask = Helpers.ask
 
-    def overheard(self: helper.Helpers, *question: Any) -> bytes | None:
+    def overheard(self: Helpers, *question: Any) -> bytes | None:
         answer = ask(self, *question)
         heard.append(answer is not None)
         return answer
 
-    monkeypatch.setattr(helper.Helpers, "ask", overheard)
+    monkeypatch.setattr(Helpers, "ask", overheard)
     return heard
 
 
@@ -403,15 +406,16 @@ def test_jobs_memory_helpers_and_executor_never_change_a_byte(
         assert made.testzip() is None
         assert made.namelist() == [member.name for member in members]
 
-    may_fork = helper._may_fork()
-    for variant in VARIANTS:
+    monkeypatch.setattr(starting, "_is_single_threaded", lambda: True)
+    monkeypatch.setattr("warnings.warn", lambda *args, **kwargs: None)
+    for variant, forks in itertools.product(VARIANTS, (False, True)):
+        monkeypatch.setattr(starting, "may_fork", forks)
         changed = Settings(level=level, jobs=variant.jobs, memory=variant.memory)
         parazip.write(archive, members, changed)
         assert digest(archive) == expected, f"{variant} changed bytes at level {level}"
-    assert any(answers) == may_fork
-
+    assert any(answers) == (sys.platform == "linux")
     del answers[:]
-    monkeypatch.setattr(helper, "_may_fork", lambda: False)
+    monkeypatch.setenv("PARAZIP_HELPERS", "0")
     parazip.write(archive, members, Settings(level=level, jobs=2))
     assert digest(archive) == expected, "helpers changed bytes"
     assert not any(answers)

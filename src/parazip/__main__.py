@@ -18,6 +18,7 @@ import click
 
 from parazip import __version__
 from parazip.errors import ParazipError, SettingsError
+from parazip.workers import starting
 
 _FACES = {
     "create": ("parazip.cli.create", "Put files and folders into a new zip archive."),
@@ -61,6 +62,7 @@ class _Faces(click.Group):
 def parazip(context: click.Context, /, cache_dir: str | None, cache_size: str | None) -> None:
     """Make zip archives and PEX files on all the cores of this machine."""
     context.obj = (cache_dir, cache_size)
+    starting.may_fork = context.invoked_subcommand != "run"  # that is another program's process
 
 
 def main() -> NoReturn:
@@ -134,6 +136,9 @@ def _take_kill_for_interrupt() -> None:
 
 
 def _fail(message: str, code: int) -> NoReturn:
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # it ends already
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     if sys.stderr is not None:  # print would take standard output instead
         from parazip.display import printable
 

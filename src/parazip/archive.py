@@ -19,9 +19,9 @@ from parazip.errors import SettingsError, SourceError
 from parazip.inputs import OnDuplicate
 from parazip.model import DEFLATE_STORED, Member, Recipe, Report, Section, Settings
 from parazip.output import BinaryOutput, Output, Pipe, replacing
-from parazip.pool import Budget, Pool, usable_cpus, workers
 from parazip.progress import Counter, Sink
 from parazip.sources import Selection, scan
+from parazip.workers.line import line_of
 from parazip.writer import ArchiveWriter
 
 Target: TypeAlias = str | os.PathLike[str] | BinaryOutput | Pipe
@@ -247,16 +247,13 @@ def _known_by_content(
     runs: Iterable[list[Member]], recipe: Recipe, settings: Settings
 ) -> list[Section]:
     """Sections whose files are all read for their hashes, side by side."""
-    jobs = settings.jobs or usable_cpus()
 
     def known(run: list[Member]) -> str:
         return key(run, recipe, identity=by_content)
 
-    pool: Pool[list[Member], str] = Pool(
-        known, Budget(settings.memory), cost=lambda run: _CHUNK, weight=len
-    )
-    with pool.interrupts_held(), workers(jobs) as threads:
-        return [Section(partial(list, run), key=key) for run, key in pool.run(runs, threads)]
+    line = line_of(settings.jobs, settings.memory)
+    with line.lane(known, cost=lambda run: _CHUNK, weight=len) as lane:
+        return [Section(partial(list, run), key=key) for run, key in lane.through(runs)]
 
 
 def _place(archive: Target) -> str | int | None:

@@ -11,10 +11,8 @@ one thread writes and keeps the books, this one or that.
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
-from contextlib import closing, nullcontext
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
@@ -22,7 +20,6 @@ from typing import Any, NamedTuple, TypeAlias
 from parazip import codecs, compress, plan, work
 from parazip.cache import Cache, Kept
 from parazip.format.records import record
-from parazip.helper import Helpers, helpers
 from parazip.model import (
     DEFLATED,
     STORE,
@@ -37,8 +34,10 @@ from parazip.model import (
     Twin,
 )
 from parazip.output import Output
-from parazip.pool import Budget, Pool, usable_cpus, workers
 from parazip.progress import Counter
+from parazip.workers.cpus import usable_cpus
+from parazip.workers.helpers import Helpers
+from parazip.workers.line import Lane, Line, line_of
 from parazip.writer import ArchiveWriter
 
 
@@ -138,33 +137,19 @@ class Assembly:
                 return task.headers_only and not (crew and task.held)
             return isinstance(task, _InTurn)
 
-        pool: Pool[_Task, Part | Block | None] = Pool(
-            run,
-            Budget(means.memory),
-            cost=lambda task: task.cost,
-            weight=_weight,
-            is_light=is_light,
-        )
+        line = line_of(means.jobs, means.memory, means.executor)
+        lane = line.lane(run, cost=lambda task: task.cost, weight=_weight, is_light=is_light)
         count = min(jobs, usable_cpus()) if needs_help else 0
-        with (
-            pool.interrupts_held(),
-            helpers(work.answer, count, work.CAPACITY) as crew,
-            workers(jobs) if means.executor is None else nullcontext(means.executor) as threads,
-            self._aside,
-            self._recalls,
-        ):
-            with closing(pool.run(self._tasks(sections, crew), threads)) as results:
-                for task, result in results:
-                    if isinstance(task, _Recall):
-                        with pool.undisturbed():
-                            self._recalls.call(partial(self._recall, task))
-                        continue
-                    with pool.undisturbed():
-                        self._recalls.finish(pool.run_held)
-                    self._take(task, result)
-            self._recalls.finish(pool.run_held)
-            self._aside.finish(pool.run_held)
-            self._keep(threads, pool.run_held)
+        with lane, work.crew(count) as crew, self._aside, self._recalls:
+            for task, result in lane.through(self._tasks(sections, crew)):
+                if isinstance(task, _Recall):
+                    self._recalls.call(partial(self._recall, task))
+                    continue
+                self._recalls.finish()
+                self._take(task, result)
+            self._recalls.finish()
+            self._aside.finish()
+        self._keep(line)
 
     def _tasks(self, sections: Iterable[Section], crew: Helpers) -> Iterator[_Task]:
         cache = self._means.cache
@@ -291,7 +276,7 @@ class Assembly:
             for coder, tally in tallies.items():
                 books[coder] = books[coder].plus(tally) if coder in books else tally
 
-    def _keep(self, threads: Executor, run_held: Callable[[], None]) -> None:
+    def _keep(self, line: Line) -> None:
         """Puts what was made into the cache."""
         cache = self._means.cache
         if cache is None or self._output.descriptor is None:
@@ -301,12 +286,9 @@ class Assembly:
             data = self._output.read_back(task.offset, task.length)
             cache.keep(task.key, task.tallies, task.directory, task.length, data)
 
-        pool: Pool[_Keep, None] = Pool(
-            keep, Budget(self._means.memory), cost=lambda _: _KEEPING, weight=lambda _: 0
-        )
-        with closing(pool.run(self._to_keep, threads)) as kept:
-            for _ in kept:
-                run_held()
+        with line.lane(keep, cost=lambda _: _KEEPING, weight=lambda _: 0) as lane:
+            for _ in lane.through(self._to_keep):
+                pass
         cache.close()
 
 
@@ -320,31 +302,37 @@ class _Aside:
     """
 
     def __init__(self) -> None:
-        self._thread = workers(1)  # it starts with the first call
-        self._calls: deque[Future[object]] = deque()
+        self._lane = _new_lane()
+        self._is_used = False
 
     def __enter__(self) -> _Aside:
         return self
 
     def call(self, function: Callable[[], object]) -> None:
-        self._calls.append(self._thread.submit(function))
+        self._is_used = True
+        self._lane.put(function)
+        for _ in self._lane.ready():
+            pass
 
-    def finish(self, between: Callable[[], object] = lambda: None) -> None:
-        """Waits for all calls, and ends the thread; raises what the first one raised that failed.
-
-        Args:
-            between: called after each one.
-        """
-        if not self._calls:
-            return
-        while self._calls:
-            self._calls.popleft().result()
-            between()
-        self._thread.shutdown()
-        self._thread = workers(1)
+    def finish(self) -> None:
+        """Waits for all calls, and ends the thread; raises what the first raised that failed."""
+        if self._is_used:
+            for _ in self._lane.rest():
+                pass
+            self._lane.close()
+            self._lane = _new_lane()
+            self._is_used = False
 
     def __exit__(self, *error: object) -> None:
-        self._thread.shutdown(cancel_futures=True)
+        self._lane.close()
+
+
+def _new_lane() -> Lane[Callable[[], object], object]:
+    return Line(1, 1).lane(_call, cost=lambda _: 0, weight=lambda _: 0)
+
+
+def _call(function: Callable[[], object]) -> object:
+    return function()
 
 
 def _weight(result: Part | Block | None) -> int:

@@ -33,6 +33,7 @@ from __future__ import annotations
 import io
 import os
 import platform
+import sys
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -388,6 +389,15 @@ def shrinks(size: int, read: Callable[[int, int], Buffer]) -> bool:
         if len(compress_whole(_SAMPLER, sample)) < len(sample) * _SHRINKS:
             return True
     return False
+
+
+def library_folders() -> list[str]:
+    """Where another Python finds parazip and the libraries that are used here."""
+    found = []
+    for module in sys.modules[__package__], isal, sys.modules["zlib_ng"], deflate:
+        places = list(getattr(module, "__path__", ())) or [str(module.__file__)]
+        found.append(os.path.dirname(os.path.abspath(places[0])))
+    return list(dict.fromkeys(found))
 
 
 def versions() -> str:

@@ -54,6 +54,11 @@ class Counter:
         self._bytes = 0
         self._began = time.monotonic()
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether there is a sink."""
+        return self._sink is not None
+
     def counted(self, members: Iterable[Member]) -> Iterator[Member]:
         """The same members, each of them one more that is to be done."""
         for member in members:

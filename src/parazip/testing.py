@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Collection, Iterator
-from typing import Any
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Executor, Future
+from typing import Any, ParamSpec, TypeVar
 
 from parazip.model import Buffer
 from parazip.output import BinaryOutput
-from parazip.pool import InlineExecutor
 
 __all__ = ["OPERATIONS", "FailingOutput", "InlineExecutor", "ShortOutput", "SparseOutput"]
 
 OPERATIONS = ("write", "seek", "tell", "truncate", "flush")
 """What `FailingOutput` can count and fail at."""
+
+Outcome = TypeVar("Outcome")
+Arguments = ParamSpec("Arguments")
 
 _PAGE = 64 << 10
 _ZEROS = bytes(1 << 20)
@@ -236,3 +239,23 @@ class ShortOutput:
     def write(self, data: Buffer, /) -> int | None:
         """Writes the first bytes of `data` and tells how many they were."""
         return self._file.write(memoryview(data)[: self._bite])
+
+
+class InlineExecutor(Executor):
+    """An executor without threads: `submit` runs the task and gives a future that is finished.
+
+    An `Exception` of the task stands in its future; anything else (`KeyboardInterrupt`) ends
+    `submit` itself, as there is nobody else whom it could concern.
+    """
+
+    def submit(
+        self, fn: Callable[Arguments, Outcome], /, *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Future[Outcome]:
+        """Runs `fn` at once."""
+        future: Future[Outcome] = Future()
+        future.set_running_or_notify_cancel()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future

@@ -6,10 +6,10 @@ A helper is asked in plain bytes and answers so: here is how tasks and parts are
 from __future__ import annotations
 
 import marshal
+from contextlib import AbstractContextManager
 from typing import Any
 
-from parazip import compress, copy
-from parazip.helper import Helpers
+from parazip import codecs, compress, copy
 from parazip.model import (
     Block,
     Coder,
@@ -27,9 +27,15 @@ from parazip.model import (
     Twin,
 )
 from parazip.plan import BATCH, Batch, Copies, Cut
+from parazip.workers.helpers import Helpers, helpers
 
-CAPACITY = 2 * BATCH
+_CAPACITY = 2 * BATCH
 """The most bytes that a helper has to answer: a task's compressed members and their headers."""
+
+
+def crew(count: int) -> AbstractContextManager[Helpers]:
+    """So many helpers that do tasks; see `answer`."""
+    return helpers(f"{__name__}:{answer.__name__}", count, _CAPACITY, codecs.library_folders())
 
 
 def run(task: Batch | Cut | Copies, crew: Helpers | None = None) -> Part | Block | None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import threading
 import zipfile
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import IO, Any, TypeAlias, cast
 
 from parazip import codecs
 from parazip.model import DEFLATED
-from parazip.pool import Budget, Pool
+from parazip.workers.line import Line
 
 _AHEAD = 1 << 20
 
@@ -78,31 +77,28 @@ class AheadReader:
 
     def __init__(self, file: Any) -> None:
         self._file = file
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="parazip")
-        self._next: Future[bytes] | None = None
-        self._read_ahead()
+        self._lane = Line(1, 2 * _AHEAD).lane(file.read, cost=lambda size: size, weight=len)
+        self._chunks = self._read_ahead()
 
-    def _read_ahead(self) -> None:
-        try:
-            self._next = self._thread.submit(self._file.read, _AHEAD)
-        except RuntimeError:  # there is no thread to be had, or Python is on its way out
-            self._next = None
+    def _read_ahead(self) -> Generator[bytes, None, None]:
+        self._lane.put(_AHEAD)
+        for _, chunk in self._lane.rest():
+            if not chunk:
+                return
+            self._lane.put(_AHEAD)
+            yield chunk
 
     def __enter__(self) -> AheadReader:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._thread.shutdown()
+        self._chunks.close()
+        self._lane.close()
         self._file.close()
 
     def read(self, size: int = -1, /) -> bytes:
         """The next bytes, as many as there are; none at the end."""
-        if self._next is None:
-            return cast("bytes", self._file.read(_AHEAD))
-        data = self._next.result()
-        if data:
-            self._read_ahead()
-        return data
+        return next(self._chunks, b"")
 
 
 class StretchReader:
@@ -113,13 +109,12 @@ class StretchReader:
 
     Args:
         file: the standard library's reader of the member, made ours by `hasten`.
-        threads: what inflates.
-        most: how many stretches may be in flight at once, each of up to `STRETCH` bytes.
+        line: who inflates.
     """
 
-    def __init__(self, file: Any, threads: Executor, most: int) -> None:
+    def __init__(self, file: Any, line: Line) -> None:
         self._file = file
-        self._chunks = self._inflated(threads, most)
+        self._chunks = self._inflated(line)
 
     def __enter__(self) -> StretchReader:
         return self
@@ -132,16 +127,18 @@ class StretchReader:
         """The next bytes, as many as there are; none at the end."""
         return next(self._chunks, b"")
 
-    def _inflated(self, threads: Executor, most: int) -> Generator[bytes, None, None]:
+    def _inflated(self, line: Line) -> Generator[bytes, None, None]:
         file = self._file
         place = file._fileobj.tell()
         window = b""
+        most = max(1, min(line.jobs + 4, line.budget.limit // STRETCH))
         restarts = _Restarts(file._fileobj, file._compress_left, most)
-        pool: Pool[_Compressed, codecs.Stretch | None] = Pool(
-            codecs.inflated_stretch, Budget(most), cost=lambda _: 1, weight=lambda _: 1
-        )
-        with pool.interrupts_held(), closing(pool.run(restarts, threads)) as results:
-            for data, stretch in results:
+        with line.lane(
+            codecs.inflated_stretch,
+            cost=lambda _: STRETCH,
+            weight=lambda _: STRETCH,
+        ) as lane:
+            for data, stretch in lane.through(restarts):
                 restarts.in_flight -= 1
                 if stretch is None or file._left <= codecs.RESTART:
                     break

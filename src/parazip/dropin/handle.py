@@ -1,48 +1,100 @@
-"""The file-like object that a new member's contents are written to."""
+"""The file-like object that a new member's contents are written to.
+
+A member stays in memory until it has more bytes than are compressed whole. From then on it is cut
+into blocks, and each goes to the workers as soon as it is known that another one follows. What they
+have finished is written by the calls that come next; when `close` returns all of it is there.
+
+A member counts from one moment to the next (`Writing.add`): until then the archive's end is where
+it was, and what was written behind it is overwritten or cut off. So an error, or Ctrl-C at any
+instruction, takes away that member and no other.
+"""
 
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+import struct
+import zipfile
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parazip import codecs
-from parazip.dropin.background import Background, Piece
-from parazip.dropin.pending import Ticket
-from parazip.model import Recipe
+from parazip.format.records import FLAG_DESCRIPTOR
+from parazip.model import DEFLATE_STORED, STORE, Block, Buffer, Coder, Recipe
+from parazip.workers.line import Lane, line_of
 
 if TYPE_CHECKING:
     from parazip.dropin.writing import Writing
 
-BLOCK = codecs.BLOCK
+_BLOCK = codecs.BLOCK
 
 _CRUMB = 4 << 10
 _HEAP = 64 << 10
 """What is written in crumbs is swept up into heaps: objects of a few bytes take ten times that."""
 
+_AHEAD = 2
+"""Blocks in flight for each worker. With fewer a worker waits for the writer now and then."""
 
-class WriteHandle(io.BufferedIOBase):
-    """What `ZipFile.open(name, "w")` gives.
+_DESCRIPTOR = struct.Struct("<4s3I")
+_ZIP64_DESCRIPTOR = struct.Struct("<4sI2Q")
+_SIGNATURE = b"PK\7\x08"
 
-    A member stays in memory until it has more bytes than are compressed whole; from then on each
-    block goes to the workers as soon as it is known that another one follows.
+
+class _Piece(NamedTuple):
+    """A block of a member that is cut.
+
+    Attributes:
+        coder: compresses it.
+        window: the up to 32 KiB before it.
+        data: its bytes.
+        start: where in the member they begin.
+        last: whether the member ends with them.
     """
 
-    def __init__(self, archive: Writing, ticket: Ticket, recipe: Recipe) -> None:
+    coder: Coder
+    window: Buffer
+    data: Buffer
+    start: int
+    last: bool
+
+
+class MemberWriter(io.BufferedIOBase):
+    """What `ZipFile.open(name, "w")` gives.
+
+    Attributes:
+        is_opened: whether it was given to somebody, so that what it has got is to be put in.
+
+    Args:
+        archive: what the member is put into.
+        info: what people know of it; gets its sizes and CRC-32.
+        recipe: how it is compressed.
+        zip64: whether its header has room for 4 GiB and more.
+    """
+
+    is_opened = False
+
+    def __init__(
+        self, archive: Writing, info: zipfile.ZipInfo, recipe: Recipe, zip64: bool
+    ) -> None:
         self._archive = archive
-        self._ticket = ticket
+        self._info = info
+        self._header = info.FileHeader(zip64)  # what cannot be told in it is refused now
         self._recipe = recipe
+        self._zip64 = zip64
         self._chunks: list[bytes] = []
         self._crumbs = bytearray()
         self._crumb = 0 if recipe.whole.codec == "zlib" else _CRUMB  # it is to get what came
         self._held = 0
+        self._lane: Lane[_Piece, Block] | None = None
         self._window = b""
         self._start = 0
-        self._background: Background[Ticket] | None = None
+        self._is_begun = False
+        self._failure: BaseException | None = None
+        self._size = self._crc = self._compressed_size = 0
 
     @property
     def name(self) -> str:
         """The member's name."""
-        return self._ticket.info.filename
+        return self._info.filename
 
     @property
     def mode(self) -> str:
@@ -58,11 +110,21 @@ class WriteHandle(io.BufferedIOBase):
 
         Raises:
             ValueError: this object is closed.
-            OSError: what was put in before cannot be written.
+            OSError: the archive cannot be written.
         """
         if self.closed:
             raise ValueError("write to a closed file")
         chunk = data if type(data) is bytes else memoryview(data).tobytes()
+        try:
+            self._take(chunk)
+        except BaseException as error:
+            self._failure = error
+            if not isinstance(error, Exception):
+                self.abandon()
+            raise
+        return len(chunk)
+
+    def _take(self, chunk: bytes) -> None:
         size = len(chunk)
         if size < self._crumb:
             self._crumbs += chunk
@@ -72,67 +134,185 @@ class WriteHandle(io.BufferedIOBase):
         if len(self._crumbs) >= _HEAP:
             self._sweep()
         self._held += size
-        self._ticket.size += size
-        if self._held > (self._recipe.cut if self._background is None else BLOCK):
+        self._size += size
+        if self._held > (_BLOCK if self._is_cut else self._recipe.cut):
             with self._archive._lock:
                 self._cut()
-                self._archive._work()
-        return size
 
     def _sweep(self) -> None:
         if self._crumbs:
             self._chunks.append(bytes(self._crumbs))
             self._crumbs.clear()
 
+    @property
+    def _is_cut(self) -> bool:
+        return self._start > 0
+
     def close(self) -> None:
-        """Ends the member.
+        """Ends the member: when this returns, it is in the archive.
 
         Raises:
             RuntimeError: it has more bytes than its header has room for.
-            OSError: what was put in before cannot be written.
+            OSError: the archive cannot be written. The member is not in it.
         """
         if self.closed:
             return
         super().close()
-        self._sweep()
-        archive = self._archive
-        with archive._lock:
-            if self._is_lost():
-                archive._writing = False
-                archive._raise_failure()
-            archive._written(self._ticket, self._put_rest)
+        try:
+            if isinstance(self._failure, Exception):
+                raise self._failure
+            with self._archive._lock:
+                self._end()
+        finally:
+            self._let_go()
 
-    def _is_lost(self) -> bool:
-        """Whether an error took away the blocks that were put in before."""
-        return self._background not in (None, self._archive._behind)
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if kind is not None and not issubclass(kind, Exception):
+            self.abandon()  # a member that was interrupted is none
+        self.close()
 
-    def _put_rest(self, background: Background[Ticket]) -> None:
-        if self._background is None:
-            background.whole(self._ticket, self._recipe.whole, self._chunks, self._held)
-        else:
-            self._put(b"".join(self._chunks), last=True)
+    def __del__(self) -> None:
+        """Ends what nobody ended, as `zipfile` does; but not what a call was interrupted in."""
+        if self.is_opened:
+            if self._archive.is_in_call:
+                self.abandon()
+            self.close()
+
+    def abandon(self) -> None:
+        """Ends without putting in the member."""
+        if not self.closed:
+            super().close()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._lane is not None:
+            self._lane.close()
+        self._chunks.clear()
+
+    def begin(self) -> None:
+        """Writes the local file header, if it is not there yet, with the numbers known so far."""
+        if not self._is_begun:
+            self._archive.go_to_end().write(self._header)
+            self._is_begun = True
+
+    def show(self) -> None:
+        """Lets everything be in the archive that was handed to the workers."""
+        with self._archive._lock:
+            if self._failure is None:
+                self.begin()
+                if self._lane is not None:
+                    self._write_blocks(self._lane.rest())
 
     def _cut(self) -> None:
-        """Puts in all blocks but the last, which may turn out to be the member's last."""
-        if self._is_lost():
-            self._archive._raise_failure()
-        self._background = self._archive._background
+        """Hands on all blocks but the last, which may turn out to be the member's last."""
+        self.begin()
         self._sweep()
         chunks = self._chunks
-        while len(chunks) > 1 and len(chunks[0]) == BLOCK:
+        while len(chunks) > 1 and len(chunks[0]) == _BLOCK:
             self._put(chunks.pop(0), last=False)
-            self._held -= BLOCK
+            self._held -= _BLOCK
         view = memoryview(chunks[0] if len(chunks) == 1 else b"".join(chunks))
-        end = (self._held - 1) // BLOCK * BLOCK
-        for start in range(0, end, BLOCK):
-            self._put(view[start : start + BLOCK], last=False)
+        end = (self._held - 1) // _BLOCK * _BLOCK
+        for start in range(0, end, _BLOCK):
+            self._put(view[start : start + _BLOCK], last=False)
         if end:
             self._chunks = [bytes(view[end:])]
             self._held -= end
 
-    def _put(self, data: bytes | memoryview, last: bool) -> None:
-        piece = Piece(self._ticket, self._recipe.block, self._window, data, self._start, last)
+    def _put(self, data: Buffer, last: bool) -> None:
+        piece = _Piece(self._recipe.block, self._window, data, self._start, last)
         self._window = bytes(data[-codecs.WINDOW :])
         self._start += len(data)
-        assert self._background is not None
-        self._background.piece(piece)
+        if piece.coder == STORE:
+            self._write_blocks([(piece, _compress(piece))])
+            return
+        if self._lane is None:
+            self._lane = _new_lane(*self._archive.line_settings)
+        self._lane.put(piece)
+        self._write_blocks(self._lane.ready())
+
+    def _write_blocks(self, blocks: Iterable[tuple[_Piece, Block]]) -> None:
+        file = self._archive.file
+        for piece, block in blocks:
+            for data in block.data:
+                file.write(data)
+                self._compressed_size += len(data)
+            self._crc = codecs.crc32_combine(self._crc, block.crc, block.size)
+            self._archive.tell_progress(0, len(piece.data), self.name)
+
+    def _end(self) -> None:
+        self._sweep()
+        packed: Buffer = b""
+        if self._is_cut:
+            self._put(b"".join(self._chunks), last=True)
+            if self._lane is not None:
+                self._write_blocks(self._lane.rest())
+        else:
+            packed = self._compress_whole()
+        info = self._info
+        info.CRC = self._crc
+        info.compress_size = self._compressed_size
+        info.file_size = self._size
+        self._check_sizes()
+        if self._is_begun:
+            self._end_record(packed)
+        else:
+            file = self._archive.go_to_end()
+            file.write(b"".join((info.FileHeader(self._zip64), packed, self._descriptor)))
+            file.flush()
+        self._archive.add(info)
+        self._archive.tell_progress(1, 0 if self._is_cut else self._size, self.name)
+
+    def _compress_whole(self) -> Buffer:
+        coder, chunks = self._recipe.whole, self._chunks
+        for chunk in chunks:
+            self._crc = codecs.crc32(chunk, self._crc)
+        packed = b"".join(chunks) if coder == STORE else codecs.deflate_whole(coder, chunks)
+        self._compressed_size = len(packed)
+        return packed
+
+    def _end_record(self, packed: Buffer) -> None:
+        """Ends a record whose header is written; fills that in, where it can be gone back to."""
+        file = self._archive.file
+        file.write(packed)
+        if self._info.flag_bits & FLAG_DESCRIPTOR:
+            file.write(self._descriptor)
+            return
+        end = file.tell()
+        file.seek(self._info.header_offset)
+        file.write(self._info.FileHeader(self._zip64))
+        file.seek(end)
+
+    @property
+    def _descriptor(self) -> bytes:
+        """What follows the contents: a data descriptor (APPNOTE 4.3.9), or nothing."""
+        if not self._info.flag_bits & FLAG_DESCRIPTOR:
+            return b""
+        shape = _ZIP64_DESCRIPTOR if self._zip64 else _DESCRIPTOR
+        return shape.pack(_SIGNATURE, self._crc, self._compressed_size, self._size)
+
+    def _check_sizes(self) -> None:
+        """Refuses sizes for which the header has no room, as `zipfile` does it."""
+        if self._zip64 or max(self._size, self._compressed_size) <= zipfile.ZIP64_LIMIT:
+            return
+        what = "File" if self._size > zipfile.ZIP64_LIMIT else "Compressed"
+        raise RuntimeError(f"{what} size too large, try using force_zip64")
+
+
+def _new_lane(jobs: int | None, memory: int) -> Lane[_Piece, Block]:
+    line = line_of(jobs, memory)
+    return line.lane(
+        _compress,
+        cost=lambda piece: 3 * len(piece.data),
+        weight=lambda block: sum(map(len, block.data)),
+        most=_AHEAD * line.jobs,
+    )
+
+
+def _compress(piece: _Piece) -> Block:
+    """What a worker does."""
+    coder, window, data, start, last = piece
+    if coder != STORE and not codecs.shrinks(len(data), lambda at, size: data[at : at + size]):
+        coder = DEFLATE_STORED
+    packed = codecs.compress_block(coder, window, data, start, last)
+    return Block(packed, codecs.crc32(data), len(data))

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
 
         _allowZip64: bool  # noqa: N815 # as zipfile has it
         _didModify: bool  # noqa: N815
+        _filePassed: bool  # noqa: N815
         _lock: AbstractContextManager[Any]
         _seekable: bool
         _strict_timestamps: bool
@@ -72,6 +73,11 @@ if TYPE_CHECKING:
         def _open_to_write(
             self, zinfo: zipfile.ZipInfo, force_zip64: bool = False
         ) -> IO[bytes]: ...
+
+        metadata_encoding: str | None
+
+        def _fpclose(self, fp: IO[bytes]) -> None: ...
+        def _write_end_record(self) -> None: ...
         def _writecheck(self, zinfo: zipfile.ZipInfo) -> None: ...
 
 else:

@@ -1,38 +1,25 @@
-"""How members get into an archive: at the call, compressed behind it, written by later calls.
+"""The half of `ZipFile` that writes.
 
-What is put in is taken at the call, as `zipfile` takes it, for people delete or change files right
-after `write`. Then it goes to `background`, and each call that puts something in also writes to the
-file what has been finished meanwhile; `close` and whoever looks at a result wait for the rest.
-Methods other than stored and deflated, and what else is not ours, go through `zipfile`'s own code
-when all before them is written.
+Each call does its work before it returns, as with `zipfile`: whoever looks then, at the archive or
+at the file behind it, sees what the standard library's class would show. What is done on all cores
+is done within a call: the blocks of a member of more than 1 MiB.
 
-The file is written by the calling thread alone, under `zipfile`'s own lock.
+Methods other than stored and deflated, and what else is not ours, go through `zipfile`'s own code.
 """
 
 from __future__ import annotations
 
+import weakref
 import zipfile
 from collections.abc import Callable
-from contextlib import closing, suppress
-from typing import IO, Any, NoReturn, cast
+from contextlib import suppress
+from typing import IO, Any, cast
 
 from parazip import codecs
-from parazip.dropin.background import Background, Batch, Packed, Piece, Task
-from parazip.dropin.handle import WriteHandle
-from parazip.dropin.pending import PendingInfo, Ticket, settle
+from parazip.dropin.handle import MemberWriter
 from parazip.dropin.stock import Stock, StrPath
 from parazip.format.records import ATTRIBUTE_FOLDER, FLAG_DESCRIPTOR
-from parazip.model import (
-    DEFLATE_STORED,
-    DEFLATED,
-    LEVEL,
-    STORE,
-    STORED,
-    Block,
-    Buffer,
-    Recipe,
-    Settings,
-)
+from parazip.model import DEFLATE_STORED, DEFLATED, LEVEL, STORED, Recipe, Settings
 from parazip.progress import Counter
 
 _CHUNK = 1 << 20
@@ -44,15 +31,64 @@ _LEVEL: Any = _INFO["compress_level" if "compress_level" in _INFO else "_compres
 
 
 class Writing(Stock):
-    """The half of `ZipFile` that writes."""
+    """See above.
 
-    _settings: Settings
-    _counter: Counter
+    Attributes:
+        file: the archive's file.
+        is_in_call: whether a call is at work that puts in a whole member.
+    """
+
+    file: IO[bytes] = None  # type: ignore[assignment] # as zipfile has it, until it is opened
+    is_in_call = False
+    _settings = Settings()
+    _counter = Counter(None)
+    _handle: Callable[[], MemberWriter | None] = staticmethod(lambda: None)
+    _is_writing = False
     _begin = 0
-    _behind: Background[Ticket] | None = None
-    _half: Ticket | None = None
-    _failure: BaseException | None = None
-    _start = 0
+    _end = 0
+    _added: tuple[zipfile.ZipInfo, int] | None = None
+    _has_remains = False
+
+    # What zipfile's own code, and people, look at
+
+    @property
+    def fp(self) -> IO[bytes] | None:
+        """The archive's file, with all in it that was written to the archive; None once closed."""
+        handle = self._handle()
+        if handle is not None and not handle.closed:
+            handle.show()
+        return self.file
+
+    @fp.setter
+    def fp(self, file: Any) -> None:
+        self.file = file
+
+    @property
+    def start_dir(self) -> int:
+        """Where the next local file header begins, and in the end the central directory."""
+        if self._added is not None:
+            info, end = self._added
+            if self.filelist and self.filelist[-1] is info:
+                self._end = end
+            self._added = None
+        return self._end
+
+    @start_dir.setter
+    def start_dir(self, offset: int) -> None:
+        self._added = None
+        self._end = offset
+
+    @property
+    def _writing(self) -> bool:
+        """Whether a member is open for writing; ours is no more when its handle is gone."""
+        handle = self._handle()
+        return self._is_writing or (handle is not None and not handle.closed)
+
+    @_writing.setter
+    def _writing(self, is_writing: bool) -> None:
+        self._is_writing = is_writing
+
+    # What is put in
 
     def write(
         self,
@@ -63,16 +99,14 @@ class Writing(Stock):
     ) -> None:
         """Puts in a file or a folder, under the name `arcname`; see `zipfile.ZipFile.write`.
 
-        The file has been read when this returns, and may be changed or deleted.
-
         Raises:
-            OSError: the file cannot be read, or what was put in before cannot be written.
+            OSError: the file cannot be read, or the archive cannot be written.
             ValueError: the archive is closed, or a handle of `open(name, "w")` is not.
         """
         if self._settings.codec == "zlib":  # its bites are part of what makes the bytes the same
             super().write(filename, arcname, compress_type, compresslevel)
             return
-        if not self.fp:
+        if not self.file:
             raise ValueError("cannot write to an archive that was closed")
         if self._writing:
             raise ValueError("cannot write to an archive while a member of it is open for writing")
@@ -87,11 +121,29 @@ class Writing(Stock):
         _LEVEL.__set__(info, self.compresslevel if compresslevel is None else compresslevel)
         size = info.file_size
         bite = min(_CHUNK, max(_BITE, size + 1))
-        with open(filename, "rb", buffering=0) as source, self.open(info, "w") as target:
-            while chunk := source.read(bite):
-                target.write(chunk)
-                if len(chunk) == size < bite:  # more was asked for, so this is the end
-                    break
+        self.is_in_call = True
+        try:
+            with open(filename, "rb", buffering=0) as source, self.open(info, "w") as target:
+                while chunk := source.read(bite):
+                    target.write(chunk)
+                    if len(chunk) == size < bite:  # more was asked for, so this is the end
+                        break
+        finally:
+            self.is_in_call = False
+
+    def writestr(
+        self,
+        zinfo_or_arcname: str | zipfile.ZipInfo,
+        data: Any,
+        compress_type: int | None = None,
+        compresslevel: int | None = None,
+    ) -> None:
+        """Puts in a member with the contents `data`; see `zipfile.ZipFile.writestr`."""
+        self.is_in_call = True
+        try:
+            super().writestr(zinfo_or_arcname, data, compress_type, compresslevel)
+        finally:
+            self.is_in_call = False
 
     def mkdir(self, zinfo_or_directory_name: str | zipfile.ZipInfo, mode: int = 0o777) -> None:
         """Puts in a folder; see `zipfile.ZipFile.mkdir`.
@@ -110,25 +162,26 @@ class Writing(Stock):
         elif isinstance(given, str):
             info = zipfile.ZipInfo(given if given.endswith("/") else f"{given}/")
             info.external_attr = ((0o40000 | mode) & 0xFFFF) << 16 | ATTRIBUTE_FOLDER
-            info.CRC = 0
+            info.compress_size = info.CRC = 0
         else:
             raise TypeError(f"a folder's name or ZipInfo, not {type(given).__name__}")
         if self._writing:
             raise ValueError("cannot write a folder while a member is open for writing")
         if not self._is_ours(info):
-            self._finish()
             super().mkdir(info, mode)
             return
         with self._lock:
             self._writecheck(info)
             self._didModify = True
-            ticket = Ticket(self, info, zip64=False)
-            self._written(ticket, lambda behind: behind.whole(ticket, STORE, [], 0))
+            file = self.go_to_end()
+            info.header_offset = self._end
+            file.write(info.FileHeader(False))
+            self.add(info)
+            self.tell_progress(1, 0, info.filename)
 
     def _open_to_write(self, zinfo: zipfile.ZipInfo, force_zip64: bool = False) -> IO[bytes]:
         recipe = self._recipe(zinfo)
         if recipe is None:
-            self._finish()
             return super()._open_to_write(zinfo, force_zip64=force_zip64)
         if self._writing:
             raise ValueError("cannot open a member for writing while another one is")
@@ -138,14 +191,16 @@ class Writing(Stock):
         zip64 = force_zip64 or zinfo.file_size * 1.05 > zipfile.ZIP64_LIMIT
         self._writecheck(zinfo)
         self._didModify = True
-        ticket = Ticket(self, zinfo, zip64)
-        self._writing = True
-        return cast("IO[bytes]", WriteHandle(self, ticket, recipe))
+        handle = MemberWriter(self, zinfo, recipe, zip64)
+        zinfo.header_offset = self.start_dir if self._seekable else self.file.tell()
+        if self._filePassed:  # whoever has it may look at it
+            handle.begin()
+        self._handle = weakref.ref(handle)
+        handle.is_opened = True
+        return cast("IO[bytes]", handle)
 
     def _is_ours(self, info: zipfile.ZipInfo) -> bool:
-        """Whether a member may be written behind the call."""
-        if type(info) is PendingInfo:  # it is used for a second member
-            settle(info)
+        """Whether we put in a member, and not the standard library's own code."""
         return (
             self._allowZip64
             and type(info) is zipfile.ZipInfo
@@ -164,208 +219,86 @@ class Writing(Stock):
             level = LEVEL
         if type(level) is not int or not 0 <= level <= 9:
             return None
+        recipe = codecs.recipe(level, codec)
         if level == 0:
-            return codecs.recipe(0, codec)._replace(whole=DEFLATE_STORED, block=DEFLATE_STORED)
-        return codecs.recipe(level, codec)
+            return recipe._replace(whole=DEFLATE_STORED, block=DEFLATE_STORED)
+        if codec == "zlib":
+            return recipe
+        # Members are put in one after the other here, so more of them are worth all cores.
+        return recipe._replace(cut=codecs.CUT_FAST)
 
-    def _written(self, ticket: Ticket, put_in: Callable[[Background[Ticket]], None]) -> None:
-        """A member's contents are complete."""
-        info = ticket.info
-        try:
-            ticket.check_size()
-            ticket.seal()
-        except BaseException:
-            self._finish()
-            if self._half is ticket:
-                self._take_back()
-            raise
-        finally:
-            self._writing = False
-        ticket.lend()
-        self.filelist.append(info)
-        self.NameToInfo[info.filename] = info
-        self._counter.members_total += 1
-        self._counter.bytes_total += ticket.size
-        put_in(self._background)
-        self._work()
-
-    # What goes on behind
+    # What a member that is put in does to the archive
 
     @property
-    def _background(self) -> Background[Ticket]:
-        if self._behind is None:
-            self._behind = Background(self._settings.jobs, self._settings.memory)
-        return self._behind
+    def line_settings(self) -> tuple[int | None, int]:
+        """Threads, and bytes in flight; see `parazip.workers.line.line_of`."""
+        return self._settings.jobs, self._settings.memory
 
-    def _work(self, until: Callable[[], bool] | None = None) -> None:
-        """Hands new tasks to the workers and writes what they have finished.
-
-        Args:
-            until: what to wait for; by default for nothing but room in the budget.
-        """
-        behind = self._behind
-        if behind is None or not (until or behind.has_new):
-            return
-        try:
-            with closing(behind.results(until or (lambda: True))) as results:
-                for task, result in results:
-                    self._take(task, result)
-        except BaseException as error:
-            if not behind.at_rest:
-                self._lose(error)
-            raise
-
-    def _finish(self) -> None:
-        """Writes everything."""
-        with self._lock:
-            if self._behind is not None and not self._behind.is_idle:
-                self._behind.end_batch()
-                self._work(until=lambda: False)
-
-    def settle(self, ticket: Ticket) -> None:
-        """Waits until one member is written."""
-        with self._lock:
-            if self._behind is not None and not ticket.done:
-                self._behind.end_batch()
-                self._work(until=lambda: ticket.done)
-
-    def _take(self, task: Task[Ticket], result: Packed | Block) -> None:
-        if isinstance(task, Batch):
-            self._take_batch(task, cast("Packed", result))
-            last, members = task.members[-1].owner, len(task.members)
+    def go_to_end(self) -> IO[bytes]:
+        """The archive's file, where the next member begins. What stands there does not count."""
+        file = self.file
+        if self._seekable:
+            self._cut_off_remains()
+            file.seek(self.start_dir)
         else:
-            self._take_block(task, cast("Block", result))
-            last, members = task.owner, int(task.last)
-        self._counter.advance(members, task.size, self._start - self._begin, last.info.filename)
+            self.start_dir = file.tell()
+        self._has_remains = True
+        return file
 
-    def _take_batch(self, batch: Batch[Ticket], result: Packed) -> None:
-        pieces: list[Buffer] = []
-        offset = self._start
-        for (ticket, *_), (crc, packed) in zip(batch.members, result, strict=True):
-            ticket.crc = crc
-            ticket.compressed_size = len(packed)
-            ticket.check_size()
-            ticket.offset = offset
-            header, descriptor = ticket.header, ticket.descriptor
-            pieces += (header, packed, descriptor)
-            offset += len(header) + len(packed) + len(descriptor)
+    def add(self, info: zipfile.ZipInfo) -> None:
+        """From here on a member counts whose record was written."""
+        # It counts once it is in the list, and only then the end moves: see `start_dir`.
+        self._added = info, self.file.tell()
         try:
-            self._emit(b"".join(pieces))
-        except OSError:
-            self._salvage(batch, pieces)
+            self.filelist.append(info)
+            self.NameToInfo[info.filename] = info
+        except BaseException:
+            self.NameToInfo.update((each.filename, each) for each in self.filelist)
             raise
-        for ticket, *_ in batch.members:
-            ticket.keep()
+        self.start_dir  # noqa: B018 # moves the end
+        self._has_remains = False
 
-    def _salvage(self, batch: Batch[Ticket], pieces: list[Buffer]) -> None:
-        """Writes one member after the other, as long as there is room."""
-        if self._seekable:
-            for i, (ticket, *_) in enumerate(batch.members):
-                self._emit(b"".join(pieces[3 * i : 3 * i + 3]))
-                ticket.keep()
+    def _cut_off_remains(self) -> None:
+        """Removes what an interrupted call may have left behind the last member."""
+        if self._has_remains and self._seekable:
+            with suppress(OSError, ValueError, AttributeError):  # then it is overwritten
+                self.file.truncate(self.start_dir)
+            self._has_remains = False
 
-    def _take_block(self, piece: Piece[Ticket], block: Block) -> None:
-        ticket = piece.owner
-        if self._half is not ticket:
-            self._half = ticket
-            ticket.offset = self._start
-            self._emit(ticket.header)
-        for data in block.data:
-            self._emit(data)
-            ticket.compressed_size += len(data)
-        ticket.grow(block.crc, block.size)
-        if piece.last:
-            ticket.check_size()
-            if self._seekable:
-                self._fp.seek(ticket.offset)
-                self._fp.write(ticket.header)
-            else:
-                self._emit(ticket.descriptor)
-            self._half = None
-            ticket.keep()
-
-    @property
-    def _fp(self) -> IO[bytes]:
-        assert self.fp is not None
-        return self.fp
-
-    def _emit(self, data: Any) -> None:
-        if self._seekable:
-            self._fp.seek(self._start)
-        self._fp.write(data)
-        self._start += len(data)
-
-    @property
-    def start_dir(self) -> int:
-        """Where the next local file header begins, and in the end the central directory."""
-        self._finish()
-        return self._start
-
-    @start_dir.setter
-    def start_dir(self, offset: int) -> None:
-        self._start = offset
-
-    def _lose(self, error: BaseException) -> None:
-        """Drops all that is not written, and remembers why."""
-        behind, self._behind = self._behind, None
-        if behind is not None:
-            behind.close()
-        lost = [info for info in self.filelist if type(info) is PendingInfo]
-        for info in lost:
-            Ticket.of(info).lose()
-        gone = set(map(id, lost))
-        self.filelist[:] = [info for info in self.filelist if id(info) not in gone]
-        self.NameToInfo.clear()
-        self.NameToInfo.update((info.filename, info) for info in self.filelist)
-        self._failure = self._failure or error
-        self._take_back()
-
-    def _leave(self) -> None:
-        """Leaves the file to the process that this one was forked from."""
-        file, self.fp = self.fp, None
-        with suppress(AttributeError, OSError):  # so that nothing that is buffered here follows
-            cast("Any", file).raw.close()
-
-    def _raise_failure(self) -> NoReturn:
-        """Tells once more why something was lost."""
-        assert self._failure is not None
-        raise self._failure
-
-    def _take_back(self) -> None:
-        """Forgets the half of a member that was written, and all that may stand behind it."""
-        half, self._half = self._half, None
-        if half is not None and self._seekable:
-            self._start = half.offset
-        with suppress(OSError, ValueError, AttributeError):  # then it is overwritten, or hidden
-            if self._seekable:
-                self._fp.truncate(self._start)
-            else:
-                self._start = self._fp.tell()
+    def tell_progress(self, members: int, size: int, name: str) -> None:
+        """So many members, and bytes of them, are in the archive now."""
+        if not self._counter.is_heard:
+            return
+        self._counter.members_total += members
+        self._counter.bytes_total += size
+        self._counter.advance(members, size, self.file.tell() - self._begin, name)
 
     def close(self) -> None:
-        """Waits for all work, writes the central directory and closes the file.
+        """Writes the central directory and closes the file; see `zipfile.ZipFile.close`.
 
         Raises:
-            OSError: something could not be written. What is in the archive can be read.
+            OSError: something could not be written.
             ValueError: a member is still open for writing.
         """
-        if self.fp is None:
+        if self.file is not None and self._didModify and not self._writing:
+            self._write_directory()
+        super().close()
+
+    def _write_directory(self) -> None:
+        """Writes the central directory. After Ctrl-C the file stays open, and `close` does it."""
+        if self.mode not in ("w", "x", "a"):
             return
-        if self._behind is not None and self._behind.is_elsewhere:
-            self._leave()
-            return
-        if not self._writing:
-            try:
-                self._finish()
-            except BaseException as error:
-                if self._behind is not None:
-                    self._lose(error)
-                self._failure = self._failure or error
         try:
-            super().close()
-        finally:
-            if self.fp is None and self._behind is not None:
-                self._behind.close()
-                self._behind = None
-        if self._failure is not None:
-            self._raise_failure()
+            with self._lock:
+                if self._seekable:
+                    self._cut_off_remains()
+                    self.file.seek(self.start_dir)
+                elif self._has_remains:
+                    self.start_dir = self.file.tell()
+                self._has_remains = True
+                self._write_end_record()
+        except Exception:
+            file, self.file = self.file, None  # type: ignore[assignment] # as zipfile has it
+            self._fpclose(file)
+            raise
+        self._has_remains = self._didModify = False

@@ -13,22 +13,14 @@ from functools import cache
 from typing import IO, Any, Literal, Unpack, overload
 
 from parazip.dropin.ahead import opened
-from parazip.dropin.reading import (
-    Call,
-    Failure,
-    are_few,
-    first_error,
-    folders,
-    hasten,
-    have_links,
-)
+from parazip.dropin.members import Extract, Failure, Members, Test, What
+from parazip.dropin.reading import are_few, folders, hasten, have_links
+from parazip.dropin.sources import can_reread
 from parazip.dropin.stock import Appendable, Mode, Parallel, Readable, Stock, StrPath, Writable
 from parazip.dropin.writing import Writing
 from parazip.errors import SettingsError
 from parazip.model import LEVEL, MEMORY, CodecName, Settings
 from parazip.progress import Counter, Sink
-
-_CHUNK = 1 << 20
 
 _READING = ("open", "read", "getinfo", "extract", "_extract_member")
 """The methods that are called for each member that is read."""
@@ -157,7 +149,7 @@ class ZipFile(Writing):
             strict_timestamps=strict_timestamps,
             metadata_encoding=metadata_encoding,
         )
-        self._begin = self._start
+        self._begin = self.start_dir
 
     @property
     def __class__(self) -> type:
@@ -209,48 +201,37 @@ class ZipFile(Writing):
         if not self._reads_plainly():
             super().extractall(path, members, pwd)
             return
-        self._finish()
         chosen = list(self.namelist() if members is None else members)
         target = os.fspath(path) if path else os.getcwd()
         infos = self._apart(chosen, target)
         if infos is None:
             super().extractall(path, chosen, pwd)
             return
-
-        def extract(info: zipfile.ZipInfo) -> None:
-            self._extract_member(info, target, pwd)
-
-        failure = self._first_error(infos, extract, copies=True)
+        failure = self._first_error(infos, Extract(target, pwd))
         if failure is not None:
             raise failure.error
 
     def testzip(self) -> str | None:
         """Reads all members, on all cores; gives the name of the first that is damaged, or None."""
-        if not self._reads_plainly():
+        if not self._reads_plainly() or are_few(self.filelist):
             return super().testzip()
-        self._finish()
-
-        def test(info: zipfile.ZipInfo) -> None:
-            with self.open(info.filename) as file:
-                while file.read(_CHUNK):
-                    pass
-
-        failure = self._first_error(self.filelist, test, copies=False)
+        failure = self._first_error(self.filelist, Test())
         if failure is None:
             return None
         if isinstance(failure.error, zipfile.BadZipFile):
             return self.filelist[failure.member].filename
         raise failure.error
 
-    def _first_error(
-        self, infos: Sequence[zipfile.ZipInfo], call: Call, copies: bool
-    ) -> Failure | None:
+    def _first_error(self, infos: Sequence[zipfile.ZipInfo], what: What) -> Failure | None:
         settings = self._settings
-        return first_error(self, infos, call, settings.jobs, settings.memory, copies)
+        return Members(self, infos, what, settings.jobs, settings.memory).first_error()
 
     def _reads_plainly(self) -> bool:
-        """Whether reading is as defined here; what others define may count on order and process."""
-        return all(
+        """Whether reading is as defined here, from a file that can be read in any order.
+
+        What others define may count on the order, the thread and the process.
+        """
+        return can_reread(self.file) and all(
             getattr(type(self), name) is getattr(ZipFile, name) and name not in vars(self)
             for name in _READING
         )

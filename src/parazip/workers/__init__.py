@@ -1,0 +1,1 @@
+"""Work done side by side: threads, helper processes, one budget. Knows nothing of zip."""

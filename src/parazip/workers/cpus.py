@@ -1,0 +1,63 @@
+"""How many CPUs this process may use."""
+
+from __future__ import annotations
+
+import math
+import os
+
+
+def usable_cpus() -> int:
+    """How many CPUs this process may use: its affinity, and its control group's quota.
+
+    A container that is given 1.5 of 64 CPUs can use two threads, not 64.
+    """
+    if hasattr(os, "process_cpu_count"):  # Python 3.13
+        count = os.process_cpu_count() or 1
+    elif hasattr(os, "sched_getaffinity"):
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count() or 1
+    return max(1, min(count, _quota("/proc/self/cgroup", "/sys/fs/cgroup")))
+
+
+def _quota(membership: str, root: str) -> int:
+    """The CPUs that control groups (version 2, else 1) allow, rounded up."""
+    quota = math.inf
+    for folder in _cgroup_folders(membership):
+        for read in (_quota_v2, _quota_v1):
+            quota = min(quota, read(root, folder))
+    return math.ceil(quota) if quota < math.inf else 1 << 30
+
+
+def _cgroup_folders(membership: str) -> list[str]:
+    """The groups this process is in and all above them; a container often sees the root only."""
+    folders = {""}
+    try:
+        with open(membership) as lines:
+            paths = [line.rstrip("\n").split(":", 2)[2].strip("/") for line in lines]
+    except (OSError, IndexError):
+        return list(folders)
+    for path in paths:
+        steps = path.split("/") if path else []
+        folders.update("/".join(steps[: i + 1]) for i in range(len(steps)))
+    return list(folders)
+
+
+def _quota_v2(root: str, folder: str) -> float:
+    try:
+        with open(os.path.join(root, folder, "cpu.max")) as file:
+            limit, period = file.read().split()[:2]
+        return int(limit) / int(period)
+    except (OSError, ValueError):
+        return math.inf
+
+
+def _quota_v1(root: str, folder: str) -> float:
+    try:
+        with open(os.path.join(root, "cpu", folder, "cpu.cfs_quota_us")) as file:
+            limit = int(file.read())
+        with open(os.path.join(root, "cpu", folder, "cpu.cfs_period_us")) as file:
+            period = int(file.read())
+        return limit / period if limit > 0 else math.inf
+    except (OSError, ValueError, ZeroDivisionError):
+        return math.inf

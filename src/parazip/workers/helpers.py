@@ -1,0 +1,214 @@
+"""Helper processes, for work that would hold the GIL. No word of zip.
+
+Threads share one GIL. Where a task is thousands of short system calls, two threads are slower
+than one (measured: 50,000 files of 1 KB, 0.51 s on one thread, 0.79 s on two, 0.28 s in two
+processes). So a worker thread may hand such a task to a helper and wait for its answer.
+
+A helper is asked through a socket and answers through shared memory; questions and answers are
+plain bytes. What is guaranteed:
+
+* An answer is exactly what the parent's own call would have given. Where there is none (the call
+  raised, the answer was too large, the helper was killed or has not started yet) the parent
+  gets None and makes the call itself; so errors need no way back, and nothing depends on helpers.
+* A process that is not ours is never forked: greenlets, locks, sockets and what else a program has
+  would be there twice. Helpers are started afresh, as `python -I -S` with the few modules that they
+  need (`serving`), and only where `sys.executable` is the Python that runs here: a frozen program
+  would start itself. They take some 60 ms to start, in which threads do the work.
+* The `parazip` command may fork (`may_fork`): only on Linux, and only while it has a single thread,
+  native ones included, as the others' locks would stay locked for ever in the copy.
+* A helper ends when it is closed, and when its parent ends, however that happens and whatever the
+  helper is waiting for. It ignores Ctrl-C, which is its parent's affair, holds none of the
+  program's files but those that it is given, and writes nothing anywhere.
+* A helper that dies takes nobody along: sockets are written to without SIGPIPE.
+
+PARAZIP_HELPERS=0 in the environment does without helpers, in the command and in any program.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import signal
+import struct
+import sys
+from collections.abc import Iterator, Sequence
+
+from parazip.version import __version__
+from parazip.workers import starting
+from parazip.workers.channel import receive, send
+from parazip.workers.system import Empty, SimpleQueue, own
+
+if sys.platform != "win32":
+    import _socket
+
+LENGTH = struct.Struct("<q")
+NO_ANSWER = -1
+
+HELLO = f"{__version__} {sys.version} {sys.getfilesystemencoding()}".encode()
+"""What a helper says once it can be asked: it must be what its parent is."""
+
+
+class HelpersClosedError(Exception):
+    """Helpers were closed while one of them was asked."""
+
+
+class Helpers:
+    """A few helpers that worker threads share, from `start` on.
+
+    Args:
+        function: what they call with a question, as `module:name`; it takes and gives bytes.
+        count: how many to start; there are none where that is not safe.
+        capacity: the most bytes that an answer may have.
+        folders: where they find the modules that they need, besides the standard library.
+        files: descriptors that a helper has as `starting.FIRST_FILE` and those after it.
+    """
+
+    def __init__(
+        self,
+        function: str,
+        count: int,
+        capacity: int,
+        folders: Sequence[str] = (),
+        files: Sequence[int] = (),
+    ) -> None:
+        self._function = function
+        self._count = count
+        self._capacity = capacity
+        self._folders = folders
+        self._files = files
+        self._idle: SimpleQueue[Helper] = SimpleQueue()
+        self._starting: list[Helper] = []
+        self._all: list[Helper] = []
+        self._is_closed = False
+
+    def start(self) -> None:
+        """Starts the helpers, if that has not been tried yet."""
+        count, self._count = self._count, 0
+        begin = starting.way_to_begin(self._function, self._capacity, self._folders, self._files)
+        if begin is None:
+            return
+        try:
+            for _ in range(count):
+                helper = Helper(*begin([helper.socket for helper in self._all]))
+                self._all.append(helper)
+                self._starting.append(helper)
+        except (OSError, RuntimeError):  # something is short: leave it to others; or Python ends
+            self._end_all()
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def ask(self, question: bytes) -> bytes | None:
+        """`function(question)` as a helper computes it, or None.
+
+        Raises:
+            HelpersClosedError: they were closed meanwhile; nobody waits for the answer any more.
+        """
+        helper = self._take_idle()
+        if helper is None:
+            return None
+        answer = helper.ask(question)
+        if helper.is_alive:
+            self._idle.put(helper)
+        elif self._is_closed:
+            raise HelpersClosedError
+        return answer
+
+    def _take_idle(self) -> Helper | None:
+        with contextlib.suppress(Empty):
+            return self._idle.get_nowait()
+        with contextlib.suppress(IndexError):
+            helper = self._starting.pop()
+            if helper.is_ready():
+                return helper
+            if helper.is_alive:
+                self._starting.append(helper)
+        return None
+
+    def close(self) -> None:
+        """Ends all helpers and waits for them; one that is at work is killed."""
+        self._is_closed = True
+        self._end_all()
+
+    def _end_all(self) -> None:
+        self._starting.clear()
+        while self._all:
+            self._all.pop().close()
+
+
+@contextlib.contextmanager
+def helpers(
+    function: str,
+    count: int,
+    capacity: int,
+    folders: Sequence[str] = (),
+    files: Sequence[int] = (),
+) -> Iterator[Helpers]:
+    """`Helpers` that are closed at the end of the block."""
+    crew = Helpers(function, count, capacity, folders, files)
+    try:
+        yield crew
+    finally:
+        crew.close()
+
+
+class Helper:
+    """One helper process, and the parent's end of what leads to it.
+
+    Attributes:
+        socket: leads to it.
+        is_alive: whether it can be asked, now or as soon as it has started.
+
+    Args:
+        pid: its process.
+        socket: leads to it.
+        memory: where it writes its answers.
+    """
+
+    def __init__(self, pid: int, socket: _socket.socket, memory: mmap.mmap) -> None:
+        self.socket = socket
+        self.is_alive = True
+        self._pid = pid
+        self._memory = memory
+        self._is_at_work = True  # it starts
+
+    def is_ready(self) -> bool:
+        """Whether it has said its hello; does not wait for that."""
+        try:
+            hello = self.socket.recv(len(HELLO), _socket.MSG_DONTWAIT)
+            if 0 < len(hello) < len(HELLO):
+                hello += receive(self.socket, len(HELLO) - len(hello))
+        except BlockingIOError:
+            return False
+        except OSError:
+            hello = b""
+        self._is_at_work = False
+        self.is_alive = hello == HELLO
+        return self.is_alive
+
+    def ask(self, question: bytes) -> bytes | None:
+        """Its answer to a question; None if it has none."""
+        self._is_at_work = True
+        try:
+            send(self.socket, LENGTH.pack(len(question)) + question)
+            reply = receive(self.socket, LENGTH.size)
+        except OSError:
+            reply = b""
+        if len(reply) < LENGTH.size:
+            self.is_alive = False
+            return None
+        self._is_at_work = False
+        (length,) = LENGTH.unpack(reply)
+        return None if length == NO_ANSWER else self._memory[:length]
+
+    def close(self) -> None:
+        """Ends it and waits for its end."""
+        with contextlib.suppress(OSError):  # it may be gone
+            self.socket.shutdown(_socket.SHUT_RDWR)  # also for a thread that waits for it
+        with contextlib.suppress(ChildProcessError):  # somebody else waits for all children
+            if self._is_at_work and own.waitpid(self._pid, os.WNOHANG) == (0, 0):
+                own.kill(self._pid, signal.SIGKILL)
+            own.waitpid(self._pid, 0)
+        self.socket.close()
+        self._memory.close()
