@@ -964,21 +964,3 @@ def test_pyzipfile(tmp_path: Path) -> None:
         archive.writepy(str(tmp_path / "module.py"))
         assert isinstance(archive, zipfile.PyZipFile)
     assert zipfile.ZipFile(path).namelist() == ["module.pyc"]
-
-
-def test_patching_and_back() -> None:
-    stock = zipfile.ZipFile, zipfile.PyZipFile
-    ours = parazip.ZipFile, parazip.PyZipFile
-    with parazip.patch():
-        assert (zipfile.ZipFile, zipfile.PyZipFile) == ours
-        with parazip.patch():
-            assert zipfile.ZipFile is parazip.ZipFile
-        assert zipfile.ZipFile is parazip.ZipFile
-        with zipfile.ZipFile(io.BytesIO(), "w") as archive:
-            assert isinstance(archive, parazip.ZipFile)
-    assert (zipfile.ZipFile, zipfile.PyZipFile) == stock
-    parazip.patch()
-    assert zipfile.ZipFile is parazip.ZipFile
-    parazip.unpatch()
-    parazip.unpatch()
-    assert (zipfile.ZipFile, zipfile.PyZipFile) == stock

@@ -9,6 +9,7 @@ Methods other than stored and deflated, and what else is not ours, go through `z
 
 from __future__ import annotations
 
+import shutil
 import weakref
 import zipfile
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from contextlib import suppress
 from typing import IO, Any, cast
 
 from parazip import codecs
+from parazip.dropin import hooks
 from parazip.dropin.handle import MemberWriter
 from parazip.dropin.stock import Stock, StrPath
 from parazip.format.records import ATTRIBUTE_FOLDER, FLAG_DESCRIPTOR
@@ -25,8 +27,10 @@ from parazip.progress import Counter
 _CHUNK = 1 << 20
 _BITE = 64 << 10
 
-_INFO = vars(zipfile.ZipInfo)
-_LEVEL: Any = _INFO["compress_level" if "compress_level" in _INFO else "_compresslevel"]
+INFO = zipfile.ZipInfo
+"""The class itself; by its name another one may be found one day."""
+
+_LEVEL: Any = vars(INFO)["compress_level" if "compress_level" in vars(INFO) else "_compresslevel"]
 """The slot, which Python 3.13 made public."""
 
 
@@ -34,22 +38,25 @@ class Writing(Stock):
     """See above.
 
     Attributes:
-        file: the archive's file.
         is_in_call: whether a call is at work that puts in a whole member.
     """
 
-    file: IO[bytes] = None  # type: ignore[assignment] # as zipfile has it, until it is opened
     is_in_call = False
+    # As with zipfile, there are archives that `__init__` was never called for.
     _settings = Settings()
     _counter = Counter(None)
-    _handle: Callable[[], MemberWriter | None] = staticmethod(lambda: None)
-    _is_writing = False
     _begin = 0
-    _end = 0
+    _handle: Callable[[], MemberWriter | None] = staticmethod(lambda: None)
     _added: tuple[zipfile.ZipInfo, int] | None = None
     _has_remains = False
 
-    # What zipfile's own code, and people, look at
+    # What zipfile's own code, and people, look at. The values are where zipfile keeps them, for an
+    # archive that it opened may be given this class.
+
+    @property
+    def file(self) -> IO[bytes]:
+        """The archive's file; None once it is closed, as with zipfile."""
+        return cast("IO[bytes]", vars(self).get("fp"))
 
     @property
     def fp(self) -> IO[bytes] | None:
@@ -61,7 +68,7 @@ class Writing(Stock):
 
     @fp.setter
     def fp(self, file: Any) -> None:
-        self.file = file
+        vars(self)["fp"] = file
 
     @property
     def start_dir(self) -> int:
@@ -69,24 +76,30 @@ class Writing(Stock):
         if self._added is not None:
             info, end = self._added
             if self.filelist and self.filelist[-1] is info:
-                self._end = end
+                vars(self)["start_dir"] = end
             self._added = None
-        return self._end
+        return cast("int", vars(self).get("start_dir", 0))
 
     @start_dir.setter
     def start_dir(self, offset: int) -> None:
         self._added = None
-        self._end = offset
+        vars(self)["start_dir"] = offset
 
     @property
     def _writing(self) -> bool:
         """Whether a member is open for writing; ours is no more when its handle is gone."""
         handle = self._handle()
-        return self._is_writing or (handle is not None and not handle.closed)
+        is_open = handle is not None and not handle.closed
+        return is_open or bool(vars(self).get("_writing"))
 
     @_writing.setter
     def _writing(self, is_writing: bool) -> None:
-        self._is_writing = is_writing
+        vars(self)["_writing"] = is_writing
+
+    def _forget(self) -> None:
+        """Has done with the archive before, as `__init__` may be called again."""
+        for name in ("_handle", "_added", "_has_remains"):
+            vars(self).pop(name, None)
 
     # What is put in
 
@@ -103,7 +116,8 @@ class Writing(Stock):
             OSError: the file cannot be read, or the archive cannot be written.
             ValueError: the archive is closed, or a handle of `open(name, "w")` is not.
         """
-        if self._settings.codec == "zlib":  # its bites are part of what makes the bytes the same
+        # With zlib, the bites in which zipfile reads are part of what makes the bytes the same.
+        if self._settings.codec == "zlib" or not hooks.READING_FILES.are_in_place():
             super().write(filename, arcname, compress_type, compresslevel)
             return
         if not self.file:
@@ -124,6 +138,9 @@ class Writing(Stock):
         self.is_in_call = True
         try:
             with open(filename, "rb", buffering=0) as source, self.open(info, "w") as target:
+                if not isinstance(target, MemberWriter):  # others get what zipfile gives them
+                    shutil.copyfileobj(source, target, 8 << 10)
+                    return
                 while chunk := source.read(bite):
                     target.write(chunk)
                     if len(chunk) == size < bite:  # more was asked for, so this is the end
@@ -153,6 +170,9 @@ class Writing(Stock):
             TypeError: neither a name nor a `ZipInfo`.
         """
         given = zinfo_or_directory_name
+        if not hooks.WRITING.are_in_place():
+            super().mkdir(given, mode)
+            return
         if isinstance(given, zipfile.ZipInfo):
             info = given
             if not info.is_dir():
@@ -174,7 +194,7 @@ class Writing(Stock):
             self._writecheck(info)
             self._didModify = True
             file = self.go_to_end()
-            info.header_offset = self._end
+            info.header_offset = self.start_dir
             file.write(info.FileHeader(False))
             self.add(info)
             self.tell_progress(1, 0, info.filename)
@@ -203,8 +223,9 @@ class Writing(Stock):
         """Whether we put in a member, and not the standard library's own code."""
         return (
             self._allowZip64
-            and type(info) is zipfile.ZipInfo
+            and type(info) is INFO
             and info.compress_type in (STORED, DEFLATED)
+            and hooks.WRITING.are_in_place()
         )
 
     def _recipe(self, info: zipfile.ZipInfo) -> Recipe | None:
@@ -298,7 +319,7 @@ class Writing(Stock):
                 self._has_remains = True
                 self._write_end_record()
         except Exception:
-            file, self.file = self.file, None  # type: ignore[assignment] # as zipfile has it
+            file, self.fp = self.file, None
             self._fpclose(file)
             raise
         self._has_remains = self._didModify = False

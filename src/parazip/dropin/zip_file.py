@@ -8,25 +8,39 @@ from __future__ import annotations
 
 import os
 import zipfile
+from abc import ABCMeta
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import IO, Any, Literal, Unpack, overload
+from typing import IO, Any, Literal, Unpack, cast, overload
 
+from parazip.dropin import hooks
 from parazip.dropin.ahead import opened
 from parazip.dropin.members import Extract, Failure, Members, Test, What
 from parazip.dropin.reading import are_few, folders, hasten, have_links
 from parazip.dropin.sources import can_reread
+from parazip.dropin.standing_in import is_override, override
 from parazip.dropin.stock import Appendable, Mode, Parallel, Readable, Stock, StrPath, Writable
-from parazip.dropin.writing import Writing
+from parazip.dropin.writing import INFO, Writing
 from parazip.errors import SettingsError
 from parazip.model import LEVEL, MEMORY, CodecName, Settings
 from parazip.progress import Counter, Sink
 
-_READING = ("open", "read", "getinfo", "extract", "_extract_member")
+_READING = ("open", "read", "getinfo", "extract", "_extract_member", "_fpclose")
 """The methods that are called for each member that is read."""
 
+_COLLECTIONS: tuple[type, ...] = (
+    list,
+    tuple,
+    set,
+    frozenset,
+    dict,
+    type({}.keys()),
+    type({}.values()),
+)
+"""What tells all members at once. Others may show progress, or make room, from one to the next."""
 
-class ZipFile(Writing):
+
+class ZipFile(Writing, metaclass=ABCMeta):
     """A `zipfile.ZipFile` that compresses on all cores.
 
     Everything is as in `zipfile`, except that the compressed bytes are other ones, and that `write`
@@ -135,9 +149,11 @@ class ZipFile(Writing):
                 raise SettingsError("level says how to deflate; give no other compression with it")
             compression = zipfile.ZIP_DEFLATED if level else zipfile.ZIP_STORED
             compresslevel = level or None
-        self._settings = Settings(
+        settings = Settings(
             level=LEVEL if level is None else level, codec=codec, jobs=jobs, memory=memory
         )
+        self._forget()
+        self._settings = settings
         self._counter = Counter(progress)
         Stock.__init__(
             self,
@@ -158,10 +174,18 @@ class ZipFile(Writing):
 
     @__class__.setter
     def __class__(self, kind: Any) -> None:
-        if not issubclass(kind, ZipFile):
-            ours: Any = type(self)
-            kind = _both(kind, ours)
+        if ZipFile not in kind.__mro__:
+            ours: Any = vars(type(self)).get("_ours", type(self))
+            kind = ours if kind in ours.__mro__ else _both(kind, ours)
         object.__dict__["__class__"].__set__(self, kind)
+
+    @classmethod
+    def __subclasshook__(cls, kind: type) -> bool:
+        """While this class stands in `zipfile`, those of the one that stood there are its own."""
+        stock = STANDS_FOR.get(cls)
+        if stock and vars(zipfile).get(cls.__name__) is cls and issubclass(kind, stock):
+            return True
+        return cast("bool", NotImplemented)  # as `abc` has it
 
     # What is read
 
@@ -178,10 +202,11 @@ class ZipFile(Writing):
         A new member is compressed while it is written, in blocks on all cores, in bounded memory.
         """
         file = super().open(name, mode, pwd, force_zip64=force_zip64)
-        if mode == "r":
+        if mode != "r":
+            return file
+        if hooks.INFLATING.are_in_place():
             hasten(file)
-            return opened(file)
-        return file
+        return opened(file)
 
     def extractall(
         self,
@@ -196,9 +221,10 @@ class ZipFile(Writing):
             BadZipFile: a member is damaged.
 
         The error is that of the first member that has one; of those after it some may have been
-        extracted.
+        extracted. Where `members` is an iterator, it is asked for one after the other is extracted.
         """
-        if not self._reads_plainly():
+        is_told = members is None or type(members) in _COLLECTIONS
+        if not (is_told and self._reads_plainly() and hooks.EXTRACTING.are_in_place()):
             super().extractall(path, members, pwd)
             return
         chosen = list(self.namelist() if members is None else members)
@@ -213,7 +239,7 @@ class ZipFile(Writing):
 
     def testzip(self) -> str | None:
         """Reads all members, on all cores; gives the name of the first that is damaged, or None."""
-        if not self._reads_plainly() or are_few(self.filelist):
+        if are_few(self.filelist) or not (self._reads_plainly() and _are_plain(self.filelist)):
             return super().testzip()
         failure = self._first_error(self.filelist, Test())
         if failure is None:
@@ -231,8 +257,10 @@ class ZipFile(Writing):
 
         What others define may count on the order, the thread and the process.
         """
-        return can_reread(self.file) and all(
-            getattr(type(self), name) is getattr(ZipFile, name) and name not in vars(self)
+        if not (can_reread(self.file) and hooks.TESTING.are_in_place()):
+            return False
+        return not any(
+            name in vars(self) or any(_defines(kind, name) for kind in type(self).__mro__)
             for name in _READING
         )
 
@@ -244,8 +272,7 @@ class ZipFile(Writing):
             infos = [
                 one if isinstance(one, zipfile.ZipInfo) else self.getinfo(one) for one in members
             ]
-            found = None if are_few(infos) else folders(infos)
-            if found is None:
+            if are_few(infos) or not _are_plain(infos) or (found := folders(infos)) is None:
                 return None
             is_new = not os.path.isdir(target) or not os.listdir(target)
             made = [self._make(folder, target) for folder in found]
@@ -261,10 +288,25 @@ class ZipFile(Writing):
         return target
 
 
+def _are_plain(infos: Iterable[zipfile.ZipInfo]) -> bool:
+    """Whether none of them is of a class of somebody's, which may be asked for more."""
+    return all(type(info) is INFO for info in infos)
+
+
+def _defines(kind: type, name: str) -> bool:
+    """Whether a class has a method of its own that is neither ours nor the standard library's."""
+    method = vars(kind).get(name)
+    if method is None:
+        return False
+    return kind not in PyZipFile.__mro__ or not (
+        is_override(method) or hooks.is_original(name, method)
+    )
+
+
 @cache
 def _both(kind: type[Any], ours: type[Any]) -> type[Any]:
     """A class that is `kind` first and then `ours`."""
-    return type(kind.__name__, (kind, ours), {"__module__": kind.__module__})
+    return type(kind.__name__, (kind, ours), {"__module__": kind.__module__, "_ours": ours})
 
 
 class PyZipFile(ZipFile, zipfile.PyZipFile):
@@ -281,3 +323,10 @@ class PyZipFile(ZipFile, zipfile.PyZipFile):
     ) -> None:
         ZipFile.__init__(self, file, mode, compression, allowZip64, **settings)
         self._optimize = optimize
+
+
+STANDS_FOR: dict[type, type] = {ZipFile: Stock, PyZipFile: PyZipFile.__bases__[1]}
+
+override(Writing, Writing)
+for _kind, _stock in STANDS_FOR.items():
+    override(_kind, _kind, _stock)
