@@ -22,6 +22,9 @@ from neighbours.packages import Neighbour
 LIMIT = 600.0
 """Seconds that a suite may take."""
 
+_ENDS = {0: "at an end", 1: "at an end"}
+"""Exit codes of pytest when it came to its end: 1 says that tests failed, as their outcomes do."""
+
 _LINGER = 5.0
 """Seconds that processes may take to end after the one that started them."""
 
@@ -113,7 +116,8 @@ def _wait(command: list[str], folder: str, variables: dict[str, str], log: str) 
             start_new_session=True,
         )
     try:
-        end = f"exit code {process.wait(LIMIT)}"
+        code = process.wait(LIMIT)
+        end = _ENDS.get(code, f"exit code {code}")
         if _linger(process.pid):
             end += ", and processes that stay"
     except subprocess.TimeoutExpired:
