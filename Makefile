@@ -8,12 +8,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+# What Python takes from its surroundings when it starts, no test can set; the rest tests/surroundings.py does.
+PYTEST := python -E -X utf8 -m pytest
 # Minor versions of other CPythons; the tests run on those that are installed, two at a time.
 OTHERS := 12 13 14 15
 SELECTED ?= -m "not slow"
 SELECTED_OTHERS ?= -m "not slow and not once"
 
-.PHONY: demo test test-all proofs check unit coverage pexes pexes-first pexes-rest bench targets figures neighbours clean
+.PHONY: demo test test-all proofs check unit odd coverage pexes pexes-first pexes-rest bench targets figures neighbours clean
 
 demo: $(READY)
 	mkdir -p demo
@@ -31,10 +33,10 @@ test: check
 test-all: check
 	@$(MAKE) --no-print-directory SELECTED= SELECTED_OTHERS= pexes unit $(addprefix other-,$(OTHERS))
 
-# Builds of PEXes killed at many more places, and what else takes long.
-proofs: $(READY)
-	PARAZIP_KILLS=50 $(BIN)/python -m pytest tests/test_pex_whole.py
-	$(BIN)/python -m pytest -m slow
+# Builds of PEXes killed at many more places, the tests in odd surroundings, and what else takes long.
+proofs: $(READY) odd
+	PARAZIP_KILLS=50 $(BIN)/$(PYTEST) tests/test_pex_whole.py
+	$(BIN)/$(PYTEST) -m slow
 
 check: $(READY)
 	$(BIN)/ruff check
@@ -43,7 +45,11 @@ check: $(READY)
 	$(BIN)/lint-imports
 
 unit: $(READY)
-	$(BIN)/python -m pytest --ignore-glob='tests/test_pex*' $(SELECTED)
+	$(BIN)/$(PYTEST) --ignore-glob='tests/test_pex*' $(SELECTED)
+
+# The same where signals are ignored and blocked, and variables, limits, locale and time zone are odd.
+odd: $(READY)
+	$(BIN)/python tests/odd.py $(BIN)/$(PYTEST) --ignore-glob='tests/test_pex*' $(SELECTED)
 
 # The same, telling which lines no test reaches; half as slow again.
 coverage: $(READY)
@@ -53,9 +59,9 @@ coverage: $(READY)
 # In two halves, that no lane is left alone with the longest of all.
 pexes: pexes-first pexes-rest
 pexes-first: $(READY)
-	$(BIN)/python -m pytest tests/test_pex_[iow]*.py $(SELECTED)
+	$(BIN)/$(PYTEST) tests/test_pex_[iow]*.py $(SELECTED)
 pexes-rest: $(READY)
-	$(BIN)/python -m pytest tests/test_pex.py tests/test_pex_[!iow]*.py $(SELECTED)
+	$(BIN)/$(PYTEST) tests/test_pex.py tests/test_pex_[!iow]*.py $(SELECTED)
 
 .PHONY: $(addprefix other-,$(OTHERS))
 $(addprefix other-,$(OTHERS)): other-%:
@@ -66,7 +72,7 @@ $(addprefix other-,$(OTHERS)): other-%:
 	  "$$python" -m venv $$name && \
 	  $$name/bin/python -m pip install -q --disable-pip-version-check -U pip && \
 	  $$name/bin/python -m pip install -q -e .[pex] pytest hypothesis && touch $$name/ready; } && \
-	$$name/bin/python -m pytest -q $(SELECTED_OTHERS)
+	$$name/bin/$(PYTEST) -q $(SELECTED_OTHERS)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks prepare

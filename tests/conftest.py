@@ -1,9 +1,13 @@
 from __future__ import annotations
 
-import pytest
-from hypothesis import settings
+import surroundings  # before all that looks at them
 
-import readers
+surroundings.make_usual()
+
+import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+import readers  # noqa: E402
 
 settings.register_profile("parazip", deadline=None)  # no test asserts a time
 settings.load_profile("parazip")
@@ -18,4 +22,3 @@ def pytest_report_header() -> str:
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test meets what another one, or the user, has kept."""
     monkeypatch.setenv("PARAZIP_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
-    monkeypatch.delenv("PARAZIP_CACHE_SIZE", raising=False)

@@ -40,8 +40,7 @@ class Done(NamedTuple):
 
 
 def environment(**more: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
-    return {**kept, **more}
+    return {**os.environ, **more}
 
 
 def run(*args: str | Path, cwd: Path, stdin: bytes = b"", **popen: Any) -> Done:
@@ -621,8 +620,6 @@ def running(work: Path, *args: str) -> Iterator[subprocess.Popen[bytes]]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
-        # Whatever started the tests may have told its children to ignore Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
     ) as process:
         try:
             yield process
@@ -746,7 +743,6 @@ def test_a_terminal_gets_a_bar(work: Path) -> None:
         cwd=work,
         env=environment(TERM="xterm", COLUMNS="120"),
         stderr=theirs,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
     )
     os.close(theirs)
     shown = b""

@@ -14,6 +14,7 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +31,7 @@ from parazip import (
     SettingsError,
     SourceError,
 )
-from parazip import __main__ as command
+from parazip.cli import commands as command
 from parazip.inputs import ON_DUPLICATE, OnDuplicate, Source
 from parazip.plan import RANGE
 from patience import HUNG
@@ -69,7 +70,7 @@ def run(*args: str | Path, cwd: Path, env: Mapping[str, str] | None = None, **po
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Done]:
     """As `run`, in this process: for tables of many command lines."""
-    monkeypatch.setattr(command, "_take_kill_for_interrupt", lambda: None)
+    monkeypatch.setattr(command, "_kill_taken_for_interrupt", nullcontext)
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
 
     def called(*args: str, cwd: Path) -> Done:

@@ -59,11 +59,7 @@ UNTOUCHED = ["loose", "whole wheels", "packed whole wheels"]
 
 def environment(root: Path) -> dict[str, str]:
     """No network, no configuration from outside, and caches of the test's own."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("PEX_", "PIP_")) and name != "SOURCE_DATE_EPOCH"
-    }
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
     return {
         **kept,
         "PEX_ROOT": str(root),

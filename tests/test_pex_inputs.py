@@ -115,6 +115,10 @@ def says(pex: list[str], root: Path) -> str:
     ids=str,
 )
 def test_a_seeded_pex_is_where_stock_pex_has_it(work: Work, kind: str, options: list[str]) -> None:
+    if "--venv" in options and " " in str(work.folder):
+        pytest.skip(
+            "no system finds an interpreter whose path has a space by a script's first line"
+        )
     args = work.resolved(*options, "-D", "sources", "-e", "app", "--seed", kind)
     stock = work.make("stock", STOCK, *args, root="root")
     (work.folder / "root").rename(work.folder / "stock root")
@@ -122,7 +126,9 @@ def test_a_seeded_pex_is_where_stock_pex_has_it(work: Work, kind: str, options: 
     assert fast.out == stock.out != ""
     (work.folder / "fast/app.pex").rename(work.folder / "out")  # where seeds of packed ones point
     if kind == "args":
-        assert says(fast.out.split(), work.folder / "root") == "app thing\n"
+        folder = str(work.folder)  # may have a space, which pex does not quote
+        args = [arg.replace("\0", folder) for arg in fast.out.replace(folder, "\0").split()]
+        assert says(args, work.folder / "root") == "app thing\n"
     else:
         told = json.loads(fast.out)
         assert says([told["python"], told["pex"]], work.folder / "root") == "app thing\n"

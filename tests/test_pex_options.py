@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from parazip import SettingsError
-from parazip import __main__ as command_line
 from parazip.cache import Cache
+from parazip.cli import commands as command_line
 from parazip.model import MIB, Settings
 from parazip.pex import command, seam, stock, zipper
 from test_pex import FAST, STOCK, make_sources, run
@@ -190,7 +190,7 @@ def test_parapex_may_itself_be_a_pex(tmp_path: Path) -> None:
     """As build tools keep it that fetch pex as one file: Pants calls its `pex3` by PEX_SCRIPT."""
     if sys.prefix == sys.base_prefix:
         pytest.skip("there is no virtual environment to make it of")
-    source = Path(command_line.__file__).parents[1]
+    source = Path(command_line.__file__).parents[2]
     needs = ["isal", "zlib-ng", "deflate", "click", "platformdirs", "rich", "pex"]
     tool = tmp_path / "tool.pex"
     made = run(

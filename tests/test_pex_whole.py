@@ -15,18 +15,18 @@ import pytest
 
 pytest.importorskip("pex.common", reason="pex is not installed")
 
+import surroundings
 from patience import HUNG
 from test_pex import EXACT, FAST, STOCK, environment, files, make_sources, make_wheel, run
 
 pytestmark = pytest.mark.once
 
-KILLS = int(os.environ.get("PARAZIP_KILLS", "1"))
+KILLS = int(os.environ.get(surroundings.KILLS, "1"))
 """How often each kind of build is killed in each way; `make proofs` does it more often."""
 
 WATCHED = """
 import os, signal, sys
 number, at = int(sys.argv.pop(1)), int(sys.argv.pop(1))
-signal.signal(signal.SIGINT, signal.default_int_handler)
 from parazip.__main__ import main
 import parazip.pex.outside as outside
 from pex.pex_builder import PEXBuilder

@@ -41,11 +41,6 @@ FILE = (stat.S_IFREG | 0o644) << 16
 FIXED = datetime.datetime(2020, 2, 29, 12, 34, 56)
 
 
-@pytest.fixture(autouse=True)
-def _no_date_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
-
-
 def put(root: Path, *names: str, data: bytes = b"x") -> None:
     """Makes files and, where a name ends with a slash, folders."""
     for name in names:
@@ -595,6 +590,18 @@ def test_files_keep_their_own_local_times(
 ) -> None:
     time_zone(zone)
     assert date_of(dated(tmp_path, seconds)) == dos(local)
+
+
+def test_a_program_may_change_its_time_zone(
+    tmp_path: Path, time_zone: Callable[[str], None]
+) -> None:
+    root = dated(tmp_path, 1_600_000_000)
+    dates = []
+    for zone in ("UTC0", "XXX-05:30", "UTC0"):
+        time_zone(zone)
+        dates.append(date_of(root))
+    local = [datetime.datetime(2020, 9, 13, *hour, 40) for hour in ((12, 26), (17, 56), (12, 26))]
+    assert dates == list(map(dos, local))
 
 
 @pytest.mark.parametrize(

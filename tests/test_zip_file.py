@@ -29,7 +29,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import parazip
-from parazip.dropin import handle, reading
+from parazip.dropin import handle, targets
 from parazip.dropin import members as members_module
 from parazip.testing import FailingOutput
 from patience import HUNG
@@ -689,6 +689,7 @@ NAMES = [
     "b",
     "b/d/",
     "é",
+    "e\u0301",
 ]
 
 
@@ -704,7 +705,7 @@ def test_extracting_leaves_what_zipfile_leaves(
             archive.writestr(name, b"" if name.endswith("/") else text(2000, len(name)))
     seen = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "_FEW", 0)
+        patch.setattr(targets, "_FEW", 0)
         patch.setattr(members_module, "_MANY", 1 if helped else sys.maxsize)
         for kind in zipfile.ZipFile, parazip.ZipFile:
             into = folder / kind.__module__

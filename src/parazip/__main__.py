@@ -1,149 +1,45 @@
-"""The `parazip` command: finds the face that a subcommand asks for, and has the last word.
+"""The commands `parazip` and `parapex`.
 
-Exit codes: 0 all went well, 1 something failed, 2 the command line is wrong. The faces are named
-here and imported when they are asked for, so that `parazip --version` loads none of them.
+`parazip run` goes its own way from the first line on: what a command line needs (click, signal
+handlers, the last word about errors) would be in the way of a program that is somebody else's.
 """
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import os
-import signal
 import sys
-from collections.abc import Iterator
-from typing import NoReturn
-
-import click
-
-from parazip import __version__
-from parazip.errors import ParazipError, SettingsError
-from parazip.workers import starting
-
-_FACES = {
-    "create": ("parazip.cli.create", "Put files and folders into a new zip archive."),
-    "merge": ("parazip.cli.merge", "Put zip archives and folders into one, without recompressing."),
-    "pex": ("parazip.pex.command", "Build a PEX with pex's own command line, zipped fast."),
-    "info": ("parazip.pex.info", "Tell what is in a PEX, and which Pythons can start it."),
-    "run": ("parazip.cli.run", "Run a Python program, with zipfile.ZipFile on all cores."),
-    "cache": ("parazip.cli.cache", "Show or empty the cache of finished parts."),
-}
 
 
-class _Faces(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_FACES)
+def main() -> None:
+    """Runs the command line and exits; returns where a program was run and has ended."""
+    if sys.argv[1:2] == ["run"]:
+        from parazip.cli.run import own
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _FACES:
-            return None
-        command = getattr(importlib.import_module(_FACES[cmd_name][0]), cmd_name)
-        assert isinstance(command, click.Command)
-        return command
+        with own.path_first():  # the program's folder may be in front, with a `linecache.py`
+            from parazip.cli.run.program import run_program
+            from parazip.cli.run.request import Request
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in _FACES.items()])
+        request = Request.read(sys.argv[2:])
+        if request is not None:
+            run_program(request)
+            return
+    from parazip.cli import commands
 
-
-@click.group(cls=_Faces, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="parazip", message="%(prog)s %(version)s")
-@click.option(
-    "--cache-dir",
-    metavar="DIR",
-    help="Where finished parts are kept.  [default: PARAZIP_CACHE_DIR, else the user's cache]",
-)
-@click.option(
-    "--cache-size",
-    metavar="SIZE",
-    help="How much they may take.  [default: PARAZIP_CACHE_SIZE, else 5G]",
-)
-@click.pass_context
-def parazip(context: click.Context, /, cache_dir: str | None, cache_size: str | None) -> None:
-    """Make zip archives and PEX files on all the cores of this machine."""
-    context.obj = (cache_dir, cache_size)
-    starting.may_fork = context.invoked_subcommand != "run"  # that is another program's process
+    commands.main()
 
 
-def main() -> NoReturn:
-    """Runs the command line and exits."""
-    _take_kill_for_interrupt()
-    # Not click's own main: it takes a broken pipe for its own affair and says nothing.
-    with _last_word(), parazip.make_context("parazip", sys.argv[1:]) as context:
-        parazip.invoke(context)
-    sys.exit(0)
-
-
-def parapex() -> NoReturn:
+def parapex() -> None:
     """Runs pex itself; or `parazip pex`, where that is asked for."""
+    from parazip.cli.commands import last_word
     from parazip.pex.stock import stock, wants_parallel_zip
 
-    with _last_word():
+    with last_word():
         if wants_parallel_zip(sys.argv[1:], os.environ):
             sys.argv.insert(1, "pex")
             main()
         pex = stock()
     sys.argv[0] = "pex"
     sys.exit(pex())  # type: ignore[arg-type] # it gives what sys.exit takes
-
-
-@contextlib.contextmanager
-def _last_word() -> Iterator[None]:
-    """Tells errors in a line and exits."""
-    try:
-        yield
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except click.exceptions.Exit as request:
-        sys.exit(request.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        _fail("interrupted", 1)
-    except SettingsError as error:
-        _fail(str(error), 2)
-    except ParazipError as error:
-        _fail(str(error), 1)
-    except BrokenPipeError:  # who reads standard output has seen enough
-        _end_standard_output()
-        sys.exit(1)
-    except OSError as error:
-        if error.filename is not None:
-            raise
-        _end_standard_output()
-        _fail(f"cannot write to standard output: {error.strerror}", 1)
-    except MemoryError:
-        _fail("out of memory; use a smaller --memory or fewer --jobs", 1)
-    except RuntimeError as error:
-        if "start new thread" not in str(error):
-            raise
-        _fail("the system gives no more threads; use fewer --jobs", 1)
-
-
-def _end_standard_output() -> None:
-    """Lets Python's own flush at the end have nowhere to fail."""
-    if sys.stdout is not None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _take_kill_for_interrupt() -> None:
-    """A polite kill is treated like Ctrl-C: what was begun is taken back."""
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, signal.default_int_handler)
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # it ends already
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
-    if sys.stderr is not None:  # print would take standard output instead
-        from parazip.display import printable
-
-        print(f"parazip: {printable(message)}", file=sys.stderr)
-    sys.exit(code)
 
 
 if __name__ == "__main__":

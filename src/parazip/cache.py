@@ -57,6 +57,10 @@ _TICK_NS = 100_000_000
 _COARSE_TICK_NS = 2_000_000_000
 _SECOND_NS = 1_000_000_000
 _STALE_SECONDS = 3600
+_MOST_DESCRIPTION = 64 << 10
+"""Bytes of a part's description: a key and a few sums. As JSON they take thirty times as many."""
+_MOST_HEADERS = 64 << 20
+"""Bytes of its headers, which are in memory at once: those of half a million members."""
 
 _TAG = (
     "Signature: 8a477f597d28d172789f06886806bc55\n"
@@ -130,6 +134,8 @@ class Cache:
                 begin = _HEAD.size + description + directory + _CRC.size
                 if magic != _MAGIC or begin + length != info.st_size:
                     raise ValueError("it is not whole")  # noqa: TRY301 - all misfits end alike
+                if description > _MOST_DESCRIPTION or directory > _MOST_HEADERS:
+                    raise ValueError("its description is too long")  # noqa: TRY301
                 told = file.read(description + directory)
                 if _CRC.unpack(file.read(_CRC.size))[0] != codecs.crc32(told, codecs.crc32(head)):
                     raise ValueError("its description is damaged")  # noqa: TRY301
@@ -179,6 +185,9 @@ class Cache:
             return
         if length > self.limit:
             self._note("size", f"a part of {length} bytes is more than the cache may take")
+            return
+        if len(directory) > _MOST_HEADERS:
+            self._note("size", f"a part with {len(directory)} bytes of headers is not kept")
             return
         path = self._path(key)
         temporary = os.path.join(self._parts, f"{_TEMPORARY}{os.urandom(8).hex()}")

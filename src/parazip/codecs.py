@@ -33,9 +33,9 @@ from __future__ import annotations
 import io
 import os
 import platform
-import sys
 import zlib
 from collections.abc import Callable, Iterable, Sequence
+from types import ModuleType
 from typing import Any, NamedTuple, Protocol
 
 import deflate
@@ -393,11 +393,14 @@ def shrinks(size: int, read: Callable[[int, int], Buffer]) -> bool:
 
 def library_folders() -> list[str]:
     """Where another Python finds parazip and the libraries that are used here."""
-    found = []
-    for module in sys.modules[__package__], isal, sys.modules["zlib_ng"], deflate:
-        places = list(getattr(module, "__path__", ())) or [str(module.__file__)]
-        found.append(os.path.dirname(os.path.abspath(places[0])))
-    return list(dict.fromkeys(found))
+    packages = [os.path.dirname(file) for file in (__file__, isal.__file__, zlib_ng.__file__)]
+    modules = [*packages, _home(deflate)]
+    return list(dict.fromkeys(os.path.dirname(os.path.abspath(path)) for path in modules))
+
+
+def _home(module: ModuleType) -> str:
+    """A package's folder, or the file of a module that is none."""
+    return next(iter(getattr(module, "__path__", ())), str(module.__file__))
 
 
 def versions() -> str:

@@ -24,7 +24,10 @@ EPOCH = datetime.datetime(1980, 1, 1)
 def date_policy(timestamp: Timestamp | None) -> Callable[[str, os.stat_result], int]:
     """The date that a file gets, as a function of its path and what `stat` says of it."""
     fixed = fixed_date(timestamp)
-    return _own_date if fixed is None else lambda path, info: fixed
+    if fixed is not None:
+        return lambda path, info: fixed
+    local_date = lru_cache(maxsize=4096)(_local_date)  # its own: programs change their time zone
+    return lambda path, info: _own_date(path, local_date(info.st_mtime_ns // 1_000_000_000))
 
 
 def fixed_date(timestamp: Timestamp | None) -> int | None:
@@ -64,8 +67,7 @@ def _source_date_epoch() -> datetime.datetime | None:
         ) from error
 
 
-def _own_date(path: str, info: os.stat_result) -> int:
-    date = _local_date(info.st_mtime_ns // 1_000_000_000)
+def _own_date(path: str, date: int | None) -> int:
     if date is None:
         raise DateError(
             f"the time of {path} cannot be stored: zip dates go from 1980 to 2107; "
@@ -75,7 +77,6 @@ def _own_date(path: str, info: os.stat_result) -> int:
     return date
 
 
-@lru_cache(maxsize=4096)
 def _local_date(seconds: int) -> int | None:
     try:
         moment = time.localtime(seconds)

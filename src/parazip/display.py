@@ -151,6 +151,7 @@ def summary_line(report: Report) -> str:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Rows under a header, in columns as wide as they need; numbers stand to the right."""
+    rows = [[_shortened(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     lines = []
     for row in (header, *rows):
@@ -160,6 +161,15 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         ]
         lines.append(printable("  ".join(cells).rstrip()))
     return "\n".join(lines)
+
+
+_WIDEST = 255
+"""Characters of a cell, as many as a file's name may have on most systems: all others of its column
+are made as wide, so one name of 64 KB would be as many bytes in each row."""
+
+
+def _shortened(cell: str) -> str:
+    return cell if len(cell) <= _WIDEST else f"{cell[: _WIDEST - 3]}..."
 
 
 def size_text(size: float) -> str:

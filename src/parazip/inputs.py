@@ -11,6 +11,7 @@ from parazip import codecs, copy, files
 from parazip.dates import fixed_date
 from parazip.errors import DuplicateMemberError, SettingsError, SourceError
 from parazip.model import File, Member, Packed
+from parazip.names import file_as_folder
 from parazip.plan import told
 from parazip.sources import Selection, contents, exclusion, folder_name, normal_attributes
 
@@ -67,18 +68,17 @@ def gather(
 
 def _refuse_files_as_folders(members: dict[str, Member]) -> None:
     """Nobody can take out both `a` and `a/b`, if `a` is a file."""
-    folders = {name.rpartition("/")[0]: name for name in members}
-    while folders:
-        for folder, name in folders.items():
-            if folder in members:
-                first, second = members[folder], members[name]
-                raise DuplicateMemberError(
-                    f"two members would have the name {folder}: {told(first)} and {told(second)}; "
-                    "one is a file and the other needs a folder; leave one out with --exclude, or "
-                    "keep them apart with NAME/=SOURCE",
-                    member=folder,
-                )
-        folders = {folder.rpartition("/")[0]: name for folder, name in folders.items() if folder}
+    files = (f"{name}/" for name in members if not name.endswith("/"))
+    folders = {name[: name.rfind("/") + 1]: name for name in members}
+    if found := file_as_folder(files, folders):
+        file, folder = found
+        name = file[:-1]
+        raise DuplicateMemberError(
+            f"two members would have the name {name}: {told(members[name])} and "
+            f"{told(members[folders[folder]])}; one is a file and the other needs a folder; leave "
+            "one out with --exclude, or keep them apart with NAME/=SOURCE",
+            member=name,
+        )
 
 
 def _members(source: Source, selection: Selection, archive: str | int | None) -> Iterator[Member]:

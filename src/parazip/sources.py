@@ -372,24 +372,32 @@ def exclusion(patterns: tuple[str, ...]) -> Callable[[str], bool]:
 
     Names come without prefix and without a slash at their end.
     """
-    excluded = _exclusion(patterns)
-
-    def left_out(name: str) -> bool:
-        steps = name.split("/")
-        return any(excluded("/".join(steps[: i + 1])) for i in range(len(steps)))
-
-    return left_out if patterns else lambda name: False
+    if not patterns:
+        return lambda name: False
+    step, whole = _patterns(patterns, "", "/*")
+    return lambda name: any(map(step, name.split("/"))) or bool(whole(name))
 
 
 def _exclusion(patterns: tuple[str, ...]) -> Callable[[str], bool]:
     """Whether a name, without prefix and without a slash at its end, is left out."""
-    names: list[str] = []
-    last_parts: list[str] = []
-    for pattern in patterns:
-        plain = pattern.replace(os.sep, "/").removeprefix("./").rstrip("/")
-        (names if "/" in plain else last_parts).append(fnmatch.translate(plain))
     if not patterns:
         return lambda name: False
-    whole = re.compile("|".join(names) or r"(?!)").match
-    last = re.compile("|".join(last_parts) or r"(?!)").match
+    last, whole = _patterns(patterns, "")
     return lambda name: bool(last(name.rpartition("/")[2]) or whole(name))
+
+
+Match: TypeAlias = Callable[[str], re.Match[str] | None]
+
+
+def _patterns(patterns: tuple[str, ...], *ends: str) -> tuple[Match, Match]:
+    """What one step of a name is compared with, and what the whole name is, with each end."""
+    wholes: list[str] = []
+    steps: list[str] = []
+    for pattern in patterns:
+        plain = pattern.replace(os.sep, "/").removeprefix("./").rstrip("/")
+        if "/" in plain:
+            wholes += [fnmatch.translate(plain + end) for end in ends]
+        else:
+            steps.append(fnmatch.translate(plain))
+    never = r"(?!)"
+    return re.compile("|".join(steps) or never).match, re.compile("|".join(wholes) or never).match

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from io import BufferedReader
 from itertools import pairwise
+from typing import cast
 
 import click
 
 from parazip.cli import options
 from parazip.dates import Timestamp
 from parazip.display import Display, Mode
-from parazip.errors import SourceError
+from parazip.errors import MemberNameError, ParazipError, SourceError
+from parazip.format.records import MAX_NAME
 from parazip.model import CodecName
 from parazip.sources import Modes, Symlinks
 
@@ -128,16 +132,30 @@ def create(
 
 
 def _listed(source: str, null: bool) -> Iterator[str]:
-    """The names in a list, as the operating system spells them."""
+    """The names in a list, as the operating system spells them; never all of it in memory."""
     try:
-        if source == "-":
-            if sys.stdin is None:
-                raise SourceError("cannot read names from standard input: it is closed")
-            text = sys.stdin.buffer.read()
-        else:
-            with open(source, "rb") as file:
-                text = file.read()
+        with _opened(source) as file:
+            rest = b""
+            while piece := file.read1(_PIECE):
+                *names, rest = (rest + piece).split(b"\0" if null else b"\n")
+                yield from map(os.fsdecode, filter(None, names))
+                if len(rest) > MAX_NAME:
+                    raise MemberNameError(
+                        f"cannot read names from {source}: one has more than {MAX_NAME} bytes; "
+                        f"each ends with {'NUL' if null else 'a line break'}, see --null"
+                    )
+            if rest:
+                yield os.fsdecode(rest)
     except OSError as error:
-        raise SourceError.of(source, error) from error
-    names = text.split(b"\0" if null else b"\n")
-    return (os.fsdecode(name) for name in names if name)
+        raise error if isinstance(error, ParazipError) else SourceError.of(source, error) from error
+
+
+def _opened(source: str) -> AbstractContextManager[BufferedReader]:
+    if source != "-":
+        return open(source, "rb")
+    if sys.stdin is None:
+        raise SourceError("cannot read names from standard input: it is closed")
+    return nullcontext(cast("BufferedReader", sys.stdin.buffer))
+
+
+_PIECE = 64 << 10

@@ -16,10 +16,11 @@ from typing import IO, Any, Literal, Unpack, cast, overload
 from parazip.dropin import hooks
 from parazip.dropin.ahead import opened
 from parazip.dropin.members import Extract, Failure, Members, Test, What
-from parazip.dropin.reading import are_few, folders, hasten, have_links
+from parazip.dropin.reading import hasten
 from parazip.dropin.sources import can_reread
 from parazip.dropin.standing_in import is_override, override
 from parazip.dropin.stock import Appendable, Mode, Parallel, Readable, Stock, StrPath, Writable
+from parazip.dropin.targets import are_few, folders, have_links
 from parazip.dropin.writing import INFO, Writing
 from parazip.errors import SettingsError
 from parazip.model import LEVEL, MEMORY, CodecName, Settings

@@ -36,12 +36,10 @@ from parazip.format.records import (
     dos_date,
 )
 from parazip.model import DEFLATED, STORED, Entry, Record
+from parazip.names import MOST_STEPS
 
 _MAX_COMMENT = 0xFFFF
 _MAX_CENTRAL = CENTRAL.size + 3 * 0xFFFF
-
-_MAX_STEPS = 2048
-"""Folders in a name: deeper than any system allows, and what is asked of each step stays cheap."""
 
 _MOST_DEFLATED = 1032
 """A byte of a deflate stream stands for at most so many: two bits can mean 258 bytes."""
@@ -279,8 +277,8 @@ class _Directory:
         """
         if not raw or b"\0" in raw:
             self._fail_at(at, "a name without NUL", raw)
-        if (steps := raw.count(b"/")) > _MAX_STEPS:
-            self._fail_at(at, f"a name of at most {_MAX_STEPS} steps", steps)
+        if (steps := raw.count(b"/")) > MOST_STEPS:
+            self._fail_at(at, f"a name of at most {MOST_STEPS} steps", steps)
         if raw.isascii():
             return raw.decode("ascii")
         try:

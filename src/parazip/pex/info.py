@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from parazip import copy, files
+from parazip import codecs, copy, files
 from parazip.display import printable, size_text, table
 from parazip.errors import BadArchiveError, ParazipError, SourceError
 from parazip.format.records import LIMIT_16, LIMIT_32
@@ -25,6 +25,13 @@ from parazip.pex import mark
 from parazip.pex.wheels import DEPS, label
 
 _PEX_INFO = "PEX-INFO"
+_MOST = 4 << 20
+"""Bytes of a PEX-INFO. A thousand distributions take 0.2 MB; each byte of JSON up to thirty of
+memory."""
+
+_KINDS = {"build_properties": dict, "distributions": dict, "interpreter_constraints": list}
+"""What is looked into, and what it must be, if it is there."""
+
 _LARGEST = 10
 _METHODS = {STORED: "stored", DEFLATED: "deflated"}
 _OWN = "the PEX itself"
@@ -82,7 +89,7 @@ class Contents:
     @property
     def constraints(self) -> str:
         """The interpreters that it is for."""
-        return " or ".join(self.pex_info.get("interpreter_constraints") or ()) or "any"
+        return " or ".join(map(str, self.pex_info.get("interpreter_constraints") or ())) or "any"
 
     @property
     def mark(self) -> str:
@@ -173,23 +180,40 @@ def pex_info(path: str) -> dict[str, Any]:
     text = _read_from_folder(path) if os.path.isdir(path) else _read_from_zip(path)
     if text is None:
         raise ParazipError(f"{path} is no PEX: it holds no {_PEX_INFO}", member=path)
+    if len(text) > _MOST:
+        raise BadArchiveError(
+            f"{path} is no PEX: expected a {_PEX_INFO} of at most {_MOST} bytes, found more",
+            archive=path,
+        )
     try:
         info = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ParazipError(f"{path} is no PEX: its {_PEX_INFO} is no JSON", member=path) from error
     if not isinstance(info, dict):
         raise ParazipError(f"{path} is no PEX: its {_PEX_INFO} is no object", member=path)
+    for name, kind in _KINDS.items():
+        if not isinstance(info.get(name) or kind(), kind):
+            raise ParazipError(
+                f"{path} is no PEX: {name} in its {_PEX_INFO} is no {kind.__name__}", member=path
+            )
     return info
 
 
 def _read_from_zip(path: str) -> bytes | None:
-    _entries(path)  # for its messages
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.read(_PEX_INFO)
-    except KeyError:
+    """At most `_MOST` bytes, and one more; whatever its size is said to be."""
+    found = [entry.record.method for entry in _entries(path) if entry.name == _PEX_INFO]
+    if not found:
         return None
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    if found[0] not in _METHODS:  # zipfile lets others inflate to any size
+        raise BadArchiveError(
+            f"cannot read {_PEX_INFO} of {path}: expected it stored or deflated, found the "
+            f"compression method {found[0]}",
+            archive=path,
+        )
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(_PEX_INFO) as file:
+            return file.read(_MOST + 1)
+    except (zipfile.BadZipFile, RuntimeError, EOFError, codecs.InflateError) as error:
         raise BadArchiveError(
             f"cannot read {_PEX_INFO} of {path}: {error}", archive=path
         ) from error
@@ -198,7 +222,7 @@ def _read_from_zip(path: str) -> bytes | None:
 def _read_from_folder(path: str) -> bytes | None:
     try:
         with open(os.path.join(path, _PEX_INFO), "rb") as file:
-            return file.read()
+            return file.read(_MOST + 1)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -39,7 +39,8 @@ class Wheel:
 
     Attributes:
         archive: its file.
-        prefix: what stands in front of the distribution's names in there.
+        prefix: what stands in front of the distribution's names in there: nothing, or, in a
+            repository, `.deps/`, the wheel's name and a slash.
         sha256: of the file that was installed, as pex noted it; empty for a repository.
     """
 
@@ -60,12 +61,11 @@ class Wheel:
 
     def entries(self) -> dict[str, Entry]:
         """Its members by their names in the distribution; raises what `identity` raises."""
+        if not self.prefix:
+            return {entry.name: entry for entry in _entries(self.archive)}
         start = len(self.prefix)
-        return {
-            entry.name[start:]: entry
-            for entry in _entries(self.archive)
-            if entry.name.startswith(self.prefix)
-        }
+        inside = _by_distribution(self.archive).get(self.prefix, [])
+        return {entry.name[start:]: entry for entry in inside}
 
     def check(self) -> None:
         """Makes sure that it is the file that was installed.
@@ -85,6 +85,16 @@ class Wheel:
 
 _entries = lru_cache(maxsize=8)(copy.entries)
 """A PEX that is a repository is asked for each of its distributions."""
+
+
+@lru_cache(maxsize=8)
+def _by_distribution(archive: File) -> dict[str, list[Entry]]:
+    """The members of a repository, by the prefixes of `Wheel`."""
+    found: dict[str, list[Entry]] = {}
+    for entry in _entries(archive):
+        found.setdefault(f"{DEPS}/{label(entry.name)}/", []).append(entry)
+    return found
+
 
 _digest = lru_cache(files.digest)
 """If one wheel turns out to be of no use, all of the archive is made again."""

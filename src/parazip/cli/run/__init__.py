@@ -1,0 +1,1 @@
+"""`parazip run`: any Python program, with `zipfile.ZipFile` replaced by parazip's."""

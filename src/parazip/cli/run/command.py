@@ -1,0 +1,47 @@
+"""`parazip run` on click's side: its help, and what is wrong with a command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import click
+
+from parazip.cli.run.program import run_program
+from parazip.cli.run.request import Request
+
+
+class _Run(click.Command):
+    """A command whose arguments are the program's; `Request.read` knows those of its own."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args[:1] in (["-h"], ["--help"]):
+            click.echo(self.get_help(ctx))
+            ctx.exit()
+        ctx.params["arguments"] = args
+        return []
+
+
+@click.command(
+    cls=_Run,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    options_metavar="[--children]",
+)
+@click.option(
+    "--children",
+    is_flag=True,
+    help="Replace it also in the Python processes that the program starts.",
+)
+@click.option("-m", "module", metavar="MODULE", help="Run a module, as python -m does.")
+@click.option("-c", "code", metavar="CODE", help="Run a piece of code, as python -c does.")
+@click.argument("program", metavar="SCRIPT | -m MODULE | -c CODE | - [ARGS]...", nargs=-1)
+def run(arguments: list[str]) -> Callable[[], None]:
+    """Run a Python program, with its zip archives made on all cores.
+
+    Where it looks up zipfile.ZipFile, it gets parazip's: the same calls, the same members and
+    contents, other compressed bytes. A program - is read from standard input.
+    """
+    request = Request.read(arguments)
+    if request is None:
+        raise click.UsageError("name a script, a module with -m, or code with -c")
+    return partial(run_program, request)
