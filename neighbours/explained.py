@@ -21,8 +21,10 @@ class Explanation(NamedTuple):
     reason: str
 
 
-_SIZES = """asserts how many bytes zlib makes of 6 to 26 bytes; the codecs here make others
-(`codec="zlib"` makes the same)"""
+_SIZES = (
+    "asserts how many bytes zlib makes of 6 to 26 bytes; the codecs here make others, "
+    'but for codec="zlib"'
+)
 
 EXPLANATIONS = (
     Explanation(
