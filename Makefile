@@ -3,6 +3,7 @@
 # make damaged  thousands of damaged archives, read in every way beside zipfile, on each Python at hand
 # make bench  the whole benchmark against zipfile and zip (half an hour, half a gigabyte of wheels)
 # make figures  the table and the chart of docs/pex.md (half an hour)
+# make neighbours  the suites of programs that use zipfile, with parazip in its place (half an hour)
 # make clean  take back what the others made
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ OTHERS := 12 13 14 15
 SELECTED ?= -m "not slow"
 SELECTED_OTHERS ?= -m "not slow and not once"
 
-.PHONY: demo test test-all proofs damaged check unit odd coverage pexes pexes-first pexes-rest bench targets figures clean
+.PHONY: demo test test-all proofs damaged check unit odd coverage pexes pexes-first pexes-rest bench targets figures neighbours clean
 
 demo: $(READY)
 	mkdir -p demo
@@ -95,6 +96,9 @@ figures: $(READY)
 	$(BIN)/python -m pip install -q --disable-pip-version-check --group charts
 	$(BIN)/python -m benchmarks prepare tensorflow
 	$(BIN)/python -m benchmarks pexes --chart docs/pex.svg
+
+neighbours: $(READY)
+	$(BIN)/python -m neighbours
 
 clean:
 	rm -rf .venv demo dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
