@@ -119,6 +119,7 @@ class AheadReader(FastReader):
 
     def _read_ahead(self) -> Generator[bytes, None, None]:
         self._lane.put(None)
+        self._lane.put(None)  # one is made while the other one is used
         for _, chunk in self._lane.rest():
             if not chunk:
                 return

@@ -153,9 +153,9 @@ class Members:
                 return None
             return self._in_turn(indexes, self._alone)
 
-        lane = line.lane(run, cost=lambda run: run.cost, weight=lambda _: 0, most=2 * line.jobs)
+        lane = line.lane(run, cost=lambda run: run.cost, weight=lambda _: 0)
         with lane, self._crew(indexes, line.jobs) as crew:
-            if crew:
+            if crew is not None:
                 crew.start()
             for _, failure in lane.through(_runs(self.infos, indexes)):
                 if failure is not None and (first is None or failure.member < first.member):

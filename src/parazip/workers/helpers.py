@@ -8,12 +8,12 @@ A helper is asked through a socket and answers through shared memory; questions 
 plain bytes. What is guaranteed:
 
 * An answer is exactly what the parent's own call would have given. Where there is none (the call
-  raised, the answer was too large, the helper was killed or has not started yet) the parent
+  raised, the answer was too large, the helper was killed or does not start) the parent
   gets None and makes the call itself; so errors need no way back, and nothing depends on helpers.
 * A process that is not ours is never forked: greenlets, locks, sockets and what else a program has
   would be there twice. Helpers are started afresh, as `python -I -S` with the few modules that they
   need (`serving`), and only where `sys.executable` is the Python that runs here: a frozen program
-  would start itself. They take some 60 ms to start, in which threads do the work.
+  would start itself. They take some 60 ms to start.
 * The `parazip` command may fork (`may_fork`): only on Linux, and only while it has a single thread,
   native ones included, as the others' locks would stay locked for ever in the copy.
 * A helper ends when it is closed, and when its parent ends, however that happens and whatever the
@@ -47,6 +47,10 @@ NO_ANSWER = -1
 
 HELLO = f"{__version__} {sys.version} {sys.getfilesystemencoding()}".encode()
 """What a helper says once it can be asked: it must be what its parent is."""
+
+
+_PATIENCE = 10.0
+"""Seconds that a helper has to start: a hundred times what it takes."""
 
 
 class HelpersClosedError(Exception):
@@ -122,8 +126,6 @@ class Helpers:
             helper = self._starting.pop()
             if helper.is_ready():
                 return helper
-            if helper.is_alive:
-                self._starting.append(helper)
         return None
 
     def close(self) -> None:
@@ -174,17 +176,18 @@ class Helper:
         self._is_at_work = True  # it starts
 
     def is_ready(self) -> bool:
-        """Whether it has said its hello; does not wait for that."""
+        """Waits for its hello, and tells whether it came.
+
+        To wait is better than to work meanwhile: that would keep CPUs from those that start.
+        """
+        self.socket.settimeout(_PATIENCE)
         try:
-            hello = self.socket.recv(len(HELLO), _socket.MSG_DONTWAIT)
-            if 0 < len(hello) < len(HELLO):
-                hello += receive(self.socket, len(HELLO) - len(hello))
-        except BlockingIOError:
-            return False
+            hello = receive(self.socket, len(HELLO))
         except OSError:
             hello = b""
-        self._is_at_work = False
+        self.socket.settimeout(None)
         self.is_alive = hello == HELLO
+        self._is_at_work = not self.is_alive
         return self.is_alive
 
     def ask(self, question: bytes) -> bytes | None:
