@@ -45,11 +45,8 @@ _COLLECTIONS: tuple[type, ...] = (
 class ZipFile(Writing, metaclass=ABCMeta):
     """A `zipfile.ZipFile` that compresses on all cores.
 
-    Everything is as in `zipfile`, except that the compressed bytes are other ones, and that `write`
-    and `writestr` return before their member is in the file. It is there when `close` returns, and
-    when something of it is looked at that is not known sooner: its contents, or `CRC`,
-    `compress_size` and `header_offset` of its `ZipInfo`. As in `zipfile`, reading is possible from
-    many threads at once, writing from one at a time.
+    Everything is as in `zipfile`, except that the compressed bytes are other ones. As there, reading
+    is possible from many threads at once, writing from one at a time.
 
     Args:
         file: a path, or a binary file; see `zipfile.ZipFile`.
@@ -64,16 +61,14 @@ class ZipFile(Writing, metaclass=ABCMeta):
         level: 0 (store) to 9 (smallest); in place of `compression` and `compresslevel`.
         codec: "auto", "zlib", "zlib-ng", "isal" or "libdeflate". With "zlib" the archive is to the
             byte what `zipfile` makes, as long as no member has more than 16 MiB.
-        jobs: how many threads work at most; None means the CPUs that this process may use.
-        memory: bytes that may be in flight at once.
+        jobs: how many threads work at most; None means those that all archives of the process
+            share, one for each CPU that it may use.
+        memory: bytes that may be in flight at once; the default is shared by all archives, too.
         progress: called with a `Progress` each time members were written.
 
     Raises:
         SettingsError: (a ValueError) a setting is out of its range.
         Exception: what `zipfile.ZipFile` raises.
-
-    An error behind a call (a full disk, above all) is raised by the first later call that finds it,
-    and in any case by `close`, which ends the archive with all that was written.
     """
 
     @overload
