@@ -21,6 +21,8 @@ from types import SimpleNamespace
 import pytest
 
 import helper_functions
+import parazip
+from parazip import assembly
 from parazip.workers import helpers as helpers_module
 from parazip.workers import starting
 from parazip.workers.helpers import Helpers, HelpersClosedError, helpers
@@ -315,3 +317,28 @@ def test_there_are_none_where_none_can_be_started(
         assert len(crew) == 0
         assert crew.ask(b"?") is None
     assert os.listdir("/proc/self/fd") == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks on Linux only")
+def test_many_short_members_are_made_by_helpers_and_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[bool] = []
+    ask = Helpers.ask
+
+    def overheard(self: Helpers, question: bytes) -> bytes | None:
+        answer = ask(self, question)
+        heard.append(answer is not None)
+        return answer
+
+    monkeypatch.setattr(Helpers, "ask", overheard)
+    monkeypatch.setattr(assembly, "_MANY", 2)
+    members = [parazip.Member(f"{i}", b"%d " % i * 50, 0o644 << 16, 1 << 21) for i in range(3000)]
+    made = []
+    for asked in "1", "0":
+        monkeypatch.setenv("PARAZIP_HELPERS", asked)
+        parazip.write(tmp_path / "out.zip", members, parazip.Settings(jobs=2))
+        made.append((tmp_path / "out.zip").read_bytes())
+        assert any(heard) == (asked == "1")
+        heard.clear()
+    assert made[0] == made[1]

@@ -31,6 +31,7 @@ from parazip.errors import SourceChangedError, SourceError
 from parazip.model import CodecName, Range
 from parazip.output import Output, Pipe
 from parazip.sources import scan
+from parazip.workers import starting
 from parazip.workers.helpers import Helpers
 from patience import HUNG
 
@@ -1359,6 +1360,7 @@ def test_recalled_and_made_sections_come_in_order(
         start(crew)
 
     monkeypatch.setattr(Helpers, "start", counted)
+    monkeypatch.setattr(starting, "may_fork", True)  # by the command, before there are threads
     again = made(tree, cache)
     assert again.data == plain.data
     assert again.report.recalled in (3, 4)  # one part holds the folder, too

@@ -40,6 +40,9 @@ from parazip.workers.helpers import Helpers
 from parazip.workers.line import Lane, Line, line_of
 from parazip.writer import ArchiveWriter
 
+_MANY = 40
+"""Tasks after which helpers pay that are started afresh: some 10,000 short members."""
+
 
 class _Recall(NamedTuple):
     """A section that is in the cache."""
@@ -154,14 +157,19 @@ class Assembly:
     def _tasks(self, sections: Iterable[Section], crew: Helpers) -> Iterator[_Task]:
         cache = self._means.cache
         alone = True
+        tasks = 0
         for section in sections:
             kept = cache.find(section.key) if cache is not None and section.key else None
             if kept is None:
-                if alone:  # as this process has to be when it forks
+                if alone and crew.are_forked:  # as this process has to be then
                     self._recalls.finish()
                     crew.start()
-                    alone = False
-                yield from self._making(section)
+                alone = False
+                for task in self._making(section):
+                    if tasks == _MANY:
+                        crew.start()
+                    tasks += 1
+                    yield task
             else:
                 yield _Recall(section, kept)
 

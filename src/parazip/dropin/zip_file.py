@@ -45,8 +45,8 @@ _COLLECTIONS: tuple[type, ...] = (
 class ZipFile(Writing, metaclass=ABCMeta):
     """A `zipfile.ZipFile` that compresses on all cores.
 
-    Everything is as in `zipfile`, except that the compressed bytes are other ones. As there, reading
-    is possible from many threads at once, writing from one at a time.
+    Everything is as in `zipfile`, except that the compressed bytes are other ones. As there,
+    reading is possible from many threads at once, writing from one at a time.
 
     Args:
         file: a path, or a binary file; see `zipfile.ZipFile`.

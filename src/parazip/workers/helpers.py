@@ -100,6 +100,11 @@ class Helpers:
         except (OSError, RuntimeError):  # something is short: leave it to others; or Python ends
             self._end_all()
 
+    @property
+    def are_forked(self) -> bool:
+        """Whether they are copies of this process: then they begin at once, but before threads."""
+        return starting.may_fork and not self._files
+
     def __len__(self) -> int:
         return len(self._all)
 
