@@ -22,6 +22,7 @@ import pytest
 
 import parazip
 from parazip.workers import line
+from patience import HUNG
 
 HERE = os.path.dirname(parazip.__file__)
 NOISE = os.urandom(3 << 20)
@@ -140,7 +141,19 @@ def check(archive: parazip.ZipFile, target: Any, *expected: str) -> None:
         assert stock.namelist() == archive.namelist()
         assert set(expected) <= set(stock.namelist())
         for name in stock.namelist():
-            assert stock.read(name) == CONTENTS[name], name
+            contents = stock.read(name)
+            if name == "pieces":  # as with zipfile, what was written to an open member may be in
+                assert CONTENTS[name].startswith(contents)
+            else:
+                assert contents == CONTENTS[name], name
+
+
+def all_threads_end() -> bool:
+    """Waits for what was told to end, by a call that could not wait for it."""
+    left = [thread for thread in threading.enumerate() if thread.name.startswith("parazip")]
+    for thread in left:
+        thread.join(HUNG)
+    return not any(thread.is_alive() for thread in left)
 
 
 @pytest.fixture(autouse=True)
@@ -150,9 +163,11 @@ def _nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     (tmp_path / "file").write_bytes(CONTENTS["file"])
     yield
     gc.collect()
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("parazip")]
+    assert all_threads_end()
 
 
+# A file that is interrupted between being opened and the `with` that closes it closes by itself.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize("put", [put_short, put_large, put_file, put_folder, put_by_pieces])
 def test_a_call_that_is_interrupted_takes_no_other_member_along(
@@ -218,6 +233,6 @@ def test_reading_that_is_interrupted_leaves_nothing_running(tmp_path: Path, job:
             call = archive.testzip if job == "testzip" else lambda: archive.extractall(tmp_path)
             if not interrupted(call, at):
                 break
-            assert not [t for t in threading.enumerate() if t.name.startswith("parazip")]
+            assert all_threads_end()
             assert archive.read("7") == b"7" * 1000
     assert at > 100

@@ -207,3 +207,57 @@ def test_a_hundred_open_archives_take_no_threads() -> None:
         assert threading.active_count() == before
     for archive in archives:
         archive.close()
+
+
+@pytest.mark.parametrize("level", [0, 1, 6, 9])
+@pytest.mark.parametrize("size", [0, 10, 1000, 100_000, 3 << 20])
+def test_outputs_and_readers_get_bytes(level: int, size: int) -> None:
+    """As WSGI servers ask for, and whoever puts what he gets into a set."""
+
+    class Keeping(Stream):
+        def __init__(self) -> None:
+            super().__init__()
+            self.kinds: set[type] = set()
+
+        def write(self, data: Any) -> int:
+            self.kinds.add(type(data))
+            return super().write(data)
+
+    stream: Any = Keeping()
+    with parazip.ZipFile(stream, "w", level=level) as archive:
+        archive.writestr("a", b"text " * (size // 5))
+    assert stream.kinds == {bytes}
+    with parazip.ZipFile(io.BytesIO(stream.data)) as archive:
+        assert type(archive.read("a")) is bytes
+        with archive.open("a") as opened:
+            member: Any = opened
+            chunks = [member.read(10), member.read1(10), member.read(1 << 20), member.read()]
+        assert {type(chunk) for chunk in chunks} == {bytes}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_open_member_that_is_left_by_an_exception_is_in_as_with_zipfile(kind: Any) -> None:
+    output = io.BytesIO()
+
+    def put_and_raise(archive: zipfile.ZipFile, error: type[BaseException]) -> None:
+        with archive.open(error.__name__, "w") as member:
+            member.write(b"1" * 10)
+            raise error
+
+    def making() -> Iterator[None]:
+        with archive.open("generator", "w") as member:
+            member.write(b"1" * 10)
+            yield
+
+    with kind(output, "w") as archive:
+        for error in ValueError, GeneratorExit, SystemExit, KeyboardInterrupt:
+            with pytest.raises(error):
+                put_and_raise(archive, error)
+        left = making()
+        next(left)
+        del left
+        dropped = archive.open("dropped", "w")
+        del dropped
+    with zipfile.ZipFile(output) as stock:
+        assert [made.file_size for made in stock.infolist()] == [10, 10, 10, 10, 10, 0]
+        assert stock.testzip() is None

@@ -61,7 +61,7 @@ class MemberWriter(io.BufferedIOBase):
     """What `ZipFile.open(name, "w")` gives.
 
     Attributes:
-        is_used: whether something was written to it, which is to be put in.
+        is_opened: whether it was given to somebody, so that what it has got is to be put in.
 
     Args:
         archive: what the member is put into.
@@ -70,7 +70,7 @@ class MemberWriter(io.BufferedIOBase):
         zip64: whether its header has room for 4 GiB and more.
     """
 
-    is_used = False
+    is_opened = False
     _lane: Lane[_Piece, Block] | None = None
 
     def __init__(
@@ -88,7 +88,7 @@ class MemberWriter(io.BufferedIOBase):
         self._window = b""
         self._start = 0
         self._is_begun = False
-        self._failure: BaseException | None = None
+        self._failure: Exception | None = None
         self._size = self._crc = self._compressed_size = 0
 
     @property
@@ -113,15 +113,15 @@ class MemberWriter(io.BufferedIOBase):
             OSError: the archive cannot be written.
         """
         if self.closed:
-            raise ValueError("write to a closed file")
+            raise ValueError("I/O operation on closed file.")
         chunk = data if type(data) is bytes else memoryview(data).tobytes()
         try:
             self._take(chunk)
-            self.is_used = True
-        except BaseException as error:
+        except Exception as error:
             self._failure = error
-            if not isinstance(error, Exception):
-                self.abandon()
+            raise
+        except BaseException:  # what has been taken cannot be told after Ctrl-C
+            self.abandon()
             raise
         return len(chunk)
 
@@ -160,21 +160,23 @@ class MemberWriter(io.BufferedIOBase):
             return
         super().close()
         try:
-            if isinstance(self._failure, Exception):
-                raise self._failure
+            if self._failure is not None:
+                failure, self._failure = self._failure, None  # it leads back to this object
+                raise failure
             with self._archive._lock:
                 self._end()
         finally:
             self._let_go()
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        if kind is not None and not issubclass(kind, Exception):
-            self.abandon()  # a member that was interrupted is none
+        is_interrupt = kind is not None and not issubclass(kind, Exception)
+        if is_interrupt and self._archive.is_in_call:
+            self.abandon()  # the call puts in all or nothing
         self.close()
 
     def __del__(self) -> None:
         """Ends what nobody ended, as `zipfile` does; but not what a call was interrupted in."""
-        if not self.is_used or self._archive.is_in_call:
+        if not self.is_opened or self._archive.is_in_call:
             self.abandon()
         self.close()
 
@@ -274,7 +276,7 @@ class MemberWriter(io.BufferedIOBase):
     def _end_record(self, packed: Buffer) -> None:
         """Ends a record whose header is written; fills that in, where it can be gone back to."""
         file = self._archive.file
-        file.write(packed)
+        file.write(bytes(packed))  # as from zipfile: not every file takes what libdeflate gives
         if self._info.flag_bits & FLAG_DESCRIPTOR:
             file.write(self._descriptor)
             return

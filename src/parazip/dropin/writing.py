@@ -34,6 +34,24 @@ _LEVEL: Any = vars(INFO)["compress_level" if "compress_level" in vars(INFO) else
 """The slot, which Python 3.13 made public."""
 
 
+class _InCall:
+    """A call that puts in a whole member. If it is interrupted, the member is none.
+
+    Its handle may outlive the call, as the traceback holds it; it is not to put in what it has.
+    """
+
+    def __init__(self, archive: Writing) -> None:
+        self._archive = archive
+
+    def __enter__(self) -> None:
+        self._archive.is_in_call = True
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if kind is not None and not issubclass(kind, Exception):
+            self._archive.abandon_member()
+        self._archive.is_in_call = False
+
+
 class Writing(Stock):
     """See above.
 
@@ -135,18 +153,18 @@ class Writing(Stock):
         _LEVEL.__set__(info, self.compresslevel if compresslevel is None else compresslevel)
         size = info.file_size
         bite = min(_CHUNK, max(_BITE, size + 1))
-        self.is_in_call = True
-        try:
-            with open(filename, "rb", buffering=0) as source, self.open(info, "w") as target:
-                if not isinstance(target, MemberWriter):  # others get what zipfile gives them
-                    shutil.copyfileobj(source, target, 8 << 10)
-                    return
-                while chunk := source.read(bite):
-                    target.write(chunk)
-                    if len(chunk) == size < bite:  # more was asked for, so this is the end
-                        break
-        finally:
-            self.is_in_call = False
+        with (
+            _InCall(self),
+            open(filename, "rb", buffering=0) as source,
+            self.open(info, "w") as target,
+        ):
+            if not isinstance(target, MemberWriter):  # others get what zipfile gives them
+                shutil.copyfileobj(source, target, 8 << 10)
+                return
+            while chunk := source.read(bite):
+                target.write(chunk)
+                if len(chunk) == size < bite:  # more was asked for, so this is the end
+                    break
 
     def writestr(
         self,
@@ -156,11 +174,8 @@ class Writing(Stock):
         compresslevel: int | None = None,
     ) -> None:
         """Puts in a member with the contents `data`; see `zipfile.ZipFile.writestr`."""
-        self.is_in_call = True
-        try:
+        with _InCall(self):
             super().writestr(zinfo_or_arcname, data, compress_type, compresslevel)
-        finally:
-            self.is_in_call = False
 
     def mkdir(self, zinfo_or_directory_name: str | zipfile.ZipInfo, mode: int = 0o777) -> None:
         """Puts in a folder; see `zipfile.ZipFile.mkdir`.
@@ -216,6 +231,7 @@ class Writing(Stock):
         if self._filePassed:  # whoever has it may look at it
             handle.begin()
         self._handle = weakref.ref(handle)
+        handle.is_opened = True
         return cast("IO[bytes]", handle)
 
     def _is_ours(self, info: zipfile.ZipInfo) -> bool:
@@ -246,6 +262,12 @@ class Writing(Stock):
             return recipe
         # Members are put in one after the other here, so more of them are worth all cores.
         return recipe._replace(cut=codecs.CUT_FAST)
+
+    def abandon_member(self) -> None:
+        """Ends a member that is open for writing, without putting it in."""
+        handle = self._handle()
+        if handle is not None:
+            handle.abandon()
 
     # What a member that is put in does to the archive
 

@@ -126,7 +126,13 @@ class _Job(Generic[Task, Result]):
 
 
 class _Workers(Protocol):
-    """Who does jobs."""
+    """Who does jobs.
+
+    Attributes:
+        threads: those that end with this object.
+    """
+
+    threads: list[threading.Thread]
 
     def submit(self, job: _Job[Any, Any]) -> None:
         """Has a job done, if there is anybody."""
@@ -199,20 +205,18 @@ def _end_threads(
     threads: list[threading.Thread],
     gone: weakref.ref[_Threads],
 ) -> None:
-    """Ends threads that nobody holds, and waits for that."""
+    """Ends threads that nobody holds."""
     _ends.discard(gone)
     if not threads or process != own.getpid():
         return
     queue.put(None)
-    for thread in () if sys.is_finalizing() else threads:
-        if thread.ident not in (None, get_ident()):
-            thread.join()
 
 
 class _Strangers:
     """An executor of somebody's."""
 
     def __init__(self, executor: Executor) -> None:
+        self.threads: list[threading.Thread] = []
         self._executor = executor
 
     def submit(self, job: _Job[Any, Any]) -> None:
@@ -366,6 +370,12 @@ class Lane(Generic[Task, Result]):
             self.finished.get()
         self._jobs.clear()
         self._budget.forget(self._me)
+        found, threads = weakref.ref(workers), workers.threads
+        del workers
+        if found() is None:  # this was the last lane
+            for thread in () if sys.is_finalizing() else threads:
+                if thread.ident not in (None, get_ident()):
+                    thread.join()
 
     def _admit(self) -> bool:
         """Makes jobs of tasks as the budget has room; False if the lane is closed."""
