@@ -134,9 +134,6 @@ def _kill_taken_for_interrupt() -> Iterator[None]:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # it ends already
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
     if sys.stderr is not None:  # print would take standard output instead
         from parazip.display import printable
 
