@@ -706,7 +706,7 @@ def test_extracting_leaves_what_zipfile_leaves(
     seen = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(targets, "_FEW", 0)
-        patch.setattr(members_module, "_MANY", 1 if helped else sys.maxsize)
+        patch.setattr(members_module, "_MUCH", 1 if helped else sys.maxsize)
         for kind in zipfile.ZipFile, parazip.ZipFile:
             into = folder / kind.__module__
             try:
@@ -736,7 +736,7 @@ def large(tmp_path: Path) -> Path:
 def test_extracting_and_testing_many(
     large: Path, tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(members_module, "_MANY", sys.maxsize if how == "threads" else 1)
+    monkeypatch.setattr(members_module, "_MUCH", sys.maxsize if how == "threads" else 1)
     file: Any = large
     if how == "memory":
         file = io.BytesIO(large.read_bytes())
@@ -826,7 +826,7 @@ def spoil(path: Path, *names: str) -> None:
 def test_the_first_damaged_member_is_told_of(
     large: Path, tmp_path: Path, helped: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(members_module, "_MANY", 1 if helped else sys.maxsize)
+    monkeypatch.setattr(members_module, "_MUCH", 1 if helped else sys.maxsize)
     spoil(large, "5/250", "4/60", "big")
     errors = []
     for kind in zipfile.ZipFile, parazip.ZipFile:

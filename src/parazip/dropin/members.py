@@ -42,8 +42,11 @@ _RUN = 4 << 20
 _MORE = 1.2
 """A member of so many shares is done sooner on all cores, though threads wait for the GIL."""
 
-_MANY = 2000
-"""Members from which on helpers pay that are started afresh: that takes them some 60 ms."""
+_MUCH = 256 << 20
+"""Bytes from which on helpers pay that are started afresh, which takes 0.2 s."""
+
+_PER_MEMBER = 25 << 10
+"""Bytes that are inflated in the time that all else takes which is done for a member."""
 
 _EMPTY_ARCHIVE = b"PK\5\6" + bytes(18)
 
@@ -165,7 +168,8 @@ class Members:
     def _crew(self, indexes: Collection[int], jobs: int) -> Any:
         """Helpers, where so much is to be done that they are worth their start."""
         file = self.archive.fp
-        if len(indexes) < _MANY or file is None or isinstance(file, io.BytesIO):
+        size = sum([self.infos[index].file_size + _PER_MEMBER for index in indexes])
+        if size < _MUCH or file is None or isinstance(file, io.BytesIO):
             return nullcontext()
         return helpers(
             f"{__name__}:{answer.__name__}", jobs, 1, codecs.library_folders(), [file.fileno()]
