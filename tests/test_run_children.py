@@ -17,7 +17,7 @@ from test_run import start as start_program
 
 STOCK = "zipfile"
 CHILDREN = [*PARAZIP_RUN, "--children"]
-TELL = "import zipfile; print(zipfile.ZipFile.__module__)"
+TELL = "import zipfile; print(zipfile.ZipFile.__module__, flush=True)"
 
 
 def told(tmp_path: Path, code: str, *, children: bool = True) -> str:
