@@ -61,6 +61,8 @@ class Interrupt:
             return None
         if frame.f_code.co_qualname == "_Tellable.write":
             return None  # between sending and counting nobody can tell what a stream has got
+        if frame.f_code.co_name == "<genexpr>":
+            return None  # one that `any` has left is ended as it goes: see `is_finalizer`
         frame.f_trace_opcodes = name.startswith(HERE)
         return self.local
 
