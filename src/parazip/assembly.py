@@ -1,4 +1,4 @@
-"""Makes sections and assembles them in order: plan, producers, pool and writer at work.
+"""Makes sections and assembles them in order: plan, producers, line and writer at work.
 
 A section that is in the cache is recalled; any other is made, and then kept, once all of them are
 written: its part is read back from the output, where it lies in one piece.

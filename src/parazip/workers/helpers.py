@@ -13,7 +13,7 @@ plain bytes. What is guaranteed:
 * A process that is not ours is never forked: greenlets, locks, sockets and what else a program has
   would be there twice. Helpers are started afresh, as `python -I -S` with the few modules that they
   need (`serving`), and only where `sys.executable` is the Python that runs here: a frozen program
-  would start itself. They take some 60 ms to start.
+  would start itself. They take some 0.2 s to start.
 * The `parazip` command may fork (`may_fork`): only on Linux, and only while it has a single thread,
   native ones included, as the others' locks would stay locked for ever in the copy.
 * A helper ends when it is closed, and when its parent ends, however that happens and whatever the
@@ -89,6 +89,8 @@ class Helpers:
     def start(self) -> None:
         """Starts the helpers, if that has not been tried yet."""
         count, self._count = self._count, 0
+        if not count:
+            return
         begin = starting.way_to_begin(self._function, self._capacity, self._folders, self._files)
         if begin is None:
             return
