@@ -22,6 +22,7 @@ import pytest
 
 import parazip
 from parazip.workers import line
+from parazip.workers.helpers import helpers
 from patience import HUNG
 
 HERE = os.path.dirname(parazip.__file__)
@@ -237,4 +238,27 @@ def test_reading_that_is_interrupted_leaves_nothing_running(tmp_path: Path, job:
                 break
             assert all_threads_end()
             assert archive.read("7") == b"7" * 1000
+    assert at > 100
+
+
+def children() -> set[int]:
+    """This process's children, zombies too."""
+    found = Path("/proc/self/task").glob("*/children")
+    return {int(pid) for file in found for pid in file.read_text().split()}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what children there are")
+def test_helpers_that_are_interrupted_leave_no_process_behind() -> None:
+    before = children()  # of other tests
+
+    def use() -> None:
+        with helpers("helper_functions:span", 2, 100, [os.path.dirname(__file__)]) as crew:
+            crew.start()
+
+    for at in itertools.count(1):
+        was_interrupted = interrupted(use, at)
+        assert all_threads_end()
+        assert children() <= before
+        if not was_interrupted:
+            break
     assert at > 100

@@ -137,7 +137,7 @@ class Assembly:
         def is_light(task: _Task) -> bool:
             """Headers of copied members are made sooner than a thread takes the GIL from ours."""
             if isinstance(task, plan.Copies):
-                return task.headers_only and not (crew and task.held)
+                return task.headers_only and not (crew.are_started and task.held)
             return isinstance(task, _InTurn)
 
         line = line_of(means.jobs, means.memory, means.executor)

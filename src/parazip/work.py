@@ -47,7 +47,7 @@ def run(task: Batch | Cut | Copies, crew: Helpers | None = None) -> Part | Block
     """
     if isinstance(task, Cut):
         return compress.block(task)
-    if crew and (task.size if isinstance(task, Batch) else task.held) <= BATCH:
+    if crew and crew.are_started and (task.size if isinstance(task, Batch) else task.held) <= BATCH:
         answer = crew.ask(_question(task))
         if answer is not None:
             return _answered(answer)

@@ -32,11 +32,14 @@ import os
 import signal
 import struct
 import sys
+import threading
+import weakref
 from collections.abc import Iterator, Sequence
 
 from parazip.version import __version__
 from parazip.workers import starting
 from parazip.workers.channel import receive, send
+from parazip.workers.starting import Begin
 from parazip.workers.system import Empty, SimpleQueue, own
 
 if sys.platform != "win32":
@@ -60,6 +63,13 @@ class HelpersClosedError(Exception):
 class Helpers:
     """A few helpers that worker threads share, from `start` on.
 
+    Those that are not copies of this process are started, ended and waited for by a thread of their
+    own. On the main thread a signal handler could raise between a helper's start and the note of
+    it, or while it is waited for, and leave a process behind.
+
+    Attributes:
+        are_started: whether there may be some to ask.
+
     Args:
         function: what they call with a question, as `module:name`; it takes and gives bytes.
         count: how many to start; there are none where that is not safe.
@@ -81,10 +91,13 @@ class Helpers:
         self._capacity = capacity
         self._folders = folders
         self._files = files
+        self._process = own.getpid()
+        self._processes = _Processes()
         self._idle: SimpleQueue[Helper] = SimpleQueue()
-        self._starting: list[Helper] = []
-        self._all: list[Helper] = []
+        self._to_come: list[None] = []
+        self._keeper: threading.Thread | None = None
         self._is_closed = False
+        self.are_started = False
 
     def start(self) -> None:
         """Starts the helpers, if that has not been tried yet."""
@@ -94,21 +107,29 @@ class Helpers:
         begin = starting.way_to_begin(self._function, self._capacity, self._folders, self._files)
         if begin is None:
             return
-        try:
-            for _ in range(count):
-                helper = Helper(*begin([helper.socket for helper in self._all]))
-                self._all.append(helper)
-                self._starting.append(helper)
-        except (OSError, RuntimeError):  # something is short: leave it to others; or Python ends
-            self._end_all()
+        if self.are_forked:
+            self._processes.begin(begin, count)
+        else:
+            # A reference that calls one function of C: nothing can come between.
+            end = weakref.ref(self, self._processes.end_asked.put)
+            keeper = threading.Thread(
+                target=self._processes.keep,
+                args=(begin, count, end),
+                name="parazip_helpers",
+                daemon=True,
+            )
+            try:
+                keeper.start()
+            except RuntimeError:  # the system gives no more threads, or Python ends
+                return
+            self._keeper = keeper
+        self._to_come += [None] * count
+        self.are_started = True
 
     @property
     def are_forked(self) -> bool:
         """Whether they are copies of this process: then they begin at once, but before threads."""
         return starting.may_fork and not self._files
-
-    def __len__(self) -> int:
-        return len(self._all)
 
     def ask(self, question: bytes) -> bytes | None:
         """`function(question)` as a helper computes it, or None.
@@ -117,33 +138,70 @@ class Helpers:
             HelpersClosedError: they were closed meanwhile; nobody waits for the answer any more.
         """
         helper = self._take_idle()
-        if helper is None:
-            return None
-        answer = helper.ask(question)
-        if helper.is_alive:
+        answer = helper.ask(question) if helper is not None else None
+        if helper is not None and helper.is_alive:
             self._idle.put(helper)
         elif self._is_closed:
             raise HelpersClosedError
         return answer
 
     def _take_idle(self) -> Helper | None:
+        if self._process != own.getpid():  # they are another's
+            return None
         with contextlib.suppress(Empty):
             return self._idle.get_nowait()
         with contextlib.suppress(IndexError):
-            helper = self._starting.pop()
-            if helper.is_ready():
+            self._to_come.pop()
+            helper = self._processes.begun.get()
+            if helper is not None and helper.is_ready():
                 return helper
         return None
 
     def close(self) -> None:
         """Ends all helpers and waits for them; one that is at work is killed."""
         self._is_closed = True
-        self._end_all()
+        if self._keeper is None:
+            self._processes.end()
+            return
+        self._processes.end_asked.put(None)
+        if not sys.is_finalizing():  # then no thread goes on, and helpers end with their parent
+            self._keeper.join()
 
-    def _end_all(self) -> None:
-        self._starting.clear()
-        while self._all:
-            self._all.pop().close()
+
+class _Processes:
+    """The helpers of a `Helpers`, without what is known of them outside.
+
+    Attributes:
+        helpers: those that were started.
+        begun: the same for who takes them, and None for each that could not be started.
+        end_asked: gets something when they are to end.
+    """
+
+    def __init__(self) -> None:
+        self.helpers: list[Helper] = []
+        self.begun: SimpleQueue[Helper | None] = SimpleQueue()
+        self.end_asked: SimpleQueue[object] = SimpleQueue()
+
+    def keep(self, begin: Begin, count: int, _: weakref.ref[Helpers]) -> None:
+        """Starts helpers, waits until they are to end, and ends them."""
+        self.begin(begin, count)
+        self.end_asked.get()
+        self.end()
+
+    def begin(self, begin: Begin, count: int) -> None:
+        """Starts helpers, until something is short or Python ends."""
+        with contextlib.suppress(OSError, RuntimeError):
+            while len(self.helpers) < count and self.end_asked.empty():
+                helper = Helper(*begin([helper.socket for helper in self.helpers]))
+                self.helpers.append(helper)
+                self.begun.put(helper)
+        for _ in range(count - len(self.helpers)):
+            self.begun.put(None)
+
+    def end(self) -> None:
+        """Ends the helpers."""
+        while self.helpers:
+            self.helpers.pop().close()
 
 
 @contextlib.contextmanager

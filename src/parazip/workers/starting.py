@@ -31,11 +31,14 @@ may_fork = False
 Begun: TypeAlias = "tuple[int, _socket.socket, mmap.mmap]"
 """A helper's process, the socket that leads to it, and the memory that it answers through."""
 
+Begin: TypeAlias = "Callable[[Sequence[_socket.socket]], Begun]"
+"""What starts a helper, given the sockets of those before it."""
+
 
 def way_to_begin(
     function: str, capacity: int, folders: Sequence[str], files: Sequence[int]
-) -> Callable[[Sequence[_socket.socket]], Begun] | None:
-    """What starts a helper, given the sockets of those before it; None if there are to be none."""
+) -> Begin | None:
+    """How a helper is started; None if there are to be none."""
     if os.environ.get("PARAZIP_HELPERS") == "0" or sys.platform == "win32":
         return None
     if may_fork and not files:
