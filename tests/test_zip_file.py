@@ -521,14 +521,53 @@ def test_an_archive_that_is_open_when_python_ends_is_finished(tmp_path: Path) ->
 
 
 def test_who_is_told_may_look() -> None:
+    file = io.BytesIO()
+    seen: list[int] = []
+
     def look(moment: parazip.Progress) -> None:
         assert all(made.CRC for made in archive.infolist())
+        assert archive.fp is file
+        seen.append(file.tell())
 
-    archive = parazip.ZipFile(io.BytesIO(), "w", level=1, progress=look)
+    archive = parazip.ZipFile(file, "w", level=1, progress=look)
     for i in range(4):
-        archive.writestr(f"{i}", text(2 * MIB, i))
+        archive.writestr(f"{i}", text(9 * MIB, i))
     assert archive.testzip() is None
     archive.close()
+    assert len(seen) > 4
+    assert seen == sorted(seen)
+    with zipfile.ZipFile(file) as stock:
+        assert stock.testzip() is None
+
+
+@pytest.mark.parametrize("size", [10, 9 * MIB])
+def test_who_is_told_may_not_write(size: int) -> None:
+    """It is in the middle of a call that does: what it wrote would be in a member's place."""
+    calls: dict[str, Callable[[], object]] = {
+        "writestr": lambda: archive.writestr("mine", b"contents"),
+        "open": lambda: archive.open("mine", "w"),
+        "mkdir": lambda: archive.mkdir("mine"),
+        "write": lambda: archive.write(__file__, "mine"),
+        "close": lambda: archive.close(),
+    }
+    refused = []
+    archive: parazip.ZipFile
+
+    def interfere(moment: parazip.Progress) -> None:
+        for name, call in calls.items():
+            try:
+                call()
+            except ValueError:
+                refused.append(name)
+
+    output = io.BytesIO()
+    with parazip.ZipFile(output, "w", level=1, progress=interfere) as archive:
+        archive.writestr("a", text(size))
+        assert len(refused) >= len(calls)
+        assert set(refused) == set(calls)
+    with zipfile.ZipFile(output) as stock:
+        assert stock.namelist() == ["a"]
+        assert stock.testzip() is None
 
 
 def test_many_threads_write_one_at_a_time() -> None:
@@ -605,7 +644,7 @@ def test_after_an_error_the_archive_can_be_gone_on_with() -> None:
     with pytest.raises(OSError, match="full"):
         put()
     kept = archive.namelist()
-    assert len(kept) == 4
+    assert len(kept) == 12
     archive.writestr("after", text(200_000))
     assert archive.getinfo("after").compress_size > 0
     archive.close()
@@ -653,14 +692,21 @@ def test_an_error_of_a_worker_is_raised_and_what_was_before_it_is_in(
         assert stock.testzip() is None
 
 
-def test_an_error_of_progress_is_raised() -> None:
+@pytest.mark.parametrize(("size", "is_in"), [(10, True), (3 * MIB, False)])
+def test_an_error_of_progress_is_raised(size: int, is_in: bool) -> None:
+    """A member is in if it was told to be finished; one of which a part was told is not."""
+
     def told(moment: parazip.Progress) -> None:
+        assert (moment.members == 1) == is_in
         raise LookupError(moment.current)
 
-    with parazip.ZipFile(io.BytesIO(), "w", progress=told) as archive:
+    output = io.BytesIO()
+    with parazip.ZipFile(output, "w", level=1, progress=told) as archive:
         with pytest.raises(LookupError, match="a"):
-            archive.writestr("a", b"contents")
+            archive.writestr("a", text(size))
         assert archive.testzip() is None
+    with zipfile.ZipFile(output) as stock:
+        assert stock.namelist() == ["a"] * is_in
 
 
 # What is read

@@ -62,6 +62,8 @@ class MemberWriter(io.BufferedIOBase):
 
     Attributes:
         is_opened: whether it was given to somebody, so that what it has got is to be put in.
+        is_done: whether the member is in the archive, or never will be. Until then no other may be
+            put in, though this object is closed: `progress` may try it.
 
     Args:
         archive: what the member is put into.
@@ -70,7 +72,7 @@ class MemberWriter(io.BufferedIOBase):
         zip64: whether its header has room for 4 GiB and more.
     """
 
-    is_opened = False
+    is_opened = is_done = False
     _lane: Lane[_Piece, Block] | None = None
 
     def __init__(
@@ -78,7 +80,8 @@ class MemberWriter(io.BufferedIOBase):
     ) -> None:
         self._archive = archive
         self._info = info
-        self._header = info.FileHeader(zip64)  # what cannot be told in it is refused now
+        # What cannot be told in a header is refused now; within one call, at its end.
+        self._header = None if archive.is_in_call else info.FileHeader(zip64)
         self._recipe = recipe
         self._zip64 = zip64
         self._chunks: list[bytes] = []
@@ -182,11 +185,12 @@ class MemberWriter(io.BufferedIOBase):
 
     def abandon(self) -> None:
         """Ends without putting in the member."""
-        if not self.closed:
+        if not self.is_done:
             super().close()
             self._let_go()
 
     def _let_go(self) -> None:
+        self.is_done = True
         if self._lane is not None:
             self._lane.close()
         self._chunks = []
@@ -194,7 +198,8 @@ class MemberWriter(io.BufferedIOBase):
     def begin(self) -> None:
         """Writes the local file header, if it is not there yet, with the numbers known so far."""
         if not self._is_begun:
-            self._archive.go_to_end().write(self._header)
+            header = self._header or self._info.FileHeader(self._zip64)
+            self._archive.go_to_end().write(header)
             self._is_begun = True
 
     def show(self) -> None:
@@ -235,12 +240,15 @@ class MemberWriter(io.BufferedIOBase):
 
     def _write_blocks(self, blocks: Iterable[tuple[_Piece, Block]]) -> None:
         file = self._archive.file
+        written = 0
         for piece, block in blocks:
             for data in block.data:
                 file.write(data)
                 self._compressed_size += len(data)
             self._crc = codecs.crc32_combine(self._crc, block.crc, block.size)
-            self._archive.tell_progress(0, len(piece.data), self.name)
+            written += len(piece.data)
+        if written:  # told behind the loop: who hears it may look, and so come here again
+            self._archive.tell_progress(0, written, self.name)
 
     def _end(self) -> None:
         self._sweep()

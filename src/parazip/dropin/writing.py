@@ -14,6 +14,7 @@ import weakref
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from typing import IO, Any, cast
 
 from parazip import codecs
@@ -21,7 +22,7 @@ from parazip.dropin import hooks
 from parazip.dropin.handle import MemberWriter
 from parazip.dropin.stock import Stock, StrPath
 from parazip.format.records import ATTRIBUTE_FOLDER, FLAG_DESCRIPTOR
-from parazip.model import DEFLATE_STORED, DEFLATED, LEVEL, STORED, Recipe, Settings
+from parazip.model import DEFLATE_STORED, DEFLATED, LEVEL, STORED, CodecName, Recipe, Settings
 from parazip.progress import Counter
 
 _CHUNK = 1 << 20
@@ -32,6 +33,18 @@ INFO = zipfile.ZipInfo
 
 _LEVEL: Any = vars(INFO)["compress_level" if "compress_level" in vars(INFO) else "_compresslevel"]
 """The slot, which Python 3.13 made public."""
+
+
+@cache
+def _deflated(level: int, codec: CodecName) -> Recipe:
+    """How members are deflated."""
+    recipe = codecs.recipe(level, codec)
+    if level == 0:
+        return recipe._replace(whole=DEFLATE_STORED, block=DEFLATE_STORED)
+    if codec == "zlib":
+        return recipe
+    # Members are put in one after the other here, so more of them are worth all cores.
+    return recipe._replace(cut=codecs.CUT_FAST)
 
 
 class _InCall:
@@ -107,8 +120,8 @@ class Writing(Stock):
     def _writing(self) -> bool:
         """Whether a member is open for writing; ours is no more when its handle is gone."""
         handle = self._handle()
-        is_open = handle is not None and not handle.closed
-        return is_open or bool(vars(self).get("_writing"))
+        is_ours = handle is not None and not handle.is_done
+        return is_ours or bool(vars(self).get("_writing"))
 
     @_writing.setter
     def _writing(self, is_writing: bool) -> None:
@@ -228,7 +241,7 @@ class Writing(Stock):
         self._didModify = True
         handle = MemberWriter(self, zinfo, recipe, zip64)
         zinfo.header_offset = self.start_dir if self._seekable else self.file.tell()
-        if self._filePassed:  # whoever has it may look at it
+        if self._filePassed and not self.is_in_call:  # whoever has it may look at it
             handle.begin()
         self._handle = weakref.ref(handle)
         handle.is_opened = True
@@ -255,13 +268,7 @@ class Writing(Stock):
             level = LEVEL
         if type(level) is not int or not 0 <= level <= 9:
             return None
-        recipe = codecs.recipe(level, codec)
-        if level == 0:
-            return recipe._replace(whole=DEFLATE_STORED, block=DEFLATE_STORED)
-        if codec == "zlib":
-            return recipe
-        # Members are put in one after the other here, so more of them are worth all cores.
-        return recipe._replace(cut=codecs.CUT_FAST)
+        return _deflated(level, codec)
 
     def abandon_member(self) -> None:
         """Ends a member that is open for writing, without putting it in."""
