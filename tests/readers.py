@@ -57,6 +57,7 @@ def run(
             env=ENVIRONMENT,
             encoding="utf-8",
             errors="replace",
+            umask=0o022,  # 7z heeds it, as root too
             check=False,
         )
 
