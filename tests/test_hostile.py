@@ -434,6 +434,7 @@ MERGED: dict[str, tuple[bytes, Mapping[str, bytes]]] = {
         ),
         AB,
     ),
+    "versions that disagree": (one(local={"version": 99}, central={"version": 10}), AB),
     "dates that disagree": (one(local={"date": 1, "time": 2}), AB),
     "no date": (one(both={"date": 0, "time": 0}), AB),
     "date that cannot be": (one(both={"date": LIMIT16, "time": LIMIT16}), AB),
@@ -559,10 +560,6 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     ),
     "no descriptor, but the flag": (one(both={"flags": DESCRIPTOR}), rule("descriptor-missing")),
     "version": (one(both={"version": 0xFFFF}), rule("version-needed")),
-    "versions that disagree": (
-        one(local={"version": 99}, central={"version": 10}),
-        rule("version-needed"),
-    ),
     "attributes of a folder": (
         one(central={"attributes": 0o040755 << 16 | 0x10}),
         rule("folder-with-contents"),

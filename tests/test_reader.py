@@ -295,7 +295,6 @@ FORMS = (
 REFUSED: dict[str, tuple[bytes, str, int, str, str]] = {
     "two EOCDs": (FRONT + put(E + 20, "H", 22) + GOOD[E:], EOCD, F, "no other*", f"*{F + 22}"),
     "two disks": (put(E + 4, "2H", 1, 1), EOCD, E, "one disk", "disk 1 of several"),
-    "first disk": (put(E + 6, "H", 2), EOCD, E, "one disk", "disk 0 of several"),
     "two counts": (put(E + 8, "H", 1), EOCD, E, "2 members here", "1"),
     "count past the size": (put(E + 8, "2H", 3, 3), EOCD, E, f"at most 2 members in {L}*", "3"),
     "count too small": (put(E + 8, "2H", 1, 1), HEADER, D2, f"the end of the {DIRECTORY}", "*PK*"),

@@ -29,7 +29,7 @@ from parazip.format.refusals import Judge
 from parazip.model import DEFLATED, STORED, Record
 from parazip.names import MOST_STEPS
 
-MOST_VERSION = 63
+_MOST_VERSION = 63
 """Who needs a later version of the format than 6.3 to read it is shut out by zipfile (4.4.3)."""
 
 _MOST_DEFLATED = 1032
@@ -76,6 +76,7 @@ def read_headers(judge: Judge, directory: Directory, read: Read) -> tuple[list[s
     unpack, fixed = CENTRAL.unpack_from, CENTRAL.size
     position = 0
     is_odd = False  # whether a name might be another's in another form
+    good_date = _EPOCH
 
     def stop(at: int, expected: object, found: object) -> NoReturn:
         judge.stop("central-header", _HEADER, begin + at, expected, found)
@@ -110,7 +111,7 @@ def read_headers(judge: Judge, directory: Directory, read: Read) -> tuple[list[s
         if (
             offset + LOCAL.size + name_length + packed > begin
             or disk
-            or version & 0xFF > MOST_VERSION
+            or version & 0xFF > _MOST_VERSION
             or not packed
             or not (packed == size if method == STORED else size <= packed * _MOST_DEFLATED)
             or not size
@@ -122,10 +123,13 @@ def read_headers(judge: Judge, directory: Directory, read: Read) -> tuple[list[s
         else:
             is_odd = True
             name = _name(judge, begin + at, raw, flags, system, told.unicode_path)
-        if not name or name.count("/") > MOST_STEPS:
+        if not 0 < name_length <= MOST_STEPS:
             _refuse_name(judge, begin + at, name)
-        if not _is_date(date):
-            date = _EPOCH
+        if date != good_date:
+            if _is_date(date):
+                good_date = date
+            else:
+                date = _EPOCH
         if attributes >> 28 == _KIND_FILE and system == _UNIX and raw[-1:] != b"/":
             attributes &= 0xFFFF0000
         else:
@@ -157,9 +161,9 @@ def _check_numbers(
         refuse("record-outside", f"a record that ends before {begin}", (offset, packed))
     if disk not in (0, LIMIT_16):
         judge.refuse("split-archive", _HEADER, at, "disk 0", disk)
-    if version & 0xFF > MOST_VERSION:
+    if version & 0xFF > _MOST_VERSION:
         found = f"{(version & 0xFF) / 10}"
-        judge.refuse("version-needed", _HEADER, at, f"{MOST_VERSION / 10} or before", found)
+        judge.refuse("version-needed", _HEADER, at, f"{_MOST_VERSION / 10} or before", found)
     if flags & FLAG_ENCRYPTED or method not in (STORED, DEFLATED):
         return  # encryption adds bytes, and other methods make more of one
     if packed != size if method == STORED else size > packed * _MOST_DEFLATED:

@@ -76,9 +76,9 @@ def find_directory(judge: Judge, size: int, read: Read) -> Directory:
         read: gives its bytes.
     """
     position, tail = _find_end(judge, size, read)
-    _, disk, first_disk, here, *numbers, _ = END.unpack_from(tail)
+    _, disk, _, here, *numbers, _ = END.unpack_from(tail)  # where it begins counts for no reader
     claims = _Claims(*numbers)
-    if disk not in (0, LIMIT_16) or first_disk not in (0, 1, LIMIT_16):
+    if disk not in (0, LIMIT_16):
         judge.refuse("split-archive", _EOCD, position, "one disk", f"disk {disk} of several")
     if here != claims.members:
         judge.refuse("count-mismatch", _EOCD, position, f"{claims.members} members here", here)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 import struct
 
-from parazip.format.directory import MOST_VERSION
 from parazip.format.end import Read
 from parazip.format.extra import Where, parse_extra, unicode_name, widen
 from parazip.format.records import (
@@ -50,7 +49,7 @@ def data_offset(judge: Judge, entry: Entry, front: bytes, read: Read) -> int:
     _, (raw, flags, method, _, crc, packed, size, _, offset), end = entry
     if len(front) >= LOCAL.size:
         fields = LOCAL.unpack_from(front)
-        signature, version, its_flags, its_method, _, *numbers, name_length, extra_length = fields
+        signature, _, its_flags, its_method, _, *numbers, name_length, extra_length = fields
         begin: int = offset + LOCAL.size + name_length
         # All that most records are. What is odd in any way is looked at once more.
         if (
@@ -62,7 +61,6 @@ def data_offset(judge: Judge, entry: Entry, front: bytes, read: Read) -> int:
             and its_method == method
             and front[LOCAL.size : begin - offset] == raw
             and signature == _SIGNATURE
-            and version & 0xFF <= MOST_VERSION
         ):
             return begin
     return _checked_offset(judge, entry, front, read)
@@ -73,7 +71,7 @@ def _checked_offset(judge: Judge, entry: Entry, front: bytes, read: Read) -> int
     raw, flags, method, _, crc, packed, size, _, offset = record
     if len(front) < LOCAL.size:
         judge.stop("local-header-missing", _WHAT, offset, f"{LOCAL.size} bytes", len(front))
-    signature, version, its_flags, its_method, *rest = LOCAL.unpack_from(front)
+    signature, _, its_flags, its_method, *rest = LOCAL.unpack_from(front)
     _, its_crc, its_packed, its_size, name_length, extra_length = rest
     if signature != _SIGNATURE:
         judge.stop("local-header-missing", _WHAT, offset, _SIGNATURE, signature)
@@ -90,10 +88,6 @@ def _checked_offset(judge: Judge, entry: Entry, front: bytes, read: Read) -> int
         found = (its_flags & _AGREEING_FLAGS, its_method, its_name)
         expected = f"flags, method and name as in the directory, {kind}"
         judge.refuse("local-header-mismatch", what, offset, expected, found, name)
-    if version & 0xFF > MOST_VERSION:
-        found_version = f"{(version & 0xFF) / 10}"
-        expected = f"{MOST_VERSION / 10} or before"
-        judge.refuse("version-needed", what, offset, expected, found_version, name)
     begin: int = offset + extra_at + extra_length
     if begin + packed > end:
         expected = f"at most {end - begin} bytes before the next record"
@@ -208,7 +202,7 @@ def _is_record(read: Read, at: int, end: int) -> bool:
     _, _, flags, _, _, _, packed, _, name_length, extra_length = LOCAL.unpack(header)
     needed = LOCAL.size + name_length + extra_length
     needed += 0 if flags & FLAG_DESCRIPTOR else packed
-    if at + needed > end or (at and not name_length):
+    if at + needed > end or not name_length:
         return False
     return b"\0" not in read(at + LOCAL.size, name_length)
 

@@ -76,10 +76,12 @@ def _check_front(judge: Judge, first: int, read: Read) -> None:
     """Refuses a record, or an archive without any, in front of the first record that is listed."""
     if not first:
         return
-    if first >= END.size and read(0, 4) == b"PK\5\6":
+    start = read(0, min(4, first))
+    if start == b"PK\5\6" and first >= END.size:
         expected = "no EOCD in front of the archive"
         judge.refuse("end-record-in-front", "EOCD", 0, expected, read(0, END.size))
-    place = find_record(read, 0, first)
+    # At the very front the signature is enough: all take the file for an archive that begins there.
+    place = 0 if start == b"PK\3\4" else find_record(read, 0, first)
     if place is not None:
         expected = "no record that the directory does not list"
         found = read(place, min(64, first - place))
