@@ -69,15 +69,38 @@ class BadArchiveError(ParazipError, BadZipFile):
 
     Attributes:
         archive: the path of its file.
+        id: of the rule that it breaks, as docs/refusals.md lists them; empty if it has none.
     """
 
-    def __init__(self, message: str, *, archive: str, member: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        archive: str,
+        member: str | None = None,
+        id: str = "",  # noqa: A002 # as the attribute
+    ) -> None:
         super().__init__(message, member=member or archive)
         self.archive = archive
+        self.id = id
 
 
 class NotCopiedError(ParazipError, NotImplementedError):
-    """A member of another archive cannot be copied as it is."""
+    """A member of another archive cannot be copied as it is.
+
+    Attributes:
+        id: why, as docs/refusals.md lists it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        member: str | None = None,
+        id: str = "",  # noqa: A002 # as the attribute
+    ) -> None:
+        super().__init__(message, member=member)
+        self.id = id
 
 
 class OutputError(FileError):

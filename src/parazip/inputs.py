@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from typing import Literal, TypeAlias
 
 from parazip import codecs, copy, files
@@ -48,20 +49,26 @@ def gather(
         raise SettingsError(f"on_duplicate {on_duplicate!r} is not one of {', '.join(_CHOICES)}")
     choose = _CHOICES[on_duplicate]
     members: dict[str, Member] = {}
+    passed: list[Packed] = []  # a second meaning counts, whether the member is taken or not
     for source in sources:
-        for member in _members(source, selection, archive):
+        for member in _members(source, selection, archive, passed):
             name = member.name
             first = members.get(name)
+            dropped = member
             if first is None:
                 members[name] = member
-            elif not name.endswith("/"):
-                chosen = choose(first, member)
-                if chosen is member:
-                    del members[name]  # so that it stands where it came last
-                    members[name] = member
+                continue
+            if not name.endswith("/") and choose(first, member) is member:
+                del members[name]  # so that it stands where it came last
+                members[name] = member
+                dropped = first
+            if isinstance(dropped.source, Packed):
+                passed.append(dropped.source)
     for member in members.values():
         if isinstance(member.source, Packed):
             copy.refuse(member.source.archive.path, member.source.entry)
+    for file, packed in groupby(passed, lambda packed: packed.archive):
+        copy.pass_over(file, [entry for _, entry in packed])
     _refuse_files_as_folders(members)
     return list(members.values())
 
@@ -81,7 +88,9 @@ def _refuse_files_as_folders(members: dict[str, Member]) -> None:
         )
 
 
-def _members(source: Source, selection: Selection, archive: str | int | None) -> Iterator[Member]:
+def _members(
+    source: Source, selection: Selection, archive: str | int | None, passed: list[Packed]
+) -> Iterator[Member]:
     name, path = source if isinstance(source, tuple) else ("", source)
     path = os.fspath(path)
     if not path:
@@ -103,11 +112,13 @@ def _members(source: Source, selection: Selection, archive: str | int | None) ->
         )
     if isinstance(archive, int) and os.path.samestat(os.fstat(archive), info):
         raise SourceError(f"cannot merge {path}: it is open as the new archive", member=path)
-    return _copied(files.found(path, info), prefix, selection)
+    return _copied(files.found(path, info), prefix, selection, passed)
 
 
-def _copied(archive: File, prefix: str, selection: Selection) -> Iterator[Member]:
-    """The members of an archive that are not left out."""
+def _copied(
+    archive: File, prefix: str, selection: Selection, passed: list[Packed]
+) -> Iterator[Member]:
+    """The members of an archive that are not left out; those that are go to `passed`."""
     left_out = exclusion(selection.exclude)
     date = fixed_date(selection.timestamp)
     for entry in copy.entries(archive):
@@ -115,16 +126,18 @@ def _copied(archive: File, prefix: str, selection: Selection) -> Iterator[Member
         if "//" in name or name.startswith("./") or "/./" in name:
             name = _plain(name)
         if left_out((name or entry.name).rstrip("/")):
+            passed.append(Packed(archive, entry))
             continue
         copy.refuse_name(archive.path, entry)
-        if not name:
-            continue  # the folder that all is in
+        if not name:  # the folder that all is in
+            passed.append(Packed(archive, entry))
+            continue
         attributes = record.attributes
         if selection.modes == "normal":
             attributes = normal_attributes(attributes)
         yield Member(
             prefix + name,
-            Packed(archive, entry) if record.compressed_size else b"",
+            Packed(archive, entry),
             attributes,
             record.date if date is None else date,
         )
@@ -141,10 +154,17 @@ def _plain(name: str) -> str:
 def _refuse(first: Member, second: Member) -> Member:
     raise DuplicateMemberError(
         f"two members would have the name {first.name}: {told(first)} and {told(second)}; "
-        "leave one out with --exclude, keep them apart with NAME/=SOURCE, or choose with "
-        "--on-duplicate",
+        f"leave one out with --exclude, {_apart(first, second)}or choose with --on-duplicate",
         member=first.name,
     )
+
+
+def _apart(first: Member, second: Member) -> str:
+    """How two members of one name are kept apart; in one archive nothing helps."""
+    one, other = first.source, second.source
+    if isinstance(one, Packed) and isinstance(other, Packed) and one.archive == other.archive:
+        return ""
+    return "keep them apart with NAME/=SOURCE, "
 
 
 def _same(first: Member, second: Member) -> Member:
@@ -152,8 +172,8 @@ def _same(first: Member, second: Member) -> Member:
         return first
     raise DuplicateMemberError(
         f"two members would have the name {first.name}: {told(first)} and {told(second)}, which "
-        "differ in size or CRC-32; leave one out with --exclude, keep them apart with "
-        "NAME/=SOURCE, or choose with --on-duplicate first or last",
+        f"differ in size or CRC-32; leave one out with --exclude, {_apart(first, second)}"
+        "or choose with --on-duplicate first or last",
         member=first.name,
     )
 

@@ -11,8 +11,8 @@ import struct
 
 from parazip.model import Member, Record
 
-FLAG_ENCRYPTED = 1 << 0 | 1 << 6 | 1 << 13
-"""Encryption, strong encryption and a masked directory (APPNOTE 4.4.4)."""
+FLAG_ENCRYPTED = 1 << 0 | 1 << 6
+"""Encryption, and strong encryption (APPNOTE 4.4.4)."""
 FLAG_DESCRIPTOR = 1 << 3
 FLAG_PATCH = 1 << 5
 FLAG_UTF8 = 1 << 11
@@ -104,6 +104,18 @@ def data_descriptor(record: Record, zip64: bool) -> bytes:
     """The CRC and sizes that follow a member's data (APPNOTE 4.3.9), with their signature."""
     shape = _ZIP64_DESCRIPTOR if zip64 else _DESCRIPTOR
     return shape.pack(b"PK\7\x08", record.crc, record.compressed_size, record.size)
+
+
+def data_descriptors(record: Record) -> list[bytes]:
+    """All forms of a member's data descriptor: with 64 and 32 bits, with a signature and without.
+
+    The signature came into use without being in the standard (4.3.9.3), and when 64 bits are due
+    depends on a zip64 field that may be missing (4.3.9.2); so writers differ.
+    """
+    forms = [data_descriptor(record, True)]
+    if max(record.compressed_size, record.size) <= LIMIT_32:
+        forms.append(data_descriptor(record, False))
+    return [*forms, *(form[4:] for form in forms)]
 
 
 def central_header(record: Record) -> bytes:
