@@ -3,7 +3,7 @@
    REFUSED holds what is refused, such as "linkat rename": names of functions of the C library;
    "tmpfile" stands for open with O_TMPFILE, "create" for open with O_CREAT, "proc" for all that is
    under /proc, "backwards" for positions before the one that a file is at. REFUSED_ERROR is the
-   error number; paths are concerned that begin with REFUSED_UNDER. */
+   error number; paths are concerned that begin with REFUSED_UNDER, or are it, if it ends with $. */
 
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 static int refuses(const char *name) {
@@ -32,8 +33,11 @@ static int refuses(const char *name) {
 }
 
 static int is_under(const char *path) {
-    const char *folder = getenv("REFUSED_UNDER");
-    return path && (!folder || !strncmp(path, folder, strlen(folder)));
+    const char *begin = getenv("REFUSED_UNDER");
+    size_t length = begin ? strlen(begin) : 0;
+    if (!path || !length) return path != NULL;
+    if (begin[length - 1] == '$') return !strncmp(path, begin, length - 1) && !path[length - 1];
+    return !strncmp(path, begin, length);
 }
 
 static int is_open_under(int descriptor) {
@@ -78,20 +82,11 @@ BY_DESCRIPTOR(int, fchmod, (int a, mode_t b), (a, b), a)
 BY_DESCRIPTOR(int, fchown, (int a, uid_t b, gid_t c), (a, b, c), a)
 BY_DESCRIPTOR(int, ftruncate, (int a, off_t b), (a, b), a)
 BY_DESCRIPTOR(int, ftruncate64, (int a, off64_t b), (a, b), a)
+BY_DESCRIPTOR(int, fstatvfs64, (int a, struct statvfs64 *b), (a, b), a)
 BY_DESCRIPTOR(int, fsync, (int a), (a), a)
 BY_DESCRIPTOR(int, flock, (int a, int b), (a, b), a)
 BY_DESCRIPTOR(ssize_t, copy_file_range,
               (int a, off64_t *b, int c, off64_t *d, size_t e, unsigned f), (a, b, c, d, e, f), c)
-
-int posix_fallocate(int file, off_t begin, off_t size) {
-    return is_open_under(file) && refuses("posix_fallocate") ? errno
-                                                             : REAL(posix_fallocate)(file, begin, size);
-}
-int posix_fallocate64(int file, off64_t begin, off64_t size) {
-    return is_open_under(file) && refuses("posix_fallocate")
-               ? errno
-               : REAL(posix_fallocate64)(file, begin, size);
-}
 
 static int is_refused(const char *path, int flags) {
     if (is_proc(path)) return 1;

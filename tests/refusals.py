@@ -21,7 +21,7 @@ SYSTEM_CALLS = {
     "ftruncate": "ftruncate ftruncate64",
     "fsync": "fsync",
     "flock": "flock",
-    "posix_fallocate": "posix_fallocate",
+    "fstatvfs": "fstatvfs64",
     "copy_file_range": "copy_file_range",
     "getxattr": "getxattr",
     "utimensat": "utimensat",

@@ -22,7 +22,22 @@ from test_pex import FAST, run
 
 pytestmark = pytest.mark.once
 
-CALLS = ["rename", "fchmod", "linkat", "linkat, no name", "unlink", "ftruncate", "getxattr", "proc"]
+CALLS = [
+    "rename",
+    "fchmod",
+    "linkat",
+    "unlink",
+    *(
+        pytest.param(name, marks=pytest.mark.slow)
+        for name in ("linkat, no name", "ftruncate", "proc")
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A PEX_ROOT for all: what a PEX needs to start is made once."""
+    return tmp_path_factory.mktemp("root")
 
 
 @pytest.fixture
@@ -33,51 +48,77 @@ def work(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def build(work: Path, variables: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
+def build(
+    work: Path, root: Path, variables: dict[str, str], *options: str
+) -> subprocess.CompletedProcess[str]:
     output = str(work / "out" / "app.pex")
     args = ["--no-pypi", "-D", str(work / "sources"), "-e", "app", "-o", output]
-    return run(FAST, *args, *options, root=work / "root", env=variables)
+    return run(FAST, *args, *options, root=root, env=variables)
 
 
-def check_runs(pex: Path, work: Path) -> None:
-    done = run([sys.executable], pex, root=work / "root")
+def check_runs(pex: Path, root: Path) -> None:
+    done = run([sys.executable], pex, root=root)
     assert (done.returncode, done.stdout) == (0, "the app\n"), done.stderr
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_pex_where_a_call_is_refused(work: Path, library: Path, call: str) -> None:
+def test_pex_where_a_call_is_refused(work: Path, root: Path, library: Path, call: str) -> None:
     out = work / "out"
     for old in (None, b"old"):
         if old is not None:
             (out / "app.pex").write_bytes(old)
-        done = build(work, preloaded(library, call, errno.EPERM, out))
+        done = build(work, root, preloaded(library, call, errno.EPERM, out))
         assert done.returncode == 0, done.stderr
         assert os.listdir(out) == ["app.pex"]
         assert (call == "fchmod") == ("cannot be made executable" in done.stderr)
-        check_runs(out / "app.pex", work)
+        check_runs(out / "app.pex", root)
 
 
-def test_pex_that_cannot_be_renamed_for_another_pex_binary(work: Path, library: Path) -> None:
+def test_pex_that_cannot_be_renamed_for_another_pex_binary(
+    work: Path, root: Path, library: Path
+) -> None:
     out = work / "out"
     (out / "app.pex").write_bytes(b"old")
     program = work / "program"
     program.write_text(f"#!{sys.executable}\nfrom pex.bin.pex import main\nmain()\n")
     program.chmod(0o755)
-    variables = preloaded(library, "rename", errno.EBUSY, out / "app.pex")
-    done = build(work, variables, "--pex-binary", str(program))
+    variables = preloaded(library, "rename", errno.EBUSY, out / "app.pex$")
+    done = build(work, root, variables, "--pex-binary", str(program))
     assert done.returncode == 0, done.stderr
     assert os.listdir(out) == ["app.pex"]
-    check_runs(out / "app.pex", work)
+    check_runs(out / "app.pex", root)
 
 
-def test_folder_that_cannot_be_renamed_is_kept_and_told(work: Path, library: Path) -> None:
+def test_folder_that_cannot_be_renamed_is_kept_and_told(
+    work: Path, root: Path, library: Path
+) -> None:
     out = work / "out"
-    variables = preloaded(library, "rename", errno.EBUSY, out / "app.pex")
-    done = build(work, variables, "--layout", "packed")
+    variables = preloaded(library, "rename", errno.EBUSY, out / "app.pex$")
+    done = build(work, root, variables, "--layout", "packed")
     assert done.returncode == 1
     told = re.search(r"all of it is in (.*): move it from there", done.stderr)
     assert told, done.stderr
-    check_runs(Path(told[1]), work)
+    check_runs(Path(told[1]), root)
+
+
+@pytest.mark.parametrize("options", [[], ["--pex-binary", "pex"]], ids=["inside", "outside"])
+def test_folder_that_takes_no_file_is_told_before_the_work(
+    work: Path, root: Path, options: list[str]
+) -> None:
+    out = work / "out"
+    out.chmod(0o555)
+    is_root = os.geteuid() == 0
+    mount = ["mount", "-t", "tmpfs", "-o", "ro", "none", str(out)]
+    if is_root and subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("root may write everywhere, and not mount here")
+    try:
+        done = build(work, root, {}, *options)
+    finally:
+        if is_root:
+            subprocess.run(["umount", out], check=True)
+    assert done.returncode == 1
+    told = f"cannot write {out}/app.pex: {out} takes no new file; write elsewhere"
+    assert done.stderr == f"parazip: {told}\n"
 
 
 @pytest.mark.parametrize("old", ["file", "folder", None])

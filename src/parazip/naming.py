@@ -295,7 +295,7 @@ def _pour_into(file: FileIO, target: str) -> None:
     try:
         with place:
             if not is_new:
-                _reserve(place, source.st_size)
+                _refuse_without_room(place, source.st_size)
             _pour(file, place, source.st_size)
             if hasattr(os, "fchown"):
                 mode = os.fstat(place.fileno()).st_mode
@@ -333,18 +333,20 @@ def _open_over(target: str, size: int) -> FileIO:
     return file
 
 
-def _reserve(file: FileIO, size: int) -> None:
-    """Finds out that a disk is too full before anything is overwritten."""
-    begin = os.fstat(file.fileno()).st_size
-    if size <= begin or not hasattr(os, "posix_fallocate"):
+def _refuse_without_room(file: FileIO, size: int) -> None:
+    """Finds out that a disk is too full before anything is overwritten.
+
+    To reserve the room would not do: where a file system cannot, glibc writes to each block.
+    """
+    needed = size - os.fstat(file.fileno()).st_size
+    if needed <= 0 or not hasattr(os, "statvfs"):
         return
     try:
-        os.posix_fallocate(file.fileno(), begin, size - begin)
-    except OSError as error:
-        if error.errno in _FULL:
-            with suppress(OSError):
-                os.ftruncate(file.fileno(), begin)
-            raise
+        disk = os.statvfs(file.fileno())
+    except OSError:
+        return
+    if disk.f_blocks and disk.f_bfree * disk.f_frsize < needed:  # some know no numbers
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _sync(file: FileIO) -> None:
