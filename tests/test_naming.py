@@ -265,6 +265,40 @@ def test_bytes_that_cannot_be_cut_off_do_not_stay(
     assert rest(tmp_path) == []
 
 
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSYS, errno.EACCES], ids=NAMES)
+@pytest.mark.parametrize("is_named", [False, True])
+@pytest.mark.parametrize("call", ["close", "dup"])
+def test_last_look_at_the_bytes_may_be_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, is_named: bool, number: int
+) -> None:
+    """A file is closed to learn whether all bytes have arrived. Few errors say that not."""
+    is_done = False
+
+    class Refusing(io.FileIO):
+        def close(self) -> None:
+            was_open = not self.closed
+            super().close()
+            if was_open and is_done:
+                raise OSError(number, os.strerror(number))
+
+    if call == "close":
+        monkeypatch.setattr(naming, "FileIO", Refusing)
+    if is_named:
+        refuse(monkeypatch, "O_TMPFILE", errno.EOPNOTSUPP)
+    path = tmp_path / "a.zip"
+    for old in (None, OLD):
+        if old is not None:
+            path.write_bytes(old)
+        with replacing(str(path)) as output:
+            output.write(b"complete")
+            is_done = True
+            if call == "dup":
+                refuse(monkeypatch, "dup", number)
+        is_done = False
+        assert path.read_bytes() == b"complete"
+        assert rest(tmp_path) == []
+
+
 def test_refused_truncate_of_somebodys_own_file_is_told(tmp_path: Path) -> None:
     """Nobody else could cut off the rest of that."""
 

@@ -236,6 +236,7 @@ _OPERATIONS = [
     "unlink",
     "getxattr",
     "access",
+    "statfs",
     "backwards",
 ]
 
@@ -310,6 +311,22 @@ def test_file_system_that_refuses_one_thing(
             is_told = "is not executable" in done.stderr
             is_executable = bool((mounted.real / "o.zip").stat().st_mode & 0o111)
             assert is_told == ("--shebang" in command and not is_executable)
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EACCES, errno.EINVAL])
+def test_file_system_that_refuses_to_flush(
+    tmp_path: Path, mounted: Mounted, sources: Path, number: int
+) -> None:
+    """That it has not got all bytes, it would say by another error."""
+    mounted.refuse()
+    emptied(mounted.path)
+    for _ in range(2):
+        mounted.refuse("flush", number=number)
+        done = run("create", mounted.path / "o.zip", sources, folder=tmp_path)
+        mounted.refuse()
+        assert done.returncode == 0, done.stderr
+        check_contents(mounted.real / "o.zip", sources)
+        assert os.listdir(mounted.real) == ["o.zip"]
 
 
 def test_file_system_that_refuses_chmod_keeps_the_mode(

@@ -38,7 +38,7 @@ _RIGHTS = 0o777
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _LOST = (*_FULL, errno.EIO)
-"""What fsync(2) says when bytes have not arrived. All else says that there is no fsync here."""
+"""What fsync(2) and close(2) say when bytes have not arrived. Other errors tell of themselves."""
 
 # Never O_CREAT: Linux refuses that for others' files in sticky folders. O_NONBLOCK does not wait
 # for the reader of a pipe that came under the name meanwhile.
@@ -95,7 +95,7 @@ class Temporary:
             self._copy(size)
         self._set_rights(target, old, is_executable)
         if not self._is_named:
-            self._close_but_for_reading()
+            self._make_sure_of_bytes()
             # Where the name is free no other is needed in between: ext4 writes a file to the disk
             # at once that replaces another, for the sake of programs that do not.
             if old is None and self.is_beside:
@@ -104,7 +104,7 @@ class Temporary:
                     return
             self._take_name()
             self._set_rights(target, old, is_executable)
-        self.file.close()
+        _close(self.file)
         if self.is_beside:
             with suppress(OSError):
                 os.replace(self._path, target)
@@ -121,15 +121,14 @@ class Temporary:
         if self._is_named and not self._is_kept:
             _remove(self._path)
 
-    def _close_but_for_reading(self) -> None:
-        """Network file systems may tell of a full disk as late as when a file is closed."""
-        spare = os.dup(self.file.fileno())
+    def _make_sure_of_bytes(self) -> None:
+        """Closes the file, but for a copy of its descriptor that can be read; see `_close`."""
         try:
-            self.file.close()
-        except BaseException:
-            os.close(spare)
-            raise
-        self.file = FileIO(spare, "rb")
+            spare = os.dup(self.file.fileno())
+        except OSError:  # there are no more descriptors
+            return
+        file, self.file = self.file, FileIO(spare, "rb")
+        _close(file)
 
     def _take_name(self) -> None:
         try:
@@ -207,11 +206,12 @@ def temporary_for(target: str, old: os.stat_result | None, name: str) -> Tempora
                 "TMPDIR names"
             )
             raise OutputError.of(name, other, hint) from other
-    reason = _reason_against_both(target) if old is not None else None
-    if reason is not None:
-        temporary.discard()
-        hint = f"{target} cannot be replaced either; write elsewhere"
-        raise OutputError.of(name, reason, hint)
+    if old is not None:
+        try:
+            _refuse_both(target, name)
+        except BaseException:
+            temporary.discard()
+            raise
     return temporary
 
 
@@ -293,18 +293,20 @@ def _pour_into(file: FileIO, target: str) -> None:
     is_new = not os.path.lexists(target)
     place = FileIO(target, "xb") if is_new else _open_over(target, source.st_size)
     try:
-        with place:
-            if not is_new:
-                _refuse_without_room(place, source.st_size)
-            _pour(file, place, source.st_size)
-            if hasattr(os, "fchown"):
-                mode = os.fstat(place.fileno()).st_mode
-                wanted = mode & _RIGHTS | (source.st_mode & 0o100 and (mode & 0o444) >> 2)
-                if wanted != stat.S_IMODE(mode):
-                    with suppress(OSError):
-                        os.fchmod(place.fileno(), wanted)
-            _sync(place)
+        if not is_new:
+            _refuse_without_room(place, source.st_size)
+        _pour(file, place, source.st_size)
+        if hasattr(os, "fchown"):
+            mode = os.fstat(place.fileno()).st_mode
+            wanted = mode & _RIGHTS | (source.st_mode & 0o100 and (mode & 0o444) >> 2)
+            if wanted != stat.S_IMODE(mode):
+                with suppress(OSError):
+                    os.fchmod(place.fileno(), wanted)
+        _sync(place)
+        _close(place)
     except BaseException:
+        with suppress(OSError):
+            place.close()
         if is_new:
             _remove(target)
         raise
@@ -353,6 +355,15 @@ def _sync(file: FileIO) -> None:
     """Lets a network or a disk tell now what did not arrive."""
     try:
         os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno in _LOST:
+            raise
+
+
+def _close(file: FileIO) -> None:
+    """The same; some network file systems do so as late as now."""
+    try:
+        file.close()
     except OSError as error:
         if error.errno in _LOST:
             raise
@@ -474,8 +485,8 @@ def _can_overwrite(target: str) -> bool:
     return True
 
 
-def _reason_against_both(target: str) -> OSError | None:
-    """What keeps a file from being overwritten, if it is certain that it cannot be replaced either.
+def _refuse_both(target: str, name: str) -> None:
+    """Refuses a file that cannot be overwritten if it certainly cannot be replaced either.
 
     As a rule a file that may not be written can be replaced: one that is read-only (EACCES), a
     program that runs (ETXTBSY). Not so one on a read-only file system, which begins at the file
@@ -483,13 +494,14 @@ def _reason_against_both(target: str) -> OSError | None:
     replaces nothing that is read-only or in use.
     """
     if _may_write(target):
-        return None
+        return
     try:
         os.close(os.open(target, _OVERWRITE))
     except OSError as error:
         is_certain = error.errno in (errno.EROFS, errno.EPERM) or os.name == "nt"
-        return error if is_certain or _is_sticky(target) or _is_mount_point(target) else None
-    return None
+        if is_certain or _is_sticky(target) or _is_mount_point(target):
+            hint = f"{target} cannot be replaced either; write elsewhere"
+            raise OutputError.of(name, error, hint) from error
 
 
 def _may_write(path: str) -> bool:
@@ -500,9 +512,11 @@ def _is_sticky(target: str) -> bool:
     """Whether a folder lets only their owners, and its own, replace files."""
     if not hasattr(os, "geteuid"):
         return False
-    folder = os.stat(os.path.dirname(target))
-    owners = (0, os.stat(target).st_uid, folder.st_uid)
-    return bool(folder.st_mode & stat.S_ISVTX) and os.geteuid() not in owners
+    with suppress(OSError):
+        folder = os.stat(os.path.dirname(target))
+        owners = (0, os.stat(target).st_uid, folder.st_uid)
+        return bool(folder.st_mode & stat.S_ISVTX) and os.geteuid() not in owners
+    return False
 
 
 def _is_mount_point(path: str) -> bool:
