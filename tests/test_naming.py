@@ -11,6 +11,7 @@ import io
 import itertools
 import os
 import re
+import shutil
 import stat
 import struct
 import subprocess
@@ -162,7 +163,9 @@ def open_folder() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        subprocess.run(["rm", "-rf", folder], check=True)
+        for inside in (folder, *folder.glob("*/")):
+            inside.chmod(0o755)
+        shutil.rmtree(folder)
 
 
 # --- One call is refused ---------------------------------------------------------------------
