@@ -221,5 +221,6 @@ def _replace(made: str, final: str) -> None:
         naming.move(made, final, final)
     except BaseException:
         if os.path.lexists(aside) and not os.path.lexists(final):
-            os.replace(aside, final)
+            with suppress(OSError):  # then it stays beside the new one
+                os.replace(aside, final)
         raise
