@@ -1039,3 +1039,25 @@ def test_a_cache_that_is_a_link_is_left_alone(tmp_path: Path) -> None:
     assert cache.find("ab" + "c" * 62) is None
     told = "parts-1 in it is no folder"
     assert cache.notes == [f"the cache {tmp_path / 'cache'} is not used: {told}"]
+
+
+def test_entry_that_cannot_be_looked_at_ends_no_command(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Room is made after the work. Some file systems' scans do not tell folders from files."""
+
+    class Unknown:
+        name = path = "unknown"
+
+        def is_dir(self, *, follow_symlinks: bool = True) -> bool:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    keep(cache, KEY, b"data")
+    scan = cache_module._scan
+    monkeypatch.setattr(cache_module, "_scan", lambda folder: [Unknown(), *scan(folder)])
+    assert cache.usage().parts == 1
+    cache.close()
+    assert cache.prune(0).parts == 1

@@ -223,8 +223,7 @@ def assemble(
         assembly = Assembly(writer, output, counter, means)
         assembly.fill(sections)
         writer.finish()
-        if is_script:
-            output.make_executable()
+        output.is_executable = is_script
     return Report(
         archive=output.name,
         members=counter.members_total,
@@ -234,7 +233,7 @@ def assemble(
         codecs=assembly.tallies,
         recalled=assembly.recalled,
         sections=tuple(assembly.made),
-        notes=tuple(means.cache.notes) if means.cache is not None else (),
+        notes=(*(means.cache.notes if means.cache is not None else ()), *output.notes),
     )
 
 

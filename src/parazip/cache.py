@@ -287,7 +287,7 @@ class Cache:
     def _files(self) -> Iterator[tuple[int, int, str]]:
         """Time of last use, size and path of each part."""
         for folder in _scan(self._parts) if self._trusted else ():
-            for entry in _scan(folder.path) if folder.is_dir(follow_symlinks=False) else ():
+            for entry in _scan(folder.path) if _is_folder(folder) else ():
                 with suppress(OSError):
                     info = entry.stat(follow_symlinks=False)
                     yield info.st_atime_ns, info.st_size, entry.path
@@ -408,6 +408,13 @@ def _write_all(file: FileIO, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[file.write(view) :]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:  # some file systems' scans do not tell, and then they are asked
+        return False
 
 
 def _scan(folder: str) -> list[os.DirEntry[str]]:

@@ -104,15 +104,22 @@ class NotCopiedError(ParazipError, NotImplementedError):
 
 
 class OutputError(FileError):
-    """The archive cannot be written where it was asked for."""
+    """The archive cannot be written where it was asked for.
+
+    Attributes:
+        kept: the path of the file that holds all that was to be written, if there is one.
+    """
+
+    kept = ""
 
     @classmethod
-    def of(cls, path: str, error: OSError) -> OutputError:
-        """The error of the operating system, told with the archive it happened on."""
+    def of(cls, path: str, error: OSError, hint: str = "") -> OutputError:
+        """The error of the operating system, told with the archive it happened on, and a hint."""
         if isinstance(error, BrokenPipeError):
             what = "whoever reads it has gone"
         elif error.errno == ENOSPC:
             what = "the disk is full; make room or write elsewhere"
         else:
             what = str(error.strerror or error)
-        return cls(f"cannot write {path}: {what}", member=path, errno=error.errno)
+        message = "; ".join(filter(None, (f"cannot write {path}: {what}", hint)))
+        return cls(message, member=path, errno=error.errno)

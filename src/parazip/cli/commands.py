@@ -91,8 +91,8 @@ def last_word() -> Iterator[None]:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        _fail("interrupted", 1)
+    except (KeyboardInterrupt, click.Abort) as error:
+        _fail("; ".join(("interrupted", *getattr(error, "__notes__", ()))), 1)
     except SettingsError as error:
         _fail(str(error), 2)
     except ParazipError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import Generic, TypeVar
@@ -106,7 +107,8 @@ def make_zip(path: str, name: str, prefix: bytes, members: Iterable[Member], way
             if not lost:
                 raise
     if way.exact and os.path.getsize(path) >= LIMIT_32:
-        os.unlink(path)
+        with suppress(OSError):
+            os.unlink(path)
         raise Zip64Error("it takes over 4 GiB")
     report = replace(report, archive=name, seconds=time.monotonic() - began)
     way.reports.append((report, found.found))
