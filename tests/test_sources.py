@@ -942,8 +942,8 @@ CHANGES = [
     (vanish, SourceError, "cannot read .*victim: No such file"),
     (grow, SourceChangedError, r"victim changed while it was read: it had \d+ bytes and has \d+"),
     (shrink, SourceChangedError, r"victim changed while it was read: it had \d+ bytes and has \d+"),
-    (modify, SourceChangedError, "victim changed while it was read: it was modified or replaced"),
-    (replace, SourceChangedError, "victim changed while it was read: it was modified or replaced"),
+    (modify, SourceChangedError, "victim changed while it was read: its modification time and "),
+    (replace, SourceChangedError, "victim changed while it was read: its inode and change time "),
 ]
 SIZES = {"short": 100, "middling": 300_000, "at the cut": BLOCK, "cut": 3 * BLOCK + 5}
 

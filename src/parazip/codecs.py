@@ -207,22 +207,24 @@ class ZipfileStream:
 def compress_block(
     coder: Coder, window: Buffer, data: Buffer, start: int, last: bool
 ) -> tuple[Buffer, ...]:
-    """`data`, at least one byte, as a piece of a raw deflate stream, itself in pieces.
+    """`data` as a piece of a raw deflate stream, itself in pieces.
 
     Args:
         coder: a codec that streams, so not libdeflate.
-        window: the up to 32 KiB before `data`.
-        data: the block.
+        window: the up to 32 KiB before `data`; without it the block begins afresh.
+        data: the block; at least one byte, unless it is the last.
         start: where in the member the block begins, in bytes.
         last: whether the stream ends here; otherwise it goes on after a sync flush.
     """
     if coder == STORE:
         return (bytes(data),)
+    if not data:
+        return (_EMPTY,)
     flush = zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH
     end = b"" if last or (start + len(data)) % RESTART else _RESTARTS
     codec, level = coder
     make = _STREAM[codec]
-    if start % RESTART:
+    if start % RESTART and window:
         stream = make(level, zlib.DEFLATED, _RAW, _MEMORY[codec], zdict=window)
     elif codec == "isal" and level <= _ISAL_CRUTCH:
         return *_isal_start(data, level, flush), end
@@ -434,7 +436,7 @@ def shrinks(size: int, read: Callable[[int, int], Buffer]) -> bool:
     """
     for i in range(_SAMPLES):
         sample = read(max(0, size - _SAMPLE) * i // (_SAMPLES - 1), min(size, _SAMPLE))
-        if len(compress_whole(_SAMPLER, sample)) < len(sample) * _SHRINKS:
+        if len(sample) and len(compress_whole(_SAMPLER, sample)) < len(sample) * _SHRINKS:
             return True
     return False
 

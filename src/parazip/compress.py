@@ -29,7 +29,7 @@ class _Scratch(threading.local):
     """A worker's read buffer. Made once: fresh memory costs more than reading into it."""
 
     def __init__(self) -> None:
-        self.view = memoryview(bytearray(codecs.WINDOW + codecs.BLOCK))
+        self.view = memoryview(bytearray(codecs.WINDOW + codecs.BLOCK + 1))
 
 
 _scratch = _Scratch()
@@ -48,9 +48,10 @@ def shrinks(member: Member) -> bool:
     with files.reading(file) as opened:
 
         def sample(start: int, size: int) -> memoryview:
-            return files.fill(file, opened, offset + start, memoryview(bytearray(size)))
+            return files.read_into(opened, offset + start, memoryview(bytearray(size)))
 
-        return codecs.shrinks(member.size, sample)
+        # Who asks about a file of fewer bytes has found many more than the system tells of.
+        return codecs.shrinks(max(member.size, files.MOST_UNKNOWN), sample)
 
 
 def _place(source: Source) -> tuple[File, int]:
@@ -61,15 +62,24 @@ def _place(source: Source) -> tuple[File, int]:
     return source, 0
 
 
-def batch(batch: Batch) -> Part:
-    """Small members, each compressed whole, as one part."""
+def batch(batch: Batch) -> Part | None:
+    """Small members, each compressed whole, as one part.
+
+    None says that there is more to them than the system tells, and more than is to be in memory.
+    """
     data: list[Buffer] = []
     directory: list[bytes] = []
     stored, deflated = [0, 0, 0], [0, 0, 0]
-    coder = batch.coder
+    coder = batch.recipe.whole
+    most = batch.cost + files.MOST_UNKNOWN
     offset = 0
     for member in batch.members:  # a few microseconds here are most of a short member's time
-        method, packed, crc, size = whole(member, coder)
+        try:
+            method, packed, crc, size = whole(member, coder)
+        except files.UnsizedError:
+            return None
+        if offset > most:
+            return None
         packed_size = len(packed)
         header, central = headers(member, method, crc, packed_size, size, offset)
         data.append(header)
@@ -80,7 +90,7 @@ def batch(batch: Batch) -> Part:
         sums[0] += 1
         sums[1] += size
         sums[2] += packed_size
-    sums_by_coder = ((STORE, stored), (batch.coder, deflated))
+    sums_by_coder = ((STORE, stored), (coder, deflated))
     return Part(
         (b"".join(data),),
         b"".join(directory),
@@ -89,7 +99,10 @@ def batch(batch: Batch) -> Part:
 
 
 def whole(member: Member, coder: Coder) -> tuple[int, Buffer, int, int]:
-    """Method, compressed bytes, CRC-32 and size of a member that is not cut."""
+    """Method, compressed bytes, CRC-32 and size of a member that is not cut.
+
+    Raises what `files.read` raises.
+    """
     source = member.source
     if isinstance(source, bytes):
         contents = source
@@ -103,20 +116,44 @@ def whole(member: Member, coder: Coder) -> tuple[int, Buffer, int, int]:
 
 
 def block(cut: Cut) -> Block:
-    """The piece of a large member that `cut` tells of."""
-    source = cut.member.source
+    """The piece of a large member that `cut` tells of.
+
+    A file ends where it ends: it may have fewer bytes than it is said to have, or more. Then the
+    block is the last, or the one that was to be the last is not, and has all the bytes it can have.
+
+    A file that is read in blocks is read at several moments, and what was read as one block's end
+    is read once more as the next one's window. If the two differ, the stream would be broken; so
+    the CRC-32 of both is told. Where changes are no matter, blocks do without a window.
+    """
+    source, start, length, is_last = cut.member.source, cut.start, cut.length, cut.last
+    has_window = cut.coder != STORE
+    if isinstance(source, File):
+        has_window = has_window and source.is_watched and start < source.size
+        length = codecs.BLOCK + 1 if is_last else length
+    begin = max(0, start - codecs.WINDOW) if has_window else start
     if isinstance(source, bytes):
-        begin = max(0, cut.start - codecs.WINDOW)
-        view = memoryview(source)[begin : cut.start + cut.length]
+        view = memoryview(source)[begin : start + length]
     else:
-        begin = max(0, cut.start - codecs.WINDOW) if cut.coder != STORE else cut.start
-        view = _scratch.view[: cut.start + cut.length - begin]
+        view = _scratch.view[: start + length - begin]
         file, offset = _place(source)
         with files.reading(file) as opened:
-            files.fill(file, opened, offset + begin, view)
-    window, data = view[: cut.start - begin], view[cut.start - begin :]
-    packed = codecs.compress_block(cut.coder, window, data, cut.start, cut.last)
-    return Block(packed, codecs.crc32(data), cut.length)
+            if file is source:
+                view = files.read_into(opened, begin, view)
+            else:
+                files.fill(file, opened, offset + begin, view)
+    window, data = view[: start - begin], view[start - begin :]
+    if isinstance(source, File):
+        is_last = len(data) <= codecs.BLOCK if is_last else len(data) < length
+        data = data[: codecs.BLOCK]
+    packed = codecs.compress_block(cut.coder, window, data, start, is_last)
+    return Block(
+        packed,
+        codecs.crc32(data),
+        len(data),
+        is_last,
+        codecs.crc32(window) if isinstance(source, File) else 0,
+        codecs.crc32(data[-codecs.WINDOW :]),
+    )
 
 
 def stream(task: Stream) -> Iterator[Block]:
@@ -125,6 +162,8 @@ def stream(task: Stream) -> Iterator[Block]:
     chunks: Iterable[Buffer]
     if isinstance(source, bytes):
         chunks = (source,)
+    elif isinstance(source, File):
+        chunks = files.chunks(source)
     else:
         file, offset = _place(source)
         chunks = files.chunks(file, offset=offset, length=task.member.size)

@@ -168,8 +168,8 @@ def _refuse(archive: str, entry: Entry, rule: str, what: str, other: str = "") -
 def batch(copies: Copies) -> Part | None:
     """Members of other archives as one part; the large ones stay where they are until written.
 
-    None says that a large member is not the same in the archive: it has to be cut into blocks. It
-    is alone in its task.
+    None says that one of them is not to be in memory as a whole: a large one that is not the same
+    in the archive, or one that is larger than the system tells.
 
     Raises:
         SourceError: an archive or a file cannot be read.
@@ -180,7 +180,7 @@ def batch(copies: Copies) -> Part | None:
     small: list[Buffer] = []
     directory = []
     tallies: dict[str, list[int]] = {}
-    offset = 0
+    offset = unknown = 0
     for archive, members in groupby(copies.members, _archive()):
         judge = Judge(archive.path) if archive else None
         with files.reading(archive) if archive else nullcontext() as file:
@@ -192,7 +192,7 @@ def batch(copies: Copies) -> Part | None:
                     source = _same(source)
                 if isinstance(source, Packed) and archive and judge and read:
                     entry = source.entry
-                    _, _, method, _, crc, packed, *_ = entry.record
+                    _, _, method, _, crc, packed, size, *_ = entry.record
                     data = _data(judge, archive, read, entry)
                     if copies.check or (packed and not member.size):
                         _check(judge, entry, _chunks(read, data))
@@ -201,9 +201,15 @@ def batch(copies: Copies) -> Part | None:
                     if member.size > copies.recipe.cut:
                         return None
                     coder = copies.recipe.whole
-                    method, data, crc, _ = whole(member._replace(source=source), coder)
+                    try:
+                        method, data, crc, size = whole(member._replace(source=source), coder)
+                    except files.UnsizedError:
+                        return None
+                    unknown += size - member.size
+                    if unknown > files.MOST_UNKNOWN:
+                        return None
                     packed, how = len(data), str(coder if method else STORE)
-                made = record(member, method, crc, packed, offset)
+                made = record(member, method, crc, packed, offset)._replace(size=size)
                 header = local_header(made, max(made.size, packed) >= LIMIT_32)
                 small.append(header)
                 if isinstance(data, Range):

@@ -112,7 +112,7 @@ def _members(
         )
     if isinstance(archive, int) and os.path.samestat(os.fstat(archive), info):
         raise SourceError(f"cannot merge {path}: it is open as the new archive", member=path)
-    return _copied(files.found(path, info), prefix, selection, passed)
+    return _copied(files.found(path, info, selection.changes), prefix, selection, passed)
 
 
 def _copied(
@@ -187,7 +187,7 @@ def _contents(member: Member) -> tuple[int, int]:
     if isinstance(source, bytes):
         return codecs.crc32(source), len(source)
     assert isinstance(source, File)
-    return files.crc32(source), source.size
+    return files.measure(source)
 
 
 _CHOICES: dict[OnDuplicate, Callable[[Member, Member], Member]] = {

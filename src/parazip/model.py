@@ -22,6 +22,9 @@ DEFLATED = 8
 CodecName: TypeAlias = Literal["auto", "zlib", "zlib-ng", "isal", "libdeflate"]
 CODEC_NAMES: tuple[CodecName, ...] = ("auto", "zlib", "zlib-ng", "isal", "libdeflate")
 
+Changes: TypeAlias = Literal["ctime", "mtime", "size", "none"]
+CHANGES: tuple[Changes, ...] = ("ctime", "mtime", "size", "none")
+
 MIB = 1 << 20
 LEVEL = 6
 MEMORY = 256 * MIB
@@ -39,6 +42,8 @@ class File(NamedTuple):
         ctime_ns: when the system last changed anything about it, in nanoseconds since 1970: unlike
             the modification time nobody can set it. 0 where it does not count: on Windows, which
             has another meaning for it, and for files that others may give new names meanwhile.
+        changes: what shows that it has changed: "ctime" any of these, "mtime" size and modification
+            time, "size" the size alone, "none" nothing.
     """
 
     path: str
@@ -46,6 +51,12 @@ class File(NamedTuple):
     mtime_ns: int
     inode: int
     ctime_ns: int = 0
+    changes: Changes = "ctime"
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether other contents would show, as far as the system tells."""
+        return self.changes in ("ctime", "mtime")
 
 
 class Record(NamedTuple):
@@ -245,11 +256,17 @@ class Block(NamedTuple):
             them: they are written one after the other, so joining them would be a copy more.
         crc: the CRC-32 of the piece.
         size: the uncompressed size of the piece in bytes.
+        is_last: whether the member ends with it.
+        window: the CRC-32 of the window before it, as it was read for this block; 0 if none was.
+        tail: the CRC-32 of the window that the next block has before it.
     """
 
     data: tuple[Buffer, ...]
     crc: int
     size: int
+    is_last: bool = False
+    window: int = 0
+    tail: int = 0
 
 
 @dataclass(frozen=True, slots=True)

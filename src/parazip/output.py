@@ -118,10 +118,15 @@ class Output:
             for chunk in _chunks(source, piece, moved):
                 self.write(chunk)
 
-    def copy_checked(self, piece: Range) -> int:
-        """Writes a piece of a file, and gives the CRC-32 of what was written; see `copy`."""
+    def copy_checked(self, piece: Range, opener: files.Opener = files.open_regular) -> int:
+        """Writes a piece of a file, and gives the CRC-32 of what was written; see `copy`.
+
+        Args:
+            piece: what is written.
+            opener: what opens its file.
+        """
         crc = 0
-        with files.reading(piece.file) as source:
+        with files.reading(piece.file, opener) as source:
             for chunk in _chunks(source, piece, 0):
                 self.write(chunk)
                 crc = crc32(chunk, crc)

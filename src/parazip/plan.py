@@ -48,12 +48,12 @@ class Batch(NamedTuple):
 
     Attributes:
         members: in archive order.
-        coder: compresses all of them but those that are to be stored.
+        recipe: how they are made: all whole, but those that turn out to be too large for that.
         size: their uncompressed bytes in all.
     """
 
     members: list[Member]
-    coder: Coder
+    recipe: Recipe
     size: int
 
     @property
@@ -84,8 +84,8 @@ class Cut(NamedTuple):
 
     @property
     def last(self) -> bool:
-        """Whether the member ends with this block."""
-        return self.start + self.length == self.member.size
+        """Whether the member is said to end with this block."""
+        return self.start + self.length >= self.member.size
 
     @property
     def cost(self) -> int:
@@ -284,18 +284,15 @@ def _compressions(
         length = member.size
         is_large = length > recipe.cut
         if batch and (is_large or size + length > BATCH or len(batch) == BATCH_MEMBERS):
-            yield Batch(batch, recipe.whole, size)
+            yield Batch(batch, recipe, size)
             batch, size = [], 0
-        if is_large and recipe.block.codec == codecs.ZIPFILE and not member.store:
-            yield Stream(member, recipe.block)
-        elif is_large:
-            compress = not member.store and recipe.block != STORE and shrinks(member)
-            yield from cuts(member, recipe.block if compress else recipe.plain)
+        if is_large:
+            yield from pieces(member, recipe, shrinks)
         else:
             batch.append(member)
             size += length
     if batch:
-        yield Batch(batch, recipe.whole, size)
+        yield Batch(batch, recipe, size)
 
 
 def _copies(members: Iterable[Member], recipe: Recipe, check: bool) -> Iterator[Copies]:
@@ -327,8 +324,19 @@ def _copies(members: Iterable[Member], recipe: Recipe, check: bool) -> Iterator[
         yield Copies(batch, recipe, check, size, held, largest)
 
 
+def pieces(
+    member: Member, recipe: Recipe, shrinks: Callable[[Member], bool]
+) -> Iterator[Cut | Stream]:
+    """The tasks that make a member that is never in memory as a whole."""
+    if recipe.block.codec == codecs.ZIPFILE and not member.store:
+        yield Stream(member, recipe.block)
+    else:
+        compress = not member.store and recipe.block != STORE and shrinks(member)
+        yield from cuts(member, recipe.block if compress else recipe.plain)
+
+
 def cuts(member: Member, coder: Coder) -> Iterator[Cut]:
-    """The blocks of one large member."""
+    """The blocks of one large member; at least one, as it may be larger than it is said to be."""
     size = member.size
-    for start in range(0, size, codecs.BLOCK):
-        yield Cut(member, coder, start, min(codecs.BLOCK, size - start))
+    for start in range(0, size or 1, codecs.BLOCK):
+        yield Cut(member, coder, start, min(codecs.BLOCK, (size or codecs.BLOCK) - start))

@@ -71,6 +71,11 @@ class Counter:
         self.members_total += len(members)
         self.bytes_total += sum([member.size for member in members])
 
+    def correct(self, size: int) -> None:
+        """What is finished has `size` more bytes than was thought when it was counted."""
+        self.bytes_total += size
+        self._bytes += size
+
     def advance(self, members: int, size: int, bytes_out: int, current: str) -> None:
         """`members` more members and `size` more uncompressed bytes are written."""
         self._members += members

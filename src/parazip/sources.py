@@ -19,18 +19,12 @@ from parazip import files
 from parazip.dates import Timestamp, date_policy
 from parazip.errors import MemberNameError, SettingsError, SourceError
 from parazip.format.records import ATTRIBUTE_FOLDER
-from parazip.model import File, Member
+from parazip.model import CHANGES, Changes, File, Member
 
 Symlinks: TypeAlias = Literal["follow", "store"]
 Modes: TypeAlias = Literal["keep", "normal"]
 
 _LINK_ATTRIBUTES = (stat.S_IFLNK | 0o777) << 16
-_KINDS = (
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISFIFO, "a named pipe"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +43,10 @@ class Selection:
         timestamp: "keep" takes the files' own local times, "epoch" 1980-01-01 00:00:00, a
             `datetime` that moment as it stands. None takes SOURCE_DATE_EPOCH (seconds since
             1970, told in UTC) if the environment has it, and "keep" otherwise.
+        changes: what shows that a file has changed since it was found, which is an error: "ctime"
+            its size, modification time, inode or change time; "mtime" size or modification time,
+            for file systems that give other inodes and change times at each look; "size" its size
+            alone; with "none" what is there when it is read is taken, to its end.
 
     Raises:
         SettingsError: the prefix leads out of the archive, or SOURCE_DATE_EPOCH is no number.
@@ -61,6 +59,7 @@ class Selection:
     symlinks: Symlinks = "follow"
     modes: Modes = "keep"
     timestamp: Timestamp | None = None
+    changes: Changes = "ctime"
 
     def __post_init__(self) -> None:
         if isinstance(self.exclude, str):
@@ -69,6 +68,8 @@ class Selection:
             raise SettingsError(f"symlinks must be 'follow' or 'store', not {self.symlinks!r}")
         if self.modes not in ("keep", "normal"):
             raise SettingsError(f"modes must be 'keep' or 'normal', not {self.modes!r}")
+        if self.changes not in CHANGES:
+            raise SettingsError(f"changes {self.changes!r} is not one of {', '.join(CHANGES)}")
         folder_name(self.prefix)
         if isinstance(self.timestamp, str) and self.timestamp not in ("keep", "epoch"):
             raise SettingsError(f"timestamp {self.timestamp!r} is not keep, epoch or a datetime")
@@ -207,6 +208,7 @@ class _Walk:
         self._prefix = prefix
         self._attributes = _ATTRIBUTES[selection.modes]
         self._follow = selection.symlinks == "follow"
+        self._changes = selection.changes
         self._date = date_policy(selection.timestamp)
         self._excluded = _exclusion(selection.exclude)
         self._left_out = exclusion(selection.exclude)
@@ -316,15 +318,16 @@ class _Walk:
     def _member(self, path: str, name: str, info: os.stat_result) -> Member:
         mode = info.st_mode
         if stat.S_ISREG(mode):
-            source = files.found(path, info)
+            source = files.found(path, info, self._changes)
             attributes = self._attributes(mode << 16)
             return Member(self._prefix + name, source, attributes, self._date(path, info))
         if stat.S_ISLNK(mode):
             target = os.fsencode(os.readlink(path))
             return Member(self._prefix + name, target, _LINK_ATTRIBUTES, self._date(path, info))
-        kind = next((text for test, text in _KINDS if test(mode)), "neither a file nor a folder")
         raise SourceError(
-            f"cannot put in {path}: it is {kind}; leave it out with --exclude {name}", member=path
+            f"cannot put in {path}: it is {files.kind_of(mode)}; "
+            f"leave it out with --exclude {name}",
+            member=path,
         )
 
     def _folder(self, path: str, name: str, info: os.stat_result) -> Member:

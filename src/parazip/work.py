@@ -91,24 +91,18 @@ def _question(task: Batch | Copies) -> bytes:
         (name, _plain(source, archives), attributes, date, store)
         for name, source, attributes, date, store in task.members
     ]
-    how: tuple[Any, ...]
-    if isinstance(task, Batch):
-        how = (tuple(task.coder), task.size)
-    else:
-        _, (whole, block, cut, plain), *rest = task
-        how = ((tuple(whole), tuple(block), cut, tuple(plain)), *rest)
+    _, (whole, block, cut, plain), *rest = task
+    how: tuple[Any, ...] = ((tuple(whole), tuple(block), cut, tuple(plain)), *rest)
     return marshal.dumps((members, [tuple(archive) for archive in archives], how))
 
 
 def _task(members: list[Any], archives: list[Any], how: tuple[Any, ...]) -> Batch | Copies:
     files = [File(*archive) for archive in archives]
     made = [Member(name, _source(source, files), *rest) for name, source, *rest in members]
-    if len(how) == len(Batch._fields) - 1:
-        coder, size = how
-        return Batch(made, Coder(*coder), size)
     (whole, block, cut, plain), *rest = how
     recipe = Recipe(Coder(*whole), Coder(*block), cut, Coder(*plain))
-    return Copies(made, recipe, *rest)
+    kind = Batch if len(how) == len(Batch._fields) - 1 else Copies
+    return kind(made, recipe, *rest)
 
 
 def _plain(source: Source, archives: dict[File, int]) -> Any:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import struct
 from contextlib import suppress
+from typing import NoReturn
 
+from parazip import files
 from parazip.errors import OutputError, SourceError
 from parazip.format.records import (
     FLAG_DESCRIPTOR,
@@ -48,8 +50,10 @@ class ArchiveWriter:
                 self._output.write(piece)
         self._place(part.directory, base)
 
-    def recall(self, part: Part, crc: int) -> bool:
+    def recall(self, part: Part, crc: int, opener: files.Opener = files.open_regular) -> bool:
         """A part that lies in one file as a whole, if it still has the CRC-32 that it had.
+
+        `opener` opens that file.
 
         Otherwise it is taken back, on an output that can seek, and False is given.
         """
@@ -57,7 +61,7 @@ class ArchiveWriter:
         (data,) = part.data
         assert isinstance(data, Range)
         with suppress(SourceError, struct.error):
-            if self._output.copy_checked(data) == crc:
+            if self._output.copy_checked(data, opener) == crc:
                 self._place(part.directory, base)
                 return True
         self._output.rewind(base)
@@ -76,12 +80,13 @@ class ArchiveWriter:
         """The central directory headers of all members since `mark`, offsets relative to `base`."""
         return shift(b"".join(self._central[mark:]), -base)[0]
 
-    def begin(self, record: Record) -> None:
+    def begin(self, record: Record, is_wide: bool = False) -> None:
         """Begins a member that comes block by block.
 
-        CRC, compressed size and offset of `record` are not known yet and filled in here.
+        CRC, compressed size and offset of `record` are not known yet and filled in here. If it
+        `is_wide`, it will take zip64 whatever the size that is told of it.
         """
-        opened = _OpenMember(record, self._output)
+        opened = _OpenMember(record, self._output, is_wide)
         self._output.write(local_header(opened.record, opened.zip64))
         opened.data_position = self._output.position
         self._opened = opened
@@ -91,35 +96,57 @@ class ArchiveWriter:
         for chunk in block.data:
             self._output.write(chunk)
 
-    def end(self, crc: int, is_kept: bool = False) -> int | None:
+    def end(self, crc: int, is_kept: bool = False, contents: int | None = None) -> int | None:
         """Ends the member that was begun; gives its compressed size in bytes.
 
         None says that deflate did not make it smaller, on an output that can seek: the member
         is taken back, and the caller puts it in again as stored. Not so if it `is_kept`.
+
+        Args:
+            crc: of its contents.
+            is_kept: whether it stays as it is even if deflate did not make it smaller.
+            contents: how many bytes these are, if not as many as was said when it was begun.
         """
         opened = self._opened
         assert opened is not None
-        self._opened = None
         output = self._output
         size = output.position - opened.data_position
         record = opened.record._replace(crc=crc, compressed_size=size, offset=opened.position)
-        if not output.seekable:
-            if size >= LIMIT_32 and not opened.zip64:
-                raise OutputError(
-                    f"cannot write {output.name}: {record.name.decode()} grew over 4 GiB when it "
-                    "was compressed, and its header is gone; write to a file, or choose another "
-                    "level",
-                    member=record.name.decode(),
-                )
-            output.write(data_descriptor(record, opened.zip64))
-        elif record.method == DEFLATED and size >= record.size and not is_kept:
-            output.rewind(opened.position)
+        if contents is not None:
+            record = record._replace(size=contents)
+        if output.seekable and record.method == DEFLATED and size >= record.size and not is_kept:
+            self.take_back()
             return None
+        if max(size, record.size) >= LIMIT_32 and not opened.zip64:
+            self._refuse_growth(record.name.decode())
+        self._opened = None
+        if not output.seekable:
+            output.write(data_descriptor(record, opened.zip64))
         else:
             output.patch(opened.position, local_header(record, opened.zip64))
         self._central.append(central_header(record))
         self._members += 1
         return size
+
+    def take_back(self) -> None:
+        """Takes back the member that was begun.
+
+        Raises:
+            OutputError: the output cannot seek.
+        """
+        opened = self._opened
+        assert opened is not None
+        if not self._output.seekable:
+            self._refuse_growth(opened.record.name.decode())
+        self._opened = None
+        self._output.rewind(opened.position)
+
+    def _refuse_growth(self, name: str) -> NoReturn:
+        raise OutputError(
+            f"cannot write {self._output.name}: {name} grew over 4 GiB, and its header is "
+            "gone, which has no room for that; write to a file, or choose another level",
+            member=name,
+        )
 
     def finish(self) -> None:
         """Writes the central directory and the end records."""
@@ -134,14 +161,14 @@ class ArchiveWriter:
 class _OpenMember:
     """A member whose blocks are being written."""
 
-    def __init__(self, record: Record, output: Output) -> None:
+    def __init__(self, record: Record, output: Output, is_wide: bool) -> None:
         self.position = output.position
         self.data_position = 0
         if output.seekable:
-            self.zip64 = record.size >= LIMIT_32
+            self.zip64 = is_wide or record.size >= LIMIT_32
             self.record = record
         else:
-            self.zip64 = _bound(record.size) >= LIMIT_32
+            self.zip64 = is_wide or _bound(record.size) >= LIMIT_32
             self.record = record._replace(flags=record.flags | FLAG_DESCRIPTOR)
 
 

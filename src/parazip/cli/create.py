@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from io import BufferedReader
@@ -17,7 +18,7 @@ from parazip.dates import Timestamp
 from parazip.display import Display, Mode
 from parazip.errors import MemberNameError, ParazipError, SourceError
 from parazip.format.records import MAX_NAME
-from parazip.model import CodecName
+from parazip.model import Changes, CodecName
 from parazip.sources import Modes, Symlinks
 
 _IDENTITIES = ("stat", "content")
@@ -69,6 +70,7 @@ class _Create(click.Command):
     help="Keep what was compressed, and do not compress again what has not changed: by size, "
     "times and inode, or, with =content, by a hash of each file.",
 )
+@options.changes_option
 @options.output_options
 @click.pass_context
 def create(
@@ -83,6 +85,7 @@ def create(
     null: bool,
     symlinks: Symlinks,
     cache: str | None,
+    changes: Changes,
     level: int,
     codec: CodecName,
     jobs: int | None,
@@ -110,6 +113,7 @@ def create(
         symlinks=symlinks,
         modes=modes,
         timestamp=timestamp,
+        changes=changes,
     )
     settings = options.settings(context, level, codec, jobs, memory)
     from parazip import archive as engine
@@ -132,22 +136,45 @@ def create(
 
 
 def _listed(source: str, null: bool) -> Iterator[str]:
-    """The names in a list, as the operating system spells them; never all of it in memory."""
+    """The names in a list, as the operating system spells them; never all of it in memory.
+
+    Lines may end as on Windows, and there may be a byte order mark in front of the first one.
+    """
+    end = b"\0" if null else b"\n"
     try:
         with _opened(source) as file:
             rest = b""
-            while piece := file.read1(_PIECE):
-                *names, rest = (rest + piece).split(b"\0" if null else b"\n")
+            for piece in _pieces(file) if null else _text(file, source):
+                *names, rest = (rest + piece).split(end)
+                if not null:
+                    names = [name.removesuffix(b"\r") for name in names]
                 yield from map(os.fsdecode, filter(None, names))
                 if len(rest) > MAX_NAME:
                     raise MemberNameError(
                         f"cannot read names from {source}: one has more than {MAX_NAME} bytes; "
                         f"each ends with {'NUL' if null else 'a line break'}, see --null"
                     )
-            if rest:
+            if rest := rest if null else rest.removesuffix(b"\r"):
                 yield os.fsdecode(rest)
     except OSError as error:
         raise error if isinstance(error, ParazipError) else SourceError.of(source, error) from error
+
+
+def _pieces(file: BufferedReader) -> Iterator[bytes]:
+    while piece := file.read1(_PIECE):
+        yield piece
+
+
+def _text(file: BufferedReader, source: str) -> Iterator[bytes]:
+    """The pieces of a text, without the mark that it is UTF-8."""
+    begin = file.read(len(BOM_UTF8))
+    if begin.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        raise SourceError(
+            f"cannot read names from {source}: it is UTF-16, as PowerShell writes it; write it as "
+            "UTF-8 (Out-File -Encoding utf8)"
+        )
+    yield begin.removeprefix(BOM_UTF8)
+    yield from _pieces(file)
 
 
 def _opened(source: str) -> AbstractContextManager[BufferedReader]:

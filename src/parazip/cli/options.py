@@ -13,7 +13,7 @@ import click
 from parazip.dates import Timestamp
 from parazip.display import MODES
 from parazip.errors import DateError, OutputError, SettingsError
-from parazip.model import CODEC_NAMES, CodecName, Settings, parse_size
+from parazip.model import CHANGES, CODEC_NAMES, CodecName, Settings, parse_size
 from parazip.sources import Selection
 
 if TYPE_CHECKING:
@@ -129,6 +129,17 @@ _OUTPUT_OPTIONS = (
         help="auto: a bar on a terminal. plain: lines for a log. json: one object a line.",
     ),
     click.option("-q", "--quiet", is_flag=True, help="No progress, no summary."),
+)
+
+
+changes_option = click.option(
+    "--changes",
+    type=click.Choice(CHANGES),
+    default="ctime",
+    show_default=True,
+    help="What shows that a file changed since it was found, which is an error. ctime: its size, "
+    "modification time, inode or change time. mtime: size or modification time. size: its size. "
+    "none: nothing; take what is there.",
 )
 
 

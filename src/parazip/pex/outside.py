@@ -187,7 +187,7 @@ def _is_bytecode_of_pex(name: str, names: Container[str]) -> bool:
 def _installed(made: str, asked: Asked) -> dict[str, str]:
     """The folders that distributions are installed in, as far as they are found."""
     roots = [
-        asked.root or os.environ.get("PEX_ROOT") or "",
+        os.path.expanduser(asked.root or os.environ.get("PEX_ROOT") or ""),  # as pex does
         os.path.expanduser("~/.pex"),
         platformdirs.user_cache_dir("pex", appauthor=False),
     ]
