@@ -116,6 +116,7 @@ class Assembly:
         self._crc = 0
         self._begin = output.position
         self._mark = writer.mark()
+        self._aligned = writer.aligned
         self._section: dict[str, Tally] = {}
         self._began = time.monotonic()
         self._to_keep: list[_Keep] = []
@@ -205,7 +206,7 @@ class Assembly:
         for again in plan.tasks(members, task.recipe, compress.shrinks):
             self._take(again, None if isinstance(again, _InTurn) else work.run(again))
 
-    def _part(self, task: plan.Batch | plan.Copies, part: Part) -> None:
+    def _part(self, task: plan.Batch | plan.Copies | plan.Untouched, part: Part) -> None:
         """Members that are complete."""
         self._writer.part(part)
         self._count(part.tallies)
@@ -222,7 +223,7 @@ class Assembly:
         member = cut.member
         if cut.first:
             method = STORED if cut.coder == STORE else DEFLATED
-            self._writer.begin(record(member, method, 0, 0, 0))
+            self._writer.begin(record(member, method, 0, 0, 0), member.align)
             self._crc = 0
         self._writer.block(block)
         self._crc = codecs.crc32_combine(self._crc, block.crc, block.size)
@@ -267,7 +268,7 @@ class Assembly:
 
     def _end(self, section: Section, recalled: bool) -> None:
         end = self._output.position
-        if section.key and not recalled:
+        if section.key and not recalled and self._aligned == self._writer.aligned:
             directory = self._writer.directory_since(self._mark, self._begin)
             length = end - self._begin
             self._to_keep.append(_Keep(section.key, self._section, directory, self._begin, length))
@@ -276,6 +277,7 @@ class Assembly:
             self.made.append(Made(section.label, recalled, self._section, now - self._began))
         self._begin = end
         self._mark = self._writer.mark()
+        self._aligned = self._writer.aligned
         self._section = {}
         self._began = now
 

@@ -69,6 +69,7 @@ class _Create(click.Command):
     help="Keep what was compressed, and do not compress again what has not changed: by size, "
     "times and inode, or, with =content, by a hash of each file.",
 )
+@options.layout_options
 @options.output_options
 @click.pass_context
 def create(
@@ -83,6 +84,8 @@ def create(
     null: bool,
     symlinks: Symlinks,
     cache: str | None,
+    store: tuple[str, ...],
+    align: tuple[tuple[int, str], ...],
     level: int,
     codec: CodecName,
     jobs: int | None,
@@ -110,6 +113,8 @@ def create(
         symlinks=symlinks,
         modes=modes,
         timestamp=timestamp,
+        store=store,
+        align=align,
     )
     settings = options.settings(context, level, codec, jobs, memory)
     from parazip import archive as engine

@@ -32,6 +32,7 @@ from parazip.sources import Modes
     help="What to do with a second member of one name: same allows it if size and CRC-32 agree.",
 )
 @click.option("--check-crc", is_flag=True, help="Inflate what is copied, and compare its CRC-32.")
+@options.layout_options
 @options.output_options
 @click.pass_context
 def merge(
@@ -43,6 +44,8 @@ def merge(
     exclude: tuple[str, ...],
     on_duplicate: OnDuplicate,
     check_crc: bool,
+    store: tuple[str, ...],
+    align: tuple[tuple[int, str], ...],
     level: int,
     codec: CodecName,
     jobs: int | None,
@@ -61,7 +64,12 @@ def merge(
     it may be one of the SOURCEs; with "-" it goes to standard output.
     """
     selection = options.selection(
-        directory=directory, exclude=exclude, modes=modes, timestamp=timestamp
+        directory=directory,
+        exclude=exclude,
+        modes=modes,
+        timestamp=timestamp,
+        store=store,
+        align=align,
     )
     settings = options.settings(context, level, codec, jobs, memory)
     from parazip import archive as engine
