@@ -432,6 +432,7 @@ def test_help_tells_each_option(work: Path, argument: str) -> None:
     for option in (
         "-C", "-x", "--prefix", "--files-from", "--null", "--symlinks", "-l", "-0 to -9", "--codec",
         "-j", "--memory", "--timestamp", "--prepend", "--shebang", "--progress", "-q",
+        "--store", "--align",
     ):  # fmt: skip
         assert option in " ".join(done.out.decode().split())
     top = run(argument, cwd=work).out.decode()

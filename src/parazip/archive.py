@@ -175,6 +175,8 @@ def write(
     settings = settings or Settings()
     recipe = codecs.recipe(settings.level, settings.codec)
     counter = Counter(progress)
+    members = iter(members)
+    members = chain(map(plan.as_first, islice(members, 1)), members)
     checked = counter.counted(plan.checked(members))
     first = list(islice(checked, plan.PEEK))
     means = Means(
@@ -233,8 +235,19 @@ def assemble(
         codecs=assembly.tallies,
         recalled=assembly.recalled,
         sections=tuple(assembly.made),
-        notes=(*(means.cache.notes if means.cache is not None else ()), *output.notes),
+        aligned=writer.aligned,
+        notes=(*_notes(means.cache, counter.align_total, writer.aligned), *output.notes),
     )
+
+
+def _notes(cache: Cache | None, asked: int, aligned: int) -> Iterator[str]:
+    if cache is not None:
+        yield from cache.notes
+    if asked > aligned:
+        yield (
+            f"compressed members are not aligned: {asked - aligned:,} of the {asked:,} that were "
+            "to be; --store keeps files as they are"
+        )
 
 
 def _known_by_stat(runs: Iterable[list[Member]], recipe: Recipe) -> Iterator[Section]:

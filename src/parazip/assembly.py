@@ -137,6 +137,7 @@ class Assembly:
         self._is_as_told = True
         self._begin = output.position
         self._mark = writer.mark()
+        self._aligned = writer.aligned
         self._section: dict[str, Tally] = {}
         self._began = time.monotonic()
         self._to_keep: list[_Keep] = []
@@ -235,7 +236,7 @@ class Assembly:
             for piece in again:
                 self._take(piece, None if isinstance(piece, _InTurn) else work.run(piece))
 
-    def _part(self, task: plan.Batch | plan.Copies, part: Part) -> None:
+    def _part(self, task: plan.Batch | plan.Copies | plan.Untouched, part: Part) -> None:
         """Members that are complete."""
         self._writer.part(part)
         self._count(part.tallies)
@@ -283,7 +284,7 @@ class Assembly:
 
     def _begin_member(self, cut: plan.Cut, is_wide: bool = False) -> None:
         method = STORED if cut.coder == STORE else DEFLATED
-        self._writer.begin(record(cut.member, method, 0, 0, 0), is_wide)
+        self._writer.begin(record(cut.member, method, 0, 0, 0), is_wide, cut.member.align)
         self._joined = _Joined(is_wide or cut.member.size >= LIMIT_32)
 
     def _add(self, cut: plan.Cut, block: Block) -> None:
@@ -348,7 +349,8 @@ class Assembly:
 
     def _end(self, section: Section, recalled: bool) -> None:
         end = self._output.position
-        if section.key and not recalled and self._is_as_told:
+        is_same = self._is_as_told and self._aligned == self._writer.aligned
+        if section.key and not recalled and is_same:
             directory = self._writer.directory_since(self._mark, self._begin)
             length = end - self._begin
             self._to_keep.append(_Keep(section.key, self._section, directory, self._begin, length))
@@ -357,6 +359,7 @@ class Assembly:
             self.made.append(Made(section.label, recalled, self._section, now - self._began))
         self._begin = end
         self._mark = self._writer.mark()
+        self._aligned = self._writer.aligned
         self._section = {}
         self._is_as_told = True
         self._began = now

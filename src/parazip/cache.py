@@ -22,6 +22,9 @@ followed below the cache's folder. Systems without such calls, as Windows, ask b
 The time of the last use is a file's access time, set by hand. When parts were added and all
 together take more than the limit, those that were used longest ago go.
 
+Where members are aligned, a part's bytes depend on where it lands. So a key tells what is to be
+aligned, and a part in which something was is not kept.
+
 A file that has just been changed may change again without its times showing it, as clocks tick:
 of such files no part is kept (as git does not believe its index of them).
 """
@@ -546,7 +549,7 @@ def key(members: Iterable[Member], recipe: Recipe, *more: object, identity: Iden
         identity: what tells the contents of their files from all others.
     """
     facts = []
-    for name, source, attributes, date, store in members:
+    for name, source, attributes, date, store, align in members:
         entry: object = None
         if isinstance(source, bytes):
             known: object = hashlib.sha256(source).digest() if source else b""
@@ -559,7 +562,7 @@ def key(members: Iterable[Member], recipe: Recipe, *more: object, identity: Iden
             known = identity(source)
         if known is None:
             return ""
-        facts.append((name, attributes, date, store, known, entry))
+        facts.append((name, attributes, date, store, align, known, entry))
     how = repr((_VERSION, __version__, _codec_versions(), recipe, more))
     # Version 2 of marshal is the last one in which equal values always have equal bytes.
     return hashlib.sha256(marshal.dumps((how, facts), 2)).hexdigest()

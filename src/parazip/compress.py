@@ -9,20 +9,23 @@ import threading
 from collections.abc import Iterable, Iterator
 
 from parazip import codecs, files
-from parazip.format.records import headers
+from parazip.format.records import LIMIT_32, central_header, headers, local_header, record
 from parazip.model import (
     STORE,
+    STORED,
     Block,
     Buffer,
     Coder,
     File,
+    Header,
     Member,
     Part,
+    Range,
     Source,
     Stored,
     Tally,
 )
-from parazip.plan import Batch, Cut, Stream
+from parazip.plan import Batch, Cut, Stream, Untouched
 
 
 class _Scratch(threading.local):
@@ -67,6 +70,7 @@ def batch(batch: Batch) -> Part | None:
 
     None says that there is more to them than the system tells, and more than is to be in memory.
     """
+    pieces: list[Buffer | Header] = []
     data: list[Buffer] = []
     directory: list[bytes] = []
     stored, deflated = [0, 0, 0], [0, 0, 0]
@@ -82,7 +86,11 @@ def batch(batch: Batch) -> Part | None:
             return None
         packed_size = len(packed)
         header, central = headers(member, method, crc, packed_size, size, offset)
-        data.append(header)
+        if member.align and not method:
+            pieces += (b"".join(data), Header(header, member.align))
+            data.clear()
+        else:
+            data.append(header)
         data.append(packed)
         directory.append(central)
         offset += len(header) + packed_size
@@ -92,7 +100,7 @@ def batch(batch: Batch) -> Part | None:
         sums[2] += packed_size
     sums_by_coder = ((STORE, stored), (coder, deflated))
     return Part(
-        (b"".join(data),),
+        (*pieces, b"".join(data)),
         b"".join(directory),
         {str(coder): Tally(*sums) for coder, sums in sums_by_coder if sums[0]},
     )
@@ -113,6 +121,30 @@ def whole(member: Member, coder: Coder) -> tuple[int, Buffer, int, int]:
         contents = files.read(source)
     method, data = codecs.compress_or_store(STORE if member.store else coder, contents)
     return method, data, codecs.crc32(contents), len(contents)
+
+
+def untouched(task: Untouched) -> Part:
+    """A large member that is stored, as a part that leaves its contents where they are.
+
+    Raises:
+        SourceError: the file cannot be read.
+    """
+    member = task.member
+    source = member.source
+    data: Buffer | Range
+    if isinstance(source, bytes):
+        data, crc = source, codecs.crc32(source)
+    else:
+        file, offset = _place(source)
+        data = Range(file, offset, member.size)
+        crc = source.crc if isinstance(source, Stored) else files.crc32(file)
+    made = record(member, STORED, crc, member.size, 0)
+    header = local_header(made, made.size >= LIMIT_32)
+    return Part(
+        (Header(header, member.align) if member.align else header, data),
+        central_header(made),
+        {str(STORE): Tally(1, made.size, made.size)},
+    )
 
 
 def block(cut: Cut) -> Block:

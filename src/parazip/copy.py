@@ -48,6 +48,7 @@ from parazip.model import (
     Buffer,
     Entry,
     File,
+    Header,
     Member,
     Packed,
     Part,
@@ -176,7 +177,7 @@ def batch(copies: Copies) -> Part | None:
         SourceChangedError: it is not what it was when it was found.
         BadArchiveError: a local header disagrees with the directory, or a checked CRC is wrong.
     """
-    pieces: list[Buffer | Range] = []
+    pieces: list[Buffer | Range | Header] = []
     small: list[Buffer] = []
     directory = []
     tallies: dict[str, list[int]] = {}
@@ -211,7 +212,11 @@ def batch(copies: Copies) -> Part | None:
                     packed, how = len(data), str(coder if method else STORE)
                 made = record(member, method, crc, packed, offset)._replace(size=size)
                 header = local_header(made, max(made.size, packed) >= LIMIT_32)
-                small.append(header)
+                if member.align and not method:
+                    pieces += (b"".join(small), Header(header, member.align))
+                    small.clear()
+                else:
+                    small.append(header)
                 if isinstance(data, Range):
                     pieces += (b"".join(small), data)
                     small.clear()

@@ -12,9 +12,16 @@ from parazip import codecs, copy, files
 from parazip.dates import fixed_date
 from parazip.errors import DuplicateMemberError, SettingsError, SourceError
 from parazip.model import File, Member, Packed
-from parazip.names import file_as_folder
+from parazip.names import MIMETYPE, file_as_folder
 from parazip.plan import told
-from parazip.sources import Selection, contents, exclusion, folder_name, normal_attributes
+from parazip.sources import (
+    Selection,
+    contents,
+    exclusion,
+    folder_name,
+    marked,
+    normal_attributes,
+)
 
 Source: TypeAlias = str | os.PathLike[str] | tuple[str, str | os.PathLike[str]]
 """An archive or a folder; or a name inside the new archive, and an archive or folder."""
@@ -59,7 +66,8 @@ def gather(
                 members[name] = member
                 continue
             if not name.endswith("/") and choose(first, member) is member:
-                del members[name]  # so that it stands where it came last
+                if name != MIMETYPE:  # a container has to begin with it
+                    del members[name]  # so that it stands where it came last
                 members[name] = member
                 dropped = first
             if isinstance(dropped.source, Packed):
@@ -105,14 +113,15 @@ def _members(
     except ValueError as error:
         raise SourceError(f"cannot read {path!r}: {error}", member=path) from error
     if stat.S_ISDIR(info.st_mode):
-        return contents(path, prefix, selection, archive)
+        return marked(contents(path, prefix, selection, archive), selection, prefix)
     if not stat.S_ISREG(info.st_mode):
         raise SourceError(
             f"cannot merge {path}: it is neither an archive nor a folder", member=path
         )
     if isinstance(archive, int) and os.path.samestat(os.fstat(archive), info):
         raise SourceError(f"cannot merge {path}: it is open as the new archive", member=path)
-    return _copied(files.found(path, info, selection.changes), prefix, selection, passed)
+    found = files.found(path, info, selection.changes)
+    return marked(_copied(found, prefix, selection, passed), selection, prefix)
 
 
 def _copied(

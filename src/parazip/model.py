@@ -154,6 +154,24 @@ class Range:
         return self.length
 
 
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A local file header in front of contents that are to begin at a multiple of some number.
+
+    Only the writer knows where it lands, so it is the writer that pads it.
+
+    Attributes:
+        data: the header, without padding.
+        multiple: of how many bytes, counted from the start of the file.
+    """
+
+    data: bytes
+    multiple: int
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+
 Source: TypeAlias = File | bytes | Stored | Packed | Twin
 """Where a member's contents come from."""
 
@@ -168,6 +186,8 @@ class Member(NamedTuple):
         attributes: its external attributes (APPNOTE 4.4.15): the Unix mode in the high half.
         date: its MS-DOS date in the high half and time in the low half (APPNOTE 4.4.6).
         store: True where it must not be compressed, whatever the settings say.
+        align: where it is stored, its contents begin at a multiple of so many bytes in the file;
+            a power of two up to `format.records.MOST_ALIGN`. 0 where they may begin anywhere.
     """
 
     name: str
@@ -175,6 +195,7 @@ class Member(NamedTuple):
     attributes: int
     date: int
     store: bool = False
+    align: int = 0
 
     @property
     def size(self) -> int:
@@ -238,12 +259,14 @@ class Part(NamedTuple):
     Plain bytes and numbers, so that it can be made in another process or kept on disk.
 
     Attributes:
-        data: the local file records' bytes, in pieces; large ones may still be in a file.
-        directory: the members' central directory headers, offsets relative to `data`.
+        data: the local file records' bytes, in pieces; large ones may still be in a file, and
+            headers of members that are aligned are not padded yet.
+        directory: the members' central directory headers, offsets relative to `data` as it is,
+            without padding.
         tallies: what was done to the members, by the name of the coder.
     """
 
-    data: tuple[Buffer | Range, ...]
+    data: tuple[Buffer | Range | Header, ...]
     directory: bytes
     tallies: dict[str, Tally]
 
@@ -350,6 +373,7 @@ class Report:
         codecs: what each codec did, by the codec's name and own level, "stored" or "copied".
         recalled: members that came out of the cache; they count under the codecs that made them.
         sections: what was done to each labelled section.
+        aligned: stored members whose contents begin at the multiple that was asked for.
         notes: what people may want to know besides, a sentence each.
     """
 
@@ -361,6 +385,7 @@ class Report:
     codecs: Mapping[str, Tally] = field(default_factory=dict)
     recalled: int = 0
     sections: tuple[Made, ...] = ()
+    aligned: int = 0
     notes: tuple[str, ...] = ()
 
 

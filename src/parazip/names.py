@@ -1,9 +1,12 @@
-"""Names of members, compared at a cost that their bytes bound, however many steps they have."""
+"""Names of members: what one means, and comparing them at a cost that their bytes bound."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable
+
+MIMETYPE = "mimetype"
+"""The member that tells what kind of container an archive is (EPUB, OpenDocument)."""
 
 MOST_STEPS = 2048
 """Slashes in a name: no system takes a path of 4,096 bytes or more, and each step takes two."""

@@ -7,7 +7,8 @@ always give the same bytes.
 Members of up to `recipe.cut` bytes are compressed whole. Many of them share one task, as a task
 has a price of its own: consecutive members up to `BATCH` bytes and `BATCH_MEMBERS` members. A
 larger member is cut into blocks of `codecs.BLOCK` bytes, a task each; or, where it must not be cut
-to be as zipfile makes it, it is a `Stream`. Members that are copied from
+to be as zipfile makes it, it is a `Stream`; or, where it has to be stored on an output that cannot
+seek, it is `Untouched`. Members that are copied from
 other archives share tasks in the same way, by the bytes that they hold in memory; those that are
 copied only if they are the same there, also by the bytes that are read to find that out.
 """
@@ -20,8 +21,9 @@ from typing import NamedTuple, TypeAlias
 
 from parazip import codecs
 from parazip.errors import DuplicateMemberError, MemberNameError
-from parazip.format.records import MAX_NAME
+from parazip.format.records import MAX_NAME, check_align
 from parazip.model import STORE, Coder, File, Member, Packed, Recipe, Stored, Twin
+from parazip.names import MIMETYPE
 
 BATCH = 1 << 20
 BATCH_MEMBERS = 256
@@ -112,6 +114,34 @@ class Stream(NamedTuple):
         return 2 * codecs.BLOCK
 
 
+class Untouched(NamedTuple):
+    """A large member that is stored on an output that cannot seek.
+
+    Its CRC-32 has to be in front of it: readers of a pipe find no end of stored contents by which
+    to know where a data descriptor begins. So it is read twice, once for that.
+
+    Attributes:
+        member: what is to be put in.
+    """
+
+    member: Member
+
+    @property
+    def members(self) -> list[Member]:
+        """The one member."""
+        return [self.member]
+
+    @property
+    def size(self) -> int:
+        """Its uncompressed bytes."""
+        return self.member.size
+
+    @property
+    def cost(self) -> int:
+        """Bytes the task may need: a piece that is read."""
+        return codecs.BLOCK
+
+
 class Copies(NamedTuple):
     """Consecutive members that are copied from other archives by one task.
 
@@ -143,15 +173,25 @@ class Copies(NamedTuple):
         return not (self.check or self.largest)
 
 
-Task: TypeAlias = Batch | Cut | Copies | Stream
+Task: TypeAlias = Batch | Cut | Copies | Stream | Untouched
+
+
+def as_first(member: Member) -> Member:
+    """The first member as it is put in: one named `mimetype` is stored, without an extra field.
+
+    So its contents are at byte 38 of the archive, where readers look for them (EPUB 3.3, 4.2.3;
+    OpenDocument 1.2 part 3, 3.3).
+    """
+    return member._replace(store=True, align=0) if member.name == MIMETYPE else member
 
 
 def checked(members: Iterable[Member]) -> Iterator[Member]:
-    """The same members; refuses names that no archive can hold.
+    """The same members; refuses names that no archive can hold, and what cannot be aligned.
 
     Raises:
         MemberNameError: a name is empty, too long or not encodable as UTF-8.
         DuplicateMemberError: two members have the same name.
+        SettingsError: one is to be aligned to what cannot be.
     """
     seen: dict[str, Member] = {}
     for member in members:
@@ -165,6 +205,8 @@ def checked(members: Iterable[Member]) -> Iterator[Member]:
                 f"{told(member)}; leave one out, or keep them apart with --prefix",
                 member=name,
             )
+        if member.align:
+            check_align(name, member.align)
         yield member
 
 
@@ -277,7 +319,7 @@ def _kind(is_copied: bool) -> Callable[[Member], bool]:
 
 def _compressions(
     members: Iterable[Member], recipe: Recipe, shrinks: Callable[[Member], bool]
-) -> Iterator[Batch | Cut | Stream]:
+) -> Iterator[Batch | Cut | Stream | Untouched]:
     batch: list[Member] = []
     size = 0
     for member in members:
@@ -326,13 +368,16 @@ def _copies(members: Iterable[Member], recipe: Recipe, check: bool) -> Iterator[
 
 def pieces(
     member: Member, recipe: Recipe, shrinks: Callable[[Member], bool]
-) -> Iterator[Cut | Stream]:
+) -> Iterator[Cut | Stream | Untouched]:
     """The tasks that make a member that is never in memory as a whole."""
     if recipe.block.codec == codecs.ZIPFILE and not member.store:
         yield Stream(member, recipe.block)
-    else:
-        compress = not member.store and recipe.block != STORE and shrinks(member)
+        return
+    compress = not member.store and recipe.block != STORE and shrinks(member)
+    if compress or recipe.plain == STORE or not (member.store or member.align):
         yield from cuts(member, recipe.block if compress else recipe.plain)
+    else:
+        yield Untouched(member)
 
 
 def cuts(member: Member, coder: Coder) -> Iterator[Cut]:

@@ -44,11 +44,13 @@ class Counter:
     Attributes:
         members_total: members found so far.
         bytes_total: their uncompressed bytes.
+        align_total: how many of them are to be aligned, if they are stored.
     """
 
     def __init__(self, sink: Sink | None) -> None:
         self.members_total = 0
         self.bytes_total = 0
+        self.align_total = 0
         self._sink = sink
         self._members = 0
         self._bytes = 0
@@ -64,6 +66,8 @@ class Counter:
         for member in members:
             self.members_total += 1
             self.bytes_total += member.size
+            if member.align:
+                self.align_total += 1
             yield member
 
     def count(self, members: Sequence[Member]) -> None:

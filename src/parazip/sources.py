@@ -2,7 +2,8 @@
 
 Paths come in the caller's order. A folder brings all it holds, depth first, each folder's
 entries sorted by the bytes of their member names; so the members of one folder are sorted as
-whole names too. Nothing is opened here but folders: one `stat` for each file is all.
+whole names too, but for a `mimetype` at the top of the archive, which comes first. Nothing is
+opened here but folders: one `stat` for each file is all.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from typing import Literal, TypeAlias
 from parazip import files
 from parazip.dates import Timestamp, date_policy
 from parazip.errors import MemberNameError, SettingsError, SourceError
-from parazip.format.records import ATTRIBUTE_FOLDER
+from parazip.format.records import ATTRIBUTE_FOLDER, check_align
 from parazip.model import CHANGES, Changes, File, Member
+from parazip.names import MIMETYPE
 
 Symlinks: TypeAlias = Literal["follow", "store"]
 Modes: TypeAlias = Literal["keep", "normal"]
@@ -38,6 +40,12 @@ class Selection:
             for any characters, `/` included. A folder that is left out takes along what it holds.
         prefix: a folder inside the archive, in front of all names.
         symlinks: "follow" puts in what a link points to, "store" the link itself.
+        store: patterns of files that are stored, whatever the level; compared as `exclude` is. So
+            is, by itself, an archive's first member if it is named `mimetype`; if a folder that
+            all is in has such a file, it comes first.
+        align: pairs of a number and a pattern, compared as `exclude` is: contents of members that
+            match, and are stored, begin at a multiple of so many bytes in the archive's file.
+            Powers of two up to 32,768; where several patterns match, the largest counts.
         modes: "keep" takes the permissions as they are, "normal" 644 for files, and 755 for folders
             and for files that somebody may execute.
         timestamp: "keep" takes the files' own local times, "epoch" 1980-01-01 00:00:00, a
@@ -49,7 +57,8 @@ class Selection:
             alone; with "none" what is there when it is read is taken, to its end.
 
     Raises:
-        SettingsError: the prefix leads out of the archive, or SOURCE_DATE_EPOCH is no number.
+        SettingsError: the prefix leads out of the archive, SOURCE_DATE_EPOCH is no number, or
+            nothing can be aligned to such a number.
         DateError: the timestamp is not in 1980 to 2107.
     """
 
@@ -60,10 +69,15 @@ class Selection:
     modes: Modes = "keep"
     timestamp: Timestamp | None = None
     changes: Changes = "ctime"
+    store: tuple[str, ...] = ()
+    align: tuple[tuple[int, str], ...] = ()
 
     def __post_init__(self) -> None:
-        if isinstance(self.exclude, str):
-            raise TypeError(f"exclude is a tuple of patterns, not the single {self.exclude!r}")
+        for field in ("exclude", "store"):
+            if isinstance(patterns := getattr(self, field), str):
+                raise TypeError(f"{field} is a tuple of patterns, not the single {patterns!r}")
+        for pair in self.align:
+            _check_align(pair)
         if self.symlinks not in ("follow", "store"):
             raise SettingsError(f"symlinks must be 'follow' or 'store', not {self.symlinks!r}")
         if self.modes not in ("keep", "normal"):
@@ -79,6 +93,14 @@ class Selection:
     def folder_prefix(self) -> str:
         """The prefix as it stands in front of names: empty, or ending with a slash."""
         return folder_name(self.prefix)
+
+
+def _check_align(pair: object) -> None:
+    match pair:
+        case (int(multiple), str(pattern)):
+            check_align(pattern, multiple)
+        case _:
+            raise TypeError(f"align is a tuple of pairs such as (64, '*.npy'), not {pair!r}")
 
 
 def leads_out(name: str) -> bool:
@@ -140,6 +162,7 @@ def scan(
     walk = _Walk(selection, selection.folder_prefix)
     inside = {"the archive": archive, "the cache": cache}
     found = _found(walk, list(paths), selection, inside, names)
+    found = marked(found, selection, selection.folder_prefix)
     return found if archive is None else _without(archive, found)
 
 
@@ -159,6 +182,27 @@ def contents(
         walk.refuse_inside(folder, ".", "the archive", archive)
     found = walk.everything(os.path.join(folder, ""), ".")  # where it leads, if it is a link
     return found if archive is None else _without(archive, found)
+
+
+def marked(members: Iterator[Member], selection: Selection, prefix: str) -> Iterator[Member]:
+    """The same members; those that are to be stored and aligned say so.
+
+    Args:
+        members: whose names begin with `prefix`.
+        selection: what is to be stored and aligned.
+        prefix: is not compared.
+    """
+    if not (selection.store or selection.align):
+        return members
+    is_stored = exclusion(selection.store)
+    aligns = [(align, exclusion((glob,))) for align, glob in sorted(selection.align, reverse=True)]
+
+    def mark(member: Member) -> Member:
+        name = member.name[len(prefix) :].rstrip("/")
+        align = next((align for align, matches in aligns if matches(name)), 0)
+        return member._replace(store=is_stored(name), align=align)
+
+    return map(mark, members)
 
 
 def _found(
@@ -290,7 +334,8 @@ class _Walk:
     def _sorted(self, path: str, prefix: str) -> list[tuple[str, os.DirEntry[str], bool]]:
         """What a folder holds and is not left out, sorted by the members' names.
 
-        A folder's ends with a slash. Code points sort as the bytes of their UTF-8 do.
+        A folder's ends with a slash. Code points sort as the bytes of their UTF-8 do. What tells
+        the kind of a container has to be its first member (see `plan.as_first`).
         """
         found = []
         failed = path
@@ -305,6 +350,8 @@ class _Walk:
         except OSError as error:
             raise SourceError.of(failed, error) from error
         found.sort()
+        if not (prefix or self._prefix):
+            found.sort(key=lambda item: item[0] != MIMETYPE)
         return found
 
     def _stat(self, path: str) -> os.stat_result:

@@ -1,6 +1,7 @@
 """Puts records where they belong: offsets, header patching, zip64, central directory.
 
-A part is written as it comes; its offsets are shifted to where it landed. A member that comes
+A part is written as it comes; its offsets are shifted to where it landed. Only here it is known
+where that is, so this is where headers of members that are aligned are padded. A member that comes
 block by block has a header before its CRC and compressed size are known. On an output that can
 seek, the header's place is reserved and filled in afterwards. On one that cannot, the header
 announces a data descriptor (APPNOTE 4.3.9) that follows the data.
@@ -9,6 +10,7 @@ announces a data descriptor (APPNOTE 4.3.9) that follows the data.
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import NoReturn
 
@@ -17,24 +19,30 @@ from parazip.errors import OutputError, SourceError
 from parazip.format.records import (
     FLAG_DESCRIPTOR,
     LIMIT_32,
+    aligned_header,
     central_header,
     data_descriptor,
     end_records,
     local_header,
     shift,
 )
-from parazip.model import DEFLATED, Block, Part, Range, Record
+from parazip.model import DEFLATED, STORED, Block, Header, Part, Range, Record
 from parazip.output import Output
 
 
 class ArchiveWriter:
-    """Writes one archive: prefix, then parts and cut members in order, then `finish`."""
+    """Writes one archive: prefix, then parts and cut members in order, then `finish`.
+
+    Attributes:
+        aligned: how many members have been placed at a multiple of some number.
+    """
 
     def __init__(self, output: Output) -> None:
         self._output = output
         self._central: list[bytes] = []
         self._opened: _OpenMember | None = None
         self._members = 0
+        self.aligned = 0
 
     def prefix(self, data: bytes) -> None:
         """Bytes in front of the archive; all offsets count them."""
@@ -42,13 +50,22 @@ class ArchiveWriter:
 
     def part(self, part: Part) -> None:
         """A finished part, wherever it came from."""
-        base = self._output.position
+        output = self._output
+        base = output.position
+        padding: dict[int, int] = {}
+        padded = base  # where the part would begin if all padding so far stood in front of it
         for piece in part.data:
             if isinstance(piece, Range):
-                self._output.copy(piece)
+                output.copy(piece)
+            elif isinstance(piece, Header):
+                header = aligned_header(piece.data, piece.multiple, output.position)
+                padding[output.position - padded] = len(header) - len(piece)
+                padded += len(header) - len(piece)
+                output.write(header)
             else:
-                self._output.write(piece)
-        self._place(part.directory, base)
+                output.write(piece)
+        self.aligned += len(padding)
+        self._place(part.directory, base, padding)
 
     def recall(self, part: Part, crc: int, opener: files.Opener = files.open_regular) -> bool:
         """A part that lies in one file as a whole, if it still has the CRC-32 that it had.
@@ -67,8 +84,8 @@ class ArchiveWriter:
         self._output.rewind(base)
         return False
 
-    def _place(self, directory: bytes, base: int) -> None:
-        placed, count = shift(directory, base)
+    def _place(self, directory: bytes, base: int, padding: Mapping[int, int] | None = None) -> None:
+        placed, count = shift(directory, base, padding)
         self._central.append(placed)
         self._members += count
 
@@ -80,14 +97,16 @@ class ArchiveWriter:
         """The central directory headers of all members since `mark`, offsets relative to `base`."""
         return shift(b"".join(self._central[mark:]), -base)[0]
 
-    def begin(self, record: Record, is_wide: bool = False) -> None:
+    def begin(self, record: Record, is_wide: bool = False, align: int = 0) -> None:
         """Begins a member that comes block by block.
 
         CRC, compressed size and offset of `record` are not known yet and filled in here. If it
-        `is_wide`, it will take zip64 whatever the size that is told of it.
+        `is_wide`, it will take zip64 whatever the size that is told of it. If it is stored, its
+        contents begin at a multiple of `align` bytes.
         """
-        opened = _OpenMember(record, self._output, is_wide)
-        self._output.write(local_header(opened.record, opened.zip64))
+        align = align if record.method == STORED else 0
+        opened = _OpenMember(record, self._output, is_wide, align)
+        self._output.write(opened.header(opened.record))
         opened.data_position = self._output.position
         self._opened = opened
 
@@ -123,7 +142,8 @@ class ArchiveWriter:
         if not output.seekable:
             output.write(data_descriptor(record, opened.zip64))
         else:
-            output.patch(opened.position, local_header(record, opened.zip64))
+            output.patch(opened.position, opened.header(record))
+        self.aligned += opened.align > 0
         self._central.append(central_header(record))
         self._members += 1
         return size
@@ -161,7 +181,8 @@ class ArchiveWriter:
 class _OpenMember:
     """A member whose blocks are being written."""
 
-    def __init__(self, record: Record, output: Output, is_wide: bool) -> None:
+    def __init__(self, record: Record, output: Output, is_wide: bool, align: int) -> None:
+        self.align = align
         self.position = output.position
         self.data_position = 0
         if output.seekable:
@@ -170,6 +191,11 @@ class _OpenMember:
         else:
             self.zip64 = is_wide or _bound(record.size) >= LIMIT_32
             self.record = record._replace(flags=record.flags | FLAG_DESCRIPTOR)
+
+    def header(self, record: Record) -> bytes:
+        """Its local file header, of the same length whatever `record` says of CRC and sizes."""
+        header = local_header(record, self.zip64)
+        return aligned_header(header, self.align, self.position) if self.align else header
 
 
 def _bound(size: int) -> int:

@@ -71,6 +71,7 @@ class _Create(click.Command):
     "times and inode, or, with =content, by a hash of each file.",
 )
 @options.changes_option
+@options.layout_options
 @options.output_options
 @click.pass_context
 def create(
@@ -86,6 +87,8 @@ def create(
     symlinks: Symlinks,
     cache: str | None,
     changes: Changes,
+    store: tuple[str, ...],
+    align: tuple[tuple[int, str], ...],
     level: int,
     codec: CodecName,
     jobs: int | None,
@@ -114,6 +117,8 @@ def create(
         modes=modes,
         timestamp=timestamp,
         changes=changes,
+        store=store,
+        align=align,
     )
     settings = options.settings(context, level, codec, jobs, memory)
     from parazip import archive as engine

@@ -33,6 +33,7 @@ from parazip.sources import Modes
 )
 @click.option("--check-crc", is_flag=True, help="Inflate what is copied, and compare its CRC-32.")
 @options.changes_option
+@options.layout_options
 @options.output_options
 @click.pass_context
 def merge(
@@ -45,6 +46,8 @@ def merge(
     on_duplicate: OnDuplicate,
     check_crc: bool,
     changes: Changes,
+    store: tuple[str, ...],
+    align: tuple[tuple[int, str], ...],
     level: int,
     codec: CodecName,
     jobs: int | None,
@@ -63,7 +66,13 @@ def merge(
     it may be one of the SOURCEs; with "-" it goes to standard output.
     """
     selection = options.selection(
-        directory=directory, exclude=exclude, modes=modes, timestamp=timestamp, changes=changes
+        directory=directory,
+        exclude=exclude,
+        modes=modes,
+        timestamp=timestamp,
+        store=store,
+        align=align,
+        changes=changes,
     )
     settings = options.settings(context, level, codec, jobs, memory)
     from parazip import archive as engine

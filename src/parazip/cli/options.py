@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import sys
 from collections.abc import Callable
 from io import FileIO
@@ -49,6 +50,26 @@ def _size(context: click.Context, option: click.Parameter, value: str) -> int:
     return parse_size(value)
 
 
+def _aligns(
+    context: click.Context, option: click.Parameter, values: tuple[str, ...]
+) -> tuple[tuple[int, str], ...]:
+    pairs = []
+    for value in values:
+        match = re.fullmatch("([0-9]+)(K?)(?::(.+))?", value, re.IGNORECASE | re.DOTALL)
+        if match is None:
+            raise SettingsError(
+                f"--align {value} is not a number of bytes, or one and a GLOB; write it like 4, "
+                "64:*.npy or 16K:lib/*.so"
+            )
+        number, unit, pattern = match.groups()
+        pairs.append((int(number[:_MOST_DIGITS]) * (1024 if unit else 1), pattern or "*"))
+    return tuple(pairs)
+
+
+_MOST_DIGITS = 9
+"""More are out of every range, and Python refuses to make a number of thousands of them."""
+
+
 def _timestamp(
     context: click.Context, option: click.Parameter, value: str | None
 ) -> Timestamp | None:
@@ -61,6 +82,31 @@ def _timestamp(
             f"--timestamp {value} is not keep, epoch or a date like 2026-01-31 or "
             "2026-01-31T12:00:00"
         ) from None
+
+
+def layout_options(command: Command) -> Command:
+    """How members stand in an archive: the same for each command that makes one of files."""
+    for option in reversed(_LAYOUT_OPTIONS):
+        command = option(command)
+    return command
+
+
+_LAYOUT_OPTIONS = (
+    click.option(
+        "--store",
+        metavar="GLOB",
+        multiple=True,
+        help="Store files that match (as with -x) instead of compressing them. Repeatable.",
+    ),
+    click.option(
+        "--align",
+        metavar="N[:GLOB]",
+        multiple=True,
+        callback=_aligns,
+        help="Let contents of stored members that match begin at a multiple of N bytes, a power "
+        "of two up to 32K. Repeatable.",
+    ),
+)
 
 
 def output_options(command: Command) -> Command:

@@ -8,7 +8,9 @@ not fit into 32 bits any more; 65,535 members do fit into 16, and readers that k
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 
+from parazip.errors import SettingsError
 from parazip.model import Member, Record
 
 FLAG_ENCRYPTED = 1 << 0 | 1 << 6
@@ -28,8 +30,16 @@ _VERSION_ZIP64 = 45
 _UNIX = 3 << 8
 ZIP64_TAG = 0x0001
 
+ALIGN_TAG = 0xD935
+"""The extra field by which Android's apksigner and zipalign pad (APPNOTE has no word of it): the
+multiple that the contents begin at, in 16 bits, and as many zeros as that takes."""
+MOST_ALIGN = 1 << 15
+"""The largest power of two for which padding always fits into an extra field of 65,535 bytes."""
+
 LOCAL = struct.Struct("<4s3H4I2H")
 CENTRAL = struct.Struct("<4s4H4I5H2I")
+_LOCAL_EXTRA_LENGTH = struct.Struct("<H")
+_LOCAL_EXTRA_LENGTH_AT = 28
 _CENTRAL_LENGTHS = struct.Struct("<2H")
 _CENTRAL_LENGTHS_AT = 28
 _CENTRAL_OFFSET = struct.Struct("<I")
@@ -40,6 +50,7 @@ ZIP64_LOCATOR = struct.Struct("<4sIQI")
 _DESCRIPTOR = struct.Struct("<4s3I")
 _ZIP64_DESCRIPTOR = struct.Struct("<4sI2Q")
 _ZIP64_SIZES = struct.Struct("<2H2Q")
+_ALIGN = struct.Struct("<3H")
 
 
 def record(member: Member, method: int, crc: int, compressed_size: int, offset: int) -> Record:
@@ -89,7 +100,7 @@ def headers(
     They are those that `local_header` and `central_header` make of its `record`, in a third of
     the time.
     """
-    name, _, attributes, date, _ = member
+    name, _, attributes, date, _, _ = member
     raw = name.encode()
     flags = 0 if len(raw) == len(name) else FLAG_UTF8
     numbers = (flags, method, date, crc, compressed_size, size, len(raw), 0)
@@ -98,6 +109,38 @@ def headers(
         CENTRAL.pack(b"PK\1\2", _UNIX | _VERSION, _VERSION, *numbers, 0, 0, 0, attributes, offset)
         + raw,
     )
+
+
+def check_align(name: str, multiple: int) -> None:
+    """Refuses what contents cannot be aligned to.
+
+    Raises:
+        SettingsError: it is no power of two, or more than `MOST_ALIGN`.
+    """
+    if not 0 < multiple <= MOST_ALIGN or multiple & (multiple - 1):
+        raise SettingsError(
+            f"cannot align {name} to {multiple} bytes: it has to be a power of two from 1 to "
+            f"{MOST_ALIGN:,}, as padding goes into the extra field of a header"
+        )
+
+
+def aligned_header(header: bytes, multiple: int, position: int) -> bytes:
+    """A local file header that is padded, so that what follows begins at a multiple.
+
+    The padding field is there even where nothing is lacking: it tells tools that write the archive
+    anew, such as apksigner, what they have to keep.
+
+    Args:
+        header: as `local_header` and `headers` make it.
+        multiple: of how many bytes; a power of two up to `MOST_ALIGN`.
+        position: where the header will begin, counted from the start of the file.
+    """
+    padding = -(position + len(header) + _ALIGN.size) % multiple
+    at = _LOCAL_EXTRA_LENGTH_AT
+    (length,) = _LOCAL_EXTRA_LENGTH.unpack_from(header, at)
+    length = _LOCAL_EXTRA_LENGTH.pack(length + _ALIGN.size + padding)
+    field = _ALIGN.pack(ALIGN_TAG, 2 + padding, multiple) + bytes(padding)
+    return header[:at] + length + header[at + len(length) :] + field
 
 
 def data_descriptor(record: Record, zip64: bool) -> bytes:
@@ -151,11 +194,21 @@ def central_header(record: Record) -> bytes:
     return fixed + name + extra
 
 
-def shift(directory: bytes, base: int) -> tuple[bytes, int]:
+def shift(
+    directory: bytes, base: int, padding: Mapping[int, int] | None = None
+) -> tuple[bytes, int]:
     """Headers as `central_header` packs them, with `base` added to each offset; and their count.
 
     An offset that does not fit into 32 bits any more moves into a zip64 extra field.
+
+    Args:
+        directory: the headers, offsets in ascending order.
+        base: is added to each of them.
+        padding: bytes by which a member has become longer, by its offset in `directory`; they are
+            added to the offsets of all that follow it.
     """
+    if padding:
+        return _shift_wide(directory, base, padding)
     headers = bytearray(directory)
     position = count = 0
     end = len(headers)
@@ -165,19 +218,20 @@ def shift(directory: bytes, base: int) -> tuple[bytes, int]:
         )
         (offset,) = _CENTRAL_OFFSET.unpack_from(headers, position + _CENTRAL_OFFSET_AT)
         if extra_length or offset + base >= LIMIT_32:
-            return _shift_wide(directory, base)
+            return _shift_wide(directory, base, {})
         _CENTRAL_OFFSET.pack_into(headers, position + _CENTRAL_OFFSET_AT, offset + base)
         position += CENTRAL.size + name_length
         count += 1
     return bytes(headers), count
 
 
-def _shift_wide(directory: bytes, base: int) -> tuple[bytes, int]:
+def _shift_wide(directory: bytes, base: int, padding: Mapping[int, int]) -> tuple[bytes, int]:
     headers = []
     position = 0
     while position < len(directory):
         record, length = parse_central_header(directory, position)
         headers.append(central_header(record._replace(offset=record.offset + base)))
+        base += padding.get(record.offset, 0)
         position += length
     return b"".join(headers), len(headers)
 
