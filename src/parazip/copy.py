@@ -26,7 +26,12 @@ from typing import NoReturn
 from parazip import codecs, files
 from parazip.compress import whole
 from parazip.errors import BadArchiveError, NotCopiedError
-from parazip.format.reader import data_offset, read_directory
+from parazip.format.reader import (
+    Surroundings,
+    data_offset,
+    read_directory,
+    read_surroundings,
+)
 from parazip.format.records import (
     FLAG_ENCRYPTED,
     FLAG_PATCH,
@@ -75,6 +80,14 @@ def entries(archive: File) -> list[Entry]:
         )
 
 
+def surroundings(archive: File) -> Surroundings:
+    """What an archive has besides its members; raises what `entries` raises."""
+    with files.reading(archive) as file:
+        return read_surroundings(
+            archive.path, archive.size, lambda offset, length: _read(file, offset, length)
+        )
+
+
 def stored(archive: File, file: FileIO, entry: Entry) -> Stored:
     """The contents of a stored member, as the piece of its archive, open in `file`, that they are.
 
@@ -117,8 +130,8 @@ def refuse(archive: str, entry: Entry) -> None:
 
 def _refuse(archive: str, entry: Entry, what: str, other: str = "") -> NoReturn:
     raise NotCopiedError(
-        f"cannot copy {entry.name} of {archive}: {what}; leave it out with "
-        f"--exclude {shlex.quote(glob.escape(entry.name))}{other}",
+        f"cannot copy {entry.name} of {archive}: {what}",
+        advice=f"leave it out with --exclude {shlex.quote(glob.escape(entry.name))}{other}",
         member=entry.name,
     )
 

@@ -77,7 +77,19 @@ class BadArchiveError(ParazipError, BadZipFile):
 
 
 class NotCopiedError(ParazipError, NotImplementedError):
-    """A member of another archive cannot be copied as it is."""
+    """A member of another archive cannot be copied as it is.
+
+    Attributes:
+        reason: why, without what can be done about it.
+    """
+
+    def __init__(self, reason: str, *, advice: str, member: str) -> None:
+        super().__init__(f"{reason}; {advice}", member=member)
+        self.reason = reason
+
+
+class NoSuchMemberError(ParazipError, KeyError):
+    """An archive has no member of that name, or none that matches that pattern."""
 
 
 class OutputError(FileError):

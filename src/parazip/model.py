@@ -143,6 +143,20 @@ class Range:
         return self.length
 
 
+class Frame(NamedTuple):
+    """What an archive is besides its members, for the one that takes its place.
+
+    Attributes:
+        archive: its file.
+        front: how many bytes stand in front of its first record.
+        comment: its comment (APPNOTE 4.3.16).
+    """
+
+    archive: File
+    front: int
+    comment: bytes
+
+
 Source: TypeAlias = File | bytes | Stored | Packed | Twin
 """Where a member's contents come from."""
 
@@ -334,6 +348,8 @@ class Report:
         recalled: members that came out of the cache; they count under the codecs that made them.
         sections: what was done to each labelled section.
         notes: what people may want to know besides, a sentence each.
+        changes: how many members were "added", "changed" and "deleted", where an archive was
+            changed.
     """
 
     archive: str
@@ -345,6 +361,7 @@ class Report:
     recalled: int = 0
     sections: tuple[Made, ...] = ()
     notes: tuple[str, ...] = ()
+    changes: Mapping[str, int] | None = None
 
 
 def parse_size(text: str) -> int:

@@ -21,7 +21,7 @@ from parazip.format.records import (
     local_header,
     shift,
 )
-from parazip.model import DEFLATED, Block, Part, Range, Record
+from parazip.model import DEFLATED, Block, Buffer, Part, Range, Record
 from parazip.output import Output
 
 
@@ -34,19 +34,22 @@ class ArchiveWriter:
         self._opened: _OpenMember | None = None
         self._members = 0
 
-    def prefix(self, data: bytes) -> None:
+    def prefix(self, data: bytes | Range) -> None:
         """Bytes in front of the archive; all offsets count them."""
-        self._output.write(data)
+        self._put(data)
 
     def part(self, part: Part) -> None:
         """A finished part, wherever it came from."""
         base = self._output.position
         for piece in part.data:
-            if isinstance(piece, Range):
-                self._output.copy(piece)
-            else:
-                self._output.write(piece)
+            self._put(piece)
         self._place(part.directory, base)
+
+    def _put(self, piece: Buffer | Range) -> None:
+        if isinstance(piece, Range):
+            self._output.copy(piece)
+        else:
+            self._output.write(piece)
 
     def recall(self, part: Part, crc: int) -> bool:
         """A part that lies in one file as a whole, if it still has the CRC-32 that it had.
@@ -121,13 +124,13 @@ class ArchiveWriter:
         self._members += 1
         return size
 
-    def finish(self) -> None:
-        """Writes the central directory and the end records."""
+    def finish(self, comment: bytes = b"") -> None:
+        """Writes the central directory, and the end records with the archive's comment."""
         output = self._output
         begin = output.position
         for chunk in self._central:
             output.write(chunk)
-        output.write(end_records(self._members, output.position - begin, begin))
+        output.write(end_records(self._members, output.position - begin, begin, comment))
         output.flush()
 
 
