@@ -7,6 +7,7 @@ import os
 import random
 import resource
 import shlex
+import shutil
 import signal
 import stat
 import struct
@@ -167,7 +168,7 @@ def test_members_are_replaced_in_their_places_and_new_ones_come_last(work: Path)
     assert report.bytes_in == sum(map(len, contents(work / "out.zip").values()))
 
 
-@pytest.mark.skipif("zip" not in os.listdir("/usr/bin"), reason="zip is not installed")
+@pytest.mark.skipif(shutil.which("zip") is None, reason="zip is not installed")
 @pytest.mark.parametrize("seed", range(6))
 def test_zip_puts_in_the_same(work: Path, seed: int) -> None:
     draw = random.Random(seed)
@@ -619,6 +620,42 @@ def test_what_an_archive_has_besides_its_members_is_found() -> None:
     )
 
 
+ZIPPERS = {
+    "zip": "zip -qr x.zip d",
+    "zip to a pipe": "zip -qr - d | cat > x.zip",
+    "zip with a comment": "zip -qr x.zip d && echo a comment | zip -qz x.zip",
+    "7z": "7z a -tzip x.zip d",
+    "bsdtar": "bsdtar -acf x.zip d",
+    "jar": "jar cf x.zip d",
+    "git": "git init -q && git add d && git archive --format=zip -o x.zip $(git write-tree)",
+    "python": f"{shlex.quote(sys.executable)} -m zipfile -c x.zip d",
+}
+
+
+@pytest.mark.parametrize("zipper", ZIPPERS)
+def test_archives_of_other_programs_are_changed(work: Path, zipper: str) -> None:
+    if shutil.which(ZIPPERS[zipper].split()[0].strip("'")) is None:
+        pytest.skip(f"{zipper} is not installed")
+    subprocess.run(["sh", "-c", ZIPPERS[zipper]], check=True, stdout=subprocess.DEVNULL)
+    before = contents(work / "x.zip")
+    with zipfile.ZipFile("x.zip") as archive:
+        comment = archive.comment
+    edit(work / "d/b", b"new")
+    edit(work / "d/new", b"new")
+    parazip.update("x.zip", ["d/b", "d/new"])
+    parazip.delete("x.zip", ["d/sub"])
+    assert contents(work / "x.zip") == {
+        **{name: data for name, data in before.items() if not name.startswith("d/sub")},
+        "d/b": b"new",
+        "d/new": b"new",
+    }
+    with zipfile.ZipFile("x.zip") as archive:
+        assert archive.comment == comment
+    for name, program in programs().items():
+        done = run_reader([program.command, *PROGRAMS[name], "x.zip"], cwd=work)
+        assert done.returncode == 0, done.stdout
+
+
 # Deleting
 
 
@@ -932,6 +969,32 @@ def test_a_kill_leaves_the_old_archive_or_the_new_one(work: Path, call: str) -> 
     assert became[0] == old
     # A kill between the link and the rename leaves a second name, as for `create`.
     assert len([name for name in os.listdir(work) if name.startswith(".parazip")]) <= 1
+
+
+@pytest.mark.parametrize("lacks", ["files without a name", "change times", "its own copying"])
+def test_other_systems_change_archives_in_their_ways(
+    work: Path, monkeypatch: pytest.MonkeyPatch, lacks: str
+) -> None:
+    if lacks == "files without a name":
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    elif lacks == "change times":
+        monkeypatch.setattr("parazip.files.HAS_CTIME", False)
+    else:
+        monkeypatch.setattr("parazip.output._copy_file_range", None)
+    edit(work / "d/b", b"new")
+    parazip.update("out.zip", ["d"])
+    parazip.delete("out.zip", ["d/a"])
+    assert contents(work / "out.zip")["d/b"] == b"new"
+    edit(work / "d/b", b"newer")
+
+    def change() -> None:
+        os.utime("out.zip", (1, 1))
+
+    before = (work / "out.zip").read_bytes()
+    with pytest.raises(SourceChangedError):
+        parazip.update("out.zip", ["d"], progress=when_written(change))
+    assert (work / "out.zip").read_bytes() == before
+    assert sorted(os.listdir(work)) == ["d", "out.zip"]
 
 
 def test_an_interrupt_leaves_the_old_archive(work: Path) -> None:

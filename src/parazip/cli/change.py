@@ -8,7 +8,7 @@ from parazip.cli import options
 from parazip.cli.create import listed
 from parazip.dates import Timestamp
 from parazip.display import Display, Mode
-from parazip.model import CodecName
+from parazip.model import CodecName, Settings
 from parazip.sources import Modes, Symlinks
 
 _HELP = {"help_option_names": ["-h", "--help"]}
@@ -79,8 +79,16 @@ def update(
 @click.command(context_settings=_HELP)
 @click.argument("archive", metavar="ARCHIVE")
 @click.argument("patterns", metavar="GLOB...", nargs=-1, required=True)
+@options.working_options
 @options.telling_options
-def delete(archive: str, patterns: tuple[str, ...], progress: Mode, quiet: bool) -> None:
+def delete(
+    archive: str,
+    patterns: tuple[str, ...],
+    jobs: int | None,
+    memory: int,
+    progress: Mode,
+    quiet: bool,
+) -> None:
     """Take the members that match out of the zip archive ARCHIVE.
 
     GLOB is compared as by --exclude of the other commands: with a name at any depth, or, with a
@@ -91,5 +99,10 @@ def delete(archive: str, patterns: tuple[str, ...], progress: Mode, quiet: bool)
     from parazip import revision
 
     with Display(progress, quiet) as display:
-        report = revision.delete(options.in_place(archive), patterns, progress=display)
+        report = revision.delete(
+            options.in_place(archive),
+            patterns,
+            Settings(jobs=jobs, memory=memory),
+            progress=display,
+        )
         display.summary(report)

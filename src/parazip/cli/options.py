@@ -102,6 +102,29 @@ _INPUT_OPTIONS = (
 )
 
 
+def working_options(command: Command) -> Command:
+    """What may be used of the machine."""
+    return _with(_WORKING_OPTIONS, command)
+
+
+_WORKING_OPTIONS = (
+    click.option(
+        "-j",
+        "--jobs",
+        type=click.IntRange(1),
+        help="Threads that work.  [default: the CPUs this process may use]",
+    ),
+    click.option(
+        "--memory",
+        metavar="SIZE",
+        default="256M",
+        show_default=True,
+        callback=_size,
+        help="Bytes that may be in flight.",
+    ),
+)
+
+
 def telling_options(command: Command) -> Command:
     """How progress and what was done are told."""
     return _with(_TELLING_OPTIONS, command)
@@ -141,20 +164,7 @@ _OUTPUT_OPTIONS = (
         show_default=True,
         help="Compress with this library alone.",
     ),
-    click.option(
-        "-j",
-        "--jobs",
-        type=click.IntRange(1),
-        help="Threads that work.  [default: the CPUs this process may use]",
-    ),
-    click.option(
-        "--memory",
-        metavar="SIZE",
-        default="256M",
-        show_default=True,
-        callback=_size,
-        help="Bytes that may be in flight.",
-    ),
+    *_WORKING_OPTIONS,
     click.option(
         "--timestamp",
         metavar="keep|epoch|DATE",
