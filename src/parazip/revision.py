@@ -291,11 +291,14 @@ def _written(
     notes = _notes(archive.path, members, around)
     counter = Counter(progress)
     counter.count(members)
+    compressed = [
+        member for member in members if member.size and not isinstance(member.source, Packed)
+    ]
     means = Means(
         recipe=codecs.recipe(settings.level, settings.codec),
         jobs=settings.jobs,
         memory=settings.memory,
-        helped=plan.wants_help(members[: plan.PEEK]),
+        helped=plan.wants_help(compressed[: plan.PEEK]),  # for few, starting them takes longer
     )
     frame = Frame(archive, around.front, around.comment)
     sections = [Section(lambda: members)]
