@@ -41,8 +41,9 @@ from parazip import (
     revision,
 )
 from parazip.codecs import BLOCK
-from parazip.format.reader import Surroundings, read_surroundings
+from parazip.format.reader import read_directory
 from parazip.format.records import central_header, dos_date, end_records
+from parazip.format.surroundings import Surroundings, read_surroundings
 from parazip.model import Record
 from patience import HUNG
 from readers import PYTHONS, programs, pythons
@@ -611,7 +612,8 @@ def test_what_an_archive_has_besides_its_members_is_found() -> None:
         assert offset >= begin - before
         return (bytes(before) + end)[offset - begin + before :][:length]
 
-    assert read_surroundings("some.zip", begin + len(end), read) == Surroundings(
+    entries = read_directory("some.zip", begin + len(end), read)
+    assert read_surroundings("some.zip", begin + len(end), read, entries) == Surroundings(
         front=100,
         comment=b"of all",
         names=["wide", "times", "told"],

@@ -26,12 +26,7 @@ from typing import NoReturn
 from parazip import codecs, files
 from parazip.compress import whole
 from parazip.errors import BadArchiveError, NotCopiedError
-from parazip.format.reader import (
-    Surroundings,
-    data_offset,
-    read_directory,
-    read_surroundings,
-)
+from parazip.format.reader import data_offset, read_directory
 from parazip.format.records import (
     FLAG_ENCRYPTED,
     FLAG_PATCH,
@@ -41,6 +36,7 @@ from parazip.format.records import (
     local_header,
     record,
 )
+from parazip.format.surroundings import Surroundings, read_surroundings
 from parazip.model import (
     DEFLATED,
     STORE,
@@ -82,9 +78,10 @@ def entries(archive: File) -> list[Entry]:
 
 def surroundings(archive: File) -> Surroundings:
     """What an archive has besides its members; raises what `entries` raises."""
+    members = entries(archive)
     with files.reading(archive) as file:
         return read_surroundings(
-            archive.path, archive.size, lambda offset, length: _read(file, offset, length)
+            archive.path, archive.size, lambda offset, length: _read(file, offset, length), members
         )
 
 
@@ -129,10 +126,11 @@ def refuse(archive: str, entry: Entry) -> None:
 
 
 def _refuse(archive: str, entry: Entry, what: str, other: str = "") -> NoReturn:
+    reason = f"cannot copy {entry.name} of {archive}: {what}"
     raise NotCopiedError(
-        f"cannot copy {entry.name} of {archive}: {what}",
-        advice=f"leave it out with --exclude {shlex.quote(glob.escape(entry.name))}{other}",
+        f"{reason}; leave it out with --exclude {shlex.quote(glob.escape(entry.name))}{other}",
         member=entry.name,
+        reason=reason,
     )
 
 

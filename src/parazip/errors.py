@@ -83,9 +83,9 @@ class NotCopiedError(ParazipError, NotImplementedError):
         reason: why, without what can be done about it.
     """
 
-    def __init__(self, reason: str, *, advice: str, member: str) -> None:
-        super().__init__(f"{reason}; {advice}", member=member)
-        self.reason = reason
+    def __init__(self, message: str, *, member: str | None = None, reason: str = "") -> None:
+        super().__init__(message, member=member)
+        self.reason = reason or message
 
 
 class NoSuchMemberError(ParazipError, KeyError):

@@ -26,7 +26,7 @@ from parazip import codecs, copy, files, inputs, plan
 from parazip.archive import assemble, create
 from parazip.assembly import Means
 from parazip.errors import DuplicateMemberError, NoSuchMemberError, NotCopiedError, SourceError
-from parazip.format.reader import Surroundings
+from parazip.format.surroundings import Surroundings
 from parazip.model import STORED, File, Frame, Member, Packed, Report, Section, Settings
 from parazip.progress import Counter, Sink
 from parazip.sources import Selection, exclusion, scan
@@ -199,7 +199,7 @@ def _kept(archive: File, without: tuple[str, ...] = ()) -> list[Member]:
 
 def _not_kept(archive: str, name: str, reason: str) -> NotCopiedError:
     advice = f"{_take_out(archive, name)}, or change the archive with zip"
-    return NotCopiedError(reason, advice=advice, member=name)
+    return NotCopiedError(f"{reason}; {advice}", member=name, reason=reason)
 
 
 def _take_out(archive: str, name: str) -> str:

@@ -15,9 +15,9 @@ Local file headers stand beside the members' data and are read with it, when a m
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from parazip.errors import BadArchiveError
 from parazip.format.records import (
@@ -40,9 +40,6 @@ from parazip.names import MOST_STEPS
 
 _MAX_COMMENT = 0xFFFF
 _MAX_CENTRAL = CENTRAL.size + 3 * 0xFFFF
-
-_CENTRAL_LENGTHS = struct.Struct("<3H")
-"""Of name, extra fields and comment, 28 bytes behind the begin of a central directory header."""
 
 _MOST_DEFLATED = 1032
 """A byte of a deflate stream stands for at most so many: two bits can mean 258 bytes."""
@@ -80,37 +77,10 @@ def read_directory(path: str, size: int, read: Callable[[int, int], bytes]) -> l
     return list(map(Entry, names, records, _ends(directory, records)))
 
 
-class Surroundings(NamedTuple):
-    """What an archive has besides the contents of its members and what `Entry` tells of them.
-
-    Attributes:
-        front: how many bytes stand in front of its first record.
-        comment: its comment (APPNOTE 4.3.16).
-        names: its members' names.
-        commented: the names of those that have a comment (4.3.12).
-        extras: for each name the tags of its extra fields (4.5.2), if it has others than zip64's.
-    """
-
-    front: int
-    comment: bytes
-    names: list[str]
-    commented: set[str]
-    extras: dict[str, list[int]]
-
-
-def read_surroundings(path: str, size: int, read: Callable[[int, int], bytes]) -> Surroundings:
-    """What an archive has besides its members; see `read_directory`."""
+def directory_place(path: str, size: int, read: Callable[[int, int], bytes]) -> tuple[int, int]:
+    """Where the central directory begins, and where what follows it does."""
     directory = _Directory(path, size, read)
-    names, records = directory.members()
-    commented: set[str] = set()
-    extras: dict[str, list[int]] = {}
-    for name, (extra, comment_length) in zip(names, directory.besides(), strict=True):
-        if comment_length:
-            commented.add(name)
-        if tags := [tag for tag, _ in _extra_fields(extra) if tag != ZIP64_TAG]:
-            extras[name] = tags
-    front = min((record.offset for record in records), default=directory.begin)
-    return Surroundings(front, directory.comment(), names, commented, extras)
+    return directory.begin, directory.end
 
 
 def data_offset(path: str, entry: Entry, header: bytes) -> int:
@@ -169,15 +139,15 @@ class _Directory:
 
     Attributes:
         begin: its offset in the file.
+        end: the offset of what follows it.
     """
 
     def __init__(self, path: str, size: int, read: Callable[[int, int], bytes]) -> None:
         self._path = path
         self._reader = read
         position, end, claims = self._find(size)
-        self._comment = position + END.size, size - position - END.size
         self._count, length, offset = claims
-        self._end = end
+        self.end = end
         self.begin = end - length
         self._shift = self.begin - offset
         if self.begin < 0:
@@ -259,7 +229,7 @@ class _Directory:
 
     def members(self) -> tuple[list[str], list[Record]]:
         """Names and records, in the directory's order."""
-        length = self._end - self.begin
+        length = self.end - self.begin
         data, base = b"", 0  # what was read of it, from where on
         names: list[str] = []
         records: list[Record] = []
@@ -305,20 +275,6 @@ class _Directory:
             rest = self._read(self.begin + position, min(4, length - position))
             self._fail_at(position, "the end of the central directory", rest)
         return names, records
-
-    def besides(self) -> Iterator[tuple[bytes, int]]:
-        """Each member's extra fields and the length of its comment, once `members` took them."""
-        data = self._read(self.begin, self._end - self.begin)
-        position = 0
-        for _ in range(self._count):
-            name, extra, comment = _CENTRAL_LENGTHS.unpack_from(data, position + 28)
-            extra_at = position + CENTRAL.size + name
-            yield data[extra_at : extra_at + extra], comment
-            position = extra_at + extra + comment
-
-    def comment(self) -> bytes:
-        """The archive's comment."""
-        return self._read(*self._comment)
 
     def _name(self, at: int, raw: bytes, flags: int, system: int) -> str:
         """A name as text.
@@ -374,23 +330,18 @@ def _ends(directory: _Directory, records: list[Record]) -> list[int]:
 
 def _widened(extra: bytes, values: list[int]) -> list[int] | None:
     """`values`, those that are saturated taken from the zip64 extra field (APPNOTE 4.5.3)."""
-    for tag, data in _extra_fields(extra):
+    at = 0
+    while at + 4 <= len(extra):
+        tag, size = struct.unpack_from("<2H", extra, at)
         if tag == ZIP64_TAG:
+            data = extra[at + 4 : at + 4 + size]
             wide = iter(struct.unpack_from(f"<{len(data) // 8}Q", data))
             try:
                 return [next(wide) if value == LIMIT_32 else value for value in values]
             except StopIteration:
                 return None
-    return None
-
-
-def _extra_fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
-    """Tags and data of extra fields (APPNOTE 4.5.1)."""
-    at = 0
-    while at + 4 <= len(extra):
-        tag, size = struct.unpack_from("<2H", extra, at)
-        yield tag, extra[at + 4 : at + 4 + size]
         at += 4 + size
+    return None
 
 
 def _is_plausible(flags: int, method: int, packed: int, size: int) -> bool:
