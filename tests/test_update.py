@@ -323,7 +323,8 @@ def test_what_has_not_changed_is_copied_as_it_is_compressed(work: Path) -> None:
     parazip.create("nine.zip", ["d"], Settings(level=9))
     assert after["d/sub/x"] == packed(work / "nine.zip", "d/sub/x")
     assert after["d/a"] != packed(work / "nine.zip", "d/a")
-    assert report.codecs["copied"].members == 3
+    same = sum(len(data) for name, data in TREE.items() if name != "d/sub/x")
+    assert report.codecs["copied"].bytes_in == same
 
 
 def test_contents_count_and_not_dates(work: Path) -> None:
@@ -401,7 +402,7 @@ def test_of_many_members_only_what_changed_is_compressed(work: Path) -> None:
     edit(work / "many/7/7", b"the only one that changed")
     report = parazip.update("many.zip", ["many/7/7"])
     assert report.changes == {**NOTHING, "changed": 1}
-    assert report.codecs["copied"].members == 9_999
+    assert report.codecs["copied"].bytes_in == sum(map(len, files.values())) - len(b"member 7")
     assert contents(work / "many.zip") == {
         **{name: files.get(name, b"") for name in names(work / "many.zip")},
         "many/7/7": b"the only one that changed",
@@ -608,9 +609,9 @@ def test_what_an_archive_has_besides_its_members_is_found() -> None:
     end = directory + end_records(len(fields), len(directory), begin, b"of all")
 
     def read(offset: int, length: int) -> bytes:
-        before = 1 << 16
-        assert offset >= begin - before
-        return (bytes(before) + end)[offset - begin + before :][:length]
+        if offset + length <= begin:
+            return bytes(length)
+        return (bytes(1 << 16) + end)[offset - begin + (1 << 16) :][:length]
 
     entries = read_directory("some.zip", begin + len(end), read)
     assert read_surroundings("some.zip", begin + len(end), read, entries) == Surroundings(
@@ -1011,7 +1012,7 @@ def test_an_interrupt_leaves_the_old_archive(work: Path) -> None:
     for calls in range(4):
         sink = when_written(interrupt, calls)
         with pytest.raises(KeyboardInterrupt):
-            parazip.update("out.zip", ["d"], progress=sink)
+            parazip.update("out.zip", ["d"], Settings(level=1), progress=sink)
         assert identity(work / "out.zip") == before
     assert sorted(os.listdir(work)) == ["d", "out.zip"]
 
