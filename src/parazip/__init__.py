@@ -1,7 +1,7 @@
 """Zip archives, made on all the cores of a machine.
 
 `create` puts files and folders into an archive, `merge` what archives hold, `write` members that
-are told one by one. All
+are told one by one; `update` and `delete` change an archive that is there. All
 public names can be had from here; they are loaded when first used.
 """
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         DateError,
         DuplicateMemberError,
         MemberNameError,
+        NoSuchMemberError,
         NotCopiedError,
         OutputError,
         ParazipError,
@@ -31,18 +32,22 @@ if TYPE_CHECKING:
     )
     from parazip.model import File, Member, Report, Settings, Tally
     from parazip.progress import Progress
+    from parazip.revision import delete, update
     from parazip.sources import Selection
 
 _HOME = {
     "create": "archive",
     "merge": "archive",
     "write": "archive",
+    "delete": "revision",
+    "update": "revision",
     "PyZipFile": "dropin.zip_file",
     "ZipFile": "dropin.zip_file",
     "patch": "dropin.patch",
     "unpatch": "dropin.patch",
     "BadArchiveError": "errors",
     "Cache": "cache",
+    "NoSuchMemberError": "errors",
     "NotCopiedError": "errors",
     "DateError": "errors",
     "DuplicateMemberError": "errors",
@@ -69,6 +74,7 @@ __all__ = [
     "File",
     "Member",
     "MemberNameError",
+    "NoSuchMemberError",
     "NotCopiedError",
     "OutputError",
     "ParazipError",
@@ -84,9 +90,11 @@ __all__ = [
     "ZipFile",
     "__version__",
     "create",
+    "delete",
     "merge",
     "patch",
     "unpatch",
+    "update",
     "write",
 ]
 

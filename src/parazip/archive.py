@@ -12,12 +12,21 @@ from functools import partial
 from itertools import chain, islice
 from typing import Any, Literal, TypeAlias
 
-from parazip import codecs, inputs, plan
+from parazip import codecs, files, inputs, plan
 from parazip.assembly import Assembly, Means
 from parazip.cache import Cache, by_content, by_stat, key
 from parazip.errors import SettingsError, SourceError
 from parazip.inputs import OnDuplicate
-from parazip.model import DEFLATE_STORED, Member, Recipe, Report, Section, Settings
+from parazip.model import (
+    DEFLATE_STORED,
+    Frame,
+    Member,
+    Range,
+    Recipe,
+    Report,
+    Section,
+    Settings,
+)
 from parazip.output import BinaryOutput, Output, Pipe, replacing
 from parazip.progress import Counter, Sink
 from parazip.sources import Selection, scan
@@ -206,10 +215,21 @@ def assemble(
     *,
     prepend: str | os.PathLike[str] | bytes | None = None,
     shebang: str | None = None,
+    frame: Frame | None = None,
 ) -> Report:
     """Writes a new archive of sections; see `write`.
 
     The sections' members have been checked and counted, by the time that they are written.
+
+    Args:
+        archive: a path, or an open binary file.
+        sections: what to put in, in this order.
+        means: what it is made with.
+        counter: told of what is written.
+        prepend: bytes that are put in front of the archive, or the path of a file that has them.
+        shebang: what follows `#!` on the archive's first line.
+        frame: what is taken over from the archive that is replaced: its comment, and what stands
+            in front of it, if nothing else is given. It must not have changed by the end.
     """
     if shebang is not None:
         _check_shebang(shebang)
@@ -218,14 +238,18 @@ def assemble(
         start = output.position
         writer = ArchiveWriter(output)
         is_script = _prepend(writer, shebang, prepend)
+        if frame is not None and shebang is prepend is None:
+            writer.prefix(Range(frame.archive, 0, frame.front))
         if not output.seekable:
             means = replace(means, recipe=means.recipe._replace(plain=DEFLATE_STORED))
         if output.descriptor is None:
             means = replace(means, cache=None)
         assembly = Assembly(writer, output, counter, means)
         assembly.fill(sections)
-        writer.finish()
+        writer.finish(frame.comment if frame is not None else b"")
         output.is_executable = is_script
+        if frame is not None:
+            files.check(frame.archive)
     return Report(
         archive=output.name,
         members=counter.members_total,

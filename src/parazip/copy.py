@@ -41,6 +41,7 @@ from parazip.format.records import (
     record,
 )
 from parazip.format.refusals import Judge
+from parazip.format.surroundings import Surroundings, read_surroundings
 from parazip.model import (
     DEFLATED,
     STORE,
@@ -92,6 +93,14 @@ def pass_over(archive: File, entries: Iterable[Entry]) -> None:
         read = partial(_read, file)
         for entry in entries:
             data_offset(judge, entry, _front(read, entry), read)
+
+
+def surroundings(archive: File) -> Surroundings:
+    """What an archive has besides its members; raises what `entries` raises."""
+    members = entries(archive)
+    with files.reading(archive) as file:
+        judge = Judge(archive.path)
+        return read_surroundings(judge, archive.size, partial(_read, file), members)
 
 
 def stored(archive: File, file: FileIO, entry: Entry) -> Stored:
@@ -158,11 +167,12 @@ NOT_COPIED = (
 
 
 def _refuse(archive: str, entry: Entry, rule: str, what: str, other: str = "") -> NoReturn:
+    reason = f"cannot copy {entry.name} of {archive}: {what}"
     raise NotCopiedError(
-        f"cannot copy {entry.name} of {archive}: {what}; leave it out with "
-        f"--exclude {shlex.quote(glob.escape(entry.name))}{other}",
+        f"{reason}; leave it out with --exclude {shlex.quote(glob.escape(entry.name))}{other}",
         member=entry.name,
         id=rule,
+        reason=reason,
     )
 
 

@@ -142,6 +142,9 @@ def summary_line(report: Report) -> str:
     members = "1 member" if report.members == 1 else f"{report.members:,} members"
     if report.recalled:
         members += f" ({report.recalled:,} recalled)"
+    if report.changes is not None:
+        counts = [f"{count:,} {what}" for what, count in report.changes.items() if count]
+        members += f" ({', '.join(counts) or 'nothing changed'})"
     speed = size_text(report.bytes_in / report.seconds) if report.seconds else "?"
     return (
         f"{printable(report.archive)}: {members}, {size_text(report.bytes_in)} -> "

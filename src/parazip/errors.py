@@ -90,6 +90,7 @@ class NotCopiedError(ParazipError, NotImplementedError):
 
     Attributes:
         id: why, as docs/refusals.md lists it.
+        reason: why, without what can be done about it.
     """
 
     def __init__(
@@ -98,9 +99,15 @@ class NotCopiedError(ParazipError, NotImplementedError):
         *,
         member: str | None = None,
         id: str = "",  # noqa: A002 # as the attribute
+        reason: str = "",
     ) -> None:
         super().__init__(message, member=member)
         self.id = id
+        self.reason = reason or message
+
+
+class NoSuchMemberError(ParazipError, KeyError):
+    """An archive has no member of that name, or none that matches that pattern."""
 
 
 class OutputError(FileError):

@@ -161,6 +161,15 @@ def reading(file: File, opener: Opener = open_regular) -> Iterator[FileIO]:
     _check(file, info, taken)
 
 
+def check(file: File) -> None:
+    """Raises what `reading` raises, if what stands under that path is not what it was."""
+    try:
+        info = os.stat(file.path)
+    except OSError as error:
+        raise SourceError.of(file.path, error) from error
+    _check(file, info)
+
+
 def fill(file: File, opened: FileIO, offset: int, view: memoryview) -> memoryview:
     """Fills `view` with the bytes of an open file from `offset` on, and gives it back.
 

@@ -77,12 +77,20 @@ def gather(
             copy.refuse(member.source.archive.path, member.source.entry)
     for file, packed in groupby(passed, lambda packed: packed.archive):
         copy.pass_over(file, [entry for _, entry in packed])
-    _refuse_files_as_folders(members)
+    refuse_files_as_folders(members)
     return list(members.values())
 
 
-def _refuse_files_as_folders(members: dict[str, Member]) -> None:
-    """Nobody can take out both `a` and `a/b`, if `a` is a file."""
+_KEEP_APART = "leave one out with --exclude, or keep them apart with NAME/=SOURCE"
+
+
+def refuse_files_as_folders(members: dict[str, Member], advice: str = _KEEP_APART) -> None:
+    """Nobody can take out both `a` and `a/b`, if `a` is a file.
+
+    Args:
+        members: those of an archive, by their names.
+        advice: what can be done about it.
+    """
     files = (f"{name}/" for name in members if not name.endswith("/"))
     folders = {name[: name.rfind("/") + 1]: name for name in members}
     if found := file_as_folder(files, folders):
@@ -90,8 +98,8 @@ def _refuse_files_as_folders(members: dict[str, Member]) -> None:
         name = file[:-1]
         raise DuplicateMemberError(
             f"two members would have the name {name}: {told(members[name])} and "
-            f"{told(members[folders[folder]])}; one is a file and the other needs a folder; leave "
-            "one out with --exclude, or keep them apart with NAME/=SOURCE",
+            f"{told(members[folders[folder]])}; one is a file and the other needs a folder; "
+            f"{advice}",
             member=name,
         )
 
@@ -132,8 +140,7 @@ def _copied(
     date = fixed_date(selection.timestamp)
     for entry in copy.entries(archive):
         name, record, _ = entry
-        if "//" in name or name.startswith("./") or "/./" in name:
-            name = _plain(name)
+        name = plain(name)
         if left_out((name or entry.name).rstrip("/")):
             passed.append(Packed(archive, entry))
             continue
@@ -152,9 +159,9 @@ def _copied(
         )
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """A relative name without steps that lead nowhere; empty if it is of the top itself."""
-    if name.startswith("/"):
+    if name.startswith("/") or not ("//" in name or name.startswith("./") or "/./" in name):
         return name
     plain = "/".join(step for step in name.split("/") if step not in ("", "."))
     return plain + "/" if plain and name.endswith("/") else plain
@@ -177,7 +184,7 @@ def _apart(first: Member, second: Member) -> str:
 
 
 def _same(first: Member, second: Member) -> Member:
-    if _contents(first) == _contents(second):
+    if crc_and_size(first) == crc_and_size(second):
         return first
     raise DuplicateMemberError(
         f"two members would have the name {first.name}: {told(first)} and {told(second)}, which "
@@ -187,8 +194,8 @@ def _same(first: Member, second: Member) -> Member:
     )
 
 
-def _contents(member: Member) -> tuple[int, int]:
-    """CRC-32 and size."""
+def crc_and_size(member: Member) -> tuple[int, int]:
+    """What tells whether two members have the same contents; a file is read."""
     source = member.source
     if isinstance(source, Packed):
         record = source.entry.record

@@ -172,6 +172,20 @@ class Header:
         return len(self.data)
 
 
+class Frame(NamedTuple):
+    """What an archive is besides its members, for the one that takes its place.
+
+    Attributes:
+        archive: its file.
+        front: how many bytes stand in front of its first record.
+        comment: its comment (APPNOTE 4.3.16).
+    """
+
+    archive: File
+    front: int
+    comment: bytes
+
+
 Source: TypeAlias = File | bytes | Stored | Packed | Twin
 """Where a member's contents come from."""
 
@@ -375,6 +389,8 @@ class Report:
         sections: what was done to each labelled section.
         aligned: stored members whose contents begin at the multiple that was asked for.
         notes: what people may want to know besides, a sentence each.
+        changes: how many members were "added", "changed" and "deleted", where an archive was
+            changed.
     """
 
     archive: str
@@ -387,6 +403,7 @@ class Report:
     sections: tuple[Made, ...] = ()
     aligned: int = 0
     notes: tuple[str, ...] = ()
+    changes: Mapping[str, int] | None = None
 
 
 def parse_size(text: str) -> int:

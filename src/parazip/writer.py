@@ -26,7 +26,7 @@ from parazip.format.records import (
     local_header,
     shift,
 )
-from parazip.model import DEFLATED, STORED, Block, Header, Part, Range, Record
+from parazip.model import DEFLATED, STORED, Block, Buffer, Header, Part, Range, Record
 from parazip.output import Output
 
 
@@ -44,9 +44,9 @@ class ArchiveWriter:
         self._members = 0
         self.aligned = 0
 
-    def prefix(self, data: bytes) -> None:
+    def prefix(self, data: bytes | Range) -> None:
         """Bytes in front of the archive; all offsets count them."""
-        self._output.write(data)
+        self._put(data)
 
     def part(self, part: Part) -> None:
         """A finished part, wherever it came from."""
@@ -55,17 +55,21 @@ class ArchiveWriter:
         padding: dict[int, int] = {}
         padded = base  # where the part would begin if all padding so far stood in front of it
         for piece in part.data:
-            if isinstance(piece, Range):
-                output.copy(piece)
-            elif isinstance(piece, Header):
+            if isinstance(piece, Header):
                 header = aligned_header(piece.data, piece.multiple, output.position)
                 padding[output.position - padded] = len(header) - len(piece)
                 padded += len(header) - len(piece)
                 output.write(header)
             else:
-                output.write(piece)
+                self._put(piece)
         self.aligned += len(padding)
         self._place(part.directory, base, padding)
+
+    def _put(self, piece: Buffer | Range) -> None:
+        if isinstance(piece, Range):
+            self._output.copy(piece)
+        else:
+            self._output.write(piece)
 
     def recall(self, part: Part, crc: int, opener: files.Opener = files.open_regular) -> bool:
         """A part that lies in one file as a whole, if it still has the CRC-32 that it had.
@@ -168,13 +172,13 @@ class ArchiveWriter:
             member=name,
         )
 
-    def finish(self) -> None:
-        """Writes the central directory and the end records."""
+    def finish(self, comment: bytes = b"") -> None:
+        """Writes the central directory, and the end records with the archive's comment."""
         output = self._output
         begin = output.position
         for chunk in self._central:
             output.write(chunk)
-        output.write(end_records(self._members, output.position - begin, begin))
+        output.write(end_records(self._members, output.position - begin, begin, comment))
         output.flush()
 
 

@@ -23,6 +23,8 @@ from parazip.workers import starting
 _FACES = {
     "create": ("parazip.cli.create", "Put files and folders into a new zip archive."),
     "merge": ("parazip.cli.merge", "Put zip archives and folders into one, without recompressing."),
+    "update": ("parazip.cli.change", "Put files and folders into an archive, if they changed."),
+    "delete": ("parazip.cli.change", "Take members out of an archive."),
     "pex": ("parazip.pex.command", "Build a PEX with pex's own command line, zipped fast."),
     "info": ("parazip.pex.info", "Tell what is in a PEX, and which Pythons can start it."),
     "run": ("parazip.cli.run.command", "Run a Python program, with zipfile.ZipFile on all cores."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from io import BufferedReader
 from itertools import pairwise
@@ -39,30 +39,7 @@ class _Create(click.Command):
 @click.command(cls=_Create, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("archive", metavar="ARCHIVE")
 @click.argument("paths", metavar="PATH...", nargs=-1)
-@click.option("-C", "--directory", metavar="DIR", help="Take PATHs relative to DIR.")
-@click.option(
-    "-x",
-    "--exclude",
-    metavar="GLOB",
-    multiple=True,
-    help="Leave out what matches: a name at any depth, or, with a slash in GLOB, a whole member "
-    "name. Repeatable.",
-)
-@click.option("--prefix", metavar="NAME", default="", help="Put everything below folder NAME.")
-@click.option(
-    "--files-from",
-    metavar="FILE",
-    help="Also put in the files and folders that FILE (- for standard input) lists, one a line, "
-    "each by itself.",
-)
-@click.option("--null", is_flag=True, help="Names in --files-from end with NUL (find -print0).")
-@click.option(
-    "--symlinks",
-    type=click.Choice(["follow", "store"]),
-    default="follow",
-    show_default=True,
-    help="Put in what links point to, or the links.",
-)
+@options.input_options
 @click.option(
     "--cache",
     metavar="[=content]",
@@ -105,10 +82,7 @@ def create(
     ARCHIVE appears complete or not at all; an archive that stood there is replaced. With "-" it
     goes to standard output. Members keep the paths' order; what a folder holds is sorted.
     """
-    if not paths and files_from is None:
-        raise click.UsageError("nothing to put in: name files or folders, or use --files-from")
-    if null and files_from is None:
-        raise click.UsageError("--null says how --files-from is read; there is no --files-from")
+    names = listed(paths, files_from, null)
     selection = options.selection(
         directory=directory,
         exclude=exclude,
@@ -130,7 +104,7 @@ def create(
             paths,
             settings,
             selection,
-            names=_listed(files_from, null) if files_from is not None else (),
+            names=names,
             prepend=prepend,
             shebang=shebang,
             progress=display,
@@ -138,6 +112,15 @@ def create(
             identity="content" if cache == "content" else "stat",
         )
         display.summary(report)
+
+
+def listed(paths: tuple[str, ...], files_from: str | None, null: bool) -> Iterable[str]:
+    """The names that --files-from lists; refuses a command line that names nothing."""
+    if not paths and files_from is None:
+        raise click.UsageError("nothing to put in: name files or folders, or use --files-from")
+    if null and files_from is None:
+        raise click.UsageError("--null says how --files-from is read; there is no --files-from")
+    return _listed(files_from, null) if files_from is not None else ()
 
 
 def _listed(source: str, null: bool) -> Iterator[str]:

@@ -84,11 +84,88 @@ def _timestamp(
         ) from None
 
 
-def layout_options(command: Command) -> Command:
-    """How members stand in an archive: the same for each command that makes one of files."""
-    for option in reversed(_LAYOUT_OPTIONS):
+def _with(options: tuple[Callable[[Command], Command], ...], command: Command) -> Command:
+    for option in reversed(options):
         command = option(command)
     return command
+
+
+def input_options(command: Command) -> Command:
+    """What of the files and folders that are named is put in, and under which names."""
+    return _with(_INPUT_OPTIONS, command)
+
+
+_INPUT_OPTIONS = (
+    click.option("-C", "--directory", metavar="DIR", help="Take PATHs relative to DIR."),
+    click.option(
+        "-x",
+        "--exclude",
+        metavar="GLOB",
+        multiple=True,
+        help="Leave out what matches: a name at any depth, or, with a slash in GLOB, a whole "
+        "member name. Repeatable.",
+    ),
+    click.option("--prefix", metavar="NAME", default="", help="Put everything below folder NAME."),
+    click.option(
+        "--files-from",
+        metavar="FILE",
+        help="Also put in the files and folders that FILE (- for standard input) lists, one a "
+        "line, each by itself.",
+    ),
+    click.option("--null", is_flag=True, help="Names in --files-from end with NUL (find -print0)."),
+    click.option(
+        "--symlinks",
+        type=click.Choice(["follow", "store"]),
+        default="follow",
+        show_default=True,
+        help="Put in what links point to, or the links.",
+    ),
+)
+
+
+def working_options(command: Command) -> Command:
+    """What may be used of the machine."""
+    return _with(_WORKING_OPTIONS, command)
+
+
+_WORKING_OPTIONS = (
+    click.option(
+        "-j",
+        "--jobs",
+        type=click.IntRange(1),
+        help="Threads that work.  [default: the CPUs this process may use]",
+    ),
+    click.option(
+        "--memory",
+        metavar="SIZE",
+        default="256M",
+        show_default=True,
+        callback=_size,
+        help="Bytes that may be in flight.",
+    ),
+)
+
+
+def telling_options(command: Command) -> Command:
+    """How progress and what was done are told."""
+    return _with(_TELLING_OPTIONS, command)
+
+
+_TELLING_OPTIONS = (
+    click.option(
+        "--progress",
+        type=click.Choice(MODES),
+        default="auto",
+        show_default=True,
+        help="auto: a bar on a terminal. plain: lines for a log. json: one object a line.",
+    ),
+    click.option("-q", "--quiet", is_flag=True, help="No progress, no summary."),
+)
+
+
+def layout_options(command: Command) -> Command:
+    """How members stand in an archive: the same for each command that makes one of files."""
+    return _with(_LAYOUT_OPTIONS, command)
 
 
 _LAYOUT_OPTIONS = (
@@ -111,9 +188,7 @@ _LAYOUT_OPTIONS = (
 
 def output_options(command: Command) -> Command:
     """How an archive is made and told of: the same for each command that makes one."""
-    for option in reversed(_OUTPUT_OPTIONS):
-        command = option(command)
-    return command
+    return _with(_OUTPUT_OPTIONS, command)
 
 
 _OUTPUT_OPTIONS = (
@@ -133,20 +208,7 @@ _OUTPUT_OPTIONS = (
         show_default=True,
         help="Compress with this library alone.",
     ),
-    click.option(
-        "-j",
-        "--jobs",
-        type=click.IntRange(1),
-        help="Threads that work.  [default: the CPUs this process may use]",
-    ),
-    click.option(
-        "--memory",
-        metavar="SIZE",
-        default="256M",
-        show_default=True,
-        callback=_size,
-        help="Bytes that may be in flight.",
-    ),
+    *_WORKING_OPTIONS,
     click.option(
         "--timestamp",
         metavar="keep|epoch|DATE",
@@ -167,14 +229,7 @@ _OUTPUT_OPTIONS = (
         metavar="TEXT",
         help="Begin with the line #!TEXT and make the archive executable.",
     ),
-    click.option(
-        "--progress",
-        type=click.Choice(MODES),
-        default="auto",
-        show_default=True,
-        help="auto: a bar on a terminal. plain: lines for a log. json: one object a line.",
-    ),
-    click.option("-q", "--quiet", is_flag=True, help="No progress, no summary."),
+    *_TELLING_OPTIONS,
 )
 
 
@@ -210,6 +265,13 @@ def target(archive: str) -> str | Pipe:
 
     # Not sys.stdout.buffer: what a broken pipe leaves there would fail once more at exit.
     return Pipe(FileIO(sys.stdout.fileno(), "wb", closefd=False), "standard output")
+
+
+def in_place(archive: str) -> str:
+    """The archive that a command changes; standard output is none."""
+    if archive == "-":
+        raise SettingsError("an archive is changed in its place: name a file instead of -")
+    return archive
 
 
 def selection(**fields: Any) -> Selection:

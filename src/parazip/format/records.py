@@ -252,13 +252,14 @@ def parse_central_header(directory: bytes, position: int) -> tuple[Record, int]:
     return record, CENTRAL.size + name_length + extra_length
 
 
-def end_records(count: int, size: int, offset: int) -> bytes:
+def end_records(count: int, size: int, offset: int, comment: bytes = b"") -> bytes:
     """What closes an archive: the EOCD, and before it its zip64 twin where that is needed.
 
     Args:
         count: members in the central directory.
         size: bytes of the central directory.
         offset: where the central directory begins, counted from the start of the output.
+        comment: the archive's (4.3.16), at most 65,535 bytes.
     """
     zip64 = b""
     if count > LIMIT_16 or size >= LIMIT_32 or offset >= LIMIT_32:
@@ -275,9 +276,17 @@ def end_records(count: int, size: int, offset: int) -> bytes:
             offset,
         ) + ZIP64_LOCATOR.pack(b"PK\6\7", 0, offset + size, 1)
     count = min(count, LIMIT_16)
-    return zip64 + END.pack(
-        b"PK\5\6", 0, 0, count, count, min(size, LIMIT_32), min(offset, LIMIT_32), 0
+    end = END.pack(
+        b"PK\5\6",
+        0,
+        0,
+        count,
+        count,
+        min(size, LIMIT_32),
+        min(offset, LIMIT_32),
+        len(comment),
     )
+    return zip64 + end + comment
 
 
 def dos_date(year: int, month: int, day: int, hour: int, minute: int, second: int) -> int:
