@@ -236,6 +236,9 @@ TIMESTAMPS = [
     ([], {"SOURCE_DATE_EPOCH": "1700000000"}, (2023, 11, 14, 22, 13, 20)),
     (["--timestamp", "keep"], {"SOURCE_DATE_EPOCH": "1700000000"}, (2020, 9, 13, 12, 26, 40)),
     (["--timestamp", "epoch"], {"SOURCE_DATE_EPOCH": "nonsense"}, (1980, 1, 1, 0, 0, 0)),
+    (["--timestamp", "clamp"], {"SOURCE_DATE_EPOCH": "0"}, (2020, 9, 13, 12, 26, 40)),
+    ([], {"SOURCE_DATE_EPOCH": "0"}, (1980, 1, 1, 0, 0, 0)),
+    ([], {"SOURCE_DATE_EPOCH": "9999999999"}, (2107, 12, 31, 23, 59, 58)),
 ]
 
 

@@ -237,3 +237,21 @@ def test_an_exact_pex_that_needs_zip64_for_its_place_is_left_to_pex(work: Work) 
     assert f"pex itself zips {work.folder}/out/app.pex: it takes over 4 GiB\n" in exact.err
     assert exact.pex.read_bytes() == stock.pex.read_bytes()
     assert os.listdir(exact.folder) == ["app.pex"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "limit"), [(0, "before 1980"), (5_000_000_000, "after 2107")], ids=str
+)
+def test_a_time_that_zip_does_not_have_is_told_in_pex_terms(
+    work: Work, seconds: int, limit: str
+) -> None:
+    (work.folder / "src").mkdir()
+    (work.folder / "src" / "old.py").write_text("")
+    os.utime(work.folder / "src" / "old.py", (seconds, seconds))
+    done = run(FAST, "-D", work.folder / "src", "-o", work.folder / "a.pex",
+               "--use-system-time", root=work.folder / "root")  # fmt: skip
+    assert done.returncode == 1
+    assert f"ZIP does not support timestamps {limit}" in done.stderr
+    assert "old.py" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (work.folder / "a.pex").exists()

@@ -30,9 +30,11 @@ from parazip import (
     SourceChangedError,
     SourceError,
     create,
+    merge,
     write,
 )
 from parazip.codecs import BLOCK
+from parazip.dates import Timestamp
 from parazip.format.records import MAX_NAME
 from parazip.sources import Symlinks, member_name, scan
 
@@ -604,37 +606,67 @@ def test_a_program_may_change_its_time_zone(
     assert dates == list(map(dos, local))
 
 
+FIRST = datetime.datetime(1980, 1, 1)
+LAST = datetime.datetime(2107, 12, 31, 23, 59, 58)
+
+
 @pytest.mark.parametrize(
-    ("moment", "fits"),
+    ("zone", "moment", "date"),
     [
-        (datetime.datetime(1979, 12, 31, 23, 59, 59), False),
-        (datetime.datetime(1980, 1, 1), True),
-        (datetime.datetime(2107, 12, 31, 23, 59, 58), True),
-        (datetime.datetime(2108, 1, 1), False),
-        (datetime.datetime(1960, 1, 1), False),
+        ("UTC0", datetime.datetime(1979, 12, 31, 23, 59, 59), None),
+        ("UTC0", FIRST, FIRST),
+        ("EST5", FIRST, None),
+        ("EST5", datetime.datetime(1980, 1, 1, 5), FIRST),
+        ("XXX-05:30", datetime.datetime(1979, 12, 31, 18, 30), FIRST),
+        ("UTC0", LAST, LAST),
+        ("UTC0", datetime.datetime(2108, 1, 1), None),
+        ("XXX-05:30", LAST, None),
+        ("UTC0", datetime.datetime(1970, 1, 1), None),
+        ("UTC0", datetime.datetime(1960, 1, 1), None),
     ],
     ids=str,
 )
-def test_own_times_must_be_in_1980_to_2107(
-    tmp_path: Path, time_zone: Callable[[str], None], moment: datetime.datetime, fits: bool
+@pytest.mark.parametrize("timestamp", [None, "keep", "clamp"])
+def test_own_times_outside_of_1980_to_2107_become_the_nearest_that_there_is(
+    tmp_path: Path,
+    time_zone: Callable[[str], None],
+    zone: str,
+    moment: datetime.datetime,
+    date: datetime.datetime | None,
+    timestamp: Timestamp | None,
 ) -> None:
-    time_zone("UTC0")
+    time_zone(zone)
     dated(tmp_path, moment.replace(tzinfo=datetime.UTC).timestamp())
-    if fits:
-        assert date_of(tmp_path) == dos(moment)
-        return
-    with pytest.raises(
-        DateError, match=r"f cannot be stored: .*1980 to 2107.*--timestamp"
-    ) as caught:
-        date_of(tmp_path)
-    assert isinstance(caught.value, ValueError)
+    selection = Selection(directory=tmp_path, timestamp=timestamp)
+    report = create(io.BytesIO(), ["f"], selection=selection)
+    nearest = FIRST if moment.year < 2000 else LAST
+    assert date_of(tmp_path, timestamp=timestamp) == dos(date or nearest)
+    if date or timestamp == "clamp":
+        assert report.notes == ()
+    else:
+        (note,) = report.notes
+        assert "outside of 1980 to 2107" in note
+        assert "--timestamp clamp" in note
+        assert str(tmp_path / "f") in note
     assert date_of(tmp_path, timestamp="epoch") == DATE
+
+
+def test_dates_that_are_moved_are_told_in_one_bounded_note(tmp_path: Path) -> None:
+    put(tmp_path, *(f"t/{i}" for i in range(9)))
+    for i in range(9):
+        os.utime(tmp_path / "t" / str(i), (i, i))
+    report = create(io.BytesIO(), ["t"], selection=Selection(directory=tmp_path))
+    (note,) = report.notes
+    assert note.endswith("t/2' and 6 more")
+    merged = merge(io.BytesIO(), [tmp_path / "t"])
+    assert merged.notes == report.notes
 
 
 @pytest.mark.parametrize("moment", [datetime.datetime(1979, 12, 31), datetime.datetime(2108, 1, 1)])
 def test_given_dates_must_be_in_1980_to_2107(moment: datetime.datetime) -> None:
-    with pytest.raises(DateError, match="1980 to 2107"):
+    with pytest.raises(DateError, match="1980 to 2107") as caught:
         Selection(timestamp=moment)
+    assert isinstance(caught.value, ValueError)
 
 
 @pytest.mark.parametrize(
@@ -662,10 +694,17 @@ def test_one_date_for_all_members(tmp_path: Path, timestamp: Any, date: int) -> 
     [
         ("1700000000", datetime.datetime(2023, 11, 14, 22, 13, 20)),
         ("315532800", datetime.datetime(1980, 1, 1)),
-        ("4354819199", datetime.datetime(2107, 12, 31, 23, 59, 58)),
+        ("4354819199", LAST),
+        ("0", FIRST),
+        ("1", FIRST),
+        ("-1", FIRST),
+        ("315532799", FIRST),
+        ("4354819200", LAST),
+        ("9" * 30, LAST),
+        ("-" + "9" * 30, FIRST),
     ],
 )
-def test_source_date_epoch_is_told_in_utc(
+def test_source_date_epoch_is_told_in_utc_and_moved_into_1980_to_2107(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     time_zone: Callable[[str], None],
@@ -677,24 +716,12 @@ def test_source_date_epoch_is_told_in_utc(
     assert date_of(dated(tmp_path, 1_600_000_000)) == dos(moment)
 
 
-@pytest.mark.parametrize(
-    ("text", "error"),
-    [
-        ("yesterday", SettingsError),
-        ("1.5", SettingsError),
-        ("0x10", SettingsError),
-        ("9" * 30, SettingsError),
-        ("-1", DateError),
-        ("0", DateError),
-        ("315532799", DateError),
-        ("4354819200", DateError),
-    ],
-)
-def test_a_source_date_epoch_that_makes_no_date_is_refused_by_its_name(
-    monkeypatch: pytest.MonkeyPatch, text: str, error: type[Exception]
+@pytest.mark.parametrize("text", ["yesterday", "1.5", "0x10", "9" * 5000])
+def test_a_source_date_epoch_that_is_no_number_is_refused_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", text)
-    with pytest.raises(error, match="SOURCE_DATE_EPOCH"):
+    with pytest.raises(SettingsError, match="SOURCE_DATE_EPOCH"):
         Selection()
 
 

@@ -16,6 +16,7 @@ from parazip import codecs, inputs, plan
 from parazip.assembly import Assembly, Means
 from parazip.cache import Cache, by_content, by_stat, key
 from parazip.errors import SettingsError, SourceError
+from parazip.findings import Findings
 from parazip.inputs import OnDuplicate
 from parazip.model import DEFLATE_STORED, Member, Recipe, Report, Section, Settings
 from parazip.output import BinaryOutput, Output, Pipe, replacing
@@ -70,12 +71,12 @@ def create(
     Raises:
         SourceError: something to be put in is missing, unreadable, not a file, or changed.
         MemberNameError: a name cannot be stored, or two members have the same.
-        DateError: a file's time is not in 1980 to 2107.
         OutputError: the archive cannot be written.
     """
     began = time.monotonic()
     kept = cache.folder if cache is not None else None
-    members = scan(paths, selection or Selection(), _place(archive), names, kept)
+    findings = Findings()
+    members = scan(paths, selection or Selection(), _place(archive), names, kept, findings)
     report = write(
         archive,
         members,
@@ -86,7 +87,7 @@ def create(
         cache=cache,
         identity=identity,
     )
-    return replace(report, seconds=time.monotonic() - began)
+    return _complete(report, began, findings)
 
 
 def merge(
@@ -132,7 +133,10 @@ def merge(
         OutputError: the archive cannot be written.
     """
     began = time.monotonic()
-    members = inputs.gather(sources, selection or Selection(), on_duplicate, _place(archive))
+    findings = Findings()
+    members = inputs.gather(
+        sources, selection or Selection(), on_duplicate, _place(archive), findings
+    )
     report = write(
         archive,
         members,
@@ -142,7 +146,7 @@ def merge(
         progress=progress,
         check_crc=check_crc,
     )
-    return replace(report, seconds=time.monotonic() - began)
+    return _complete(report, began, findings)
 
 
 def write(
@@ -236,6 +240,12 @@ def assemble(
         sections=tuple(assembly.made),
         notes=tuple(means.cache.notes) if means.cache is not None else (),
     )
+
+
+def _complete(report: Report, began: float, findings: Findings) -> Report:
+    """The report, with the time since `began` and what was found in the search."""
+    notes = findings.notes() + report.notes
+    return replace(report, seconds=time.monotonic() - began, notes=notes)
 
 
 def _known_by_stat(runs: Iterable[list[Member]], recipe: Recipe) -> Iterator[Section]:

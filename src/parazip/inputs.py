@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 from parazip import codecs, copy, files
 from parazip.dates import fixed_date
 from parazip.errors import DuplicateMemberError, SettingsError, SourceError
+from parazip.findings import Findings
 from parazip.model import File, Member, Packed
 from parazip.names import file_as_folder
 from parazip.plan import told
@@ -26,6 +27,7 @@ def gather(
     selection: Selection,
     on_duplicate: OnDuplicate = "error",
     archive: str | int | None = None,
+    findings: Findings | None = None,
 ) -> list[Member]:
     """The members of all sources in their order, each name once.
 
@@ -34,6 +36,7 @@ def gather(
         selection: what to leave out, names, dates and modes.
         on_duplicate: what to do with a second member of one name that is no folder.
         archive: where the new archive will be; it must not lie in a folder that is merged.
+        findings: hears of what people should know.
 
     Raises:
         SourceError: a source is missing or unreadable.
@@ -49,7 +52,7 @@ def gather(
     choose = _CHOICES[on_duplicate]
     members: dict[str, Member] = {}
     for source in sources:
-        for member in _members(source, selection, archive):
+        for member in _members(source, selection, archive, findings):
             name = member.name
             first = members.get(name)
             if first is None:
@@ -81,7 +84,9 @@ def _refuse_files_as_folders(members: dict[str, Member]) -> None:
         )
 
 
-def _members(source: Source, selection: Selection, archive: str | int | None) -> Iterator[Member]:
+def _members(
+    source: Source, selection: Selection, archive: str | int | None, findings: Findings | None
+) -> Iterator[Member]:
     name, path = source if isinstance(source, tuple) else ("", source)
     path = os.fspath(path)
     if not path:
@@ -96,7 +101,7 @@ def _members(source: Source, selection: Selection, archive: str | int | None) ->
     except ValueError as error:
         raise SourceError(f"cannot read {path!r}: {error}", member=path) from error
     if stat.S_ISDIR(info.st_mode):
-        return contents(path, prefix, selection, archive)
+        return contents(path, prefix, selection, archive, findings)
     if not stat.S_ISREG(info.st_mode):
         raise SourceError(
             f"cannot merge {path}: it is neither an archive nor a folder", member=path

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from parazip import files
-from parazip.dates import Timestamp, date_policy
+from parazip.dates import TIMESTAMPS, Timestamp, date_policy
 from parazip.errors import MemberNameError, SettingsError, SourceError
+from parazip.findings import Findings
 from parazip.format.records import ATTRIBUTE_FOLDER
 from parazip.model import File, Member
 
@@ -46,9 +47,10 @@ class Selection:
         symlinks: "follow" puts in what a link points to, "store" the link itself.
         modes: "keep" takes the permissions as they are, "normal" 644 for files, and 755 for folders
             and for files that somebody may execute.
-        timestamp: "keep" takes the files' own local times, "epoch" 1980-01-01 00:00:00, a
-            `datetime` that moment as it stands. None takes SOURCE_DATE_EPOCH (seconds since
-            1970, told in UTC) if the environment has it, and "keep" otherwise.
+        timestamp: "keep" and "clamp" take the files' own local times, moved into 1980 to 2107 if
+            they are outside, which "keep" tells; "epoch" takes 1980-01-01 00:00:00, a `datetime`
+            that moment as it stands. None takes SOURCE_DATE_EPOCH (seconds since 1970, told in
+            UTC, moved likewise) if the environment has it, and "keep" otherwise.
 
     Raises:
         SettingsError: the prefix leads out of the archive, or SOURCE_DATE_EPOCH is no number.
@@ -70,8 +72,10 @@ class Selection:
         if self.modes not in ("keep", "normal"):
             raise SettingsError(f"modes must be 'keep' or 'normal', not {self.modes!r}")
         folder_name(self.prefix)
-        if isinstance(self.timestamp, str) and self.timestamp not in ("keep", "epoch"):
-            raise SettingsError(f"timestamp {self.timestamp!r} is not keep, epoch or a datetime")
+        if isinstance(self.timestamp, str) and self.timestamp not in TIMESTAMPS:
+            raise SettingsError(
+                f"timestamp {self.timestamp!r} is not {', '.join(TIMESTAMPS)} or a datetime"
+            )
         date_policy(self.timestamp)
 
     @property
@@ -117,6 +121,7 @@ def scan(
     archive: str | int | None = None,
     names: Iterable[str | os.PathLike[str]] = (),
     cache: str | None = None,
+    findings: Findings | None = None,
 ) -> Iterator[Member]:
     """The members that `paths` and `names` stand for, as they are found.
 
@@ -127,23 +132,27 @@ def scan(
         archive: where the archive will be, a path or an open file's descriptor; it must not be
             among its own sources.
         cache: the folder of a cache, which must not be among them either.
+        findings: hears of what people should know.
 
     Raises:
         SourceError: something is missing, unreadable, no file, or the archive itself.
         MemberNameError: a path has no name that could stand in an archive.
-        DateError: a file's own time cannot be expressed.
     """
     for given in (paths, names):
         if isinstance(given, str | bytes | os.PathLike):
             raise TypeError(f"a list of paths is needed, not the single path {given!r}")
-    walk = _Walk(selection, selection.folder_prefix)
+    walk = _Walk(selection, selection.folder_prefix, findings)
     inside = {"the archive": archive, "the cache": cache}
     found = _found(walk, list(paths), selection, inside, names)
     return found if archive is None else _without(archive, found)
 
 
 def contents(
-    folder: str, prefix: str, selection: Selection, archive: str | int | None = None
+    folder: str,
+    prefix: str,
+    selection: Selection,
+    archive: str | int | None = None,
+    findings: Findings | None = None,
 ) -> Iterator[Member]:
     """The members that stand for what a folder holds, their names relative to it.
 
@@ -152,8 +161,9 @@ def contents(
         prefix: what stands in front of the names.
         selection: what to leave out, dates and modes.
         archive: where the archive will be; it must not be among its own sources.
+        findings: hears of what people should know.
     """
-    walk = _Walk(selection, prefix)
+    walk = _Walk(selection, prefix, findings)
     if isinstance(archive, str):
         walk.refuse_inside(folder, ".", "the archive", archive)
     found = walk.everything(os.path.join(folder, ""), ".")  # where it leads, if it is a link
@@ -203,11 +213,11 @@ _ATTRIBUTES: dict[Modes, Callable[[int], int]] = {
 class _Walk:
     """Turns files and folders into members, one selection for all of them."""
 
-    def __init__(self, selection: Selection, prefix: str) -> None:
+    def __init__(self, selection: Selection, prefix: str, findings: Findings | None) -> None:
         self._prefix = prefix
         self._attributes = _ATTRIBUTES[selection.modes]
         self._follow = selection.symlinks == "follow"
-        self._date = date_policy(selection.timestamp)
+        self._date = date_policy(selection.timestamp, findings)
         self._excluded = _exclusion(selection.exclude)
         self._left_out = exclusion(selection.exclude)
 

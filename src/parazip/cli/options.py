@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from parazip.dates import Timestamp
+from parazip.dates import TIMESTAMPS, Timestamp
 from parazip.display import MODES
 from parazip.errors import DateError, OutputError, SettingsError
 from parazip.model import CODEC_NAMES, CodecName, Settings, parse_size
@@ -52,13 +52,13 @@ def _size(context: click.Context, option: click.Parameter, value: str) -> int:
 def _timestamp(
     context: click.Context, option: click.Parameter, value: str | None
 ) -> Timestamp | None:
-    if value is None or value in ("keep", "epoch"):
+    if value is None or value in TIMESTAMPS:
         return cast("Timestamp | None", value)
     try:
         return datetime.datetime.fromisoformat(value).replace(tzinfo=None)
     except ValueError:
         raise SettingsError(
-            f"--timestamp {value} is not keep, epoch or a date like 2026-01-31 or "
+            f"--timestamp {value} is not keep, clamp, epoch or a date like 2026-01-31 or "
             "2026-01-31T12:00:00"
         ) from None
 
@@ -103,10 +103,11 @@ _OUTPUT_OPTIONS = (
     ),
     click.option(
         "--timestamp",
-        metavar="keep|epoch|DATE",
+        metavar="keep|clamp|epoch|DATE",
         callback=_timestamp,
-        help="Dates of the members: their own, 1980-01-01, or DATE (ISO 8601).  [default: "
-        "SOURCE_DATE_EPOCH if set, else keep]",
+        help="Dates of the members: their own (moved into 1980 to 2107, which keep tells and clamp "
+        "does not), 1980-01-01, or DATE (ISO 8601).  [default: SOURCE_DATE_EPOCH if set, else "
+        "keep]",
     ),
     click.option(
         "--modes",
