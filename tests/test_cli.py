@@ -516,7 +516,14 @@ FAILURES: dict[str, tuple[list[str], list[str]]] = {
     "dangling": (["out.zip", "bad/dead"], ["bad/dead", "link to nowhere", "--symlinks store"]),
     "pipe": (["out.zip", "bad/pipe"], ["bad/pipe", "a named pipe", "--exclude"]),
     "not UTF-8": (["out.zip", "bad/bytes"], ["not valid UTF-8", "rename", "--exclude"]),
-    "duplicate": (["out.zip", "t", "t/a.txt"], ["two members", "t/a.txt", "--prefix"]),
+    "duplicate": (
+        ["-C", "t", "out.zip", "a.txt", "../a.txt"],
+        ["two members", "a.txt", "--prefix"],
+    ),
+    "two things": (
+        ["out.zip", "gone", "bad/pipe"],
+        ["parazip: cannot read", "parazip: cannot put"],
+    ),
     "inside": (["t/out.zip", "t"], ["t/out.zip", "lies inside t", "--exclude t/out.zip"]),
     "inside .": (["out.zip", "."], ["out.zip", "lies inside .", "--exclude out.zip"]),
     "archive is a folder": (["t", "t/a.txt"], ["cannot write t: it is a folder"]),
@@ -534,6 +541,7 @@ def test_what_fails_is_told_with_code_1_and_leaves_nothing(
     if args[0] == "/dev/full" and not os.path.exists("/dev/full"):
         pytest.skip("this system has no /dev/full")
     (work / "bad" / "bytes").mkdir(parents=True)
+    (work / "a.txt").write_bytes(b"another")
     (work / "bad" / "dead").symlink_to("nowhere")
     os.mkfifo(work / "bad" / "pipe")
     try:

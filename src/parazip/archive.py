@@ -21,7 +21,7 @@ from parazip.inputs import OnDuplicate
 from parazip.model import DEFLATE_STORED, Member, Recipe, Report, Section, Settings
 from parazip.output import BinaryOutput, Output, Pipe, replacing
 from parazip.progress import Counter, Sink
-from parazip.sources import Selection, scan
+from parazip.sources import Selection, is_same, scan
 from parazip.workers.line import line_of
 from parazip.writer import ArchiveWriter
 
@@ -76,17 +76,22 @@ def create(
     began = time.monotonic()
     kept = cache.folder if cache is not None else None
     findings = Findings()
-    members = scan(paths, selection or Selection(), _place(archive), names, kept, findings)
-    report = write(
-        archive,
-        members,
-        settings,
-        prepend=prepend,
-        shebang=shebang,
-        progress=progress,
-        cache=cache,
-        identity=identity,
-    )
+    found = scan(paths, selection or Selection(), _place(archive), names, kept, findings)
+    members = plan.checked(found, findings, is_same=is_same)
+    try:
+        report = _write(
+            archive,
+            members,
+            settings or Settings(),
+            prepend=prepend,
+            shebang=shebang,
+            progress=progress,
+            cache=cache,
+            identity=identity,
+        )
+    except SourceError as error:
+        _look_on(members, findings, error)
+        raise
     return _complete(report, began, findings)
 
 
@@ -137,10 +142,10 @@ def merge(
     members = inputs.gather(
         sources, selection or Selection(), on_duplicate, _place(archive), findings
     )
-    report = write(
+    report = _write(
         archive,
-        members,
-        settings,
+        plan.checked(members, findings),
+        settings or Settings(),
         prepend=prepend,
         shebang=shebang,
         progress=progress,
@@ -176,10 +181,40 @@ def write(
         cache: where finished parts are looked for, and kept.
         identity: how the cache knows a file again.
     """
-    settings = settings or Settings()
+    began = time.monotonic()
+    findings = Findings()
+    report = _write(
+        archive,
+        plan.checked(members, findings),
+        settings or Settings(),
+        prepend=prepend,
+        shebang=shebang,
+        progress=progress,
+        executor=executor,
+        check_crc=check_crc,
+        cache=cache,
+        identity=identity,
+    )
+    return _complete(report, began, findings)
+
+
+def _write(
+    archive: Target,
+    members: Iterator[Member],
+    settings: Settings,
+    *,
+    prepend: str | os.PathLike[str] | bytes | None,
+    shebang: str | None,
+    progress: Sink | None,
+    executor: Executor | None = None,
+    check_crc: bool = False,
+    cache: Cache | None = None,
+    identity: Identification = "stat",
+) -> Report:
+    """Writes a new archive of members whose names are checked as they come."""
     recipe = codecs.recipe(settings.level, settings.codec)
     counter = Counter(progress)
-    checked = counter.counted(plan.checked(members))
+    checked = counter.counted(members)
     first = list(islice(checked, plan.PEEK))
     means = Means(
         recipe=recipe,
@@ -242,10 +277,28 @@ def assemble(
     )
 
 
+def _look_on(members: Iterator[Member], findings: Findings, error: SourceError) -> None:
+    """Goes on looking after a file turned out not to be readable, to tell of all others too.
+
+    Raises:
+        SourceError: that error again, if there are others.
+    """
+    if error in findings.problems:
+        return
+    findings.refuse_first(error)
+    for _ in members:
+        pass
+    findings.finish()
+
+
 def _complete(report: Report, began: float, findings: Findings) -> Report:
     """The report, with the time since `began` and what was found in the search."""
-    notes = findings.notes() + report.notes
-    return replace(report, seconds=time.monotonic() - began, notes=notes)
+    return replace(
+        report,
+        seconds=time.monotonic() - began,
+        skipped=findings.skipped,
+        notes=findings.notes() + report.notes,
+    )
 
 
 def _known_by_stat(runs: Iterable[list[Member]], recipe: Recipe) -> Iterator[Section]:

@@ -58,7 +58,7 @@ class Display:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._end_bar()
         if self._mode == "json" and isinstance(error, ParazipError):
-            self._event("error", {"message": str(error)})
+            self._event("error", {"message": str(error), "problems": error.messages()})
             raise SystemExit(1)
 
     def __call__(self, progress: Progress) -> None:
@@ -142,6 +142,9 @@ def summary_line(report: Report) -> str:
     members = "1 member" if report.members == 1 else f"{report.members:,} members"
     if report.recalled:
         members += f" ({report.recalled:,} recalled)"
+    if report.skipped:
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in report.skipped.items())
+        members += f" (skipped {kinds})"
     speed = size_text(report.bytes_in / report.seconds) if report.seconds else "?"
     return (
         f"{printable(report.archive)}: {members}, {size_text(report.bytes_in)} -> "

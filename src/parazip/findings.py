@@ -7,13 +7,19 @@ it is bounded.
 
 from __future__ import annotations
 
-from parazip.errors import ParazipError
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from parazip.errors import ParazipError, SettingsError
+from parazip.model import Member
 
 MOST_PROBLEMS = 20
-"""So many problems are told in full; of others only how many they are."""
+"""So many problems are told in full, and the first of each kind; of others how many they are."""
 
 _MOST_EXAMPLES = 3
 _LONGEST = 200
+_MOST_KNOWN = 10_000
+"""So many paths are remembered, lest what is met twice be counted twice."""
 
 
 class Findings:
@@ -27,24 +33,52 @@ class Findings:
     def __init__(self) -> None:
         self.problems: list[ParazipError] = []
         self.skipped: dict[str, int] = {}
-        self._told: set[str] = set()
+        self._kinds: set[str] = set()
         self._more = 0
+        self._known: set[tuple[str, str]] = set()
         self._cautions: dict[str, list[str]] = {}
         self._counts: dict[str, int] = {}
 
-    def refuse(self, error: ParazipError) -> None:
-        """Takes note of a problem; one that is found twice counts once."""
-        if str(error) in self._told:
+    def refuse(self, error: ParazipError, kind: str = "") -> None:
+        """Takes note of a problem; one that is met twice counts once."""
+        kind = kind or type(error).__name__
+        if self._is_known("problem", str(error)):
             return
-        if len(self.problems) == MOST_PROBLEMS:
+        if len(self.problems) < MOST_PROBLEMS or kind not in self._kinds:
+            self._kinds.add(kind)
+            self.problems.append(error)
+        else:
             self._more += 1
-            return
-        self._told.add(str(error))
-        self.problems.append(error)
 
-    def skip(self, kind: str) -> None:
+    def refuse_first(self, error: ParazipError) -> None:
+        """Takes note of a problem that stands before all others, as it was met in the work."""
+        self.problems.insert(0, error)
+
+    @contextmanager
+    def refusing(self) -> Iterator[None]:
+        """Takes note of a problem that ends the block."""
+        try:
+            yield
+        except SettingsError:
+            raise  # what is asked for makes no sense, whatever is found
+        except ParazipError as error:
+            self.refuse(error)
+
+    def searched(self, members: Iterable[Member]) -> Iterator[Member]:
+        """The same members up to the first problem; the search goes on to its end all the same.
+
+        Raises:
+            ParazipError: what `finish` raises.
+        """
+        for member in members:
+            if not self.problems:
+                yield member
+        self.finish()
+
+    def skip(self, kind: str, path: str) -> None:
         """Counts one thing that is left out because it cannot be put in."""
-        self.skipped[kind] = self.skipped.get(kind, 0) + 1
+        if not self._is_known(kind, path):
+            self.skipped[kind] = self.skipped.get(kind, 0) + 1
 
     def caution(self, what: str, name: str) -> None:
         """Takes note of something that people should know of a file or member.
@@ -53,11 +87,20 @@ class Findings:
             what: is said of all such names together, in front of them.
             name: of the file or member.
         """
+        if self._is_known(what, name):
+            return
         self._counts[what] = self._counts.get(what, 0) + 1
         examples = self._cautions.setdefault(what, [])
         if len(examples) < _MOST_EXAMPLES:
             text = repr(name)
             examples.append(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}...")
+
+    def _is_known(self, what: str, name: str) -> bool:
+        if (what, name) in self._known:
+            return True
+        if len(self._known) < _MOST_KNOWN:
+            self._known.add((what, name))
+        return False
 
     def notes(self) -> tuple[str, ...]:
         """What people should know, a sentence for each kind."""

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 from parazip import codecs, copy, files
 from parazip.dates import fixed_date
-from parazip.errors import DuplicateMemberError, SettingsError, SourceError
+from parazip.errors import DuplicateMemberError, NotCopiedError, SettingsError, SourceError
 from parazip.findings import Findings
 from parazip.model import File, Member, Packed
 from parazip.names import file_as_folder
@@ -36,9 +36,9 @@ def gather(
         selection: what to leave out, names, dates and modes.
         on_duplicate: what to do with a second member of one name that is no folder.
         archive: where the new archive will be; it must not lie in a folder that is merged.
-        findings: hears of what people should know.
+        findings: hears of problems and of what people should know.
 
-    Raises:
+    Raises (when all has been looked at):
         SourceError: a source is missing or unreadable.
         BadArchiveError: a source is neither a folder nor an archive, or is damaged.
         NotCopiedError: a member cannot be copied as it is.
@@ -50,22 +50,29 @@ def gather(
     if on_duplicate not in _CHOICES:
         raise SettingsError(f"on_duplicate {on_duplicate!r} is not one of {', '.join(_CHOICES)}")
     choose = _CHOICES[on_duplicate]
+    heard = findings or Findings()
     members: dict[str, Member] = {}
     for source in sources:
-        for member in _members(source, selection, archive, findings):
-            name = member.name
-            first = members.get(name)
-            if first is None:
-                members[name] = member
-            elif not name.endswith("/"):
-                chosen = choose(first, member)
-                if chosen is member:
-                    del members[name]  # so that it stands where it came last
+        with heard.refusing():
+            for member in _members(source, selection, archive, heard):
+                name = member.name
+                first = members.get(name)
+                if first is None:
                     members[name] = member
+                elif not name.endswith("/"):
+                    with heard.refusing():
+                        if choose(first, member) is member:
+                            del members[name]  # so that it stands where it came last
+                            members[name] = member
     for member in members.values():
         if isinstance(member.source, Packed):
-            copy.refuse(member.source.archive.path, member.source.entry)
-    _refuse_files_as_folders(members)
+            try:
+                copy.refuse(member.source.archive.path, member.source.entry)
+            except NotCopiedError as error:
+                heard.refuse(error)
+    with heard.refusing():
+        _refuse_files_as_folders(members)
+    heard.finish()
     return list(members.values())
 
 
@@ -85,7 +92,7 @@ def _refuse_files_as_folders(members: dict[str, Member]) -> None:
 
 
 def _members(
-    source: Source, selection: Selection, archive: str | int | None, findings: Findings | None
+    source: Source, selection: Selection, archive: str | int | None, findings: Findings
 ) -> Iterator[Member]:
     name, path = source if isinstance(source, tuple) else ("", source)
     path = os.fspath(path)
@@ -108,10 +115,12 @@ def _members(
         )
     if isinstance(archive, int) and os.path.samestat(os.fstat(archive), info):
         raise SourceError(f"cannot merge {path}: it is open as the new archive", member=path)
-    return _copied(files.found(path, info), prefix, selection)
+    return _copied(files.found(path, info), prefix, selection, findings)
 
 
-def _copied(archive: File, prefix: str, selection: Selection) -> Iterator[Member]:
+def _copied(
+    archive: File, prefix: str, selection: Selection, findings: Findings
+) -> Iterator[Member]:
     """The members of an archive that are not left out."""
     left_out = exclusion(selection.exclude)
     date = fixed_date(selection.timestamp)
@@ -121,7 +130,11 @@ def _copied(archive: File, prefix: str, selection: Selection) -> Iterator[Member
             name = _plain(name)
         if left_out((name or entry.name).rstrip("/")):
             continue
-        copy.refuse_name(archive.path, entry)
+        try:
+            copy.refuse_name(archive.path, entry)
+        except NotCopiedError as error:
+            findings.refuse(error)
+            continue
         if not name:
             continue  # the folder that all is in
         attributes = record.attributes

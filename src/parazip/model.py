@@ -332,6 +332,8 @@ class Report:
         seconds: from the first look at the sources until the archive stood under its name.
         codecs: what each codec did, by the codec's name and own level, "stored" or "copied".
         recalled: members that came out of the cache; they count under the codecs that made them.
+        skipped: how much was left out because it could not be put in: "special", "dangling",
+            "unreadable".
         sections: what was done to each labelled section.
         notes: what people may want to know besides, a sentence each.
     """
@@ -343,6 +345,7 @@ class Report:
     seconds: float
     codecs: Mapping[str, Tally] = field(default_factory=dict)
     recalled: int = 0
+    skipped: Mapping[str, int] = field(default_factory=dict)
     sections: tuple[Made, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -20,6 +20,7 @@ from typing import NamedTuple, TypeAlias
 
 from parazip import codecs
 from parazip.errors import DuplicateMemberError, MemberNameError
+from parazip.findings import Findings
 from parazip.format.records import MAX_NAME
 from parazip.model import STORE, Coder, File, Member, Packed, Recipe, Stored, Twin
 
@@ -146,43 +147,74 @@ class Copies(NamedTuple):
 Task: TypeAlias = Batch | Cut | Copies | Stream
 
 
-def checked(members: Iterable[Member]) -> Iterator[Member]:
-    """The same members; refuses names that no archive can hold.
+def checked(
+    members: Iterable[Member],
+    findings: Findings | None = None,
+    *,
+    advice: str = "leave it out with --exclude",
+    is_same: Callable[[Member, Member], bool] = lambda first, second: False,
+) -> Iterator[Member]:
+    """The same members, each name once; refuses names that no archive can hold.
+
+    All members are looked at, but none is given after the first problem.
+
+    Args:
+        members: what is to be put in.
+        findings: of the search for them, which ends with them.
+        advice: what to do with a file whose name cannot be stored, if not to rename it.
+        is_same: whether a second member of one name is the first once more, and not needed.
 
     Raises:
         MemberNameError: a name is empty, too long or not encodable as UTF-8.
         DuplicateMemberError: two members have the same name.
+        ParazipError: what was found in the search.
     """
+    findings = findings or Findings()
+    problems = findings.problems
     seen: dict[str, Member] = {}
     for member in members:
         name = member.name
         key = name[:-1] if name.endswith("/") else name
         if not key or len(key) > MAX_NAME // 4 or not key.isascii():
-            _check_encoded(name)
-        if seen.setdefault(key, member) is not member:
-            raise DuplicateMemberError(
-                f"two members would have the name {key}: {told(seen[key])} and "
-                f"{told(member)}; leave one out, or keep them apart with --prefix",
-                member=name,
-            )
-        yield member
+            error = _unstorable(name, advice)
+            if error is not None:
+                findings.refuse(error)
+                continue
+        if key in seen:
+            first = seen[key]
+            if not is_same(first, member):
+                findings.refuse(_duplicate(first, member))
+            continue
+        seen[key] = member
+        if not problems:
+            yield member
+    findings.finish()
 
 
-def _check_encoded(name: str) -> None:
+def _unstorable(name: str, advice: str) -> MemberNameError | None:
     try:
         length = len(name.encode())
-    except UnicodeEncodeError as error:
-        raise MemberNameError(
+    except UnicodeEncodeError:
+        return MemberNameError(
             f"the name {name!r} cannot be stored: it is not valid UTF-8; rename the file "
-            "or leave it out with --exclude",
-            member=name,
-        ) from error
-    if not 0 < length <= MAX_NAME:
-        raise MemberNameError(
-            f"the name {name[:60]!r}... cannot be stored: it has {length} bytes, and a zip "
-            f"archive takes 1 to {MAX_NAME}",
+            f"or {advice}",
             member=name,
         )
+    if 0 < length <= MAX_NAME:
+        return None
+    return MemberNameError(
+        f"the name {name[:60]!r}... cannot be stored: it has {length} bytes, and a zip "
+        f"archive takes 1 to {MAX_NAME}",
+        member=name,
+    )
+
+
+def _duplicate(first: Member, second: Member) -> DuplicateMemberError:
+    return DuplicateMemberError(
+        f"two members would have the name {second.name.rstrip('/')}: {told(first)} and "
+        f"{told(second)}; leave one out, or keep them apart with --prefix",
+        member=second.name,
+    )
 
 
 def told(member: Member) -> str:

@@ -8,11 +8,14 @@ whole names too. Nothing is opened here but folders: one `stat` for each file is
 from __future__ import annotations
 
 import fnmatch
+import glob
 import os
 import re
+import shlex
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from errno import EACCES, ELOOP
 from typing import Literal, TypeAlias
 
 from parazip import files
@@ -24,6 +27,8 @@ from parazip.model import File, Member
 
 Symlinks: TypeAlias = Literal["follow", "store"]
 Modes: TypeAlias = Literal["keep", "normal"]
+Skip: TypeAlias = Literal["special", "dangling", "unreadable"]
+SKIPS: tuple[Skip, ...] = ("special", "dangling", "unreadable")
 
 _LINK_ATTRIBUTES = (stat.S_IFLNK | 0o777) << 16
 _KINDS = (
@@ -47,6 +52,9 @@ class Selection:
         symlinks: "follow" puts in what a link points to, "store" the link itself.
         modes: "keep" takes the permissions as they are, "normal" 644 for files, and 755 for folders
             and for files that somebody may execute.
+        skip: what is left out and counted instead of being refused: "special" sockets, named pipes
+            and devices, "dangling" links that lead nowhere or round in a circle, "unreadable" files
+            and folders that may not be read.
         timestamp: "keep" and "clamp" take the files' own local times, moved into 1980 to 2107 if
             they are outside, which "keep" tells; "epoch" takes 1980-01-01 00:00:00, a `datetime`
             that moment as it stands. None takes SOURCE_DATE_EPOCH (seconds since 1970, told in
@@ -63,10 +71,16 @@ class Selection:
     symlinks: Symlinks = "follow"
     modes: Modes = "keep"
     timestamp: Timestamp | None = None
+    skip: tuple[Skip, ...] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.exclude, str):
             raise TypeError(f"exclude is a tuple of patterns, not the single {self.exclude!r}")
+        if isinstance(self.skip, str):
+            raise TypeError(f"skip is a tuple of kinds, not the single {self.skip!r}")
+        for kind in self.skip:
+            if kind not in SKIPS:
+                raise SettingsError(f"skip {kind!r} is not one of {', '.join(SKIPS)}")
         if self.symlinks not in ("follow", "store"):
             raise SettingsError(f"symlinks must be 'follow' or 'store', not {self.symlinks!r}")
         if self.modes not in ("keep", "normal"):
@@ -132,27 +146,32 @@ def scan(
         archive: where the archive will be, a path or an open file's descriptor; it must not be
             among its own sources.
         cache: the folder of a cache, which must not be among them either.
-        findings: hears of what people should know.
+        findings: hears of problems, of what is skipped and of what people should know; who has
+            them ends the search by `Findings.finish`.
 
     Raises:
-        SourceError: something is missing, unreadable, no file, or the archive itself.
-        MemberNameError: a path has no name that could stand in an archive.
+        SourceError: something is missing, unreadable, no file, or the archive itself; not at once,
+            but when all has been looked at, and only where no `findings` are handed in.
+        MemberNameError: a path has no name that could stand in an archive; likewise.
     """
     for given in (paths, names):
         if isinstance(given, str | bytes | os.PathLike):
             raise TypeError(f"a list of paths is needed, not the single path {given!r}")
-    walk = _Walk(selection, selection.folder_prefix, findings)
+    heard = findings or Findings()
+    walk = _Walk(selection, selection.folder_prefix, heard)
     inside = {"the archive": archive, "the cache": cache}
     found = _found(walk, list(paths), selection, inside, names)
-    return found if archive is None else _without(archive, found)
+    if archive is not None:
+        found = _without(archive, found, heard)
+    return found if findings is not None else heard.searched(found)
 
 
 def contents(
     folder: str,
     prefix: str,
     selection: Selection,
-    archive: str | int | None = None,
-    findings: Findings | None = None,
+    archive: str | int | None,
+    findings: Findings,
 ) -> Iterator[Member]:
     """The members that stand for what a folder holds, their names relative to it.
 
@@ -161,13 +180,13 @@ def contents(
         prefix: what stands in front of the names.
         selection: what to leave out, dates and modes.
         archive: where the archive will be; it must not be among its own sources.
-        findings: hears of what people should know.
+        findings: hears of problems and of what people should know.
     """
     walk = _Walk(selection, prefix, findings)
-    if isinstance(archive, str):
-        walk.refuse_inside(folder, ".", "the archive", archive)
+    if isinstance(archive, str) and walk.is_inside(folder, ".", "the archive", archive):
+        return iter(())
     found = walk.everything(os.path.join(folder, ""), ".")  # where it leads, if it is a link
-    return found if archive is None else _without(archive, found)
+    return found if archive is None else _without(archive, found, findings)
 
 
 def _found(
@@ -178,11 +197,13 @@ def _found(
     names: Iterable[str | os.PathLike[str]],
 ) -> Iterator[Member]:
     for path in paths:
-        top = _under(selection.directory, os.fspath(path))
-        for what, place in inside.items():
-            if isinstance(place, str):
-                walk.refuse_inside(top, os.fspath(path), what, place)
-        yield from walk.everything(top, os.fspath(path))
+        given = os.fspath(path)
+        top = _under(selection.directory, given)
+        if not any(
+            isinstance(place, str) and walk.is_inside(top, given, what, place)
+            for what, place in inside.items()
+        ):
+            yield from walk.everything(top, given)
     for name in names:
         yield from walk.alone(_under(selection.directory, os.fspath(name)), os.fspath(name))
 
@@ -211,10 +232,16 @@ _ATTRIBUTES: dict[Modes, Callable[[int], int]] = {
 
 
 class _Walk:
-    """Turns files and folders into members, one selection for all of them."""
+    """Turns files and folders into members, one selection for all of them.
 
-    def __init__(self, selection: Selection, prefix: str, findings: Findings | None) -> None:
+    What cannot be put in ends nothing here: `findings` hear of it, and the walk goes on.
+    """
+
+    def __init__(self, selection: Selection, prefix: str, findings: Findings) -> None:
         self._prefix = prefix
+        self._findings = findings
+        self._skip = frozenset(selection.skip)
+        self._skips_unreadable = "unreadable" in self._skip
         self._attributes = _ATTRIBUTES[selection.modes]
         self._follow = selection.symlinks == "follow"
         self._date = date_policy(selection.timestamp, findings)
@@ -223,138 +250,252 @@ class _Walk:
 
     def everything(self, path: str, given: str) -> Iterator[Member]:
         """What `given` stands for, with all it holds if it is a folder."""
-        name = self._top_name(given)
-        info = self._stat(path)
-        if self._left_out(name):
+        found = self._top(path, given)
+        if found is None:
             return
+        name, info = found
         if not stat.S_ISDIR(info.st_mode):
-            yield self._member(path, name, info)
+            member = self._member(path, name, info)
+            if member is not None:
+                yield member
+            return
+        below = name and name + "/"
+        entries = self._sorted(path, below, name)
+        if entries is None:
             return
         if name:
-            yield self._folder(path, name + "/", info)
-        yield from self._below(path, name and name + "/", info)
+            yield self._folder(path, below, info)
+        yield from self._below(entries, info)
 
     def alone(self, path: str, given: str) -> Iterator[Member]:
         """What `given` stands for by itself."""
-        name = self._top_name(given)
-        info = self._stat(path)
-        if name and not self._left_out(name):
-            if stat.S_ISDIR(info.st_mode):
-                yield self._folder(path, name + "/", info)
-            else:
-                yield self._member(path, name, info)
-
-    def refuse_inside(self, top: str, given: str, what: str, place: str) -> None:
-        """Nothing must be written into a folder that is being read."""
-        if not os.path.isdir(top):
+        found = self._top(path, given)
+        if found is None or not found[0]:
             return
+        name, info = found
+        if stat.S_ISDIR(info.st_mode):
+            yield self._folder(path, name + "/", info)
+        else:
+            member = self._member(path, name, info)
+            if member is not None:
+                yield member
+
+    def is_inside(self, top: str, given: str, what: str, place: str) -> bool:
+        """Whether something would be written into a folder that is being read: that is refused."""
+        if not os.path.isdir(top):
+            return False
         try:
             inside = os.path.relpath(os.path.realpath(place), os.path.realpath(top))
         except OSError as error:  # the working folder was deleted
-            raise SourceError.of(given, error) from error
+            self._findings.refuse(SourceError.of(given, error))
+            return True
         if inside.split(os.sep)[0] == os.pardir or os.path.isabs(inside):
-            return
+            return False
         name = "/".join(filter(None, (member_name(given), inside.replace(os.sep, "/"))))
-        if not self._left_out(name):
-            raise SourceError(
+        if self._left_out(name):
+            return False
+        self._findings.refuse(
+            SourceError(
                 f"{what} {place} lies inside {top}, which is to be put in; "
-                f"place it elsewhere, or leave it out with --exclude {name}",
+                f"place it elsewhere, or leave it out with {_excluding(name)}",
                 member=place,
             )
+        )
+        return True
 
-    def _top_name(self, given: str) -> str:
+    def _top(self, path: str, given: str) -> tuple[str, os.stat_result] | None:
+        """Name and facts of what is named itself, unless it is left out or cannot be put in."""
         if not given or "\0" in given:
-            raise MemberNameError(f"{given!r} is not a path", member=given)
-        return member_name(given)
+            self._findings.refuse(MemberNameError(f"{given!r} is not a path", member=given))
+            return None
+        name = member_name(given)
+        if self._left_out(name):
+            return None
+        try:
+            return name, os.stat(path) if self._follow else os.lstat(path)
+        except OSError as error:
+            self._refuse_lost(path, name, error)
+        except ValueError as error:
+            message = f"{path!r} is not a path: {error}"
+            self._findings.refuse(MemberNameError(message, member=path))
+        return None
 
-    def _below(self, path: str, name: str, info: os.stat_result) -> Iterator[Member]:
+    def _below(
+        self, entries: list[tuple[str, os.DirEntry[str], bool]], info: os.stat_result
+    ) -> Iterator[Member]:
         """All that a folder holds; an explicit stack, as folders may be nested deeply."""
-        stack = [iter(self._sorted(path, name))]
+        stack = [iter(entries)]
         above = [(info.st_dev, info.st_ino)]
         while stack:
             for name, entry, is_folder in stack[-1]:
                 try:
                     info = entry.stat(follow_symlinks=self._follow)
                 except OSError as error:
-                    raise _lost(entry.path, error) from error
+                    self._refuse_lost(entry.path, name, error)
+                    continue
                 if not is_folder:
-                    yield self._member(entry.path, name, info)
+                    member = self._member(entry.path, name, info)
+                    if member is not None:
+                        yield member
                     continue
                 identity = (info.st_dev, info.st_ino)
                 if identity in above and entry.is_symlink():
-                    raise SourceError(
-                        f"cannot follow {entry.path}: it is a link to a folder that holds it; "
-                        "keep links as links with --symlinks store",
-                        member=entry.path,
-                    )
+                    self._refuse_circle(entry.path, "a link to a folder that holds it")
+                    continue
+                below = self._sorted(entry.path, name, name)
+                if below is None:
+                    continue
                 yield self._folder(entry.path, name, info)
-                stack.append(iter(self._sorted(entry.path, name)))
+                stack.append(iter(below))
                 above.append(identity)
                 break
             else:
                 stack.pop()
                 above.pop()
 
-    def _sorted(self, path: str, prefix: str) -> list[tuple[str, os.DirEntry[str], bool]]:
+    def _sorted(
+        self, path: str, prefix: str, folder: str
+    ) -> list[tuple[str, os.DirEntry[str], bool]] | None:
         """What a folder holds and is not left out, sorted by the members' names.
 
-        A folder's ends with a slash. Code points sort as the bytes of their UTF-8 do.
+        A folder's ends with a slash. Code points sort as the bytes of their UTF-8 do. None says
+        that the folder cannot be read.
         """
         found = []
-        failed = path
         try:
             with os.scandir(path) as entries:
                 for entry in entries:
                     name = prefix + entry.name
                     if not self._excluded(name):
-                        failed = entry.path
-                        is_folder = entry.is_dir(follow_symlinks=self._follow)
+                        try:
+                            is_folder = entry.is_dir(follow_symlinks=self._follow)
+                        except OSError:  # what stands in the way is told when it is looked at
+                            is_folder = False
                         found.append((name + "/" if is_folder else name, entry, is_folder))
         except OSError as error:
-            raise SourceError.of(failed, error) from error
+            self._refuse_lost(path, folder, error)
+            return None
         found.sort()
         return found
 
-    def _stat(self, path: str) -> os.stat_result:
-        try:
-            return os.stat(path) if self._follow else os.lstat(path)
-        except OSError as error:
-            raise _lost(path, error) from error
-        except ValueError as error:
-            raise MemberNameError(f"{path!r} is not a path: {error}", member=path) from error
-
-    def _member(self, path: str, name: str, info: os.stat_result) -> Member:
+    def _member(self, path: str, name: str, info: os.stat_result) -> Member | None:
+        """What a file or link becomes; None if it cannot be put in."""
         mode = info.st_mode
         if stat.S_ISREG(mode):
+            # What everybody may read needs no system call here: should it not open all the same,
+            # the worker says so. But what is to be skipped has to be known now.
+            if mode & _READ_BY_ALL != _READ_BY_ALL or self._skips_unreadable:
+                try:
+                    _check_readable(path, self._skips_unreadable)
+                except OSError as error:
+                    self._refuse_lost(path, name, error)
+                    return None
             source = files.found(path, info)
             attributes = self._attributes(mode << 16)
             return Member(self._prefix + name, source, attributes, self._date(path, info))
         if stat.S_ISLNK(mode):
-            target = os.fsencode(os.readlink(path))
+            try:
+                target = os.fsencode(os.readlink(path))
+            except OSError as error:
+                self._refuse_lost(path, name, error)
+                return None
             return Member(self._prefix + name, target, _LINK_ATTRIBUTES, self._date(path, info))
         kind = next((text for test, text in _KINDS if test(mode)), "neither a file nor a folder")
-        raise SourceError(
-            f"cannot put in {path}: it is {kind}; leave it out with --exclude {name}", member=path
+        self._refuse(
+            "special",
+            f"cannot put in {path}: it is {kind}; leave it out with {_excluding(name)}, or all "
+            "such with --skip special",
+            path,
         )
+        return None
 
     def _folder(self, path: str, name: str, info: os.stat_result) -> Member:
         attributes = self._attributes(info.st_mode << 16 | ATTRIBUTE_FOLDER)
         return Member(self._prefix + name, b"", attributes, self._date(path, info))
 
+    def _refuse_lost(self, path: str, name: str, error: OSError) -> None:
+        """Refuses a path that cannot be looked at; a link that leads nowhere says so."""
+        is_absent = isinstance(error, FileNotFoundError | NotADirectoryError)
+        if is_absent and os.path.islink(path):
+            self._refuse(
+                "dangling",
+                f"cannot follow {path}: it is a link to {_target(path)}, which does not exist; "
+                "keep links as links with --symlinks store, or leave out such with --skip dangling",
+                path,
+                error.errno,
+            )
+        elif error.errno == ELOOP and os.path.islink(path):
+            self._refuse_circle(path, "a link that leads back to itself", error.errno)
+        elif is_absent:
+            self._findings.refuse(SourceError.of(path, error), "missing")
+        else:
+            told = SourceError.of(path, error)
+            self._refuse(
+                "unreadable",
+                f"{told}; leave it out with {_excluding(name)}, or all such with --skip unreadable",
+                path,
+                error.errno,
+            )
 
-def _lost(path: str, error: OSError) -> SourceError:
-    """A path that cannot be looked at; a link that leads nowhere says so."""
-    if isinstance(error, FileNotFoundError) and os.path.islink(path):
-        return SourceError(
-            f"cannot follow {path}: it is a link to {os.readlink(path)}, which does not exist; "
-            "keep links as links with --symlinks store",
-            member=path,
-            errno=error.errno,
+    def _refuse_circle(self, path: str, what: str, errno: int | None = None) -> None:
+        self._refuse(
+            "dangling",
+            f"cannot follow {path}: it is {what}; keep links as links with --symlinks store, or "
+            "leave out such with --skip dangling",
+            path,
+            errno,
         )
-    return SourceError.of(path, error)
+
+    def _refuse(self, kind: Skip, message: str, path: str, errno: int | None = None) -> None:
+        """Refuses what is there and cannot be put in, unless its kind is to be skipped."""
+        if kind in self._skip:
+            self._findings.skip(kind, path)
+        else:
+            self._findings.refuse(SourceError(message, member=path, errno=errno), kind)
 
 
-def _without(archive: str | int, members: Iterator[Member]) -> Iterator[Member]:
+_READ_BY_ALL = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
+_EFFECTIVE = os.access in os.supports_effective_ids
+
+
+def _check_readable(path: str, thoroughly: bool) -> None:
+    """Raises the operating system's error if a file may not be read.
+
+    To ask takes half the time of opening it, which is the thorough way: some file systems know
+    only then.
+    """
+    if thoroughly:
+        os.close(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)))
+    elif not os.access(path, os.R_OK, effective_ids=_EFFECTIVE):
+        raise PermissionError(EACCES, os.strerror(EACCES))
+
+
+def _excluding(name: str) -> str:
+    """The option that leaves out a name, as one writes it in a shell."""
+    return f"--exclude {shlex.quote(glob.escape(name.rstrip('/')))}"
+
+
+def _target(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:  # it has gone since
+        return "?"
+
+
+def is_same(first: Member, second: Member) -> bool:
+    """Whether two members of one name stand for one file that was named twice, or for folders."""
+    if first.name != second.name:
+        return False
+    one, other = first.source, second.source
+    if isinstance(one, File) and isinstance(other, File):
+        try:
+            return os.path.samefile(one.path, other.path)
+        except OSError:
+            return False
+    return first.name.endswith("/") or first == second
+
+
+def _without(archive: str | int, members: Iterator[Member], findings: Findings) -> Iterator[Member]:
     """The same members; refuses the archive itself, if it exists already."""
     try:
         itself = os.stat(archive)
@@ -364,17 +505,23 @@ def _without(archive: str | int, members: Iterator[Member]) -> Iterator[Member]:
     inode = itself.st_ino if stat.S_ISREG(itself.st_mode) else -1
     for member in members:
         source = member.source
-        if (
-            isinstance(source, File)
-            and source.inode == inode
-            and os.path.samestat(os.stat(source.path), itself)
-        ):
-            raise SourceError(
-                f"the archive is to be put into itself, as {member.name}; "
-                f"write it elsewhere, or leave it out with --exclude {member.name}",
-                member=member.name,
+        if isinstance(source, File) and source.inode == inode and _is_at(source.path, itself):
+            findings.refuse(
+                SourceError(
+                    f"the archive is to be put into itself, as {member.name}; "
+                    f"write it elsewhere, or leave it out with {_excluding(member.name)}",
+                    member=member.name,
+                )
             )
+            continue
         yield member
+
+
+def _is_at(path: str, itself: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), itself)
+    except OSError:  # who reads it will say so
+        return False
 
 
 def exclusion(patterns: tuple[str, ...]) -> Callable[[str], bool]:

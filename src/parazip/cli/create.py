@@ -18,12 +18,12 @@ from parazip.display import Display, Mode
 from parazip.errors import MemberNameError, ParazipError, SourceError
 from parazip.format.records import MAX_NAME
 from parazip.model import CodecName
-from parazip.sources import Modes, Symlinks
+from parazip.sources import Modes, Skip, Symlinks
 
 _IDENTITIES = ("stat", "content")
 
 
-class _Create(click.Command):
+class _Create(options.GroupedCommand):
     """A command whose --cache may stand alone; click would take the next argument for its value."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -38,8 +38,8 @@ class _Create(click.Command):
 @click.command(cls=_Create, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("archive", metavar="ARCHIVE")
 @click.argument("paths", metavar="PATH...", nargs=-1)
-@click.option("-C", "--directory", metavar="DIR", help="Take PATHs relative to DIR.")
-@click.option(
+@options.selecting("-C", "--directory", metavar="DIR", help="Take PATHs relative to DIR.")
+@options.selecting(
     "-x",
     "--exclude",
     metavar="GLOB",
@@ -47,22 +47,25 @@ class _Create(click.Command):
     help="Leave out what matches: a name at any depth, or, with a slash in GLOB, a whole member "
     "name. Repeatable.",
 )
-@click.option("--prefix", metavar="NAME", default="", help="Put everything below folder NAME.")
-@click.option(
+@options.selecting("--prefix", metavar="NAME", default="", help="Put everything below folder NAME.")
+@options.selecting(
     "--files-from",
     metavar="FILE",
     help="Also put in the files and folders that FILE (- for standard input) lists, one a line, "
     "each by itself.",
 )
-@click.option("--null", is_flag=True, help="Names in --files-from end with NUL (find -print0).")
-@click.option(
+@options.selecting(
+    "--null", is_flag=True, help="Names in --files-from end with NUL (find -print0)."
+)
+@options.selecting(
     "--symlinks",
     type=click.Choice(["follow", "store"]),
     default="follow",
     show_default=True,
     help="Put in what links point to, or the links.",
 )
-@click.option(
+@options.skipping_options
+@options.compressing(
     "--cache",
     metavar="[=content]",
     type=click.Choice(_IDENTITIES),
@@ -82,6 +85,7 @@ def create(
     files_from: str | None,
     null: bool,
     symlinks: Symlinks,
+    skip: tuple[Skip, ...],
     cache: str | None,
     level: int,
     codec: CodecName,
@@ -108,6 +112,7 @@ def create(
         exclude=exclude,
         prefix=prefix,
         symlinks=symlinks,
+        skip=skip,
         modes=modes,
         timestamp=timestamp,
     )

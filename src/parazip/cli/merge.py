@@ -9,14 +9,14 @@ from parazip.dates import Timestamp
 from parazip.display import Display, Mode
 from parazip.inputs import ON_DUPLICATE, OnDuplicate, Source
 from parazip.model import CodecName
-from parazip.sources import Modes
+from parazip.sources import Modes, Skip
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=options.GroupedCommand, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("archive", metavar="ARCHIVE")
 @click.argument("sources", metavar="[NAME/=]SOURCE...", nargs=-1, required=True)
-@click.option("-C", "--directory", metavar="DIR", help="Take SOURCEs relative to DIR.")
-@click.option(
+@options.selecting("-C", "--directory", metavar="DIR", help="Take SOURCEs relative to DIR.")
+@options.selecting(
     "-x",
     "--exclude",
     metavar="GLOB",
@@ -24,14 +24,17 @@ from parazip.sources import Modes
     help="Leave out what matches: a name at any depth, or, with a slash in GLOB, a whole name as "
     "it is in SOURCE. Repeatable.",
 )
-@click.option(
+@options.selecting(
     "--on-duplicate",
     type=click.Choice(ON_DUPLICATE),
     default="error",
     show_default=True,
     help="What to do with a second member of one name: same allows it if size and CRC-32 agree.",
 )
-@click.option("--check-crc", is_flag=True, help="Inflate what is copied, and compare its CRC-32.")
+@options.selecting(
+    "--check-crc", is_flag=True, help="Inflate what is copied, and compare its CRC-32."
+)
+@options.skipping_options
 @options.output_options
 @click.pass_context
 def merge(
@@ -43,6 +46,7 @@ def merge(
     exclude: tuple[str, ...],
     on_duplicate: OnDuplicate,
     check_crc: bool,
+    skip: tuple[Skip, ...],
     level: int,
     codec: CodecName,
     jobs: int | None,
@@ -61,7 +65,7 @@ def merge(
     it may be one of the SOURCEs; with "-" it goes to standard output.
     """
     selection = options.selection(
-        directory=directory, exclude=exclude, modes=modes, timestamp=timestamp
+        directory=directory, exclude=exclude, skip=skip, modes=modes, timestamp=timestamp
     )
     settings = options.settings(context, level, codec, jobs, memory)
     from parazip import archive as engine

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import sys
 from collections.abc import Callable
+from functools import partial
 from io import FileIO
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -14,12 +15,47 @@ from parazip.dates import TIMESTAMPS, Timestamp
 from parazip.display import MODES
 from parazip.errors import DateError, OutputError, SettingsError
 from parazip.model import CODEC_NAMES, CodecName, Settings, parse_size
-from parazip.sources import Selection
+from parazip.sources import SKIPS, Selection
 
 if TYPE_CHECKING:
     from parazip.output import Pipe
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class _Option(click.Option):
+    """An option that stands in a group of the help page."""
+
+    def __init__(self, *args: Any, group: str, **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self.group = group
+
+
+selecting = partial(click.option, cls=_Option, group="What goes in")
+compressing = partial(click.option, cls=_Option, group="How it is compressed")
+producing = partial(click.option, cls=_Option, group="What comes out")
+telling = partial(click.option, cls=_Option, group="How it is told")
+"""What `click.option` is, with the group of the help page that the option stands in."""
+
+_GROUPS: tuple[str, ...] = tuple(
+    group.keywords["group"] for group in (selecting, compressing, producing, telling)
+)
+
+
+class GroupedCommand(click.Command):
+    """A command whose help page shows its options by groups; --help stands in the last."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the options, a section for each group."""
+        sections: dict[str, list[tuple[str, str]]] = {group: [] for group in _GROUPS}
+        for option in self.get_params(ctx):
+            record = option.get_help_record(ctx) if isinstance(option, click.Option) else None
+            if record is not None:
+                sections[getattr(option, "group", _GROUPS[-1])].append(record)
+        for group, records in sections.items():
+            if records:
+                with formatter.section(group):
+                    formatter.write_dl(records)
 
 
 def _level_digits(command: Command) -> Command:
@@ -71,7 +107,7 @@ def output_options(command: Command) -> Command:
 
 
 _OUTPUT_OPTIONS = (
-    click.option(
+    compressing(
         "-l",
         "--level",
         type=click.IntRange(0, 9),
@@ -80,20 +116,20 @@ _OUTPUT_OPTIONS = (
         help="0 stores, 1 is fastest, 9 smallest. Also: -0 to -9.",
     ),
     _level_digits,
-    click.option(
+    compressing(
         "--codec",
         type=click.Choice(CODEC_NAMES),
         default="auto",
         show_default=True,
         help="Compress with this library alone.",
     ),
-    click.option(
+    compressing(
         "-j",
         "--jobs",
         type=click.IntRange(1),
         help="Threads that work.  [default: the CPUs this process may use]",
     ),
-    click.option(
+    compressing(
         "--memory",
         metavar="SIZE",
         default="256M",
@@ -101,7 +137,7 @@ _OUTPUT_OPTIONS = (
         callback=_size,
         help="Bytes that may be in flight.",
     ),
-    click.option(
+    producing(
         "--timestamp",
         metavar="keep|clamp|epoch|DATE",
         callback=_timestamp,
@@ -109,27 +145,45 @@ _OUTPUT_OPTIONS = (
         "does not), 1980-01-01, or DATE (ISO 8601).  [default: SOURCE_DATE_EPOCH if set, else "
         "keep]",
     ),
-    click.option(
+    producing(
         "--modes",
         type=click.Choice(["keep", "normal"]),
         default="keep",
         show_default=True,
         help="Permissions: their own, or 644, and 755 for folders and what can be executed.",
     ),
-    click.option("--prepend", metavar="FILE", help="Put FILE's bytes in front of the archive."),
-    click.option(
+    producing("--prepend", metavar="FILE", help="Put FILE's bytes in front of the archive."),
+    producing(
         "--shebang",
         metavar="TEXT",
         help="Begin with the line #!TEXT and make the archive executable.",
     ),
-    click.option(
+    telling(
         "--progress",
         type=click.Choice(MODES),
         default="auto",
         show_default=True,
         help="auto: a bar on a terminal. plain: lines for a log. json: one object a line.",
     ),
-    click.option("-q", "--quiet", is_flag=True, help="No progress, no summary."),
+    telling("-q", "--quiet", is_flag=True, help="No progress, no summary."),
+)
+
+
+def skipping_options(command: Command) -> Command:
+    """What is left out of folders: the same for each command that puts folders in."""
+    for option in reversed(_SKIPPING_OPTIONS):
+        command = option(command)
+    return command
+
+
+_SKIPPING_OPTIONS = (
+    selecting(
+        "--skip",
+        type=click.Choice(SKIPS),
+        multiple=True,
+        help="Leave out, and count, what cannot be put in instead of refusing it: special files "
+        "(sockets, pipes, devices), dangling links, what is unreadable. Repeatable.",
+    ),
 )
 
 

@@ -54,6 +54,10 @@ class Way:
     reports: list[tuple[Report, list[Distribution]]] = field(default_factory=list)
 
 
+_ADVICE = "keep it out of the folders that -D, --package and --module name"
+"""About a name that cannot be stored: pex's own --exclude leaves out requirements, not files."""
+
+
 class _Remembered(Generic[_Item]):
     """Items that can be gone through again, though they are found only once."""
 
@@ -93,7 +97,7 @@ def make_zip(path: str, name: str, prefix: bytes, members: Iterable[Member], way
         members, progress = limits.watched(members), limits
     if way.exact:
         members = _without_zip64(members)
-    members = plan.checked(members)
+    members = plan.checked(members, advice=_ADVICE)
     first = list(islice(members, plan.PEEK))
     arguments = None if way.exact else way.arguments
     found = _Remembered(distributions(chain(first, members), arguments, way.folders))
