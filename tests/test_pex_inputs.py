@@ -14,6 +14,8 @@ import pytest
 
 pytest.importorskip("pex.common", reason="pex is not installed")
 
+from parazip import SourceChangedError
+from parazip.pex import zipper
 from test_pex import EXACT, FAST, STOCK, UNMARKED, assert_same_zip, make_sources, run
 from test_pex_wheels import FILES, NAME, make_wheel
 
@@ -255,3 +257,30 @@ def test_a_time_that_zip_does_not_have_is_told_in_pex_terms(
     assert "old.py" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (work.folder / "a.pex").exists()
+
+
+def test_a_name_that_cannot_be_stored_is_told_in_pex_terms(work: Work) -> None:
+    (work.folder / "src").mkdir()
+    try:
+        with open(os.fsencode(work.folder / "src") + b"/bad\xff.py", "wb"):
+            pass
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    done = run(FAST, "-D", work.folder / "src", "-o", work.folder / "a.pex",
+               root=work.folder / "root")  # fmt: skip
+    assert done.returncode == 1
+    assert "not valid UTF-8; rename the file or keep it out of what --sources-directory" in (
+        done.stderr
+    )
+    assert "--exclude" not in done.stderr
+    assert not (work.folder / "a.pex").exists()
+
+
+def test_a_file_that_changes_is_told_in_pex_terms() -> None:
+    advice = "f changed while it was read: it grew; or leave it out with --exclude"
+    told = zipper._in_pex_terms(SourceChangedError(advice, member="f"))
+    assert str(told) == (
+        "f changed while it was read: it grew; run pex again when nothing writes to it"
+    )
+    assert isinstance(told, SourceChangedError)
+    assert told.member == "f"

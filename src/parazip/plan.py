@@ -152,6 +152,7 @@ def checked(
     findings: Findings | None = None,
     *,
     advice: str = "leave it out with --exclude",
+    apart: str = "keep them apart with --prefix",
     is_same: Callable[[Member, Member], bool] = lambda first, second: False,
 ) -> Iterator[Member]:
     """The same members, each name once; refuses names that no archive can hold.
@@ -162,6 +163,7 @@ def checked(
         members: what is to be put in.
         findings: of the search for them, which ends with them.
         advice: what to do with a file whose name cannot be stored, if not to rename it.
+        apart: what to do about two members of one name, if not to leave one out.
         is_same: whether a second member of one name is the first once more, and not needed.
 
     Raises:
@@ -183,7 +185,7 @@ def checked(
         if key in seen:
             first = seen[key]
             if not is_same(first, member):
-                findings.refuse(_duplicate(first, member))
+                findings.refuse(_duplicate(first, member, apart))
             continue
         seen[key] = member
         if not problems:
@@ -209,10 +211,10 @@ def _unstorable(name: str, advice: str) -> MemberNameError | None:
     )
 
 
-def _duplicate(first: Member, second: Member) -> DuplicateMemberError:
+def _duplicate(first: Member, second: Member, apart: str) -> DuplicateMemberError:
     return DuplicateMemberError(
         f"two members would have the name {second.name.rstrip('/')}: {told(first)} and "
-        f"{told(second)}; leave one out, or keep them apart with --prefix",
+        f"{told(second)}; leave one out, or {apart}",
         member=second.name,
     )
 
