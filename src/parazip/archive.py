@@ -77,7 +77,8 @@ def create(
     kept = cache.folder if cache is not None else None
     findings = Findings()
     found = scan(paths, selection or Selection(), _place(archive), names, kept, findings)
-    members = plan.checked(found, findings, is_same=is_same)
+    is_one_tree = isinstance(paths, list | tuple) and len(paths) == 1 and names == ()
+    members = plan.checked(found, findings, is_one_tree=is_one_tree, is_same=is_same)
     try:
         report = _write(
             archive,
@@ -144,7 +145,7 @@ def merge(
     )
     report = _write(
         archive,
-        plan.checked(members, findings),
+        plan.checked(members, findings, is_one_tree=True),  # as `gather` has seen to
         settings or Settings(),
         prepend=prepend,
         shebang=shebang,

@@ -51,8 +51,8 @@ from parazip.model import (
     Tally,
     Twin,
 )
+from parazip.names import fault
 from parazip.plan import RANGE, Copies
-from parazip.sources import leads_out
 
 COPIED = "copied"
 """How what was copied is called where others have the name of their coder."""
@@ -91,11 +91,9 @@ def refuse_name(archive: str, entry: Entry) -> None:
     Raises:
         NotCopiedError: it does.
     """
-    if leads_out(entry.name):
-        _refuse(archive, entry, "its name leads out of the archive")
-    steps = entry.name.split("/")
-    if steps[-1] == "." or (entry.record.compressed_size and {*steps} <= {"", "."}):
-        _refuse(archive, entry, "its name is that of a folder, and it is a file")
+    why = fault(entry.name, is_file=bool(entry.record.compressed_size))
+    if why:
+        _refuse(archive, entry, f"its name {why}")
 
 
 def refuse(archive: str, entry: Entry) -> None:

@@ -80,20 +80,20 @@ class Findings:
         if not self._is_known(kind, path):
             self.skipped[kind] = self.skipped.get(kind, 0) + 1
 
-    def caution(self, what: str, name: str) -> None:
-        """Takes note of something that people should know of a file or member.
+    def caution(self, what: str, *names: str) -> None:
+        """Takes note of something that people should know of a file or member, or of some of them.
 
         Args:
             what: is said of all such names together, in front of them.
-            name: of the file or member.
+            names: of the file or member, or of those that belong together.
         """
-        if self._is_known(what, name):
+        text = " and ".join([_quoted(name) for name in names])
+        if self._is_known(what, text):
             return
         self._counts[what] = self._counts.get(what, 0) + 1
         examples = self._cautions.setdefault(what, [])
         if len(examples) < _MOST_EXAMPLES:
-            text = repr(name)
-            examples.append(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}...")
+            examples.append(text)
 
     def _is_known(self, what: str, name: str) -> bool:
         if (what, name) in self._known:
@@ -123,3 +123,8 @@ class Findings:
         first.others = tuple(others)
         first.untold = self._more
         raise first
+
+
+def _quoted(name: str) -> str:
+    text = f"'{name}'" if name.isprintable() else repr(name)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

@@ -23,6 +23,7 @@ from parazip.errors import DuplicateMemberError, MemberNameError
 from parazip.findings import Findings
 from parazip.format.records import MAX_NAME
 from parazip.model import STORE, Coder, File, Member, Packed, Recipe, Stored, Twin
+from parazip.names import MOST_STEPS, Readers, file_within
 
 BATCH = 1 << 20
 BATCH_MEMBERS = 256
@@ -153,9 +154,11 @@ def checked(
     *,
     advice: str = "leave it out with --exclude",
     apart: str = "keep them apart with --prefix",
+    readers: Callable[[Findings, str], Readers] | None = Readers,
+    is_one_tree: bool = False,
     is_same: Callable[[Member, Member], bool] = lambda first, second: False,
 ) -> Iterator[Member]:
-    """The same members, each name once; refuses names that no archive can hold.
+    """The same members, each name once; refuses names that no archive can or should hold.
 
     All members are looked at, but none is given after the first problem.
 
@@ -164,20 +167,25 @@ def checked(
         findings: of the search for them, which ends with them.
         advice: what to do with a file whose name cannot be stored, if not to rename it.
         apart: what to do about two members of one name, if not to leave one out.
+        readers: judges the names by what other readers make of them, if that counts.
+        is_one_tree: whether it is certain that no file stands where another member has a folder.
         is_same: whether a second member of one name is the first once more, and not needed.
 
     Raises:
-        MemberNameError: a name is empty, too long or not encodable as UTF-8.
+        MemberNameError: a name is empty, too long, not encodable as UTF-8, or leads out of the
+            archive.
         DuplicateMemberError: two members have the same name.
         ParazipError: what was found in the search.
     """
     findings = findings or Findings()
     problems = findings.problems
+    judge = readers(findings, advice) if readers is not None else None
+    recent: list[str] = []
     seen: dict[str, Member] = {}
     for member in members:
         name = member.name
         key = name[:-1] if name.endswith("/") else name
-        if not key or len(key) > MAX_NAME // 4 or not key.isascii():
+        if not key or len(key) > 2 * MOST_STEPS or not key.isascii():
             error = _unstorable(name, advice)
             if error is not None:
                 findings.refuse(error)
@@ -188,9 +196,37 @@ def checked(
                 findings.refuse(_duplicate(first, member, apart))
             continue
         seen[key] = member
+        recent.append(key)
+        if len(recent) == _JUDGED:
+            if judge is not None:
+                judge.judge(recent)
+            recent.clear()
         if not problems:
             yield member
+    if judge is not None:
+        judge.judge(recent)
+        judge.judge_together(seen)
+        if not is_one_tree:
+            _refuse_files_as_folders(seen, findings, apart)
     findings.finish()
+
+
+_JUDGED = 1024
+"""So many names are judged at once."""
+
+
+def _refuse_files_as_folders(seen: dict[str, Member], findings: Findings, apart: str) -> None:
+    """Nobody can take out both `a` and `a/b`, if `a` is a file."""
+    if found := file_within(seen, lambda name: seen[name].name.endswith("/")):
+        file, folder = found
+        below = next(member for member in seen.values() if member.name.startswith(f"{folder}/"))
+        findings.refuse(
+            DuplicateMemberError(
+                f"two members would have the name {file}: {told(seen[file])} and {told(below)}; "
+                f"one is a file and the other needs a folder; leave one out, or {apart}",
+                member=file,
+            )
+        )
 
 
 def _unstorable(name: str, advice: str) -> MemberNameError | None:
@@ -200,6 +236,12 @@ def _unstorable(name: str, advice: str) -> MemberNameError | None:
         return MemberNameError(
             f"the name {name!r} cannot be stored: it is not valid UTF-8; rename the file "
             f"or {advice}",
+            member=name,
+        )
+    if name.count("/") > MOST_STEPS:
+        return MemberNameError(
+            f"the name {name[:60]!r}... cannot be stored: it has more than {MOST_STEPS:,} steps; "
+            f"rename a folder or {advice}",
             member=name,
         )
     if 0 < length <= MAX_NAME:

@@ -24,6 +24,7 @@ from parazip.errors import MemberNameError, SettingsError, SourceError
 from parazip.findings import Findings
 from parazip.format.records import ATTRIBUTE_FOLDER
 from parazip.model import File, Member
+from parazip.names import leads_out, spelled, speller
 
 Symlinks: TypeAlias = Literal["follow", "store"]
 Modes: TypeAlias = Literal["keep", "normal"]
@@ -98,22 +99,13 @@ class Selection:
         return folder_name(self.prefix)
 
 
-def leads_out(name: str) -> bool:
-    """Whether a name leads out of the folder that it is unpacked in, here or on Windows."""
-    steps = name.replace("\\", "/").split("/")
-    return (not steps[0] and bool(name)) or ".." in steps or _DRIVE(steps[0]) is not None
-
-
-_DRIVE = re.compile("[A-Za-z]:").match
-
-
 def folder_name(name: str) -> str:
     """The name of a folder inside the archive: empty, or ending with a slash.
 
     Raises:
         SettingsError: it leads out of the archive.
     """
-    parts = name.replace(os.sep, "/").split("/")
+    parts = spelled(name).replace(os.sep, "/").split("/")
     if leads_out(name):
         raise SettingsError(f"prefix {name!r} leads out of the archive")
     joined = "/".join(part for part in parts if part not in ("", "."))
@@ -218,7 +210,8 @@ def member_name(path: str) -> str:
     As zip and tar do: a leading slash or drive is dropped, and so are leading steps upwards. A
     folder's name has no slash at its end yet; the working folder's is empty.
     """
-    name = os.path.normpath(os.path.splitdrive(path)[1]).replace(os.sep, "/").lstrip("/")
+    name = spelled(os.path.normpath(os.path.splitdrive(path)[1]))
+    name = name.replace(os.sep, "/").lstrip("/")
     parts = name.split("/")
     while parts and parts[0] in ("..", "."):
         del parts[0]
@@ -245,6 +238,7 @@ class _Walk:
         self._attributes = _ATTRIBUTES[selection.modes]
         self._follow = selection.symlinks == "follow"
         self._date = date_policy(selection.timestamp, findings)
+        self._spell = speller()
         self._excluded = _exclusion(selection.exclude)
         self._left_out = exclusion(selection.exclude)
 
@@ -365,7 +359,8 @@ class _Walk:
         try:
             with os.scandir(path) as entries:
                 for entry in entries:
-                    name = prefix + entry.name
+                    name = entry.name
+                    name = prefix + (name if self._spell is None else self._spell(name))
                     if not self._excluded(name):
                         try:
                             is_folder = entry.is_dir(follow_symlinks=self._follow)
@@ -551,7 +546,7 @@ def _patterns(patterns: tuple[str, ...], *ends: str) -> tuple[Match, Match]:
     wholes: list[str] = []
     steps: list[str] = []
     for pattern in patterns:
-        plain = pattern.replace(os.sep, "/").removeprefix("./").rstrip("/")
+        plain = spelled(pattern).replace(os.sep, "/").removeprefix("./").rstrip("/")
         if "/" in plain:
             wholes += [fnmatch.translate(plain + end) for end in ends]
         else:

@@ -98,7 +98,7 @@ def make_zip(path: str, name: str, prefix: bytes, members: Iterable[Member], way
         members, progress = limits.watched(members), limits
     if way.exact:
         members = _without_zip64(members)
-    members = plan.checked(members, advice=_ADVICE, apart=_APART)
+    members = plan.checked(members, advice=_ADVICE, apart=_APART, readers=None)
     first = list(islice(members, plan.PEEK))
     arguments = None if way.exact else way.arguments
     found = _Remembered(distributions(chain(first, members), arguments, way.folders))
