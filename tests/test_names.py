@@ -144,8 +144,8 @@ def test_names_that_are_one_elsewhere_are_told_together(
 
 
 def test_what_is_told_is_bounded() -> None:
-    (note,) = written(*(f"a:{i}" for i in range(5000)), "x" * 2000 + ":")
-    assert note.endswith("'a:0', 'a:1', 'a:2' and 4,998 more")
+    (note,) = written(*(f"ab:{i}" for i in range(5000)), "x" * 2000 + ":")
+    assert note.endswith("'ab:0', 'ab:1', 'ab:2' and 4,998 more")
     (note,) = written("x" * 2000 + ":")
     assert len(note) < 400
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from parazip.version import __version__
 
 if TYPE_CHECKING:
-    from parazip.archive import create, merge, write
+    from parazip.archive import create, merge, preview, preview_merge, write
     from parazip.cache import Cache
     from parazip.dropin.patch import patch, unpatch
     from parazip.dropin.zip_file import PyZipFile, ZipFile
@@ -29,13 +29,15 @@ if TYPE_CHECKING:
         SourceChangedError,
         SourceError,
     )
-    from parazip.model import File, Member, Report, Settings, Tally
+    from parazip.model import File, LeftOut, Member, Preview, Report, Settings, Tally
     from parazip.progress import Progress
     from parazip.sources import Selection
 
 _HOME = {
     "create": "archive",
     "merge": "archive",
+    "preview": "archive",
+    "preview_merge": "archive",
     "write": "archive",
     "PyZipFile": "dropin.zip_file",
     "ZipFile": "dropin.zip_file",
@@ -53,7 +55,9 @@ _HOME = {
     "SourceChangedError": "errors",
     "SourceError": "errors",
     "File": "model",
+    "LeftOut": "model",
     "Member": "model",
+    "Preview": "model",
     "Report": "model",
     "Settings": "model",
     "Tally": "model",
@@ -67,11 +71,13 @@ __all__ = [
     "DateError",
     "DuplicateMemberError",
     "File",
+    "LeftOut",
     "Member",
     "MemberNameError",
     "NotCopiedError",
     "OutputError",
     "ParazipError",
+    "Preview",
     "Progress",
     "PyZipFile",
     "Report",
@@ -86,6 +92,8 @@ __all__ = [
     "create",
     "merge",
     "patch",
+    "preview",
+    "preview_merge",
     "unpatch",
     "write",
 ]

@@ -18,7 +18,7 @@ from parazip.cache import Cache, by_content, by_stat, key
 from parazip.errors import SettingsError, SourceError
 from parazip.findings import Findings
 from parazip.inputs import OnDuplicate
-from parazip.model import DEFLATE_STORED, Member, Recipe, Report, Section, Settings
+from parazip.model import DEFLATE_STORED, Member, Preview, Recipe, Report, Section, Settings
 from parazip.output import BinaryOutput, Output, Pipe, replacing
 from parazip.progress import Counter, Sink
 from parazip.sources import Selection, is_same, scan
@@ -153,6 +153,60 @@ def merge(
         check_crc=check_crc,
     )
     return _complete(report, began, findings)
+
+
+def preview(
+    paths: Iterable[str | os.PathLike[str]],
+    selection: Selection | None = None,
+    *,
+    names: Iterable[str | os.PathLike[str]] = (),
+    archive: Target | None = None,
+    cache: Cache | None = None,
+) -> Preview:
+    """What `create` would put into an archive of these arguments; nothing is read or written.
+
+    Args:
+        paths: see `create`, as for the others.
+        selection: what to leave out, names and dates.
+        names: files and folders that are taken one by one, after `paths`.
+        archive: where it would be, if it is to be refused among its own sources.
+        cache: what would be used.
+
+    Raises:
+        SourceError: something to be put in is missing, may not be read, or is no file.
+        MemberNameError: a name cannot be stored, or two members have the same.
+    """
+    findings = Findings(lists_left_out=True)
+    kept = cache.folder if cache is not None else None
+    place = None if archive is None else _place(archive)
+    found = scan(paths, selection or Selection(), place, names, kept, findings)
+    return _preview(plan.checked(found, findings, is_same=is_same), findings)
+
+
+def preview_merge(
+    sources: Iterable[inputs.Source],
+    selection: Selection | None = None,
+    *,
+    on_duplicate: OnDuplicate = "error",
+    archive: Target | None = None,
+) -> Preview:
+    """What `merge` would put into an archive of these arguments; nothing is copied or written.
+
+    Args and errors are those of `merge`.
+    """
+    findings = Findings(lists_left_out=True)
+    place = None if archive is None else _place(archive)
+    members = inputs.gather(sources, selection or Selection(), on_duplicate, place, findings)
+    return _preview(plan.checked(members, findings, is_one_tree=True), findings)
+
+
+def _preview(members: Iterator[Member], findings: Findings) -> Preview:
+    return Preview(
+        members=tuple(members),
+        left_out=tuple(findings.left_out or ()),
+        skipped=findings.skipped,
+        notes=findings.notes(),
+    )
 
 
 def write(

@@ -52,7 +52,7 @@ def date_policy(
         if date is not None:
             return date
         if findings is not None:
-            findings.caution(_MOVED, path)
+            findings.caution(_MOVED, os.path.normpath(path))
         return _number(EPOCH if seconds < _MIDDLE else _LAST)
 
     return date

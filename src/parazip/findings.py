@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from parazip.errors import ParazipError, SettingsError
-from parazip.model import Member
+from parazip.model import LeftOut, Member
 
 MOST_PROBLEMS = 20
 """So many problems are told in full, and the first of each kind; of others how many they are."""
@@ -28,9 +28,11 @@ class Findings:
     Attributes:
         problems: what ends the archive, in the order in which it was found; the first ones.
         skipped: how much was left out because it could not be put in, by its kind.
+        left_out: what was left out and why, if that is to be listed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lists_left_out: bool = False) -> None:
+        self.left_out: list[LeftOut] | None = [] if lists_left_out else None
         self.problems: list[ParazipError] = []
         self.skipped: dict[str, int] = {}
         self._kinds: set[str] = set()
@@ -39,10 +41,10 @@ class Findings:
         self._cautions: dict[str, list[str]] = {}
         self._counts: dict[str, int] = {}
 
-    def refuse(self, error: ParazipError, kind: str = "") -> None:
-        """Takes note of a problem; one that is met twice counts once."""
+    def refuse(self, error: ParazipError, kind: str = "", name: str = "") -> None:
+        """Takes note of a problem; one of a kind and name that is met twice counts once."""
         kind = kind or type(error).__name__
-        if self._is_known("problem", str(error)):
+        if self._is_known(f"problem {kind}", name or str(error)):
             return
         if len(self.problems) < MOST_PROBLEMS or kind not in self._kinds:
             self._kinds.add(kind)
@@ -75,10 +77,15 @@ class Findings:
                 yield member
         self.finish()
 
-    def skip(self, kind: str, path: str) -> None:
+    def skip(self, kind: str, name: str) -> None:
         """Counts one thing that is left out because it cannot be put in."""
-        if not self._is_known(kind, path):
+        if not self._is_known(kind, name):
             self.skipped[kind] = self.skipped.get(kind, 0) + 1
+
+    def leave_out(self, name: str, why: str) -> None:
+        """Takes note of something that is left out, if that is to be listed."""
+        if self.left_out is not None and not self._is_known("left out", name):
+            self.left_out.append(LeftOut(name, why))
 
     def caution(self, what: str, *names: str) -> None:
         """Takes note of something that people should know of a file or member, or of some of them.

@@ -14,7 +14,14 @@ from parazip.findings import Findings
 from parazip.model import File, Member, Packed
 from parazip.names import file_as_folder
 from parazip.plan import told
-from parazip.sources import Selection, contents, exclusion, folder_name, normal_attributes
+from parazip.sources import (
+    Selection,
+    contents,
+    exclusion,
+    folder_name,
+    leaving,
+    normal_attributes,
+)
 
 Source: TypeAlias = str | os.PathLike[str] | tuple[str, str | os.PathLike[str]]
 """An archive or a folder; or a name inside the new archive, and an archive or folder."""
@@ -122,13 +129,16 @@ def _copied(
     archive: File, prefix: str, selection: Selection, findings: Findings
 ) -> Iterator[Member]:
     """The members of an archive that are not left out."""
-    left_out = exclusion(selection.exclude)
+    left_out = exclusion(selection.patterns)
+    pattern = leaving(selection)
     date = fixed_date(selection.timestamp)
     for entry in copy.entries(archive):
         name, record, _ = entry
         if "//" in name or name.startswith("./") or "/./" in name:
             name = _plain(name)
         if left_out((name or entry.name).rstrip("/")):
+            if findings.left_out is not None:
+                findings.leave_out(prefix + entry.name, pattern(entry.name.rstrip("/")))
             continue
         try:
             copy.refuse_name(archive.path, entry)

@@ -320,6 +320,40 @@ class Made(NamedTuple):
     seconds: float
 
 
+class LeftOut(NamedTuple):
+    """Something that is not put in.
+
+    Attributes:
+        name: that it would have, or its path.
+        why: the option that leaves it out, or the line of an ignore file.
+    """
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What an archive would be made of.
+
+    Attributes:
+        members: what would be put in, in order.
+        left_out: what would not be, and why, as it is met.
+        skipped: how much was left out because it could not be put in, by its kind.
+        notes: what people may want to know besides, a sentence each.
+    """
+
+    members: tuple[Member, ...]
+    left_out: tuple[LeftOut, ...]
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def bytes_in(self) -> int:
+        """Uncompressed bytes of all members."""
+        return sum(member.size for member in self.members)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """What was made.

@@ -146,7 +146,7 @@ class Readers:
 
     def judge_together(self, names: Collection[str]) -> None:
         """Looks for names that differ, but not everywhere."""
-        fold = str.lower
+        fold: Callable[[str], str] = str.lower
         if not all(map(str.isascii, names)):
             fold = _folded
         if len({*map(hash, map(fold, names))}) == len(names):

@@ -16,13 +16,16 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from errno import EACCES, ELOOP
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from parazip import files
 from parazip.dates import TIMESTAMPS, Timestamp, date_policy
 from parazip.errors import MemberNameError, SettingsError, SourceError
 from parazip.findings import Findings
 from parazip.format.records import ATTRIBUTE_FOLDER
+from parazip.ignore import FILES as RULE_FILES
+from parazip.ignore import Rules
+from parazip.ignore import above as rules_above
 from parazip.model import File, Member
 from parazip.names import leads_out, spelled, speller
 
@@ -49,6 +52,10 @@ class Selection:
         exclude: patterns of what is left out. One without a slash is compared with the last
             part of each name, at any depth; one with a slash with the whole name. `*` stands
             for any characters, `/` included. A folder that is left out takes along what it holds.
+        exclude_vcs: leaves out what version control systems keep, by the names that tar knows.
+        ignore: leaves out what the .gitignore and .zipignore files say that folders hold, as git
+            does, and `.git`. Those of the folders above count too, from the top of the repository
+            on. What is named itself is taken.
         prefix: a folder inside the archive, in front of all names.
         symlinks: "follow" puts in what a link points to, "store" the link itself.
         modes: "keep" takes the permissions as they are, "normal" 644 for files, and 755 for folders
@@ -68,6 +75,8 @@ class Selection:
 
     directory: str | os.PathLike[str] | None = None
     exclude: tuple[str, ...] = ()
+    exclude_vcs: bool = False
+    ignore: bool = False
     prefix: str = ""
     symlinks: Symlinks = "follow"
     modes: Modes = "keep"
@@ -94,9 +103,22 @@ class Selection:
         date_policy(self.timestamp)
 
     @property
+    def patterns(self) -> tuple[str, ...]:
+        """All patterns of what is left out."""
+        return self.exclude + _VCS if self.exclude_vcs else self.exclude
+
+    @property
     def folder_prefix(self) -> str:
         """The prefix as it stands in front of names: empty, or ending with a slash."""
         return folder_name(self.prefix)
+
+
+_VCS = (
+    "CVS", ".cvsignore", "RCS", "SCCS", ".svn", ".git", ".gitignore", ".gitattributes",
+    ".gitmodules", ".arch-ids", "{arch}", "=RELEASE-ID", "=meta-update", "=update", ".bzr",
+    ".bzrignore", ".bzrtags", ".hg", ".hgignore", ".hgtags", "_darcs",
+)  # fmt: skip
+"""What GNU tar leaves out by --exclude-vcs."""
 
 
 def folder_name(name: str) -> str:
@@ -224,6 +246,18 @@ _ATTRIBUTES: dict[Modes, Callable[[int], int]] = {
 }
 
 
+class _Held(NamedTuple):
+    """What a folder holds, and the rules of its ignore files for the folders in it.
+
+    Attributes:
+        entries: member names without prefix, entries, and whether they are folders.
+        rules: None if there are none to be heeded.
+    """
+
+    entries: list[tuple[str, os.DirEntry[str], bool]]
+    rules: Rules | None
+
+
 class _Walk:
     """Turns files and folders into members, one selection for all of them.
 
@@ -239,8 +273,10 @@ class _Walk:
         self._follow = selection.symlinks == "follow"
         self._date = date_policy(selection.timestamp, findings)
         self._spell = speller()
-        self._excluded = _exclusion(selection.exclude)
-        self._left_out = exclusion(selection.exclude)
+        self._excluded = _exclusion(selection.patterns)
+        self._left_out = exclusion(selection.patterns)
+        self._pattern = leaving(selection)
+        self._ignore = selection.ignore
 
     def everything(self, path: str, given: str) -> Iterator[Member]:
         """What `given` stands for, with all it holds if it is a folder."""
@@ -254,12 +290,12 @@ class _Walk:
                 yield member
             return
         below = name and name + "/"
-        entries = self._sorted(path, below, name)
-        if entries is None:
+        held = self._sorted(path, below, name, self._rules_above(path))
+        if held is None:
             return
         if name:
             yield self._folder(path, below, info)
-        yield from self._below(entries, info)
+        yield from self._below(held, info)
 
     def alone(self, path: str, given: str) -> Iterator[Member]:
         """What `given` stands for by itself."""
@@ -276,7 +312,7 @@ class _Walk:
 
     def is_inside(self, top: str, given: str, what: str, place: str) -> bool:
         """Whether something would be written into a folder that is being read: that is refused."""
-        if not os.path.isdir(top):
+        if not given or not os.path.isdir(top):
             return False
         try:
             inside = os.path.relpath(os.path.realpath(place), os.path.realpath(top))
@@ -304,6 +340,7 @@ class _Walk:
             return None
         name = member_name(given)
         if self._left_out(name):
+            self._leave_out(name)
             return None
         try:
             return name, os.stat(path) if self._follow else os.lstat(path)
@@ -314,14 +351,13 @@ class _Walk:
             self._findings.refuse(MemberNameError(message, member=path))
         return None
 
-    def _below(
-        self, entries: list[tuple[str, os.DirEntry[str], bool]], info: os.stat_result
-    ) -> Iterator[Member]:
+    def _below(self, held: _Held, info: os.stat_result) -> Iterator[Member]:
         """All that a folder holds; an explicit stack, as folders may be nested deeply."""
-        stack = [iter(entries)]
+        stack = [(iter(held.entries), held.rules)]
         above = [(info.st_dev, info.st_ino)]
         while stack:
-            for name, entry, is_folder in stack[-1]:
+            entries, rules = stack[-1]
+            for name, entry, is_folder in entries:
                 try:
                     info = entry.stat(follow_symlinks=self._follow)
                 except OSError as error:
@@ -334,34 +370,38 @@ class _Walk:
                     continue
                 identity = (info.st_dev, info.st_ino)
                 if identity in above and entry.is_symlink():
-                    self._refuse_circle(entry.path, "a link to a folder that holds it")
+                    self._refuse_circle(entry.path, name, "a link to a folder that holds it")
                     continue
-                below = self._sorted(entry.path, name, name)
+                inner = None if rules is None else rules.below(name.split("/")[-2])
+                below = self._sorted(entry.path, name, name, inner)
                 if below is None:
                     continue
                 yield self._folder(entry.path, name, info)
-                stack.append(iter(below))
+                stack.append((iter(below.entries), below.rules))
                 above.append(identity)
                 break
             else:
                 stack.pop()
                 above.pop()
 
-    def _sorted(
-        self, path: str, prefix: str, folder: str
-    ) -> list[tuple[str, os.DirEntry[str], bool]] | None:
+    def _sorted(self, path: str, prefix: str, folder: str, rules: Rules | None) -> _Held | None:
         """What a folder holds and is not left out, sorted by the members' names.
 
         A folder's ends with a slash. Code points sort as the bytes of their UTF-8 do. None says
         that the folder cannot be read.
         """
         found = []
+        rule_files = []
         try:
             with os.scandir(path) as entries:
                 for entry in entries:
                     name = entry.name
                     name = prefix + (name if self._spell is None else self._spell(name))
-                    if not self._excluded(name):
+                    if rules is not None and entry.name in RULE_FILES and entry.is_file():
+                        rule_files.append(entry.name)
+                    if self._excluded(name):
+                        self._leave_out(name)
+                    else:
                         try:
                             is_folder = entry.is_dir(follow_symlinks=self._follow)
                         except OSError:  # what stands in the way is told when it is looked at
@@ -370,8 +410,39 @@ class _Walk:
         except OSError as error:
             self._refuse_lost(path, folder, error)
             return None
+        if rules is not None:
+            try:
+                rules = rules.reading(path, rule_files)
+            except OSError as error:  # never to be skipped: what it leaves out may be secret
+                self._findings.refuse(SourceError.of(error.filename or path, error))
+                return None
+            found = [entry for entry in found if not self._is_ignored(rules, *entry)]
         found.sort()
-        return found
+        return _Held(found, rules)
+
+    def _rules_above(self, folder: str) -> Rules | None:
+        """The rules that the folders above have for what a folder holds, if they count."""
+        if not self._ignore:
+            return None
+        try:
+            return rules_above(folder)
+        except OSError as error:
+            self._findings.refuse(SourceError.of(error.filename or folder, error))
+            return Rules()
+
+    def _is_ignored(
+        self, rules: Rules, name: str, entry: os.DirEntry[str], is_folder: bool
+    ) -> bool:
+        step = name.rstrip("/").rpartition("/")[2]
+        why = rules.reason(step, is_folder and not entry.is_symlink())  # to git a link is a file
+        if why:
+            self._findings.leave_out(self._prefix + name, why)
+        return bool(why)
+
+    def _leave_out(self, name: str) -> None:
+        """Takes note of what a pattern leaves out."""
+        if self._findings.left_out is not None:
+            self._findings.leave_out(self._prefix + name, self._pattern(name))
 
     def _member(self, path: str, name: str, info: os.stat_result) -> Member | None:
         """What a file or link becomes; None if it cannot be put in."""
@@ -401,6 +472,7 @@ class _Walk:
             f"cannot put in {path}: it is {kind}; leave it out with {_excluding(name)}, or all "
             "such with --skip special",
             path,
+            name,
         )
         return None
 
@@ -417,36 +489,43 @@ class _Walk:
                 f"cannot follow {path}: it is a link to {_target(path)}, which does not exist; "
                 "keep links as links with --symlinks store, or leave out such with --skip dangling",
                 path,
+                name,
                 error.errno,
             )
         elif error.errno == ELOOP and os.path.islink(path):
-            self._refuse_circle(path, "a link that leads back to itself", error.errno)
+            self._refuse_circle(path, name, "a link that leads back to itself", error.errno)
         elif is_absent:
-            self._findings.refuse(SourceError.of(path, error), "missing")
+            self._findings.refuse(SourceError.of(path, error), "missing", path)
         else:
             told = SourceError.of(path, error)
             self._refuse(
                 "unreadable",
                 f"{told}; leave it out with {_excluding(name)}, or all such with --skip unreadable",
                 path,
+                name,
                 error.errno,
             )
 
-    def _refuse_circle(self, path: str, what: str, errno: int | None = None) -> None:
+    def _refuse_circle(self, path: str, name: str, what: str, errno: int | None = None) -> None:
         self._refuse(
             "dangling",
             f"cannot follow {path}: it is {what}; keep links as links with --symlinks store, or "
             "leave out such with --skip dangling",
             path,
+            name,
             errno,
         )
 
-    def _refuse(self, kind: Skip, message: str, path: str, errno: int | None = None) -> None:
+    def _refuse(
+        self, kind: Skip, message: str, path: str, name: str, errno: int | None = None
+    ) -> None:
         """Refuses what is there and cannot be put in, unless its kind is to be skipped."""
         if kind in self._skip:
-            self._findings.skip(kind, path)
+            self._findings.skip(kind, name)
+            why = f"--skip {kind}: {message.partition('; ')[0]}"
+            self._findings.leave_out(self._prefix + name, why)
         else:
-            self._findings.refuse(SourceError(message, member=path, errno=errno), kind)
+            self._findings.refuse(SourceError(message, member=path, errno=errno), kind, name)
 
 
 _READ_BY_ALL = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
@@ -517,6 +596,12 @@ def _is_at(path: str, itself: os.stat_result) -> bool:
         return os.path.samestat(os.stat(path), itself)
     except OSError:  # who reads it will say so
         return False
+
+
+def leaving(selection: Selection) -> Callable[[str], str]:
+    """Which option leaves out a name, or a folder above it; see `exclusion`."""
+    each = [(exclusion((pattern,)), f"--exclude {pattern}") for pattern in selection.exclude]
+    return lambda name: next((text for left_out, text in each if left_out(name)), "--exclude-vcs")
 
 
 def exclusion(patterns: tuple[str, ...]) -> Callable[[str], bool]:

@@ -85,6 +85,8 @@ def create(
     files_from: str | None,
     null: bool,
     symlinks: Symlinks,
+    ignore: bool,
+    exclude_vcs: bool,
     skip: tuple[Skip, ...],
     cache: str | None,
     level: int,
@@ -97,6 +99,8 @@ def create(
     shebang: str | None,
     progress: Mode,
     quiet: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Put files, and folders with all they hold, into the new zip archive ARCHIVE.
 
@@ -107,11 +111,14 @@ def create(
         raise click.UsageError("nothing to put in: name files or folders, or use --files-from")
     if null and files_from is None:
         raise click.UsageError("--null says how --files-from is read; there is no --files-from")
+    options.refuse_two_on_standard_output(archive, dry_run, as_json)
     selection = options.selection(
         directory=directory,
         exclude=exclude,
         prefix=prefix,
         symlinks=symlinks,
+        ignore=ignore,
+        exclude_vcs=exclude_vcs,
         skip=skip,
         modes=modes,
         timestamp=timestamp,
@@ -120,20 +127,27 @@ def create(
     from parazip import archive as engine
     from parazip.cache import Cache
 
-    with Display(progress, quiet) as display:
+    names = _listed(files_from, null) if files_from is not None else ()
+    kept = Cache(*context.obj) if cache is not None else None
+    with options.told_as_json(as_json), Display(progress, quiet) as display:
+        if dry_run:
+            place = None if archive == "-" else archive
+            found = engine.preview(paths, selection, names=names, archive=place, cache=kept)
+            display.preview(archive, found, as_json)
+            return
         report = engine.create(
             options.target(archive),
             paths,
             settings,
             selection,
-            names=_listed(files_from, null) if files_from is not None else (),
+            names=names,
             prepend=prepend,
             shebang=shebang,
             progress=display,
-            cache=Cache(*context.obj) if cache is not None else None,
+            cache=kept,
             identity="content" if cache == "content" else "stat",
         )
-        display.summary(report)
+        display.summary(report, as_json)
 
 
 def _listed(source: str, null: bool) -> Iterator[str]:

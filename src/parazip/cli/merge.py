@@ -46,6 +46,8 @@ def merge(
     exclude: tuple[str, ...],
     on_duplicate: OnDuplicate,
     check_crc: bool,
+    ignore: bool,
+    exclude_vcs: bool,
     skip: tuple[Skip, ...],
     level: int,
     codec: CodecName,
@@ -57,6 +59,8 @@ def merge(
     shebang: str | None,
     progress: Mode,
     quiet: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Put what zip archives and folders hold into the new zip archive ARCHIVE, in order.
 
@@ -64,16 +68,29 @@ def merge(
     NAME/=SOURCE puts all of SOURCE below folder NAME. ARCHIVE appears complete or not at all, so
     it may be one of the SOURCEs; with "-" it goes to standard output.
     """
+    options.refuse_two_on_standard_output(archive, dry_run, as_json)
     selection = options.selection(
-        directory=directory, exclude=exclude, skip=skip, modes=modes, timestamp=timestamp
+        directory=directory,
+        exclude=exclude,
+        ignore=ignore,
+        exclude_vcs=exclude_vcs,
+        skip=skip,
+        modes=modes,
+        timestamp=timestamp,
     )
     settings = options.settings(context, level, codec, jobs, memory)
     from parazip import archive as engine
 
-    with Display(progress, quiet) as display:
+    given = [_source(text) for text in sources]
+    with options.told_as_json(as_json), Display(progress, quiet) as display:
+        if dry_run:
+            place = None if archive == "-" else archive
+            found = engine.preview_merge(given, selection, on_duplicate=on_duplicate, archive=place)
+            display.preview(archive, found, as_json)
+            return
         report = engine.merge(
             options.target(archive),
-            [_source(text) for text in sources],
+            given,
             settings,
             selection,
             on_duplicate=on_duplicate,
@@ -82,7 +99,7 @@ def merge(
             shebang=shebang,
             progress=display,
         )
-        display.summary(report)
+        display.summary(report, as_json)
 
 
 def _source(text: str) -> Source:

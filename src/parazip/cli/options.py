@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from io import FileIO
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from parazip.dates import TIMESTAMPS, Timestamp
-from parazip.display import MODES
-from parazip.errors import DateError, OutputError, SettingsError
+from parazip.display import MODES, print_json
+from parazip.errors import DateError, OutputError, ParazipError, SettingsError
 from parazip.model import CODEC_NAMES, CodecName, Settings, parse_size
 from parazip.sources import SKIPS, Selection
 
@@ -166,6 +167,19 @@ _OUTPUT_OPTIONS = (
         help="auto: a bar on a terminal. plain: lines for a log. json: one object a line.",
     ),
     telling("-q", "--quiet", is_flag=True, help="No progress, no summary."),
+    telling(
+        "-n",
+        "--dry-run",
+        is_flag=True,
+        help="Write nothing; list what would be put in, with sizes, and what is left out, and why.",
+    ),
+    telling(
+        "--json",
+        "as_json",
+        is_flag=True,
+        help="Tell what was made, or with -n what would be, as one JSON document on standard "
+        "output.",
+    ),
 )
 
 
@@ -177,6 +191,17 @@ def skipping_options(command: Command) -> Command:
 
 
 _SKIPPING_OPTIONS = (
+    selecting(
+        "--ignore",
+        is_flag=True,
+        help="Leave out .git and what .gitignore files say, as git does; .zipignore files have the "
+        "same rules and the last word.",
+    ),
+    selecting(
+        "--exclude-vcs",
+        is_flag=True,
+        help="Leave out what version control keeps (.git, .gitignore, .svn, ...), as tar does.",
+    ),
     selecting(
         "--skip",
         type=click.Choice(SKIPS),
@@ -208,6 +233,23 @@ def target(archive: str) -> str | Pipe:
 
     # Not sys.stdout.buffer: what a broken pipe leaves there would fail once more at exit.
     return Pipe(FileIO(sys.stdout.fileno(), "wb", closefd=False), "standard output")
+
+
+@contextmanager
+def told_as_json(as_json: bool) -> Iterator[None]:
+    """Tells problems as a JSON document on standard output, too, if that is asked for."""
+    try:
+        yield
+    except ParazipError as error:
+        if as_json:
+            print_json({"problems": error.messages()})
+        raise
+
+
+def refuse_two_on_standard_output(archive: str, dry_run: bool, as_json: bool) -> None:
+    """Refuses --json beside an archive that goes to standard output."""
+    if as_json and archive == "-" and not dry_run:
+        raise click.UsageError("--json and the archive - both take standard output")
 
 
 def selection(**fields: Any) -> Selection:
