@@ -248,7 +248,7 @@ def test_why_something_is_left_out(tmp_path: Path) -> None:
     seen = preview(["t"], chosen)
     assert [member.name for member in seen.members] == ["p/t/", "p/t/b"]
     line = f"{tmp_path}/t/.gitignore, line 2: *.log"
-    assert sorted(seen.left_out) == [
+    assert list(seen.left_out) == [
         ("p/t/.git", "--exclude-vcs"),
         ("p/t/.gitignore", "--exclude-vcs"),
         ("p/t/.svn", "--exclude-vcs"),

@@ -511,7 +511,8 @@ def test_after_a_file_that_does_not_open_the_search_goes_on(
             with listing(path) as entries:
                 self._entries = list(entries)
             for entry in self._entries:
-                entry.stat()
+                if not entry.is_symlink():
+                    entry.stat()
             (tmp_path / "t" / "0000").unlink(missing_ok=True)  # the workers find it gone
 
         def __enter__(self) -> Iterator[os.DirEntry[str]]:

@@ -203,7 +203,7 @@ def preview_merge(
 def _preview(members: Iterator[Member], findings: Findings) -> Preview:
     return Preview(
         members=tuple(members),
-        left_out=tuple(findings.left_out or ()),
+        left_out=tuple(sorted(findings.left_out or ())),
         skipped=findings.skipped,
         notes=findings.notes(),
     )

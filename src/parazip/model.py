@@ -338,7 +338,7 @@ class Preview:
 
     Attributes:
         members: what would be put in, in order.
-        left_out: what would not be, and why, as it is met.
+        left_out: what would not be, and why, sorted by name.
         skipped: how much was left out because it could not be put in, by its kind.
         notes: what people may want to know besides, a sentence each.
     """
