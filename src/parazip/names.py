@@ -66,8 +66,12 @@ def speller() -> Callable[[str], str] | None:
 
 
 _ODD = bytes(range(32)) + b'\x7f\\:*?"<>|'
-_DEVICE = r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)(?:[0-9]|{})) *[./]"
-_DEVICES = re.compile(b"/" + _DEVICE.format("\xc2[\xb9\xb2\xb3]").encode("latin-1"))
+_LIKE_DEVICES = re.compile(rb"/(?:[acnp][oru][nxl][./ io]|[cl][op][mt][0-9\xc2])")
+"""What may be a device: two branches take half of the time that eight names take."""
+
+_DEVICE = re.compile(
+    r"(?:^|/)(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *[./]", re.IGNORECASE
+)
 """Windows' devices, whatever follows a dot, as one step of a name that has a slash behind it."""
 
 _CAUTIONS: tuple[tuple[Callable[[str], object], str], ...] = (
@@ -85,7 +89,7 @@ _CAUTIONS: tuple[tuple[Callable[[str], object], str], ...] = (
         "another stream of a file)",
     ),
     (
-        re.compile(f"(?:^|/){_DEVICE.format('[¹²³]')}", re.IGNORECASE).search,
+        _DEVICE.search,
         "names that Windows has for devices",
     ),
     (
@@ -114,17 +118,21 @@ class Readers:
     def __init__(self, findings: Findings, advice: str) -> None:
         self._findings = findings
         self._advice = advice
+        self._may_be_one = False
 
     def judge(self, names: Sequence[str]) -> None:
         """Judges some names, each for itself; they have no slash at their end."""
         # Each step has a slash on both sides, and a step that is as plain as can be is in between.
         text = f"/{'/-/'.join(names)}/".encode(errors="surrogatepass")
+        lower = text.lower()
+        if text != lower or not text.isascii():
+            self._may_be_one = True
         if (
             len(text.translate(None, _ODD)) < len(text)
             or b"./" in text
-            or b" /" in text
+            or (b" " in text and b" /" in text)
             or b"//" in text
-            or _DEVICES.search(text.lower())
+            or _LIKE_DEVICES.search(lower)
         ):
             for name in names:
                 self._judge_one(name)
@@ -145,7 +153,9 @@ class Readers:
                 self._findings.caution(caution, name)
 
     def judge_together(self, names: Collection[str]) -> None:
-        """Looks for names that differ, but not everywhere."""
+        """Looks for names that differ, but not everywhere; all of them have been judged."""
+        if not self._may_be_one:
+            return
         fold: Callable[[str], str] = str.lower
         if not all(map(str.isascii, names)):
             fold = _folded

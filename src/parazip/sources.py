@@ -268,7 +268,7 @@ class _Walk:
         self._prefix = prefix
         self._findings = findings
         self._skip = frozenset(selection.skip)
-        self._skips_unreadable = "unreadable" in self._skip
+        self._readable = 0 if "unreadable" in self._skip else _READ_BY_ALL
         self._attributes = _ATTRIBUTES[selection.modes]
         self._follow = selection.symlinks == "follow"
         self._date = date_policy(selection.timestamp, findings)
@@ -392,14 +392,15 @@ class _Walk:
         """
         found = []
         rule_files = []
+        excluded, spell = self._excluded, self._spell
         try:
             with os.scandir(path) as entries:
                 for entry in entries:
                     name = entry.name
-                    name = prefix + (name if self._spell is None else self._spell(name))
+                    name = prefix + (name if spell is None else spell(name))
                     if rules is not None and entry.name in RULE_FILES and entry.is_file():
                         rule_files.append(entry.name)
-                    if self._excluded(name):
+                    if excluded(name):
                         self._leave_out(name)
                     else:
                         try:
@@ -450,9 +451,9 @@ class _Walk:
         if stat.S_ISREG(mode):
             # What everybody may read needs no system call here: should it not open all the same,
             # the worker says so. But what is to be skipped has to be known now.
-            if mode & _READ_BY_ALL != _READ_BY_ALL or self._skips_unreadable:
+            if mode & self._readable != _READ_BY_ALL:
                 try:
-                    _check_readable(path, self._skips_unreadable)
+                    _check_readable(path, thoroughly="unreadable" in self._skip)
                 except OSError as error:
                     self._refuse_lost(path, name, error)
                     return None
