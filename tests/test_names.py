@@ -224,6 +224,9 @@ def test_names_are_utf_8_whatever_the_locale_says(locale: str) -> None:
         done = run(*args, "-x", "\u65e5*", **odd)
         assert done.returncode == 0, done.stderr
         assert "UTF-8" not in done.stderr
+    done = run("create", "-n", "other.zip", "d", **odd)
+    assert done.returncode == 0, done.stderr
+    assert "would have 3 members" in done.stdout
     assert zipfile.ZipFile("out.zip").namelist() == ["\u00fc/gr\u00fc\u00df.txt"]
 
 

@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("pex.common", reason="pex is not installed")
 
-from parazip import SourceChangedError
+from parazip import Member, MemberNameError, Settings, SourceChangedError
 from parazip.pex import zipper
 from test_pex import EXACT, FAST, STOCK, UNMARKED, assert_same_zip, make_sources, run
 from test_pex_wheels import FILES, NAME, make_wheel
@@ -259,21 +259,24 @@ def test_a_time_that_zip_does_not_have_is_told_in_pex_terms(
     assert not (work.folder / "a.pex").exists()
 
 
-def test_a_name_that_cannot_be_stored_is_told_in_pex_terms(work: Work) -> None:
-    (work.folder / "src").mkdir()
-    try:
-        with open(os.fsencode(work.folder / "src") + b"/bad\xff.py", "wb"):
-            pass
-    except OSError:
-        pytest.skip("this file system takes UTF-8 names only")
-    done = run(FAST, "-D", work.folder / "src", "-o", work.folder / "a.pex",
-               root=work.folder / "root")  # fmt: skip
-    assert done.returncode == 1
-    assert "not valid UTF-8; rename the file or keep it out of what --sources-directory" in (
-        done.stderr
-    )
-    assert "--exclude" not in done.stderr
-    assert not (work.folder / "a.pex").exists()
+@pytest.mark.parametrize(
+    ("names", "advice"),
+    [
+        (["bad\udcff.py"], "UTF-8; rename the file or keep it out of what --sources-directory"),
+        (["a.py", "a.py"], "the name a.py: .*; leave one out, or rename one$"),
+    ],
+    ids=["not UTF-8", "twice"],
+)
+def test_a_name_that_cannot_be_stored_is_told_in_pex_terms(
+    tmp_path: Path, names: list[str], advice: str
+) -> None:
+    way = zipper.Way(settings=Settings(), arguments=[], progress=None, cache=None)
+    members = [Member(name, b"", 0o100644 << 16, 33 << 16) for name in names]
+    with pytest.raises(MemberNameError, match=advice) as caught:
+        zipper.make_zip(str(tmp_path / "a.pex"), "a.pex", b"", members, way)
+    assert "--exclude" not in str(caught.value)
+    assert "--prefix" not in str(caught.value)
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_file_that_changes_is_told_in_pex_terms() -> None:

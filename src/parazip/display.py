@@ -99,13 +99,13 @@ class Display:
             )
             return
         for member in found.members:
-            print(f"{size_text(member.size):>9}  {printable(member.name)}")
+            print_name(f"{size_text(member.size):>9}  {printable(member.name)}")
         for name, why in found.left_out:
-            print(f" left out  {printable(name)}  ({printable(why)})")
+            print_name(f" left out  {printable(name)}  ({printable(why)})")
         members = _counted(len(found.members), found.skipped)
         left_out = f", {len(found.left_out):,} left out" if found.left_out else ""
         size = size_text(found.bytes_in)
-        print(f"{printable(archive)} would have {members}, {size}{left_out}")
+        print_name(f"{printable(archive)} would have {members}, {size}{left_out}")
         self._notes(found.notes)
 
     def summary(self, report: Report, as_json: bool = False) -> None:
@@ -162,6 +162,12 @@ class Display:
         if self._bar is not None:
             self._bar.stop()
             self._bar = self._task = None
+
+
+def print_name(text: str) -> None:
+    """Writes a line with a name to standard output, which may not know all of its characters."""
+    encoding = (sys.stdout and sys.stdout.encoding) or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def print_json(document: Mapping[str, Any]) -> None:

@@ -35,7 +35,9 @@ def leads_out(name: str) -> bool:
 def fault(name: str, is_file: bool = True) -> str:
     """What is wrong with a name, as the end of a sentence on it; empty if it may be stored."""
     if leads_out(name):
-        return "leads out of the archive"
+        drive = _DRIVE(name)
+        why = f", as {drive[0]} is a drive on Windows" if drive else ""
+        return f"leads out of the archive{why}"
     if "\0" in name:
         return "has a NUL in it, where some readers end it"
     if name.count("/") > MOST_STEPS:

@@ -73,6 +73,7 @@ class _Create(options.GroupedCommand):
     "times and inode, or, with =content, by a hash of each file.",
 )
 @options.output_options
+@options.listing_options
 @click.pass_context
 def create(
     context: click.Context,

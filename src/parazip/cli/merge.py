@@ -36,6 +36,7 @@ from parazip.sources import Modes, Skip
 )
 @options.skipping_options
 @options.output_options
+@options.listing_options
 @click.pass_context
 def merge(
     context: click.Context,

@@ -167,6 +167,17 @@ _OUTPUT_OPTIONS = (
         help="auto: a bar on a terminal. plain: lines for a log. json: one object a line.",
     ),
     telling("-q", "--quiet", is_flag=True, help="No progress, no summary."),
+)
+
+
+def listing_options(command: Command) -> Command:
+    """Options that tell programs and people of members, or list them without writing."""
+    for option in reversed(_LISTING_OPTIONS):
+        command = option(command)
+    return command
+
+
+_LISTING_OPTIONS = (
     telling(
         "-n",
         "--dry-run",
