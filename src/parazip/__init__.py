@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from parazip.version import __version__
 
 if TYPE_CHECKING:
-    from parazip.archive import create, merge, write
+    from parazip.archive import create, merge, preview, preview_merge, write
     from parazip.cache import Cache
     from parazip.dropin.patch import patch, unpatch
     from parazip.dropin.zip_file import PyZipFile, ZipFile
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         SourceChangedError,
         SourceError,
     )
-    from parazip.model import File, Member, Report, Settings, Tally
+    from parazip.model import File, LeftOut, Member, Preview, Report, Settings, Tally
     from parazip.progress import Progress
     from parazip.revision import delete, update
     from parazip.sources import Selection
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 _HOME = {
     "create": "archive",
     "merge": "archive",
+    "preview": "archive",
+    "preview_merge": "archive",
     "write": "archive",
     "delete": "revision",
     "update": "revision",
@@ -58,7 +60,9 @@ _HOME = {
     "SourceChangedError": "errors",
     "SourceError": "errors",
     "File": "model",
+    "LeftOut": "model",
     "Member": "model",
+    "Preview": "model",
     "Report": "model",
     "Settings": "model",
     "Tally": "model",
@@ -72,12 +76,14 @@ __all__ = [
     "DateError",
     "DuplicateMemberError",
     "File",
+    "LeftOut",
     "Member",
     "MemberNameError",
     "NoSuchMemberError",
     "NotCopiedError",
     "OutputError",
     "ParazipError",
+    "Preview",
     "Progress",
     "PyZipFile",
     "Report",
@@ -93,6 +99,8 @@ __all__ = [
     "delete",
     "merge",
     "patch",
+    "preview",
+    "preview_merge",
     "unpatch",
     "update",
     "write",

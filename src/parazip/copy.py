@@ -58,8 +58,8 @@ from parazip.model import (
     Tally,
     Twin,
 )
+from parazip.names import fault, leads_out
 from parazip.plan import RANGE, Copies
-from parazip.sources import leads_out
 
 COPIED = "copied"
 """How what was copied is called where others have the name of their coder."""
@@ -120,12 +120,11 @@ def refuse_name(archive: str, entry: Entry) -> None:
     Raises:
         NotCopiedError: it does.
     """
-    if leads_out(entry.name):
-        _refuse(archive, entry, "name-leads-out", "its name leads out of the archive")
-    steps = entry.name.split("/")
-    if steps[-1] == "." or (entry.record.size and {*steps} <= {"", "."}):
-        what = "its name is that of a folder, and it is a file"
-        _refuse(archive, entry, "name-of-a-folder", what)
+    record = entry.record
+    why = fault(entry.name, is_file=bool(record.size or record.compressed_size))
+    if why:
+        rule = "name-leads-out" if leads_out(entry.name) else "name-of-a-folder"
+        _refuse(archive, entry, rule, f"its name {why}")
 
 
 def refuse(archive: str, entry: Entry) -> None:

@@ -14,14 +14,25 @@ class ParazipError(Exception):
 
     Attributes:
         member: the name of the member or the path of the file concerned, or None.
+        others: what else stands in the way and was found in the same run; `str` tells all.
+        untold: how many problems more there are.
     """
 
     def __init__(self, message: str, *, member: str | None = None) -> None:
         super().__init__(message)
         self.member = member
+        self.others: tuple[ParazipError, ...] = ()
+        self.untold = 0
+
+    def messages(self) -> list[str]:
+        """What is wrong, a message for each problem, and how many more there are."""
+        messages = [str(error.args[0]) for error in (self, *self.others)]
+        if self.untold:
+            messages.append(f"and {self.untold:,} more problems")
+        return messages
 
     def __str__(self) -> str:
-        return str(self.args[0])
+        return "\n".join(self.messages())
 
 
 class SettingsError(ParazipError, ValueError):
@@ -37,7 +48,10 @@ class DuplicateMemberError(MemberNameError):
 
 
 class DateError(ParazipError, ValueError):
-    """A date outside of what a zip archive can express (1980 to 2107, APPNOTE 4.4.6)."""
+    """A date that was asked for and that no zip archive can express (1980 to 2107, APPNOTE 4.4.6).
+
+    The times that files have are no error: they are moved to the nearest date that there is.
+    """
 
 
 class FileError(ParazipError, OSError):

@@ -10,7 +10,8 @@ from typing import Literal, TypeAlias
 
 from parazip import codecs, copy, files
 from parazip.dates import fixed_date
-from parazip.errors import DuplicateMemberError, SettingsError, SourceError
+from parazip.errors import DuplicateMemberError, NotCopiedError, SettingsError, SourceError
+from parazip.findings import Findings
 from parazip.model import File, Member, Packed
 from parazip.names import MIMETYPE, file_as_folder
 from parazip.plan import told
@@ -19,6 +20,7 @@ from parazip.sources import (
     contents,
     exclusion,
     folder_name,
+    leaving,
     marked,
     normal_attributes,
 )
@@ -34,6 +36,7 @@ def gather(
     selection: Selection,
     on_duplicate: OnDuplicate = "error",
     archive: str | int | None = None,
+    findings: Findings | None = None,
 ) -> list[Member]:
     """The members of all sources in their order, each name once.
 
@@ -42,8 +45,9 @@ def gather(
         selection: what to leave out, names, dates and modes.
         on_duplicate: what to do with a second member of one name that is no folder.
         archive: where the new archive will be; it must not lie in a folder that is merged.
+        findings: hears of problems and of what people should know.
 
-    Raises:
+    Raises (when all has been looked at):
         SourceError: a source is missing or unreadable.
         BadArchiveError: a source is neither a folder nor an archive, or is damaged.
         NotCopiedError: a member cannot be copied as it is.
@@ -55,29 +59,39 @@ def gather(
     if on_duplicate not in _CHOICES:
         raise SettingsError(f"on_duplicate {on_duplicate!r} is not one of {', '.join(_CHOICES)}")
     choose = _CHOICES[on_duplicate]
+    heard = findings or Findings()
     members: dict[str, Member] = {}
     passed: list[Packed] = []  # a second meaning counts, whether the member is taken or not
     for source in sources:
-        for member in _members(source, selection, archive, passed):
-            name = member.name
-            first = members.get(name)
-            dropped = member
-            if first is None:
-                members[name] = member
-                continue
-            if not name.endswith("/") and choose(first, member) is member:
-                if name != MIMETYPE:  # a container has to begin with it
-                    del members[name]  # so that it stands where it came last
-                members[name] = member
-                dropped = first
-            if isinstance(dropped.source, Packed):
-                passed.append(dropped.source)
+        with heard.refusing():
+            for member in _members(source, selection, archive, heard, passed):
+                name = member.name
+                first = members.get(name)
+                dropped = member
+                if first is None:
+                    members[name] = member
+                    continue
+                if not name.endswith("/"):
+                    with heard.refusing():
+                        if choose(first, member) is member:
+                            if name != MIMETYPE:  # a container has to begin with it
+                                del members[name]  # so that it stands where it came last
+                            members[name] = member
+                            dropped = first
+                if isinstance(dropped.source, Packed):
+                    passed.append(dropped.source)
     for member in members.values():
         if isinstance(member.source, Packed):
-            copy.refuse(member.source.archive.path, member.source.entry)
-    for file, packed in groupby(passed, lambda packed: packed.archive):
-        copy.pass_over(file, [entry for _, entry in packed])
-    refuse_files_as_folders(members)
+            try:
+                copy.refuse(member.source.archive.path, member.source.entry)
+            except NotCopiedError as error:
+                heard.refuse(error)
+    with heard.refusing():
+        for file, packed in groupby(passed, lambda packed: packed.archive):
+            copy.pass_over(file, [entry for _, entry in packed])
+    with heard.refusing():
+        refuse_files_as_folders(members)
+    heard.finish()
     return list(members.values())
 
 
@@ -105,7 +119,11 @@ def refuse_files_as_folders(members: dict[str, Member], advice: str = _KEEP_APAR
 
 
 def _members(
-    source: Source, selection: Selection, archive: str | int | None, passed: list[Packed]
+    source: Source,
+    selection: Selection,
+    archive: str | int | None,
+    findings: Findings,
+    passed: list[Packed],
 ) -> Iterator[Member]:
     name, path = source if isinstance(source, tuple) else ("", source)
     path = os.fspath(path)
@@ -121,7 +139,7 @@ def _members(
     except ValueError as error:
         raise SourceError(f"cannot read {path!r}: {error}", member=path) from error
     if stat.S_ISDIR(info.st_mode):
-        return marked(contents(path, prefix, selection, archive), selection, prefix)
+        return marked(contents(path, prefix, selection, archive, findings), selection, prefix)
     if not stat.S_ISREG(info.st_mode):
         raise SourceError(
             f"cannot merge {path}: it is neither an archive nor a folder", member=path
@@ -129,22 +147,29 @@ def _members(
     if isinstance(archive, int) and os.path.samestat(os.fstat(archive), info):
         raise SourceError(f"cannot merge {path}: it is open as the new archive", member=path)
     found = files.found(path, info, selection.changes)
-    return marked(_copied(found, prefix, selection, passed), selection, prefix)
+    return marked(_copied(found, prefix, selection, findings, passed), selection, prefix)
 
 
 def _copied(
-    archive: File, prefix: str, selection: Selection, passed: list[Packed]
+    archive: File, prefix: str, selection: Selection, findings: Findings, passed: list[Packed]
 ) -> Iterator[Member]:
     """The members of an archive that are not left out; those that are go to `passed`."""
-    left_out = exclusion(selection.exclude)
+    left_out = exclusion(selection.patterns)
+    pattern = leaving(selection)
     date = fixed_date(selection.timestamp)
     for entry in copy.entries(archive):
         name, record, _ = entry
         name = plain(name)
         if left_out((name or entry.name).rstrip("/")):
+            if findings.left_out is not None:
+                findings.leave_out(prefix + entry.name, pattern(entry.name.rstrip("/")))
             passed.append(Packed(archive, entry))
             continue
-        copy.refuse_name(archive.path, entry)
+        try:
+            copy.refuse_name(archive.path, entry)
+        except NotCopiedError as error:
+            findings.refuse(error)
+            continue
         if not name:  # the folder that all is in
             passed.append(Packed(archive, entry))
             continue

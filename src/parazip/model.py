@@ -374,6 +374,40 @@ class Made(NamedTuple):
     seconds: float
 
 
+class LeftOut(NamedTuple):
+    """Something that is not put in.
+
+    Attributes:
+        name: that it would have, or its path.
+        why: the option that leaves it out, or the line of an ignore file.
+    """
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What an archive would be made of.
+
+    Attributes:
+        members: what would be put in, in order.
+        left_out: what would not be, and why, sorted by name.
+        skipped: how much was left out because it could not be put in, by its kind.
+        notes: what people may want to know besides, a sentence each.
+    """
+
+    members: tuple[Member, ...]
+    left_out: tuple[LeftOut, ...]
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def bytes_in(self) -> int:
+        """Uncompressed bytes of all members."""
+        return sum(member.size for member in self.members)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """What was made.
@@ -386,6 +420,8 @@ class Report:
         seconds: from the first look at the sources until the archive stood under its name.
         codecs: what each codec did, by the codec's name and own level, "stored" or "copied".
         recalled: members that came out of the cache; they count under the codecs that made them.
+        skipped: how much was left out because it could not be put in: "special", "dangling",
+            "unreadable".
         sections: what was done to each labelled section.
         aligned: stored members whose contents begin at the multiple that was asked for.
         notes: what people may want to know besides, a sentence each.
@@ -400,6 +436,7 @@ class Report:
     seconds: float
     codecs: Mapping[str, Tally] = field(default_factory=dict)
     recalled: int = 0
+    skipped: Mapping[str, int] = field(default_factory=dict)
     sections: tuple[Made, ...] = ()
     aligned: int = 0
     notes: tuple[str, ...] = ()

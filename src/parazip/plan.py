@@ -21,9 +21,10 @@ from typing import NamedTuple, TypeAlias
 
 from parazip import codecs
 from parazip.errors import DuplicateMemberError, MemberNameError
+from parazip.findings import Findings
 from parazip.format.records import MAX_NAME, check_align
 from parazip.model import STORE, Coder, File, Member, Packed, Recipe, Stored, Twin
-from parazip.names import MIMETYPE
+from parazip.names import MIMETYPE, MOST_STEPS, Readers, file_within
 
 BATCH = 1 << 20
 BATCH_MEMBERS = 256
@@ -185,46 +186,120 @@ def as_first(member: Member) -> Member:
     return member._replace(store=True, align=0) if member.name == MIMETYPE else member
 
 
-def checked(members: Iterable[Member]) -> Iterator[Member]:
-    """The same members; refuses names that no archive can hold, and what cannot be aligned.
+def checked(
+    members: Iterable[Member],
+    findings: Findings | None = None,
+    *,
+    advice: str = "leave it out with --exclude",
+    apart: str = "keep them apart with --prefix",
+    readers: Callable[[Findings, str], Readers] | None = Readers,
+    is_one_tree: bool = False,
+    is_same: Callable[[Member, Member], bool] = lambda first, second: False,
+) -> Iterator[Member]:
+    """The same members, each name once; refuses names that no archive can or should hold.
+
+    All members are looked at, but none is given after the first problem.
+
+    Args:
+        members: what is to be put in.
+        findings: of the search for them, which ends with them.
+        advice: what to do with a file whose name cannot be stored, if not to rename it.
+        apart: what to do about two members of one name, if not to leave one out.
+        readers: judges the names by what other readers make of them, if that counts.
+        is_one_tree: whether it is certain that no file stands where another member has a folder.
+        is_same: whether a second member of one name is the first once more, and not needed.
 
     Raises:
-        MemberNameError: a name is empty, too long or not encodable as UTF-8.
+        MemberNameError: a name is empty, too long, not encodable as UTF-8, or leads out of the
+            archive.
         DuplicateMemberError: two members have the same name.
         SettingsError: one is to be aligned to what cannot be.
+        ParazipError: what was found in the search.
     """
+    findings = findings or Findings()
+    problems = findings.problems
+    judge = readers(findings, advice) if readers is not None else None
+    recent: list[str] = []
     seen: dict[str, Member] = {}
     for member in members:
         name = member.name
         key = name[:-1] if name.endswith("/") else name
-        if not key or len(key) > MAX_NAME // 4 or not key.isascii():
-            _check_encoded(name)
-        if seen.setdefault(key, member) is not member:
-            raise DuplicateMemberError(
-                f"two members would have the name {key}: {told(seen[key])} and "
-                f"{told(member)}; leave one out, or keep them apart with --prefix",
-                member=name,
-            )
+        if not key or len(key) > 2 * MOST_STEPS or not key.isascii():
+            error = _unstorable(name, advice)
+            if error is not None:
+                findings.refuse(error)
+                continue
+        if key in seen:
+            first = seen[key]
+            if not is_same(first, member):
+                findings.refuse(_duplicate(first, member, apart))
+            continue
+        seen[key] = member
+        recent.append(key)
+        if len(recent) == _JUDGED:
+            if judge is not None:
+                judge.judge(recent)
+            recent.clear()
         if member.align:
             check_align(name, member.align)
-        yield member
+        if not problems:
+            yield member
+    if judge is not None:
+        judge.judge(recent)
+        judge.judge_together(seen)
+        if not is_one_tree:
+            _refuse_files_as_folders(seen, findings, apart)
+    findings.finish()
 
 
-def _check_encoded(name: str) -> None:
+_JUDGED = 1024
+"""So many names are judged at once."""
+
+
+def _refuse_files_as_folders(seen: dict[str, Member], findings: Findings, apart: str) -> None:
+    """Nobody can take out both `a` and `a/b`, if `a` is a file."""
+    if found := file_within(seen, lambda name: seen[name].name.endswith("/")):
+        file, folder = found
+        below = next(member for member in seen.values() if member.name.startswith(f"{folder}/"))
+        findings.refuse(
+            DuplicateMemberError(
+                f"two members would have the name {file}: {told(seen[file])} and {told(below)}; "
+                f"one is a file and the other needs a folder; leave one out, or {apart}",
+                member=file,
+            )
+        )
+
+
+def _unstorable(name: str, advice: str) -> MemberNameError | None:
     try:
         length = len(name.encode())
-    except UnicodeEncodeError as error:
-        raise MemberNameError(
+    except UnicodeEncodeError:
+        return MemberNameError(
             f"the name {name!r} cannot be stored: it is not valid UTF-8; rename the file "
-            "or leave it out with --exclude",
-            member=name,
-        ) from error
-    if not 0 < length <= MAX_NAME:
-        raise MemberNameError(
-            f"the name {name[:60]!r}... cannot be stored: it has {length} bytes, and a zip "
-            f"archive takes 1 to {MAX_NAME}",
+            f"or {advice}",
             member=name,
         )
+    if name.count("/") > MOST_STEPS:
+        return MemberNameError(
+            f"the name {name[:60]!r}... cannot be stored: it has more than {MOST_STEPS:,} steps; "
+            f"rename a folder or {advice}",
+            member=name,
+        )
+    if 0 < length <= MAX_NAME:
+        return None
+    return MemberNameError(
+        f"the name {name[:60]!r}... cannot be stored: it has {length} bytes, and a zip "
+        f"archive takes 1 to {MAX_NAME}",
+        member=name,
+    )
+
+
+def _duplicate(first: Member, second: Member, apart: str) -> DuplicateMemberError:
+    return DuplicateMemberError(
+        f"two members would have the name {second.name.rstrip('/')}: {told(first)} and "
+        f"{told(second)}; leave one out, or {apart}",
+        member=second.name,
+    )
 
 
 def told(member: Member) -> str:

@@ -26,10 +26,11 @@ from parazip import codecs, copy, files, inputs, plan
 from parazip.archive import assemble, create
 from parazip.assembly import Means
 from parazip.errors import DuplicateMemberError, NoSuchMemberError, NotCopiedError, SourceError
+from parazip.findings import Findings
 from parazip.format.surroundings import Surroundings
 from parazip.model import STORED, File, Frame, Member, Packed, Report, Section, Settings
 from parazip.progress import Counter, Sink
-from parazip.sources import Selection, exclusion, scan
+from parazip.sources import Selection, exclusion, is_same, scan
 from parazip.workers.line import line_of
 
 _READING = 1 << 20
@@ -106,7 +107,10 @@ def update(
     settings = settings or Settings()
     file = _found(path)
     members = {_key(member): member for member in _kept(file)}
-    changes = _put_in(members, scan(paths, selection or Selection(), path, names), settings)
+    findings = Findings()
+    found = scan(paths, selection or Selection(), path, names, findings=findings)
+    checked = plan.checked(found, findings, is_same=is_same)
+    changes = _put_in(members, checked, settings)
     every = list(members.values())
     front = {"prepend": prepend, "shebang": shebang}
     if front == dict.fromkeys(front) and not any(changes.values()):
@@ -118,9 +122,17 @@ def update(
             bytes_out=file.size,
             seconds=time.monotonic() - began,
             changes=changes,
+            skipped=findings.skipped,
+            notes=findings.notes(),
         )
     report = _written(file, every, copy.surroundings(file), settings, progress, **front)
-    return replace(report, seconds=time.monotonic() - began, changes=changes)
+    return replace(
+        report,
+        seconds=time.monotonic() - began,
+        changes=changes,
+        skipped=findings.skipped,
+        notes=findings.notes() + report.notes,
+    )
 
 
 def delete(
@@ -218,7 +230,7 @@ def _put_in(
 
     Args:
         members: those of the archive by their keys, in order; they become those of the new one.
-        found: what is to be put in.
+        found: what is to be put in, each name once.
         settings: how many threads read files, and how many bytes may be in flight.
 
     Returns:
@@ -227,7 +239,7 @@ def _put_in(
     added: list[Member] = []
 
     def known() -> Iterator[Member]:
-        for member in plan.checked(found):
+        for member in found:
             if _key(member) in members:
                 yield member
             else:

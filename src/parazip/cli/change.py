@@ -9,15 +9,16 @@ from parazip.cli.create import listed
 from parazip.dates import Timestamp
 from parazip.display import Display, Mode
 from parazip.model import Changes, CodecName, Settings
-from parazip.sources import Modes, Symlinks
+from parazip.sources import Modes, Skip, Symlinks
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 
-@click.command(context_settings=_HELP)
+@click.command(cls=options.GroupedCommand, context_settings=_HELP)
 @click.argument("archive", metavar="ARCHIVE")
 @click.argument("paths", metavar="PATH...", nargs=-1)
 @options.input_options
+@options.skipping_options
 @options.changes_option
 @options.layout_options
 @options.output_options
@@ -33,6 +34,9 @@ def update(
     files_from: str | None,
     null: bool,
     symlinks: Symlinks,
+    ignore: bool,
+    exclude_vcs: bool,
+    skip: tuple[Skip, ...],
     changes: Changes,
     store: tuple[str, ...],
     align: tuple[tuple[int, str], ...],
@@ -63,6 +67,9 @@ def update(
         symlinks=symlinks,
         modes=modes,
         timestamp=timestamp,
+        ignore=ignore,
+        exclude_vcs=exclude_vcs,
+        skip=skip,
         changes=changes,
         store=store,
         align=align,
@@ -84,7 +91,7 @@ def update(
         display.summary(report)
 
 
-@click.command(context_settings=_HELP)
+@click.command(cls=options.GroupedCommand, context_settings=_HELP)
 @click.argument("archive", metavar="ARCHIVE")
 @click.argument("patterns", metavar="GLOB...", nargs=-1, required=True)
 @options.working_options

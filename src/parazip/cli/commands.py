@@ -94,11 +94,9 @@ def last_word() -> Iterator[None]:
         error.show()
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort) as error:
-        _fail("; ".join(("interrupted", *getattr(error, "__notes__", ()))), 1)
-    except SettingsError as error:
-        _fail(str(error), 2)
+        _fail("; ".join(("interrupted", *getattr(error, "__notes__", ()))))
     except ParazipError as error:
-        _fail(str(error), 1)
+        _fail(*error.messages(), code=2 if isinstance(error, SettingsError) else 1)
     except BrokenPipeError:  # who reads standard output has seen enough
         _end_standard_output()
         sys.exit(1)
@@ -106,13 +104,13 @@ def last_word() -> Iterator[None]:
         if error.filename is not None:
             raise
         _end_standard_output()
-        _fail(f"cannot write to standard output: {error.strerror}", 1)
+        _fail(f"cannot write to standard output: {error.strerror}")
     except MemoryError:
-        _fail("out of memory; use a smaller --memory or fewer --jobs", 1)
+        _fail("out of memory; use a smaller --memory or fewer --jobs")
     except RuntimeError as error:
         if "start new thread" not in str(error):
             raise
-        _fail("the system gives no more threads; use fewer --jobs", 1)
+        _fail("the system gives no more threads; use fewer --jobs")
 
 
 def _end_standard_output() -> None:
@@ -135,9 +133,10 @@ def _kill_taken_for_interrupt() -> Iterator[None]:
         signal.signal(number, signal.SIG_DFL)
 
 
-def _fail(message: str, code: int) -> NoReturn:
+def _fail(*messages: str, code: int = 1) -> NoReturn:
     if sys.stderr is not None:  # print would take standard output instead
         from parazip.display import printable
 
-        print(f"parazip: {printable(message)}", file=sys.stderr)
+        for message in messages:
+            print(f"parazip: {printable(message)}", file=sys.stderr)
     sys.exit(code)

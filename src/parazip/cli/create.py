@@ -19,12 +19,12 @@ from parazip.display import Display, Mode
 from parazip.errors import MemberNameError, ParazipError, SourceError
 from parazip.format.records import MAX_NAME
 from parazip.model import Changes, CodecName
-from parazip.sources import Modes, Symlinks
+from parazip.sources import Modes, Skip, Symlinks
 
 _IDENTITIES = ("stat", "content")
 
 
-class _Create(click.Command):
+class _Create(options.GroupedCommand):
     """A command whose --cache may stand alone; click would take the next argument for its value."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -40,7 +40,8 @@ class _Create(click.Command):
 @click.argument("archive", metavar="ARCHIVE")
 @click.argument("paths", metavar="PATH...", nargs=-1)
 @options.input_options
-@click.option(
+@options.skipping_options
+@options.compressing(
     "--cache",
     metavar="[=content]",
     type=click.Choice(_IDENTITIES),
@@ -50,6 +51,7 @@ class _Create(click.Command):
 @options.changes_option
 @options.layout_options
 @options.output_options
+@options.listing_options
 @click.pass_context
 def create(
     context: click.Context,
@@ -62,6 +64,9 @@ def create(
     files_from: str | None,
     null: bool,
     symlinks: Symlinks,
+    ignore: bool,
+    exclude_vcs: bool,
+    skip: tuple[Skip, ...],
     cache: str | None,
     changes: Changes,
     store: tuple[str, ...],
@@ -76,6 +81,8 @@ def create(
     shebang: str | None,
     progress: Mode,
     quiet: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Put files, and folders with all they hold, into the new zip archive ARCHIVE.
 
@@ -83,11 +90,15 @@ def create(
     goes to standard output. Members keep the paths' order; what a folder holds is sorted.
     """
     names = listed(paths, files_from, null)
+    options.refuse_two_on_standard_output(archive, dry_run, as_json)
     selection = options.selection(
         directory=directory,
         exclude=exclude,
         prefix=prefix,
         symlinks=symlinks,
+        ignore=ignore,
+        exclude_vcs=exclude_vcs,
+        skip=skip,
         modes=modes,
         timestamp=timestamp,
         changes=changes,
@@ -98,7 +109,14 @@ def create(
     from parazip import archive as engine
     from parazip.cache import Cache
 
-    with Display(progress, quiet) as display:
+    names = _listed(files_from, null) if files_from is not None else ()
+    kept = Cache(*context.obj) if cache is not None else None
+    with options.told_as_json(as_json), Display(progress, quiet) as display:
+        if dry_run:
+            place = None if archive == "-" else archive
+            found = engine.preview(paths, selection, names=names, archive=place, cache=kept)
+            display.preview(archive, found, as_json)
+            return
         report = engine.create(
             options.target(archive),
             paths,
@@ -108,10 +126,10 @@ def create(
             prepend=prepend,
             shebang=shebang,
             progress=display,
-            cache=Cache(*context.obj) if cache is not None else None,
+            cache=kept,
             identity="content" if cache == "content" else "stat",
         )
-        display.summary(report)
+        display.summary(report, as_json)
 
 
 def listed(paths: tuple[str, ...], files_from: str | None, null: bool) -> Iterable[str]:

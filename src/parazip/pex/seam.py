@@ -30,7 +30,7 @@ from types import ModuleType
 from typing import Any
 
 from parazip import naming
-from parazip.errors import ParazipError, SourceError
+from parazip.errors import DateError, ParazipError, SourceError
 from parazip.format.records import ATTRIBUTE_FOLDER, dos_date
 from parazip.model import File, Member
 from parazip.pex.walk import Entry, is_known, walk
@@ -263,7 +263,7 @@ def _member_maker(common: Any) -> Callable[[str, str, bool, bool], Member]:
         date = fixed_date
         is_folder = stat.S_ISDIR(mode)
         if not deterministic:
-            date = dos_date(*time.localtime(info.st_mtime)[:6])
+            date = _own_date(path, info)
         elif is_folder:
             mode = folder_mode
         elif mode & 0o111 and os.access(path, os.X_OK):
@@ -279,6 +279,24 @@ def _member_maker(common: Any) -> Callable[[str, str, bool, bool], Member]:
         return Member(name, file, attributes, date, not compress)
 
     return member
+
+
+def _own_date(path: str, info: os.stat_result) -> int:
+    """A file's own date; what zipfile cannot express either is told as zipfile tells it."""
+    try:
+        moment = time.localtime(info.st_mtime)
+    except (OverflowError, OSError, ValueError):
+        year = 0 if info.st_mtime < 0 else 9999
+    else:
+        year = moment.tm_year
+        if 1980 <= year <= 2107:
+            return dos_date(*moment[:6])
+    limit = "before 1980" if year < 1980 else "after 2107"
+    raise DateError(
+        f"ZIP does not support timestamps {limit}, and {path} has one; touch the file, or do "
+        "without --use-system-time",
+        member=path,
+    )
 
 
 def _stat(path: str) -> os.stat_result:
