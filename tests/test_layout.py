@@ -352,6 +352,18 @@ def test_contents_of_stored_members_begin_at_multiples(
     assert contents(data) == contents(created(tree))
 
 
+def test_at_level_0_on_a_pipe_large_members_are_aligned_too(tree: Path) -> None:
+    file = io.BytesIO()
+    chosen = Selection(directory=tree, align=((64, "*.txt"), (64, "noise")))
+    report = parazip.create(Pipe(file, "-"), ["."], Settings(level=0), chosen)
+    found = placed(file.getvalue())
+    for name in ("a.txt", "large.txt", "noise"):
+        assert_aligned(found[name], 64)
+        assert found[name].flags == 0
+    assert (report.aligned, report.notes) == (3, ())
+    assert contents(file.getvalue()) == contents(created(tree))
+
+
 def test_what_does_not_match_has_no_padding(tree: Path) -> None:
     data = created(tree, level=0, align=((64, "lib/*"),))
     for name, member in placed(data).items():

@@ -956,7 +956,8 @@ def test_help_tells_each_option(work: Path) -> None:
     assert done.code == 0
     text = " ".join(done.out.decode().split())
     for told in (
-        "NAME/=", "-C", "-x", "--on-duplicate", "error|first|last|same", "--check-crc", "-l", "-j",
+        "NAME/=", "-C", "-x", "--on-duplicate", "error|first|last|same", "--check-crc", "--store",
+        "--align", "-l", "-j",
         "--memory", "--timestamp", "--modes", "--prepend", "--shebang", "--progress", "-q",
     ):  # fmt: skip
         assert told in text

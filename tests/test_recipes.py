@@ -266,6 +266,24 @@ def test_zipalign_verifies_it(apk: Path) -> None:
     assert run(["zipalign", "-c", "-p", "4", "app.apk"], cwd=apk).returncode == 1
 
 
+def test_apksigner_keeps_the_padding(apk: Path) -> None:
+    apksigner, keytool = needs("apksigner"), needs("keytool")
+    for command in commands("Android"):
+        follow([*command[:4], "--align", "64:res.png", *command[4:]], apk)
+    password = "password"
+    keys = ["-keystore", "keys", "-storepass", password, "-keypass", password, "-alias", "me"]
+    made = run([keytool, "-genkeypair", *keys, "-keyalg", "RSA", "-dname", "CN=me"], cwd=apk)
+    assert made.returncode == 0, made.stdout
+    sign = ["sign", "--ks", "keys", "--ks-pass", f"pass:{password}", "--min-sdk-version", "24"]
+    done = run([apksigner, *sign, "aligned.apk"], cwd=apk)
+    assert done.returncode == 0, done.stdout
+    with zipfile.ZipFile(apk / "aligned.apk") as archive:
+        assert "META-INF/MANIFEST.MF" in archive.namelist()
+    assert begin_of(apk / "aligned.apk", "resources.arsc") % 4 == 0
+    assert begin_of(apk / "aligned.apk", "res.png") % 64 == 0
+    assert begin_of(apk / "aligned.apk", "lib/arm64-v8a/libx.so") % 16384 == 0
+
+
 LAYER = """#usda 1.0
 (
   defaultPrim = "Root"

@@ -10,7 +10,7 @@ announces a data descriptor (APPNOTE 4.3.9) that follows the data.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import NoReturn
 
@@ -53,15 +53,8 @@ class ArchiveWriter:
         output = self._output
         base = output.position
         padding: dict[int, int] = {}
-        padded = base  # where the part would begin if all padding so far stood in front of it
-        for piece in part.data:
-            if isinstance(piece, Header):
-                header = aligned_header(piece.data, piece.multiple, output.position)
-                padding[output.position - padded] = len(header) - len(piece)
-                padded += len(header) - len(piece)
-                output.write(header)
-            else:
-                self._put(piece)
+        for piece in _padded(part.data, base, padding):
+            self._put(piece)
         self.aligned += len(padding)
         self._place(part.directory, base, padding)
 
@@ -180,6 +173,41 @@ class ArchiveWriter:
             output.write(chunk)
         output.write(end_records(self._members, output.position - begin, begin, comment))
         output.flush()
+
+
+_LONG = 64 << 10
+"""Bytes for which a write of their own costs less than copying them."""
+
+
+def _padded(
+    data: Iterable[Buffer | Range | Header], begin: int, padding: dict[int, int]
+) -> Iterator[Buffer | Range]:
+    """The pieces of a part, its headers padded, and what is short joined: each write has its price.
+
+    Args:
+        data: the pieces.
+        begin: where the part begins in the output.
+        padding: is filled in: the bytes that were added, by the offset of their header in `data`.
+    """
+    position = begin
+    added = 0
+    short: list[Buffer] = []
+    for piece in data:
+        if isinstance(piece, Header):
+            header = aligned_header(piece.data, piece.multiple, position)
+            padding[position - begin - added] = len(header) - len(piece)
+            added += len(header) - len(piece)
+            piece = header
+        position += len(piece)
+        if not isinstance(piece, Range) and len(piece) < _LONG:
+            short.append(piece)
+            continue
+        if short:
+            yield b"".join(short)
+            short.clear()
+        yield piece
+    if short:
+        yield b"".join(short)
 
 
 class _OpenMember:

@@ -207,19 +207,20 @@ def shift(
         padding: bytes by which a member has become longer, by its offset in `directory`; they are
             added to the offsets of all that follow it.
     """
-    if padding:
-        return _shift_wide(directory, base, padding)
     headers = bytearray(directory)
     position = count = 0
     end = len(headers)
+    to_add = base
     while position < end:
         name_length, extra_length = _CENTRAL_LENGTHS.unpack_from(
             headers, position + _CENTRAL_LENGTHS_AT
         )
         (offset,) = _CENTRAL_OFFSET.unpack_from(headers, position + _CENTRAL_OFFSET_AT)
-        if extra_length or offset + base >= LIMIT_32:
-            return _shift_wide(directory, base, {})
-        _CENTRAL_OFFSET.pack_into(headers, position + _CENTRAL_OFFSET_AT, offset + base)
+        if extra_length or offset + to_add >= LIMIT_32:
+            return _shift_wide(directory, base, padding or {})
+        _CENTRAL_OFFSET.pack_into(headers, position + _CENTRAL_OFFSET_AT, offset + to_add)
+        if padding:
+            to_add += padding.get(offset, 0)
         position += CENTRAL.size + name_length
         count += 1
     return bytes(headers), count
