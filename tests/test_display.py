@@ -324,6 +324,7 @@ def test_a_json_summary_has_every_number() -> None:
         },
         "recalled": 0,
         "changes": None,
+        "skipped": {},
         "sections": [],
         "notes": [],
     }
