@@ -140,6 +140,12 @@ LISTS: dict[str, tuple[bytes, list[str], list[str]]] = {
     "no newline at the end": (b"t/run.sh\nt/a.txt", [], ["t/run.sh", "t/a.txt"]),
     "blank lines": (b"\nt/run.sh\n\n", [], ["t/run.sh"]),
     "from find": (b".\n./t\n./t/a.txt\n", [], ["t/", "t/a.txt"]),
+    "lines of Windows": (b"t/run.sh\r\n\r\nt/a.txt\r\n", [], ["t/run.sh", "t/a.txt"]),
+    "no newline at the end, of Windows": (b"t/run.sh\r\nt/a.txt\r", [], ["t/run.sh", "t/a.txt"]),
+    "a byte order mark": (b"\xef\xbb\xbft/run.sh\nt/a.txt\n", [], ["t/run.sh", "t/a.txt"]),
+    "nothing but a byte order mark": (b"\xef\xbb\xbf", [], []),
+    "a byte order mark of Windows": (b"\xef\xbb\xbft/a.txt\r\n", [], ["t/a.txt"]),
+    "a short name": (b"t", [], ["t/"]),
     "NUL": (b"t/run.sh\0t/a.txt\0", ["--null"], ["t/run.sh", "t/a.txt"]),
     "NUL and a newline in a name": (b"t/a\nb\0", ["--null"], ["t/a\nb"]),
     "none": (b"", [], []),
@@ -172,6 +178,21 @@ def test_a_list_that_cannot_be_read_is_named(work: Path) -> None:
         done = create("out.zip", "--files-from", source, cwd=work)
         assert_fails(done, 1, f"cannot read {source}: ")
     assert not (work / "out.zip").exists()
+
+
+def test_with_nul_all_else_belongs_to_names(work: Path) -> None:
+    (work / "\ufeffa\r").write_bytes(b"")
+    (work / "list").write_bytes("\ufeffa\r\0".encode())
+    assert create("out.zip", "--null", "--files-from", "list", cwd=work).code == 0
+    assert namelist(work / "out.zip") == ["\ufeffa\r"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_a_list_of_powershell_is_refused_with_advice(work: Path, encoding: str) -> None:
+    (work / "list").write_bytes("\ufefft/a.txt\r\n".encode(encoding))
+    done = create("out.zip", "--files-from", "list", cwd=work)
+    assert_fails(done, 1, "cannot read names from list: it is UTF-16")
+    assert "-Encoding utf8" in done.err
 
 
 def test_symlinks_are_followed_or_stored(work: Path) -> None:
