@@ -37,6 +37,7 @@ from parazip.format.records import (
     LIMIT_32,
     LOCAL,
     central_header,
+    headers,
     local_header,
     record,
 )
@@ -219,8 +220,12 @@ def batch(copies: Copies) -> Part | None:
                     if unknown > files.MOST_UNKNOWN:
                         return None
                     packed, how = len(data), str(coder if method else STORE)
-                made = record(member, method, crc, packed, offset)._replace(size=size)
-                header = local_header(made, max(made.size, packed) >= LIMIT_32)
+                if max(size, packed, offset) < LIMIT_32:
+                    header, central = headers(member, method, crc, packed, size, offset)
+                else:
+                    made = record(member, method, crc, packed, offset)._replace(size=size)
+                    header = local_header(made, max(size, packed) >= LIMIT_32)
+                    central = central_header(made)
                 if member.align and not method:
                     pieces += (b"".join(small), Header(header, member.align))
                     small.clear()
@@ -231,11 +236,11 @@ def batch(copies: Copies) -> Part | None:
                     small.clear()
                 else:
                     small.append(data)
-                directory.append(central_header(made))
+                directory.append(central)
                 offset += len(header) + packed
                 sums = tallies.setdefault(how, [0, 0, 0])
                 sums[0] += 1
-                sums[1] += made.size
+                sums[1] += size
                 sums[2] += packed
     pieces.append(b"".join(small))
     return Part(

@@ -14,7 +14,7 @@ from typing import NoReturn
 from unicodedata import normalize
 
 from parazip.format.end import MAX_CENTRAL, Directory, Read, read_exactly
-from parazip.format.extra import Told, Where, parse_extra, unicode_name, widen
+from parazip.format.extra import Told, Where, is_plain, parse_extra, unicode_name, widen
 from parazip.format.records import (
     ATTRIBUTE_FOLDER,
     CENTRAL,
@@ -100,11 +100,11 @@ def read_headers(judge: Judge, directory: Directory, read: Read) -> tuple[list[s
         raw = data[at - base + fixed : extra_at - base]
         system = made_by >> 8
         told = _NOTHING
-        where = None
         if extra_length:
-            where = Where(judge, _HEADER, begin + at)
-            told = parse_extra(data[extra_at - base : extra_at - base + extra_length], where)
-            if told.zip64 is not None:
+            extra = data[extra_at - base : extra_at - base + extra_length]
+            if not is_plain(extra):
+                where = Where(judge, _HEADER, begin + at)
+                told = parse_extra(extra, where)
                 values = (size, packed, offset)
                 size, packed, offset = widen(told.zip64, values, where, disk == LIMIT_16)
         offset += shift
@@ -112,9 +112,8 @@ def read_headers(judge: Judge, directory: Directory, read: Read) -> tuple[list[s
             offset + LOCAL.size + name_length + packed > begin
             or disk
             or version & 0xFF > _MOST_VERSION
-            or not packed
-            or not (packed == size if method == STORED else size <= packed * _MOST_DEFLATED)
-            or not size
+            or (packed != size if method == STORED else size > packed * _MOST_DEFLATED)
+            or (not size and (crc or (method and not packed)))
         ):
             record = Record(raw, flags, method, date, crc, packed, size, attributes, offset)
             _check_numbers(judge, begin + at, record, begin, disk, version, told)

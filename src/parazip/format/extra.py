@@ -23,7 +23,7 @@ from parazip.format.refusals import Judge
 
 UNICODE_PATH_TAG = 0x7075
 
-_FIELD = struct.Struct("<2H")
+_UNPACK_FIELD = struct.Struct("<2H").unpack_from
 _PATH = struct.Struct("<BI")
 
 
@@ -52,12 +52,23 @@ class Told(NamedTuple):
     unicode_path: bytes | None
 
 
+def is_plain(extra: bytes) -> bool:
+    """Whether an extra field is right and has nothing to say about the header, as most are."""
+    at, end = 0, len(extra)
+    while at + 4 <= end:
+        tag, size = _UNPACK_FIELD(extra, at)
+        if tag in _TWICE:
+            return False
+        at += 4 + size
+    return at == end
+
+
 def parse_extra(extra: bytes, where: Where) -> Told:
     """The zip64 field and the Unicode path of an extra field, each the only one of its kind."""
     at, end = 0, len(extra)
     found: dict[int, bytes] = {}
     while at + 4 <= end:
-        tag, size = _FIELD.unpack_from(extra, at)
+        tag, size = _UNPACK_FIELD(extra, at)
         at += 4
         if tag in _TWICE and at + size <= end:
             if tag in found:

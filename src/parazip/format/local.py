@@ -14,7 +14,7 @@ import re
 import struct
 
 from parazip.format.end import Read
-from parazip.format.extra import Where, parse_extra, unicode_name, widen
+from parazip.format.extra import Where, is_plain, parse_extra, unicode_name, widen
 from parazip.format.records import (
     FLAG_DESCRIPTOR,
     FLAG_ENCRYPTED,
@@ -50,17 +50,18 @@ def data_offset(judge: Judge, entry: Entry, front: bytes, read: Read) -> int:
     if len(front) >= LOCAL.size:
         fields = LOCAL.unpack_from(front)
         signature, _, its_flags, its_method, _, *numbers, name_length, extra_length = fields
-        begin: int = offset + LOCAL.size + name_length
+        extra_at = LOCAL.size + name_length
+        begin: int = offset + extra_at + extra_length
         # All that most records are. What is odd in any way is looked at once more.
         if (
             begin + packed == end
-            and extra_length == 0
             and numbers == [crc, packed, size]
             and its_flags == flags
             and not flags & FLAG_DESCRIPTOR
             and its_method == method
-            and front[LOCAL.size : begin - offset] == raw
+            and front[LOCAL.size : extra_at] == raw
             and signature == _SIGNATURE
+            and (not extra_length or is_plain(front[extra_at : extra_at + extra_length]))
         ):
             return begin
     return _checked_offset(judge, entry, front, read)
