@@ -549,7 +549,7 @@ def test_json_is_one_document_on_standard_output(work: Path) -> None:
         assert len(told["notes"]) == 1
         assert set(told) == {
             "archive", "dry_run", "members", "bytes_in", "bytes_out", "seconds", "codecs",
-            "recalled", "skipped", "notes",
+            "recalled", "aligned", "skipped", "notes", "changes",
         }  # fmt: skip
 
 
