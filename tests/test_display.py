@@ -311,6 +311,7 @@ def test_a_json_summary_has_every_number() -> None:
             "stored": {"members": 200, "bytes_in": 1_000_000, "bytes_out": 1_000_000},
         },
         "recalled": 0,
+        "aligned": 0,
         "sections": [],
         "notes": [],
     }
