@@ -66,7 +66,8 @@ COPIED = "copied"
 """How what was copied is called where others have the name of their coder."""
 
 _MAX_EXTRA = 0xFFFF
-_CHUNK = 1 << 20
+_CHUNK = 256 << 10
+"""What is inflated at a time; what is left of it when a MiB came out is copied by the codec."""
 
 
 def entries(archive: File) -> list[Entry]:
