@@ -200,7 +200,7 @@ def _kept(archive: File, without: tuple[str, ...] = ()) -> list[Member]:
     try:
         return inputs.gather([path], selection)
     except NotCopiedError as error:
-        raise _not_kept(path, str(error.member), error.reason) from error
+        raise _not_kept(path, str(error.member), error.reason, error.id) from error
     except DuplicateMemberError as error:
         raise DuplicateMemberError(
             f"cannot change {path}: it has two members of the name {error.member}, or one that is "
@@ -209,9 +209,9 @@ def _kept(archive: File, without: tuple[str, ...] = ()) -> list[Member]:
         ) from error
 
 
-def _not_kept(archive: str, name: str, reason: str) -> NotCopiedError:
+def _not_kept(archive: str, name: str, reason: str, rule: str = "") -> NotCopiedError:
     advice = f"{_take_out(archive, name)}, or change the archive with zip"
-    return NotCopiedError(f"{reason}; {advice}", member=name, reason=reason)
+    return NotCopiedError(f"{reason}; {advice}", member=name, id=rule, reason=reason)
 
 
 def _take_out(archive: str, name: str) -> str:
