@@ -154,10 +154,10 @@ ATOMS = [
 
 def make_pattern(chance: random.Random) -> str:
     pattern = "/".join(chance.choices(ATOMS, k=chance.choice([1, 1, 1, 2, 2, 3])))
-    pattern = pattern.replace("[/", "[a]/")  # what follows may close it, see below
     start = chance.choices(["", "/", "!", "!/"], [6, 2, 3, 1])[0]
     end = chance.choices(["", "/", "  ", "\r", "\\ "], [12, 5, 1, 1, 1])[0]
-    return start + pattern + end
+    # What follows may close a bracket, and a backslash in front of a slash is told below.
+    return (start + pattern + end).replace("[/", "[a]/").replace("\\/", "/")
 
 
 def make_tree(folder: Path, chance: random.Random, depth: int) -> None:
