@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import os
 import random
+import re
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 from parazip import Selection, SourceError, create, merge, preview
 from parazip.ignore import Rules, read
@@ -39,13 +41,9 @@ def is_left_out(lines: str | bytes, name: str, is_folder: bool = False) -> bool:
     """Whether a file of these lines leaves out a path below it, looked at step by step."""
     text = lines.encode() if isinstance(lines, str) else lines
     patterns = [*read(text, "ignore")]
-    left_out = False
-    for pattern in patterns:
-        if (is_folder or not pattern.folders_only) and pattern.regex.fullmatch(
-            (name if pattern.on_path else name.rpartition("/")[2]).encode()
-        ):
-            left_out = not pattern.puts_in
-    return left_out
+    path = name + "/" if is_folder else name
+    matching = [pattern for pattern in patterns if pattern.regex.fullmatch(path)]
+    return bool(matching) and matching[-1].leaves_out
 
 
 @pytest.mark.parametrize(
@@ -57,16 +55,27 @@ def is_left_out(lines: str | bytes, name: str, is_folder: bool = False) -> bool:
         ("*.py[co]", ["x.pyc", "d/x.pyo"], ["x.py", "x.pyd"]),
         ("a*b", ["ab", "axxb"], ["a/b", "abc"]),
         ("d/*", ["d/a"], ["d/a/b", "d"]),
-        ("d/**", ["d/a", "d/a/b"], ["d", "xd/a"]),
+        ("d/**", ["d/a", "d/a/b"], ["d", "d/", "xd/a"]),
+        ("d/**/", ["d/a/", "d/a/b/"], ["d/", "d/a", "d/a/b"]),
+        ("*", ["a", "d/", "d/a", "a\nb"], []),
+        ("*/", ["a/", "d/a/"], ["a", "d/a"]),
+        ("**/", ["a/", "d/a/"], ["a", "d/a"]),
+        ("**/*/", ["a/", "d/a/"], ["a", "d/a"]),
+        ("/**", ["a", "d/a"], []),
+        ("d/", ["d/", "x/d/"], ["d", "d/a", "d/a/"]),
+        ("a*", ["a\nb", "a\nb/a/"], ["a\nb/b"]),
         ("**/a", ["a", "d/a", "d/e/a"], ["ba"]),
         ("d/**/a", ["d/a", "d/x/a", "d/x/y/a"], ["d/xa", "a"]),
         ("a?c", ["abc"], ["ac", "a/c"]),
-        ("[!a]", ["b"], ["a", "\u00e9"]),
+        ("[!a]", ["b", "\u00e9"], ["a"]),
         ("[^a]b", ["bb"], ["ab"]),
         ("[]a]", ["]", "a"], ["b"]),
         ("[a-c]x", ["ax", "cx"], ["dx"]),
-        ("[[:digit:]]", ["7"], ["a"]),
-        ("[[:nonsense:]]", [], ["n", "["]),
+        ("[[]", ["["], ["]"]),  # for Python's `re` these sets may change their meaning
+        ("[[a]x", ["[x", "ax"], ["x"]),
+        ("[a&&b||c~~d]", ["a", "b", "c", "d", "&", "|", "~"], ["e"]),
+        ("[+--]", ["+", ",", "-"], ["."]),
+        ("[--0]", ["-", "0"], ["1"]),
         ("[a", [], ["[a", "a"]),
         ("a\\", [], ["a", "a\\"]),
         ("\\#a", ["#a"], ["a"]),
@@ -92,20 +101,54 @@ def test_a_slash_at_the_end_is_about_folders_alone() -> None:
     assert not is_left_out("a/", "d/a")
 
 
+def test_names_that_are_no_utf_8() -> None:
+    (pattern,) = read(b"\xff*.o", "ignore")
+    assert pattern.regex.fullmatch("\udcffa.o")
+    assert not pattern.regex.fullmatch("\u00ffa.o")
+    assert pattern.where == "ignore, line 1: \\xff*.o"
+
+
 def test_patterns_take_no_longer_than_their_bytes_allow() -> None:
     # Without care each of these tries more ways than there are atoms.
-    for line in (b"*a" * 20 + b"b", b"**/*a*/" * 9 + b"b", b"**/" * 30 + b"b", b"**/a/" * 9 + b"b"):
+    for line in (
+        b"*a*a*a*a*a*b",
+        b"x" + b"*" * 30 + b"b",
+        b"a/" + b"**/*a*a/" * 9 + b"b",
+        b"*a" * 20 + b"b",
+        b"**/*a*/" * 9 + b"b",
+        b"**/" * 30 + b"b",
+        b"**/a/" * 9 + b"b",
+    ):
         (pattern,) = read(line, "ignore")
-        assert pattern.regex.fullmatch(b"a" * 250) is None
-        assert pattern.regex.fullmatch(b"a/" * 250 + b"c") is None
+        assert pattern.regex.fullmatch("a" * 250) is None
+        assert pattern.regex.fullmatch("a/" * 2000 + "c") is None
 
 
-NAMES = ["a", "b", "ab", "a.c", "b.o", "x y", "\u00e9", "#a", "!a", "a]", "A", "1", "-"]
+def test_trying_less_finds_the_same() -> None:
+    chance = random.Random(0)
+    for _ in range(2000):
+        pattern = "/".join(
+            "**" if chance.random() < 0.4 else "".join(chance.choices("ab*?", k=2))
+            for _ in range(chance.randint(1, 6))
+        )
+        plain, _ = GitIgnoreSpecPattern.pattern_to_regex(pattern)
+        if plain and plain.startswith("^") and not pattern.endswith("/**"):
+            (ours,) = read(pattern.encode(), "ignore")
+            for _ in range(20):
+                path = "/".join(
+                    "".join(chance.choices("ab", k=chance.randint(1, 3)))
+                    for _ in range(chance.randint(1, 8))
+                )
+                assert bool(ours.regex.fullmatch(path)) == bool(re.fullmatch(plain, path)), pattern
+
+
+# Nothing in which pathspec differs from git: that is below.
+NAMES = ["a", "b", "ab", "a.c", "b.o", "x y", "#a", "!a", "a]", "A", "1", "-"]
 ATOMS = [
     "a", "b", "ab", "a*", "*", "**", "?", "[ab]", "*.c", "!a", "a.c", "b.o", "\\a", "[!a]", "[^b]",
-    "x y", "x\\ y", "\u00e9", "[[:alpha:]]", "[[:digit:]x]", "[[:no:]]", "**b", "[a-c].o", "a?c",
-    "\\!a", "[", "a\\", "\\#a", "#a", "[]a]", "[]-a]", "[a-]", "[\\]a]", "a]", "[b-a]", "??",
-    "\\*", "[a/b]", "*a*", "*.*", "*[ab]*c",
+    "x y", "x\\ y", "**b", "[a-c].o", "a?c",
+    "\\!a", "[", "a\\", "\\#a", "#a", "[]a]", "[]-a]", "[a-]", "a]", "??",
+    "\\*", "*a*", "*.*", "*[ab]*c",
 ]  # fmt: skip
 
 
@@ -113,7 +156,8 @@ def make_pattern(chance: random.Random) -> str:
     pattern = "/".join(chance.choices(ATOMS, k=chance.choice([1, 1, 1, 2, 2, 3])))
     start = chance.choices(["", "/", "!", "!/"], [6, 2, 3, 1])[0]
     end = chance.choices(["", "/", "  ", "\r", "\\ "], [12, 5, 1, 1, 1])[0]
-    return start + pattern + end
+    # What follows may close a bracket, and a backslash in front of a slash is told below.
+    return (start + pattern + end).replace("[/", "[a]/").replace("\\/", "/")
 
 
 def make_tree(folder: Path, chance: random.Random, depth: int) -> None:
@@ -155,6 +199,75 @@ def test_what_is_put_in_is_what_git_lists(tmp_path: Path, seed: int) -> None:
         listed = git(below, "ls-files", "-z", "-co", "--exclude-standard", ".").split("\0")
         if listed != [""]:  # what is named itself is taken, even where git leaves it out
             assert found(below, symlinks="store") == sorted(filter(None, listed))
+
+
+DIFFERENT = [
+    ("?", "\u00e9", True, "git compares bytes"),
+    ("[!a]", "\u00e9", True, "git compares bytes"),
+    ("??", "\u00e9", False, "git compares bytes"),
+    ("[\\]a]", "]", False, "to git a backslash in brackets is for what follows"),
+    ("[\\]a]", "\\a]", True, "to git a backslash in brackets is for what follows"),
+    ("[a/b]", "a", False, "git knows slashes in brackets, though they stand for nothing"),
+    ("[b-a]", "b", False, "to git a range that goes backwards is where it begins"),
+    ("a\\/b", "a/b", False, "to git a backslash may stand in front of a slash"),
+    ("/a**\n!*/", "a/b", False, "git, other than its manual, lets them cross the slash here"),
+    ("a\t", "a", True, "git takes away spaces at the end of a line, and no others"),
+    ("a\t", "a\t", False, "git takes away spaces at the end of a line, and no others"),
+]
+
+
+@pytest.mark.skipif(GIT is None or os.sep == "\\", reason="there is no git, or no such names")
+@pytest.mark.parametrize(("line", "name", "left_out", "reason"), DIFFERENT)
+def test_where_pathspec_differs_from_git(
+    tmp_path: Path, line: str, name: str, left_out: bool, reason: str
+) -> None:
+    root = tmp_path / "tree"
+    put(root, **{name: "", ".gitignore": line})
+    git(root, "init", "--quiet")
+    listed = git(root, "ls-files", "-z", "-co", "--exclude-standard").split("\0")
+    assert (name not in listed) is not left_out, reason
+    assert (name not in found(root)) is left_out
+
+
+@pytest.mark.skipif(GIT is None or os.sep == "\\", reason="there is no git, or no such names")
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["*", "!*/", "!*.py"],
+        ["*/", "!keep"],
+        ["*/", "!keep/", "x"],
+        ["/*", "!/keep", "/keep/*", "!/keep/a.py"],
+        ["keep/**", "!keep/**/", "!keep/**/*.py"],
+        ["keep/**", "!keep/a.py"],
+        ["keep", "!keep/a.py"],
+        ["**/keep/**", "!**/keep/d/", "!*.py"],
+        ["[b", "a\\", "!", "/", "*.o"],
+    ],
+)
+def test_lists_that_put_folders_in_again(tmp_path: Path, lines: list[str]) -> None:
+    root = tmp_path / "tree"
+    names = ["a.py", "b.o", "keep/a.py", "keep/b.o", "keep/d/a.py", "keep/d/x", "d/a.py"]
+    put(root, **dict.fromkeys([*names, "d/keep/b.o", "d/keep/d/a.py", "keep/keep/x"], ""))
+    put(root, **{".gitignore": "\n".join(lines)})
+    git(root, "init", "--quiet")
+    listed = git(root, "ls-files", "-z", "-co", "--exclude-standard").split("\0")
+    assert found(root) == sorted(filter(None, listed))
+
+
+def test_classes_of_characters_are_an_error(tmp_path: Path) -> None:
+    """As pathspec would take them for other characters, and what is left out may be secret."""
+    put(tmp_path, **{".git__x": "", "a": "", "t__.zipignore": "# [[:digit:]]\n\n*[[:digit:]]\n"})
+    put(tmp_path, **{"t__u__.gitignore": "x\n", "t__u__x": "", "v__.gitignore": "[^[:upper:]]"})
+    with pytest.raises(SourceError) as caught:
+        found(tmp_path)
+    assert str(caught.value).replace(f"{tmp_path}{os.sep}.{os.sep}", "") == (
+        "cannot read t/.zipignore, line 3: *[[:digit:]]: it has a class such as [:digit:]; "
+        "write its characters, such as [0-9]\n"
+        "cannot read v/.gitignore, line 1: [^[:upper:]]: it has a class such as [:digit:]; "
+        "write its characters, such as [0-9]"
+    ).replace("/", os.sep)
+    with pytest.raises(SourceError, match="line 3"):
+        found(tmp_path / "t" / "u")
 
 
 def test_nested_files_and_negation(tmp_path: Path) -> None:

@@ -460,6 +460,9 @@ class _Walk:
         if rules is not None:
             try:
                 rules = rules.reading(path, rule_files)
+            except SourceError as error:
+                self._findings.refuse(error)
+                return None
             except OSError as error:  # never to be skipped: what it leaves out may be secret
                 self._findings.refuse(SourceError.of(error.filename or path, error))
                 return None
@@ -475,6 +478,9 @@ class _Walk:
             return None
         try:
             return rules_above(folder)
+        except SourceError as error:
+            self._findings.refuse(error)
+            return Rules()
         except OSError as error:
             self._findings.refuse(SourceError.of(error.filename or folder, error))
             return Rules()
