@@ -122,8 +122,7 @@ def refuse_name(archive: str, entry: Entry) -> None:
     Raises:
         NotCopiedError: it does.
     """
-    record = entry.record
-    why = fault(entry.name, is_file=bool(record.size or record.compressed_size))
+    why = fault(entry.name, is_file=bool(entry.record.size))
     if why:
         rule = "name-leads-out" if leads_out(entry.name) else "name-of-a-folder"
         _refuse(archive, entry, rule, f"its name {why}")
