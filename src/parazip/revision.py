@@ -301,6 +301,7 @@ def _written(
 ) -> Report:
     """Writes the archive anew; `front` is what `assemble` puts in front of it, if anything."""
     notes = _notes(archive.path, members, around)
+    members = [*map(plan.as_first, members[:1]), *members[1:]]
     counter = Counter(progress)
     counter.count(members)
     compressed = [
