@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import surroundings  # before all that looks at them
 
 surroundings.make_usual()
@@ -8,6 +10,7 @@ import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
 import readers  # noqa: E402
+import refusals  # noqa: E402
 
 settings.register_profile("parazip", deadline=None)  # no test asserts a time
 settings.load_profile("parazip")
@@ -22,3 +25,9 @@ def pytest_report_header() -> str:
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test meets what another one, or the user, has kept."""
     monkeypatch.setenv("PARAZIP_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What refuses system calls when it is preloaded; see `refusals`."""
+    return refusals.make_library(tmp_path_factory.mktemp("library"))

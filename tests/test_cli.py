@@ -18,10 +18,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import click
 import pytest
 
 import parazip
 from parazip import Selection, Settings
+from parazip.cli.create import create as create_command
+from parazip.cli.merge import merge as merge_command
+from parazip.display import size_text
 from patience import HUNG
 
 pytestmark = pytest.mark.once
@@ -136,6 +140,12 @@ LISTS: dict[str, tuple[bytes, list[str], list[str]]] = {
     "no newline at the end": (b"t/run.sh\nt/a.txt", [], ["t/run.sh", "t/a.txt"]),
     "blank lines": (b"\nt/run.sh\n\n", [], ["t/run.sh"]),
     "from find": (b".\n./t\n./t/a.txt\n", [], ["t/", "t/a.txt"]),
+    "lines of Windows": (b"t/run.sh\r\n\r\nt/a.txt\r\n", [], ["t/run.sh", "t/a.txt"]),
+    "no newline at the end, of Windows": (b"t/run.sh\r\nt/a.txt\r", [], ["t/run.sh", "t/a.txt"]),
+    "a byte order mark": (b"\xef\xbb\xbft/run.sh\nt/a.txt\n", [], ["t/run.sh", "t/a.txt"]),
+    "nothing but a byte order mark": (b"\xef\xbb\xbf", [], []),
+    "a byte order mark of Windows": (b"\xef\xbb\xbft/a.txt\r\n", [], ["t/a.txt"]),
+    "a short name": (b"t", [], ["t/"]),
     "NUL": (b"t/run.sh\0t/a.txt\0", ["--null"], ["t/run.sh", "t/a.txt"]),
     "NUL and a newline in a name": (b"t/a\nb\0", ["--null"], ["t/a\nb"]),
     "none": (b"", [], []),
@@ -168,6 +178,21 @@ def test_a_list_that_cannot_be_read_is_named(work: Path) -> None:
         done = create("out.zip", "--files-from", source, cwd=work)
         assert_fails(done, 1, f"cannot read {source}: ")
     assert not (work / "out.zip").exists()
+
+
+def test_with_nul_all_else_belongs_to_names(work: Path) -> None:
+    (work / "\ufeffa\r").write_bytes(b"")
+    (work / "list").write_bytes("\ufeffa\r\0".encode())
+    assert create("out.zip", "--null", "--files-from", "list", cwd=work).code == 0
+    assert namelist(work / "out.zip") == ["\ufeffa\r"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_a_list_of_powershell_is_refused_with_advice(work: Path, encoding: str) -> None:
+    (work / "list").write_bytes("\ufefft/a.txt\r\n".encode(encoding))
+    done = create("out.zip", "--files-from", "list", cwd=work)
+    assert_fails(done, 1, "cannot read names from list: it is UTF-16")
+    assert "-Encoding utf8" in done.err
 
 
 def test_symlinks_are_followed_or_stored(work: Path) -> None:
@@ -236,6 +261,9 @@ TIMESTAMPS = [
     ([], {"SOURCE_DATE_EPOCH": "1700000000"}, (2023, 11, 14, 22, 13, 20)),
     (["--timestamp", "keep"], {"SOURCE_DATE_EPOCH": "1700000000"}, (2020, 9, 13, 12, 26, 40)),
     (["--timestamp", "epoch"], {"SOURCE_DATE_EPOCH": "nonsense"}, (1980, 1, 1, 0, 0, 0)),
+    (["--timestamp", "clamp"], {"SOURCE_DATE_EPOCH": "0"}, (2020, 9, 13, 12, 26, 40)),
+    ([], {"SOURCE_DATE_EPOCH": "0"}, (1980, 1, 1, 0, 0, 0)),
+    ([], {"SOURCE_DATE_EPOCH": "9999999999"}, (2107, 12, 31, 23, 59, 58)),
 ]
 
 
@@ -425,18 +453,122 @@ def test_json_progress_is_one_object_a_line_with_the_right_numbers(work: Path) -
     )
 
 
+@pytest.mark.parametrize("command", [create_command, merge_command], ids=["create", "merge"])
+def test_each_option_of_the_help_page_stands_in_a_group(command: click.Command) -> None:
+    options = [option for option in command.params if isinstance(option, click.Option)]
+    shown = [option for option in options if not option.hidden]
+    assert [option.name for option in shown if not hasattr(option, "group")] == []
+    with click.Context(command) as context:
+        page = command.get_help(context)
+    titles = ["What goes in:", "How it is compressed:", "What comes out:", "How it is told:"]
+    places = [page.index(f"\n{title}\n") for title in titles]
+    assert places == sorted(places)
+    assert "Options:" not in page
+    told = page[places[0] :]
+    for option in shown:
+        assert option.opts[-1] in told
+    assert told.rindex("--help") > places[-1]
+
+
 @pytest.mark.parametrize("argument", ["--help", "-h"])
 def test_help_tells_each_option(work: Path, argument: str) -> None:
     done = create(argument, cwd=work)
     assert done.code == 0
     for option in (
         "-C", "-x", "--prefix", "--files-from", "--null", "--symlinks", "-l", "-0 to -9", "--codec",
-        "-j", "--memory", "--timestamp", "--prepend", "--shebang", "--progress", "-q",
+        "-j", "--memory", "--timestamp", "--prepend", "--shebang", "--progress", "-q", "--skip",
+        "--ignore", "--exclude-vcs", "-n", "--json", "--store", "--align", "--changes",
     ):  # fmt: skip
         assert option in " ".join(done.out.decode().split())
     top = run(argument, cwd=work).out.decode()
     assert "create" in top
     assert "pex" in top
+
+
+# Dry runs, and JSON
+
+
+def test_a_dry_run_lists_and_writes_nothing(work: Path) -> None:
+    (work / "t" / ".gitignore").write_text("build/\n*.pyc\n")
+    os.mkfifo(work / "t" / "pipe")
+    (work / "out.zip").write_bytes(b"what stood there")
+    before = sorted(os.listdir(work))
+    options = ["--ignore", "--skip", "special", "-x", "*.sh"]
+    done = create("-n", *options, "out.zip", "t", cwd=work)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.decode().splitlines() == [
+        "      0 B  t/",
+        "     13 B  t/.gitignore",
+        f"{size_text(len(TEXT)):>9}  t/a.txt",
+        "      0 B  t/empty/",
+        f"{size_text(len(TEXT)):>9}  t/link",
+        " left out  t/b.pyc  (t/.gitignore, line 2: *.pyc)",
+        " left out  t/build/  (t/.gitignore, line 1: build/)",
+        " left out  t/pipe  (--skip special: cannot put in t/pipe: it is a named pipe)",
+        " left out  t/run.sh  (--exclude *.sh)",
+        f"out.zip would have 5 members (skipped 1 special), {size_text(2 * len(TEXT) + 13)}, "
+        "4 left out",
+    ]
+    assert sorted(os.listdir(work)) == before
+    assert (work / "out.zip").read_bytes() == b"what stood there"
+    assert create("-n", "-", "t", "--skip=special", cwd=work).code == 0
+    assert create("--dry-run", "gone/out.zip", "t", "-x", "pipe", cwd=work).code == 0
+
+
+def test_a_dry_run_tells_the_problems_that_there_would_be(work: Path) -> None:
+    (work / "t" / "dead").symlink_to("nowhere")
+    assert_fails(create("-n", "out.zip", "t", "gone", cwd=work), 1, "t/dead", "gone")
+    assert_fails(create("-n", "t/out.zip", "t", "-x", "dead", cwd=work), 1, "lies inside t")
+
+
+def test_a_dry_run_puts_in_what_a_real_one_does(work: Path) -> None:
+    options = ["-x", "*.pyc", "--prefix", "p", "--symlinks", "store"]
+    seen = json.loads(create("-n", "--json", *options, "out.zip", "t", cwd=work).out)
+    assert create(*options, "out.zip", "t", cwd=work).code == 0
+    with opened(work / "out.zip") as archive:
+        real = [(info.filename, info.file_size) for info in archive.infolist()]
+    assert [(member["name"], member["size"]) for member in seen["put_in"]] == real
+    assert seen["left_out"] == [{"name": "p/t/b.pyc", "why": "--exclude *.pyc"}]
+    assert (seen["archive"], seen["dry_run"]) == ("out.zip", True)
+    assert (seen["members"], seen["bytes_in"]) == (len(real), sum(size for _, size in real))
+    merged = json.loads(run("merge", "-n", "--json", "all.zip", "out.zip", "t", cwd=work).out)
+    assert merged["members"] == len(real) + len(EVERYTHING) - 1
+    assert not (work / "all.zip").exists()
+
+
+def test_json_is_one_document_on_standard_output(work: Path) -> None:
+    os.utime(work / "t" / "a.txt", (0, 0))
+    for args in (["create", "out.zip", "t"], ["merge", "out.zip", "t"]):
+        done = run(*args[:1], "--json", *args[1:], cwd=work)
+        assert (done.code, done.err) == (0, "")
+        told = json.loads(done.out)
+        assert told["archive"] == "out.zip"
+        assert told["dry_run"] is False
+        assert told["bytes_out"] == (work / "out.zip").stat().st_size
+        assert told["members"] == len(namelist(work / "out.zip"))
+        assert len(told["notes"]) == 1
+        assert set(told) == {
+            "archive", "dry_run", "members", "bytes_in", "bytes_out", "seconds", "codecs",
+            "recalled", "aligned", "skipped", "notes", "changes",
+        }  # fmt: skip
+
+
+def test_json_tells_problems_too(work: Path) -> None:
+    (work / "t" / "dead").symlink_to("nowhere")
+    done = create("--json", "out.zip", "t", "gone", cwd=work)
+    assert_fails(done, 1, "t/dead", "gone")
+    assert [*json.loads(done.out)] == ["problems"]
+    assert len(json.loads(done.out)["problems"]) == 2
+    assert_fails(create("--json", "-", "t", cwd=work), 2, "--json", "standard output")
+
+
+def test_skipped_files_are_counted_in_the_summary(work: Path) -> None:
+    (work / "t" / "dead").symlink_to("nowhere")
+    os.mkfifo(work / "t" / "pipe")
+    done = create("--skip", "dangling", "--skip=special", "out.zip", "t", cwd=work)
+    assert done.code == 0
+    assert "out.zip: 8 members (skipped 1 dangling, 1 special), " in done.err
+    assert_fails(create("--skip", "all", "out.zip", "t", cwd=work), 2, "all", "dangling")
 
 
 def test_a_full_log_is_no_reason_to_have_no_archive(work: Path) -> None:
@@ -513,7 +645,14 @@ FAILURES: dict[str, tuple[list[str], list[str]]] = {
     "dangling": (["out.zip", "bad/dead"], ["bad/dead", "link to nowhere", "--symlinks store"]),
     "pipe": (["out.zip", "bad/pipe"], ["bad/pipe", "a named pipe", "--exclude"]),
     "not UTF-8": (["out.zip", "bad/bytes"], ["not valid UTF-8", "rename", "--exclude"]),
-    "duplicate": (["out.zip", "t", "t/a.txt"], ["two members", "t/a.txt", "--prefix"]),
+    "duplicate": (
+        ["-C", "t", "out.zip", "a.txt", "../a.txt"],
+        ["two members", "a.txt", "--prefix"],
+    ),
+    "two things": (
+        ["out.zip", "gone", "bad/pipe"],
+        ["parazip: cannot read", "parazip: cannot put"],
+    ),
     "inside": (["t/out.zip", "t"], ["t/out.zip", "lies inside t", "--exclude t/out.zip"]),
     "inside .": (["out.zip", "."], ["out.zip", "lies inside .", "--exclude out.zip"]),
     "archive is a folder": (["t", "t/a.txt"], ["cannot write t: it is a folder"]),
@@ -531,6 +670,7 @@ def test_what_fails_is_told_with_code_1_and_leaves_nothing(
     if args[0] == "/dev/full" and not os.path.exists("/dev/full"):
         pytest.skip("this system has no /dev/full")
     (work / "bad" / "bytes").mkdir(parents=True)
+    (work / "a.txt").write_bytes(b"another")
     (work / "bad" / "dead").symlink_to("nowhere")
     os.mkfifo(work / "bad" / "pipe")
     try:

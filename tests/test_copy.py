@@ -187,7 +187,7 @@ SOURCES: dict[str, tuple[Mapping[str, bytes], dict[str, Any]]] = {
     "deflated": (DEFLATED_MEMBERS, {}),
     "zip64": (DEFLATED_MEMBERS, {"zip64": True}),
     "zip64, stored": (STORED_MEMBERS, {"zip64": True}),
-    "zip64 in the directory": (DEFLATED_MEMBERS, {"extra": struct.pack("<2HQ", 1, 8, 5)}),
+    "zip64 in the directory": (DEFLATED_MEMBERS, {"extra": struct.pack("<2H", 1, 0)}),
     "descriptors": (DEFLATED_MEMBERS, {"one_way": True}),
     "descriptors, stored": (STORED_MEMBERS, {"one_way": True}),
     "descriptors, zip64": (DEFLATED_MEMBERS, {"one_way": True, "zip64": True}),
@@ -255,11 +255,7 @@ def test_the_report_counts_what_was_copied(tmp_path: Path) -> None:
     size = sum(info.file_size for info in infos)
     packed = sum(info.compress_size for info in infos)
     assert (report.members, report.bytes_in) == (len(infos), size)
-    empty = sum(not info.compress_size for info in infos)
-    assert report.codecs == {
-        "copied": parazip.Tally(len(infos) - empty, size, packed),
-        "stored": parazip.Tally(empty, 0, 0),
-    }
+    assert report.codecs == {"copied": parazip.Tally(len(infos), size, packed)}
     assert report.bytes_out == (tmp_path / "o.zip").stat().st_size
 
 
@@ -769,7 +765,7 @@ def zeros(count: int) -> bytes:
 
 TO_CHUNK = packing_to(MIB)
 SMALL_TEXT = LINES[:9000]
-GOES_ON, NO_END = "goes on where it should end", "does not end"
+GOES_ON, NO_END = ".* goes on where it should end", ".* does not end"
 # The compressed bytes, the contents that are claimed, and what is told.
 LIES: dict[str, tuple[bytes, bytes, str]] = {
     "ends early": (deflated(SMALL_TEXT)[:-1], SMALL_TEXT, NO_END),
@@ -782,7 +778,7 @@ LIES: dict[str, tuple[bytes, bytes, str]] = {
     "two streams, one in a chunk": (deflated(TO_CHUNK) * 2, TO_CHUNK, GOES_ON),
     "a byte more": (deflated(SMALL_TEXT + b"x"), SMALL_TEXT, GOES_ON),
     "a byte less": (deflated(SMALL_TEXT[:-1]), SMALL_TEXT, "expected CRC .* of 9000 bytes, found"),
-    "1 GiB more": (zeros(1024), b"", GOES_ON),
+    "1 GiB more": (zeros(1024), b"\0", GOES_ON),
 }
 
 

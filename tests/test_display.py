@@ -67,6 +67,7 @@ def report(
     bytes_in: int = 100_000_000,
     bytes_out: int = 25_000_000,
     seconds: float = 4.0,
+    changes: dict[str, int] | None = None,
 ) -> Report:
     tallies = {
         "isal 2": Tally(1_000, 99_000_000, 24_000_000),
@@ -79,6 +80,7 @@ def report(
         bytes_out=bytes_out,
         seconds=seconds,
         codecs=tallies,
+        changes=changes,
     )
 
 
@@ -286,8 +288,18 @@ def test_a_long_name_does_not_break_the_bar(monkeypatch: pytest.MonkeyPatch) -> 
             "out.zip: 0 members, 0 B -> 22 B in 0.5 s, 0 B/s",
         ),
         (report(seconds=0.0), "out.zip: 1,200 members, 100 MB -> 25.0 MB (25.0 %) in 0.0 s, ?/s"),
+        (
+            report(changes={"added": 1, "changed": 1_002, "deleted": 0}),
+            "out.zip: 1,200 members (1 added, 1,002 changed), 100 MB -> 25.0 MB (25.0 %) in 4.0 s, "
+            "25.0 MB/s",
+        ),
+        (
+            report(changes={"added": 0, "changed": 0, "deleted": 0}),
+            "out.zip: 1,200 members (nothing changed), 100 MB -> 25.0 MB (25.0 %) in 4.0 s, "
+            "25.0 MB/s",
+        ),
     ],
-    ids=["many", "one", "none", "no time"],
+    ids=["many", "one", "none", "no time", "changes", "no changes"],
 )
 def test_a_summary_is_one_line(told: Report, line: str) -> None:
     assert summary_line(told) == line
@@ -311,6 +323,9 @@ def test_a_json_summary_has_every_number() -> None:
             "stored": {"members": 200, "bytes_in": 1_000_000, "bytes_out": 1_000_000},
         },
         "recalled": 0,
+        "aligned": 0,
+        "changes": None,
+        "skipped": {},
         "sections": [],
         "notes": [],
     }

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from parazip.workers import line as line_module
 from parazip.workers.line import MEMORY, Lane, Line, line_of, shared_line
 from patience import HUNG
 
@@ -331,3 +332,33 @@ def test_a_line_is_used_by_many_threads_at_once() -> None:
         for number, found in enumerate(threads.map(use, range(200))):
             assert found == [n * number for n in range(100)]
     assert threads_alive() == 0
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_does_not_wait_for_what_never_comes(
+    monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    monkeypatch.setattr(line_module, "_PATIENCE", 0.01)
+    come, begun = threading.Event(), threading.Event()
+
+    def stuck(task: int) -> int:
+        begun.set()
+        assert come.wait(HUNG)
+        return task
+
+    def interrupted() -> None:
+        with make_lane(stuck, jobs=1) as lane:
+            lane.put(1)
+            assert list(lane.ready()) == []
+            assert begun.wait(HUNG)
+            raise error
+
+    with pytest.raises(error):
+        interrupted()
+    assert threads_alive() == 1
+    with make_lane(lambda task: task, jobs=1) as other:  # others go on
+        assert list(other.through([1, 2])) == [(1, 1), (2, 2)]
+    come.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("parazip"):
+            thread.join(HUNG)

@@ -484,7 +484,7 @@ def test_a_file_where_another_member_needs_a_folder_is_refused(
 
 # What cannot be copied
 
-ENCRYPTED, PATCH, STRONG, MASKED = 1, 1 << 5, 1 << 6, 1 << 13
+ENCRYPTED, PATCH, STRONG = 1, 1 << 5, 1 << 6
 
 
 def flagged(path: Path, name: str, flags: int) -> None:
@@ -522,7 +522,6 @@ REFUSED = {
     "encrypted": Refused("secret.txt", "it is encrypted", flags=ENCRYPTED),
     "encrypted in a folder": Refused("d/secret.txt", "it is encrypted", flags=ENCRYPTED),
     "strong encryption": Refused("secret.txt", "it is encrypted", flags=ENCRYPTED | STRONG),
-    "masked": Refused("secret.txt", "it is encrypted", flags=MASKED),
     "patch": Refused("patch.txt", "cannot copy patch.txt", flags=PATCH),
     "bzip2": Refused("packed.bin", "the compression method 12, not stored or deflated", BZIP2),
     "lzma": Refused("packed.bin", "the compression method 14, not stored or deflated", LZMA),
@@ -957,7 +956,8 @@ def test_help_tells_each_option(work: Path) -> None:
     assert done.code == 0
     text = " ".join(done.out.decode().split())
     for told in (
-        "NAME/=", "-C", "-x", "--on-duplicate", "error|first|last|same", "--check-crc", "-l", "-j",
+        "NAME/=", "-C", "-x", "--on-duplicate", "error|first|last|same", "--check-crc", "--store",
+        "--align", "-l", "-j",
         "--memory", "--timestamp", "--modes", "--prepend", "--shebang", "--progress", "-q",
     ):  # fmt: skip
         assert told in text

@@ -14,6 +14,8 @@ import pytest
 
 pytest.importorskip("pex.common", reason="pex is not installed")
 
+from parazip import Member, MemberNameError, Settings, SourceChangedError
+from parazip.pex import zipper
 from test_pex import EXACT, FAST, STOCK, UNMARKED, assert_same_zip, make_sources, run
 from test_pex_wheels import FILES, NAME, make_wheel
 
@@ -237,3 +239,51 @@ def test_an_exact_pex_that_needs_zip64_for_its_place_is_left_to_pex(work: Work) 
     assert f"pex itself zips {work.folder}/out/app.pex: it takes over 4 GiB\n" in exact.err
     assert exact.pex.read_bytes() == stock.pex.read_bytes()
     assert os.listdir(exact.folder) == ["app.pex"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "limit"), [(0, "before 1980"), (5_000_000_000, "after 2107")], ids=str
+)
+def test_a_time_that_zip_does_not_have_is_told_in_pex_terms(
+    work: Work, seconds: int, limit: str
+) -> None:
+    (work.folder / "src").mkdir()
+    (work.folder / "src" / "old.py").write_text("")
+    os.utime(work.folder / "src" / "old.py", (seconds, seconds))
+    done = run(FAST, "-D", work.folder / "src", "-o", work.folder / "a.pex",
+               "--use-system-time", root=work.folder / "root")  # fmt: skip
+    assert done.returncode == 1
+    assert f"ZIP does not support timestamps {limit}" in done.stderr
+    assert "old.py" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (work.folder / "a.pex").exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "advice"),
+    [
+        (["bad\udcff.py"], "UTF-8; rename the file or keep it out of what --sources-directory"),
+        (["a.py", "a.py"], "the name a.py: .*; leave one out, or rename one$"),
+    ],
+    ids=["not UTF-8", "twice"],
+)
+def test_a_name_that_cannot_be_stored_is_told_in_pex_terms(
+    tmp_path: Path, names: list[str], advice: str
+) -> None:
+    way = zipper.Way(settings=Settings(), arguments=[], progress=None, cache=None)
+    members = [Member(name, b"", 0o100644 << 16, 33 << 16) for name in names]
+    with pytest.raises(MemberNameError, match=advice) as caught:
+        zipper.make_zip(str(tmp_path / "a.pex"), "a.pex", b"", members, way)
+    assert "--exclude" not in str(caught.value)
+    assert "--prefix" not in str(caught.value)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_file_that_changes_is_told_in_pex_terms() -> None:
+    advice = "f changed while it was read: it grew; or leave it out with --exclude"
+    told = zipper._in_pex_terms(SourceChangedError(advice, member="f"))
+    assert str(told) == (
+        "f changed while it was read: it grew; run pex again when nothing writes to it"
+    )
+    assert isinstance(told, SourceChangedError)
+    assert told.member == "f"

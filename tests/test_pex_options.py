@@ -191,7 +191,7 @@ def test_parapex_may_itself_be_a_pex(tmp_path: Path) -> None:
     if sys.prefix == sys.base_prefix:
         pytest.skip("there is no virtual environment to make it of")
     source = Path(command_line.__file__).parents[2]
-    needs = ["isal", "zlib-ng", "deflate", "click", "platformdirs", "rich", "pex"]
+    needs = ["isal", "zlib-ng", "deflate", "click", "platformdirs", "rich", "pathspec", "pex"]
     tool = tmp_path / "tool.pex"
     made = run(
         [*STOCK, "-P", f"parazip@{source}", "--venv-repository", sys.prefix, *needs],

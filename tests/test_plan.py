@@ -52,7 +52,7 @@ def test_every_member_is_planned_once_in_order(sizes: list[int], verdict: bool) 
         if isinstance(task, plan.Batch):
             assert 0 < len(task.members) <= plan.BATCH_MEMBERS
             assert task.size <= plan.BATCH or len(task.members) == 1
-            assert task.coder == RECIPE.whole
+            assert task.recipe == RECIPE
             assert max(m.size for m in task.members) <= RECIPE.cut
         else:
             assert 0 < task.length <= codecs.BLOCK
@@ -72,17 +72,30 @@ def test_only_large_members_are_asked_whether_they_shrink() -> None:
     assert asked == [RECIPE.cut + 1]
 
 
-@pytest.mark.parametrize("plain", [STORE, Coder("zlib", 0)])
-def test_what_is_to_be_stored_gets_the_plain_coder_unasked(plain: Coder) -> None:
-    def never(m: Member) -> bool:
-        raise AssertionError(m)
+def never(m: Member) -> bool:
+    raise AssertionError(m)
 
-    recipe = RECIPE._replace(plain=plain)
-    tasks = tasks_of([member(RECIPE.cut + 1, store=True)], recipe, never)
-    assert {task.coder for task in tasks} == {plain}
-    stored = recipe._replace(whole=STORE, block=STORE)
+
+@pytest.mark.parametrize("plain", [STORE, Coder("zlib", 0)])
+def test_at_level_0_all_get_the_plain_coder_unasked(plain: Coder) -> None:
+    stored = RECIPE._replace(whole=STORE, block=STORE, plain=plain)
     tasks = tasks_of([member(RECIPE.cut + 1)], stored, never)
-    assert {task.coder for task in tasks} == {plain}
+    assert {task.coder for task in tasks if isinstance(task, plan.Cut)} == {plain}
+
+
+def test_what_is_to_be_stored_is_so_unasked_where_its_header_can_be_filled_in() -> None:
+    tasks = tasks_of([member(RECIPE.cut + 1, store=True)], RECIPE, never)
+    assert {task.coder for task in tasks if isinstance(task, plan.Cut)} == {STORE}
+
+
+def test_what_is_to_be_stored_or_aligned_is_not_cut_where_no_header_can_be_filled_in() -> None:
+    recipe = RECIPE._replace(plain=Coder("zlib", 0))
+    large = member(RECIPE.cut + 1)
+    stored, aligned = large._replace(store=True), large._replace(align=64)
+    assert list(plan.tasks([stored], recipe, never)) == [plan.Untouched(stored)]
+    assert list(plan.tasks([aligned], recipe, lambda m: False)) == [plan.Untouched(aligned)]
+    tasks = tasks_of([aligned], recipe, lambda m: True)
+    assert {task.coder for task in tasks if isinstance(task, plan.Cut)} == {recipe.block}
 
 
 def test_one_block_more_than_a_whole_number_of_blocks() -> None:

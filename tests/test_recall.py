@@ -681,7 +681,19 @@ def damage_it(path: Path) -> None:
     flip(path, -1)
 
 
-@pytest.mark.parametrize("act", [prune_it, keep_it_again, damage_it, folder_instead])
+def open_it_to_all(path: Path) -> None:
+    path.parent.chmod(0o777)
+
+
+def link_it(path: Path) -> None:
+    again = path.parents[3] / path.name
+    path.replace(again)
+    path.symlink_to(again)
+
+
+@pytest.mark.parametrize(
+    "act", [prune_it, keep_it_again, damage_it, folder_instead, open_it_to_all, link_it]
+)
 def test_what_other_processes_do_between_finding_and_copying_harms_nothing(
     tree: Path, cache: Cache, act: Callable[[Path], None]
 ) -> None:
@@ -1220,11 +1232,11 @@ def write_and_die(file, data):
         os.kill(os.getpid(), number)
         write(file, data[middle:])
 
-def replace_and_die(old, new):
+def replace_and_die(old, new, **folders):
     dies = len(writes) >= -at > 0
     if dies and part < 0.5:
         os.kill(os.getpid(), number)
-    replace(old, new)
+    replace(old, new, **folders)
     if dies:
         os.kill(os.getpid(), number)
 

@@ -298,6 +298,12 @@ def test_end_record_is_what_appnote_says() -> None:
     )
 
 
+def test_a_comment_stands_behind_its_length() -> None:
+    plain, commented = end_records(3, 0x123, 0x4567), end_records(3, 0x123, 0x4567, b"comment")
+    assert commented == plain[:-2] + b"\7\0comment"
+    assert end_records(0x10000, 1, 1, b"c") == end_records(0x10000, 1, 1)[:-2] + b"\1\0c"
+
+
 def test_zip64_end_records_are_what_appnote_says() -> None:
     assert end_records(0x10000, 0x123, 0x100000000) == octets(
         """

@@ -329,7 +329,7 @@ def test_an_interactive_look_afterwards(tmp_path: Path) -> None:
 # What the program imports
 
 
-OWN = ["click", "rich", "platformdirs", "isal", "zlib_ng", "deflate", "colorama"]
+OWN = ["click", "rich", "platformdirs", "pathspec", "isal", "zlib_ng", "deflate", "colorama"]
 OWN += ["queue", "logging", "platform", "inspect", "dataclasses", "concurrent", "signal", "string"]
 OWN += ["textwrap", "linecache", "tokenize", "ast", "dis", "copy", "gzip", "heapq", "selectors"]
 IMPORTS = f"import io, zipfile, {', '.join(OWN)}\n"

@@ -30,9 +30,12 @@ from parazip import (
     SourceChangedError,
     SourceError,
     create,
+    merge,
     write,
 )
 from parazip.codecs import BLOCK
+from parazip.dates import Timestamp
+from parazip.display import summary_line
 from parazip.format.records import MAX_NAME
 from parazip.sources import Symlinks, member_name, scan
 
@@ -268,19 +271,48 @@ def test_a_long_prefix_makes_a_long_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "paths",
-    [["a", "a"], ["a", "./a"], ["d", "d/x"], ["d", "d"], ["d/x", "d/../d/x"]],
-    ids=" ".join,
+    ("paths", "expected"),
+    [
+        (["a", "a"], ["a"]),
+        (["a", "./a"], ["a"]),
+        (["d", "d/x"], ["d/", "d/x", "d/y"]),
+        (["d/y", "d"], ["d/y", "d/", "d/x"]),
+        (["d", "./d", "d/"], ["d/", "d/x", "d/y"]),
+        (["d/x", "d/../d/x"], ["d/x"]),
+        (["link", "d", "link"], ["link", "d/", "d/x", "d/y"]),
+    ],
+    ids=str,
 )
-def test_duplicate_names_are_refused_and_both_files_are_named(
-    tmp_path: Path, paths: list[str]
+@pytest.mark.parametrize("symlinks", ["follow", "store"])
+def test_what_is_named_twice_is_taken_once(
+    tmp_path: Path, paths: list[str], expected: list[str], symlinks: Symlinks
 ) -> None:
-    put(tmp_path, "a", "d/x")
+    put(tmp_path, "a", "d/x", "d/y")
+    (tmp_path / "link").symlink_to("a")
+    selection = Selection(directory=tmp_path, symlinks=symlinks)
+    report = create(tmp_path / "out.zip", paths, selection=selection)
+    assert read_zip(tmp_path / "out.zip").namelist() == expected
+    assert report.members == len(expected)
+    create(tmp_path / "out.zip", [], selection=selection, names=["a", "d/x", "./a", "d", "a"])
+    assert read_zip(tmp_path / "out.zip").namelist() == ["a", "d/x", "d/"]
+
+
+def test_two_files_of_one_name_are_refused_and_both_are_named(tmp_path: Path) -> None:
+    put(tmp_path, "a", "up/a", "up/down/x")
     archive = tmp_path / "out.zip"
-    with pytest.raises(DuplicateMemberError, match="two members would have the name") as caught:
-        create(archive, paths, selection=Selection(directory=tmp_path))
+    selection = Selection(directory=tmp_path / "up" / "down")
+    with pytest.raises(DuplicateMemberError, match="two members would have the name a: ") as caught:
+        create(archive, ["../a", "../../a"], selection=selection)
+    assert "/../a and " in str(caught.value)
     assert "--prefix" in str(caught.value)
     assert not archive.exists()
+
+
+def test_folders_of_one_name_become_one(tmp_path: Path) -> None:
+    put(tmp_path, "t/a", "up/t/b")
+    selection = Selection(directory=tmp_path / "up")
+    create(tmp_path / "out.zip", ["t", "../t"], selection=selection)
+    assert read_zip(tmp_path / "out.zip").namelist() == ["t/", "t/b", "t/a"]
 
 
 def test_a_file_and_a_folder_of_the_same_name_are_duplicates(tmp_path: Path) -> None:
@@ -414,6 +446,160 @@ def test_sockets_and_pipes_are_refused_with_advice(
 def test_devices_are_refused() -> None:
     with pytest.raises(SourceError, match="/dev/null: it is a device"):
         gather(["/dev/null"], Selection())
+
+
+# Problems are told together, or skipped
+
+
+def make_odd(folder: Path) -> None:
+    """A folder of things that cannot be put in, and two that can."""
+    put(folder, "good", "sub/")
+    (folder / "dead").symlink_to("nowhere")
+    (folder / "self").symlink_to("self")
+    (folder / "sub" / "up").symlink_to("..")
+    os.mkfifo(folder / "pipe")
+
+
+def test_all_problems_are_told_in_one_run(tmp_path: Path) -> None:
+    make_odd(tmp_path / "t")
+    put(tmp_path, "a")
+    archive = tmp_path / "out.zip"
+    with pytest.raises(SourceError) as caught:
+        create(archive, ["gone", "t", "", "a"], selection=Selection(directory=tmp_path))
+    told = caught.value.messages()
+    assert [text.partition(":")[0].rpartition("/")[2] for text in told[:5]] == [
+        "gone", "dead", "pipe", "self", "up",
+    ]  # fmt: skip
+    assert told[5:] == ["'' is not a path"]
+    assert str(caught.value) == "\n".join(told)
+    assert isinstance(caught.value.others[-1], MemberNameError)
+    assert not archive.exists()
+
+
+def test_nothing_is_put_in_after_the_first_problem(tmp_path: Path) -> None:
+    put(tmp_path, "t/a", "t/c")
+    (tmp_path / "t" / "b").symlink_to("nowhere")
+    given = scan(["t"], Selection(directory=tmp_path))
+    assert [next(given).name, next(given).name] == ["t/", "t/a"]
+    with pytest.raises(SourceError, match="t/b"):
+        next(given)
+
+
+def test_many_problems_are_counted_and_each_kind_is_told(tmp_path: Path) -> None:
+    put(tmp_path, "t/")
+    for i in range(50):
+        (tmp_path / "t" / f"{i:02}").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "t" / "pipe")
+    with pytest.raises(SourceError) as caught:
+        create(io.BytesIO(), ["t", "./t", "gone"], selection=Selection(directory=tmp_path))
+    *told, more = caught.value.messages()
+    assert len(told) == 22
+    assert any("t/pipe: it is a named pipe" in text for text in told)
+    assert any("gone: No such file" in text for text in told)
+    assert more == "and 30 more problems"
+
+
+def test_after_a_file_that_does_not_open_the_search_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, *(f"t/{i:04}" for i in range(3000)))
+    (tmp_path / "t" / "zzz").symlink_to("nowhere")
+    listing = os.scandir
+
+    class Losing:
+        def __init__(self, path: str) -> None:
+            with listing(path) as entries:
+                self._entries = list(entries)
+            for entry in self._entries:
+                if not entry.is_symlink():
+                    entry.stat()
+            (tmp_path / "t" / "0000").unlink(missing_ok=True)  # the workers find it gone
+
+        def __enter__(self) -> Iterator[os.DirEntry[str]]:
+            return iter(self._entries)
+
+        def __exit__(self, *error: object) -> None: ...
+
+    monkeypatch.setattr(os, "scandir", Losing)
+    with pytest.raises(SourceError) as caught:
+        create(io.BytesIO(), ["t"], Settings(jobs=1), Selection(directory=tmp_path))
+    told = caught.value.messages()
+    assert any("t/zzz: it is a link to nowhere" in text for text in told)
+
+
+def test_what_is_to_be_skipped_is_left_out_and_counted(tmp_path: Path) -> None:
+    make_odd(tmp_path / "t")
+    archive = tmp_path / "out.zip"
+    selection = Selection(directory=tmp_path, skip=("special", "dangling"))
+    report = create(archive, ["t", "./t", "t/pipe"], selection=selection)
+    assert read_zip(archive).namelist() == ["t/", "t/good", "t/sub/"]
+    assert report.skipped == {"dangling": 3, "special": 1}
+    assert (
+        summary_line(report)
+        .partition(":")[2]
+        .startswith(" 3 members (skipped 3 dangling, 1 special), ")
+    )
+    assert merge(io.BytesIO(), ["t"], selection=selection).skipped == report.skipped
+    with pytest.raises(SourceError, match="t/pipe") as caught:
+        create(archive, ["t"], selection=Selection(directory=tmp_path, skip=("dangling",)))
+    assert caught.value.others == ()
+    with pytest.raises(SourceError, match="gone"):
+        create(archive, ["t", "gone"], selection=selection)
+
+
+@pytest.mark.parametrize("skip", ["special", ("files",)], ids=str)
+def test_kinds_to_skip_that_there_are_not_are_refused(skip: Any) -> None:
+    with pytest.raises((TypeError, SettingsError)):
+        Selection(skip=skip)
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o600, 0o644], ids=oct)
+def test_what_may_not_be_read_is_found_in_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    # Injected, because modes mean nothing to root.
+    put(tmp_path, "t/a", "t/locked", "t/z")
+    (tmp_path / "t" / "locked").chmod(mode)
+    opening = os.open
+
+    def is_locked(path: object) -> bool:
+        return str(path).endswith("locked")
+
+    def open_or_not(path: Any, *args: Any, **kwargs: Any) -> int:
+        if is_locked(path):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return opening(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", open_or_not)
+    monkeypatch.setattr(os, "access", lambda path, *_, **__: not is_locked(path))
+    archive = tmp_path / "out.zip"
+    with pytest.raises(SourceError, match="t/locked: Permission denied") as caught:
+        create(archive, ["t"], selection=Selection(directory=tmp_path))
+    assert not archive.exists()
+    if mode != 0o644:  # what everybody may read is not asked for, and fails when it is opened
+        assert "--skip unreadable" in str(caught.value)
+        with pytest.raises(SourceError) as caught:
+            create(archive, ["t", "gone"], selection=Selection(directory=tmp_path))
+        assert len(caught.value.messages()) == 2
+    selection = Selection(directory=tmp_path, skip=("unreadable",))
+    report = create(archive, ["t"], selection=selection)
+    assert read_zip(archive).namelist() == ["t/", "t/a", "t/z"]
+    assert report.skipped == {"unreadable": 1}
+
+
+def test_a_folder_that_may_not_be_read_is_skipped_as_a_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, "t/locked/x", "t/z")
+    listing = os.scandir
+
+    def scandir(path: str) -> Any:
+        if path.endswith("locked"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return listing(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert gathered(tmp_path, "t", skip=("unreadable",)) == ["t/", "t/z"]
 
 
 def test_deep_nesting_needs_no_recursion(tmp_path: Path) -> None:
@@ -604,37 +790,67 @@ def test_a_program_may_change_its_time_zone(
     assert dates == list(map(dos, local))
 
 
+FIRST = datetime.datetime(1980, 1, 1)
+LAST = datetime.datetime(2107, 12, 31, 23, 59, 58)
+
+
 @pytest.mark.parametrize(
-    ("moment", "fits"),
+    ("zone", "moment", "date"),
     [
-        (datetime.datetime(1979, 12, 31, 23, 59, 59), False),
-        (datetime.datetime(1980, 1, 1), True),
-        (datetime.datetime(2107, 12, 31, 23, 59, 58), True),
-        (datetime.datetime(2108, 1, 1), False),
-        (datetime.datetime(1960, 1, 1), False),
+        ("UTC0", datetime.datetime(1979, 12, 31, 23, 59, 59), None),
+        ("UTC0", FIRST, FIRST),
+        ("EST5", FIRST, None),
+        ("EST5", datetime.datetime(1980, 1, 1, 5), FIRST),
+        ("XXX-05:30", datetime.datetime(1979, 12, 31, 18, 30), FIRST),
+        ("UTC0", LAST, LAST),
+        ("UTC0", datetime.datetime(2108, 1, 1), None),
+        ("XXX-05:30", LAST, None),
+        ("UTC0", datetime.datetime(1970, 1, 1), None),
+        ("UTC0", datetime.datetime(1960, 1, 1), None),
     ],
     ids=str,
 )
-def test_own_times_must_be_in_1980_to_2107(
-    tmp_path: Path, time_zone: Callable[[str], None], moment: datetime.datetime, fits: bool
+@pytest.mark.parametrize("timestamp", [None, "keep", "clamp"])
+def test_own_times_outside_of_1980_to_2107_become_the_nearest_that_there_is(
+    tmp_path: Path,
+    time_zone: Callable[[str], None],
+    zone: str,
+    moment: datetime.datetime,
+    date: datetime.datetime | None,
+    timestamp: Timestamp | None,
 ) -> None:
-    time_zone("UTC0")
+    time_zone(zone)
     dated(tmp_path, moment.replace(tzinfo=datetime.UTC).timestamp())
-    if fits:
-        assert date_of(tmp_path) == dos(moment)
-        return
-    with pytest.raises(
-        DateError, match=r"f cannot be stored: .*1980 to 2107.*--timestamp"
-    ) as caught:
-        date_of(tmp_path)
-    assert isinstance(caught.value, ValueError)
+    selection = Selection(directory=tmp_path, timestamp=timestamp)
+    report = create(io.BytesIO(), ["f"], selection=selection)
+    nearest = FIRST if moment.year < 2000 else LAST
+    assert date_of(tmp_path, timestamp=timestamp) == dos(date or nearest)
+    if date or timestamp == "clamp":
+        assert report.notes == ()
+    else:
+        (note,) = report.notes
+        assert "outside of 1980 to 2107" in note
+        assert "--timestamp clamp" in note
+        assert str(tmp_path / "f") in note
     assert date_of(tmp_path, timestamp="epoch") == DATE
+
+
+def test_dates_that_are_moved_are_told_in_one_bounded_note(tmp_path: Path) -> None:
+    put(tmp_path, *(f"t/{i}" for i in range(9)))
+    for i in range(9):
+        os.utime(tmp_path / "t" / str(i), (i, i))
+    report = create(io.BytesIO(), ["t"], selection=Selection(directory=tmp_path))
+    (note,) = report.notes
+    assert note.endswith("t/2' and 6 more")
+    merged = merge(io.BytesIO(), [tmp_path / "t"])
+    assert merged.notes == report.notes
 
 
 @pytest.mark.parametrize("moment", [datetime.datetime(1979, 12, 31), datetime.datetime(2108, 1, 1)])
 def test_given_dates_must_be_in_1980_to_2107(moment: datetime.datetime) -> None:
-    with pytest.raises(DateError, match="1980 to 2107"):
+    with pytest.raises(DateError, match="1980 to 2107") as caught:
         Selection(timestamp=moment)
+    assert isinstance(caught.value, ValueError)
 
 
 @pytest.mark.parametrize(
@@ -662,10 +878,17 @@ def test_one_date_for_all_members(tmp_path: Path, timestamp: Any, date: int) -> 
     [
         ("1700000000", datetime.datetime(2023, 11, 14, 22, 13, 20)),
         ("315532800", datetime.datetime(1980, 1, 1)),
-        ("4354819199", datetime.datetime(2107, 12, 31, 23, 59, 58)),
+        ("4354819199", LAST),
+        ("0", FIRST),
+        ("1", FIRST),
+        ("-1", FIRST),
+        ("315532799", FIRST),
+        ("4354819200", LAST),
+        ("9" * 30, LAST),
+        ("-" + "9" * 30, FIRST),
     ],
 )
-def test_source_date_epoch_is_told_in_utc(
+def test_source_date_epoch_is_told_in_utc_and_moved_into_1980_to_2107(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     time_zone: Callable[[str], None],
@@ -677,24 +900,12 @@ def test_source_date_epoch_is_told_in_utc(
     assert date_of(dated(tmp_path, 1_600_000_000)) == dos(moment)
 
 
-@pytest.mark.parametrize(
-    ("text", "error"),
-    [
-        ("yesterday", SettingsError),
-        ("1.5", SettingsError),
-        ("0x10", SettingsError),
-        ("9" * 30, SettingsError),
-        ("-1", DateError),
-        ("0", DateError),
-        ("315532799", DateError),
-        ("4354819200", DateError),
-    ],
-)
-def test_a_source_date_epoch_that_makes_no_date_is_refused_by_its_name(
-    monkeypatch: pytest.MonkeyPatch, text: str, error: type[Exception]
+@pytest.mark.parametrize("text", ["yesterday", "1.5", "0x10", "9" * 5000])
+def test_a_source_date_epoch_that_is_no_number_is_refused_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", text)
-    with pytest.raises(error, match="SOURCE_DATE_EPOCH"):
+    with pytest.raises(SettingsError, match="SOURCE_DATE_EPOCH"):
         Selection()
 
 
@@ -942,8 +1153,8 @@ CHANGES = [
     (vanish, SourceError, "cannot read .*victim: No such file"),
     (grow, SourceChangedError, r"victim changed while it was read: it had \d+ bytes and has \d+"),
     (shrink, SourceChangedError, r"victim changed while it was read: it had \d+ bytes and has \d+"),
-    (modify, SourceChangedError, "victim changed while it was read: it was modified or replaced"),
-    (replace, SourceChangedError, "victim changed while it was read: it was modified or replaced"),
+    (modify, SourceChangedError, "victim changed while it was read: its modification time and "),
+    (replace, SourceChangedError, "victim changed while it was read: its inode and change time "),
 ]
 SIZES = {"short": 100, "middling": 300_000, "at the cut": BLOCK, "cut": 3 * BLOCK + 5}
 

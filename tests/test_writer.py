@@ -18,6 +18,7 @@ from typing import BinaryIO
 import pytest
 
 import parazip
+from parazip import naming
 from parazip import output as output_module
 from parazip.errors import OutputError
 from parazip.format.records import FLAG_DESCRIPTOR, LIMIT_32, central_header, local_header
@@ -240,9 +241,10 @@ def test_folder_without_write_permission_is_told(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("temporary")
 def test_folder_that_came_under_the_name_meanwhile_is_told(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
-    with pytest.raises(OutputError, match=r"cannot write .*a\.zip: "):
+    with pytest.raises(OutputError, match=r"cannot write .*a\.zip: ") as told:
         write_then(path, path.mkdir)
-    assert list(tmp_path.iterdir()) == [path]
+    assert {*tmp_path.iterdir()} == {path, Path(told.value.kept)}
+    assert Path(told.value.kept).read_bytes() == b"complete"
 
 
 def delete_all(folder: Path) -> None:
@@ -290,7 +292,7 @@ def test_disk_that_is_full_when_the_file_is_closed_is_told(
             if was_open:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(output_module, "FileIO", FullWhenClosed)
+    monkeypatch.setattr(naming, "FileIO", FullWhenClosed)
     with pytest.raises(OutputError, match="the disk is full"):
         parazip.write(tmp_path / "a.zip", [member("a", b"text")])
     assert list(tmp_path.iterdir()) == []

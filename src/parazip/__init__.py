@@ -1,7 +1,7 @@
 """Zip archives, made on all the cores of a machine.
 
 `create` puts files and folders into an archive, `merge` what archives hold, `write` members that
-are told one by one. All
+are told one by one; `update` and `delete` change an archive that is there. All
 public names can be had from here; they are loaded when first used.
 """
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from parazip.version import __version__
 
 if TYPE_CHECKING:
-    from parazip.archive import create, merge, write
+    from parazip.archive import create, merge, preview, preview_merge, write
     from parazip.cache import Cache
     from parazip.dropin.patch import patch, unpatch
     from parazip.dropin.zip_file import PyZipFile, ZipFile
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         DateError,
         DuplicateMemberError,
         MemberNameError,
+        NoSuchMemberError,
         NotCopiedError,
         OutputError,
         ParazipError,
@@ -29,20 +30,26 @@ if TYPE_CHECKING:
         SourceChangedError,
         SourceError,
     )
-    from parazip.model import File, Member, Report, Settings, Tally
+    from parazip.model import File, LeftOut, Member, Preview, Report, Settings, Tally
     from parazip.progress import Progress
+    from parazip.revision import delete, update
     from parazip.sources import Selection
 
 _HOME = {
     "create": "archive",
     "merge": "archive",
+    "preview": "archive",
+    "preview_merge": "archive",
     "write": "archive",
+    "delete": "revision",
+    "update": "revision",
     "PyZipFile": "dropin.zip_file",
     "ZipFile": "dropin.zip_file",
     "patch": "dropin.patch",
     "unpatch": "dropin.patch",
     "BadArchiveError": "errors",
     "Cache": "cache",
+    "NoSuchMemberError": "errors",
     "NotCopiedError": "errors",
     "DateError": "errors",
     "DuplicateMemberError": "errors",
@@ -53,7 +60,9 @@ _HOME = {
     "SourceChangedError": "errors",
     "SourceError": "errors",
     "File": "model",
+    "LeftOut": "model",
     "Member": "model",
+    "Preview": "model",
     "Report": "model",
     "Settings": "model",
     "Tally": "model",
@@ -67,11 +76,14 @@ __all__ = [
     "DateError",
     "DuplicateMemberError",
     "File",
+    "LeftOut",
     "Member",
     "MemberNameError",
+    "NoSuchMemberError",
     "NotCopiedError",
     "OutputError",
     "ParazipError",
+    "Preview",
     "Progress",
     "PyZipFile",
     "Report",
@@ -84,9 +96,13 @@ __all__ = [
     "ZipFile",
     "__version__",
     "create",
+    "delete",
     "merge",
     "patch",
+    "preview",
+    "preview_merge",
     "unpatch",
+    "update",
     "write",
 ]
 

@@ -12,15 +12,26 @@ from functools import partial
 from itertools import chain, islice
 from typing import Any, Literal, TypeAlias
 
-from parazip import codecs, inputs, plan
+from parazip import codecs, files, inputs, plan
 from parazip.assembly import Assembly, Means
 from parazip.cache import Cache, by_content, by_stat, key
 from parazip.errors import SettingsError, SourceError
+from parazip.findings import Findings
 from parazip.inputs import OnDuplicate
-from parazip.model import DEFLATE_STORED, Member, Recipe, Report, Section, Settings
+from parazip.model import (
+    DEFLATE_STORED,
+    Frame,
+    Member,
+    Preview,
+    Range,
+    Recipe,
+    Report,
+    Section,
+    Settings,
+)
 from parazip.output import BinaryOutput, Output, Pipe, replacing
 from parazip.progress import Counter, Sink
-from parazip.sources import Selection, scan
+from parazip.sources import Selection, is_same, scan
 from parazip.workers.line import line_of
 from parazip.writer import ArchiveWriter
 
@@ -70,23 +81,29 @@ def create(
     Raises:
         SourceError: something to be put in is missing, unreadable, not a file, or changed.
         MemberNameError: a name cannot be stored, or two members have the same.
-        DateError: a file's time is not in 1980 to 2107.
         OutputError: the archive cannot be written.
     """
     began = time.monotonic()
     kept = cache.folder if cache is not None else None
-    members = scan(paths, selection or Selection(), _place(archive), names, kept)
-    report = write(
-        archive,
-        members,
-        settings,
-        prepend=prepend,
-        shebang=shebang,
-        progress=progress,
-        cache=cache,
-        identity=identity,
-    )
-    return replace(report, seconds=time.monotonic() - began)
+    findings = Findings()
+    found = scan(paths, selection or Selection(), _place(archive), names, kept, findings)
+    is_one_tree = isinstance(paths, list | tuple) and len(paths) == 1 and names == ()
+    members = plan.checked(found, findings, is_one_tree=is_one_tree, is_same=is_same)
+    try:
+        report = _write(
+            archive,
+            members,
+            settings or Settings(),
+            prepend=prepend,
+            shebang=shebang,
+            progress=progress,
+            cache=cache,
+            identity=identity,
+        )
+    except SourceError as error:
+        _look_on(members, findings, error)
+        raise
+    return _complete(report, began, findings)
 
 
 def merge(
@@ -132,17 +149,74 @@ def merge(
         OutputError: the archive cannot be written.
     """
     began = time.monotonic()
-    members = inputs.gather(sources, selection or Selection(), on_duplicate, _place(archive))
-    report = write(
+    findings = Findings()
+    members = inputs.gather(
+        sources, selection or Selection(), on_duplicate, _place(archive), findings
+    )
+    report = _write(
         archive,
-        members,
-        settings,
+        plan.checked(members, findings, is_one_tree=True),  # as `gather` has seen to
+        settings or Settings(),
         prepend=prepend,
         shebang=shebang,
         progress=progress,
         check_crc=check_crc,
     )
-    return replace(report, seconds=time.monotonic() - began)
+    return _complete(report, began, findings)
+
+
+def preview(
+    paths: Iterable[str | os.PathLike[str]],
+    selection: Selection | None = None,
+    *,
+    names: Iterable[str | os.PathLike[str]] = (),
+    archive: Target | None = None,
+    cache: Cache | None = None,
+) -> Preview:
+    """What `create` would put into an archive of these arguments; nothing is read or written.
+
+    Args:
+        paths: see `create`, as for the others.
+        selection: what to leave out, names and dates.
+        names: files and folders that are taken one by one, after `paths`.
+        archive: where it would be, if it is to be refused among its own sources.
+        cache: what would be used.
+
+    Raises:
+        SourceError: something to be put in is missing, may not be read, or is no file.
+        MemberNameError: a name cannot be stored, or two members have the same.
+    """
+    findings = Findings(lists_left_out=True)
+    kept = cache.folder if cache is not None else None
+    place = None if archive is None else _place(archive)
+    found = scan(paths, selection or Selection(), place, names, kept, findings)
+    return _preview(plan.checked(found, findings, is_same=is_same), findings)
+
+
+def preview_merge(
+    sources: Iterable[inputs.Source],
+    selection: Selection | None = None,
+    *,
+    on_duplicate: OnDuplicate = "error",
+    archive: Target | None = None,
+) -> Preview:
+    """What `merge` would put into an archive of these arguments; nothing is copied or written.
+
+    Args and errors are those of `merge`.
+    """
+    findings = Findings(lists_left_out=True)
+    place = None if archive is None else _place(archive)
+    members = inputs.gather(sources, selection or Selection(), on_duplicate, place, findings)
+    return _preview(plan.checked(members, findings, is_one_tree=True), findings)
+
+
+def _preview(members: Iterator[Member], findings: Findings) -> Preview:
+    return Preview(
+        members=tuple(members),
+        left_out=tuple(sorted(findings.left_out or ())),
+        skipped=findings.skipped,
+        notes=findings.notes(),
+    )
 
 
 def write(
@@ -172,10 +246,41 @@ def write(
         cache: where finished parts are looked for, and kept.
         identity: how the cache knows a file again.
     """
-    settings = settings or Settings()
+    began = time.monotonic()
+    findings = Findings()
+    report = _write(
+        archive,
+        plan.checked(members, findings),
+        settings or Settings(),
+        prepend=prepend,
+        shebang=shebang,
+        progress=progress,
+        executor=executor,
+        check_crc=check_crc,
+        cache=cache,
+        identity=identity,
+    )
+    return _complete(report, began, findings)
+
+
+def _write(
+    archive: Target,
+    members: Iterator[Member],
+    settings: Settings,
+    *,
+    prepend: str | os.PathLike[str] | bytes | None,
+    shebang: str | None,
+    progress: Sink | None,
+    executor: Executor | None = None,
+    check_crc: bool = False,
+    cache: Cache | None = None,
+    identity: Identification = "stat",
+) -> Report:
+    """Writes a new archive of members whose names are checked as they come."""
     recipe = codecs.recipe(settings.level, settings.codec)
     counter = Counter(progress)
-    checked = counter.counted(plan.checked(members))
+    members = chain(map(plan.as_first, islice(members, 1)), members)
+    checked = counter.counted(members)
     first = list(islice(checked, plan.PEEK))
     means = Means(
         recipe=recipe,
@@ -204,10 +309,21 @@ def assemble(
     *,
     prepend: str | os.PathLike[str] | bytes | None = None,
     shebang: str | None = None,
+    frame: Frame | None = None,
 ) -> Report:
     """Writes a new archive of sections; see `write`.
 
     The sections' members have been checked and counted, by the time that they are written.
+
+    Args:
+        archive: a path, or an open binary file.
+        sections: what to put in, in this order.
+        means: what it is made with.
+        counter: told of what is written.
+        prepend: bytes that are put in front of the archive, or the path of a file that has them.
+        shebang: what follows `#!` on the archive's first line.
+        frame: what is taken over from the archive that is replaced: its comment, and what stands
+            in front of it, if nothing else is given. It must not have changed by the end.
     """
     if shebang is not None:
         _check_shebang(shebang)
@@ -216,15 +332,18 @@ def assemble(
         start = output.position
         writer = ArchiveWriter(output)
         is_script = _prepend(writer, shebang, prepend)
+        if frame is not None and shebang is prepend is None:
+            writer.prefix(Range(frame.archive, 0, frame.front))
         if not output.seekable:
             means = replace(means, recipe=means.recipe._replace(plain=DEFLATE_STORED))
         if output.descriptor is None:
             means = replace(means, cache=None)
         assembly = Assembly(writer, output, counter, means)
         assembly.fill(sections)
-        writer.finish()
-        if is_script:
-            output.make_executable()
+        writer.finish(frame.comment if frame is not None else b"")
+        output.is_executable = is_script
+        if frame is not None:
+            files.check(frame.archive)
     return Report(
         archive=output.name,
         members=counter.members_total,
@@ -234,7 +353,42 @@ def assemble(
         codecs=assembly.tallies,
         recalled=assembly.recalled,
         sections=tuple(assembly.made),
-        notes=tuple(means.cache.notes) if means.cache is not None else (),
+        aligned=writer.aligned,
+        notes=(*_notes(means.cache, counter.align_total, writer.aligned), *output.notes),
+    )
+
+
+def _notes(cache: Cache | None, asked: int, aligned: int) -> Iterator[str]:
+    if cache is not None:
+        yield from cache.notes
+    if asked > aligned:
+        yield (
+            f"compressed members are not aligned: {asked - aligned:,} of the {asked:,} that were "
+            "to be; --store keeps files as they are"
+        )
+
+
+def _look_on(members: Iterator[Member], findings: Findings, error: SourceError) -> None:
+    """Goes on looking after a file turned out not to be readable, to tell of all others too.
+
+    Raises:
+        SourceError: that error again, if there are others.
+    """
+    if error in findings.problems:
+        return
+    findings.refuse_first(error)
+    for _ in members:
+        pass
+    findings.finish()
+
+
+def _complete(report: Report, began: float, findings: Findings) -> Report:
+    """The report, with the time since `began` and what was found in the search."""
+    return replace(
+        report,
+        seconds=time.monotonic() - began,
+        skipped=findings.skipped,
+        notes=findings.notes() + report.notes,
     )
 
 

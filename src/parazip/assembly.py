@@ -17,15 +17,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
-from parazip import codecs, compress, plan, work
+from parazip import codecs, compress, files, plan, work
 from parazip.cache import Cache, Kept
-from parazip.format.records import record
+from parazip.format.records import LIMIT_32, record
 from parazip.model import (
     DEFLATED,
     STORE,
     STORED,
     Block,
+    Coder,
+    File,
     Made,
+    Member,
     Part,
     Range,
     Recipe,
@@ -37,7 +40,7 @@ from parazip.output import Output
 from parazip.progress import Counter
 from parazip.workers.cpus import usable_cpus
 from parazip.workers.helpers import Helpers
-from parazip.workers.line import Lane, Line, line_of
+from parazip.workers.line import Lane, Line, is_interrupt, line_of
 from parazip.writer import ArchiveWriter
 
 _MANY = 40
@@ -97,6 +100,23 @@ class Means:
     executor: Executor | None = None
 
 
+@dataclass(slots=True)
+class _Joined:
+    """What was joined of a member that comes in blocks.
+
+    Attributes:
+        is_wide: whether its header has room for 4 GiB and more.
+        crc: the CRC-32 of its contents so far.
+        size: how many bytes these are.
+        tail: the CRC-32 of the last 32 KiB of them.
+    """
+
+    is_wide: bool
+    crc: int = 0
+    size: int = 0
+    tail: int = 0
+
+
 class Assembly:
     """Makes sections, hands them to the writer in order and keeps the books.
 
@@ -113,9 +133,11 @@ class Assembly:
         self._output = output
         self._counter = counter
         self._means = means
-        self._crc = 0
+        self._joined: _Joined | None = None
+        self._is_as_told = True
         self._begin = output.position
         self._mark = writer.mark()
+        self._aligned = writer.aligned
         self._section: dict[str, Tally] = {}
         self._began = time.monotonic()
         self._to_keep: list[_Keep] = []
@@ -190,68 +212,128 @@ class Assembly:
                 self._stream(task)
             case _End():
                 self._end(task.section, recalled=False)
-            case plan.Copies() if result is None:
-                self._cut_up(task)
+            case plan.Batch() | plan.Copies() if result is None:
+                self._make_each(task)
             case _:
                 self._part(task, result)
 
-    def _cut_up(self, task: plan.Copies) -> None:
-        """A large member that is not the same in the archive; so rare that it is made here."""
-        members = [
-            member._replace(source=member.source.file)
-            for member in task.members
-            if isinstance(member.source, Twin)
-        ]
-        for again in plan.tasks(members, task.recipe, compress.shrinks):
-            self._take(again, None if isinstance(again, _InTurn) else work.run(again))
+    def _make_each(self, task: plan.Batch | plan.Copies) -> None:
+        """Members of which one cannot be made as was planned; so rare that they are made here.
 
-    def _part(self, task: plan.Batch | plan.Copies, part: Part) -> None:
+        A large one is not the same in the archive, or is larger than the system tells.
+        """
+        is_alone = len(task.members) == 1
+        for member in task.members:
+            source = member.source
+            again: Iterable[plan.Task]
+            if is_alone and not isinstance(source, Twin):
+                again = plan.pieces(member, task.recipe, compress.shrinks)
+            else:
+                if is_alone and isinstance(source, Twin):
+                    member = member._replace(source=source.file)
+                check = isinstance(task, plan.Copies) and task.check
+                again = plan.tasks([member], task.recipe, compress.shrinks, check)
+            for piece in again:
+                self._take(piece, None if isinstance(piece, _InTurn) else work.run(piece))
+
+    def _part(self, task: plan.Batch | plan.Copies | plan.Untouched, part: Part) -> None:
         """Members that are complete."""
         self._writer.part(part)
         self._count(part.tallies)
         members = task.members
+        size = sum([tally.bytes_in for tally in part.tallies.values()])
+        if size != task.size:
+            self._correct(size - task.size)
         self._counter.advance(len(members), task.size, self._output.position, members[-1].name)
+
+    def _correct(self, more: int) -> None:
+        """There were so many bytes more than the system told of, which tells of no changes then."""
+        self._counter.correct(more)
+        self._is_as_told = False
 
     def _block(self, cut: plan.Cut, block: Block) -> None:
         """A block of a member that is cut; blocks of one member come one after the other."""
+        member = cut.member
         self._join(cut, block)
-        finished = 1 if cut.last else 0
-        self._counter.advance(finished, block.size, self._output.position, cut.member.name)
+        size = min(cut.length, member.size - cut.start)
+        self._counter.advance(1 if cut.last else 0, size, self._output.position, member.name)
 
     def _join(self, cut: plan.Cut, block: Block) -> None:
-        member = cut.member
         if cut.first:
-            method = STORED if cut.coder == STORE else DEFLATED
-            self._writer.begin(record(member, method, 0, 0, 0))
-            self._crc = 0
+            self._begin_member(cut)
+        if self._joined is None:
+            return  # the file ended before this block
+        self._add(cut, block)
+        while cut.last and not block.is_last:
+            cut = self._next(cut)
+            block = compress.block(cut)
+            self._add(cut, block)
+
+    def _next(self, cut: plan.Cut) -> plan.Cut:
+        """The next block of a file that has more bytes than the system tells."""
+        start = cut.start + codecs.BLOCK
+        if (
+            self._joined is not None
+            and not self._joined.is_wide
+            and start + codecs.BLOCK >= LIMIT_32
+        ):
+            self._writer.take_back()
+            start = 0
+            self._begin_member(cut, is_wide=True)
+        return cut._replace(start=start, length=codecs.BLOCK)
+
+    def _begin_member(self, cut: plan.Cut, is_wide: bool = False) -> None:
+        method = STORED if cut.coder == STORE else DEFLATED
+        self._writer.begin(record(cut.member, method, 0, 0, 0), is_wide, cut.member.align)
+        self._joined = _Joined(is_wide or cut.member.size >= LIMIT_32)
+
+    def _add(self, cut: plan.Cut, block: Block) -> None:
+        """Puts a block into the member that was begun, and ends it where it ends."""
+        member = cut.member
+        joined = self._joined
+        assert joined is not None
+        if block.window and block.window != joined.tail:
+            assert isinstance(member.source, File)
+            raise files.changed_unseen(member.source)
         self._writer.block(block)
-        self._crc = codecs.crc32_combine(self._crc, block.crc, block.size)
-        if not cut.last:
-            return
-        compressed_size = self._writer.end(self._crc)
+        joined.crc = codecs.crc32_combine(joined.crc, block.crc, block.size)
+        joined.size += block.size
+        joined.tail = block.tail
+        if block.is_last:
+            self._joined = None
+            self._end_member(member, cut.coder, joined)
+
+    def _end_member(self, member: Member, coder: Coder, joined: _Joined) -> None:
+        compressed_size = self._writer.end(joined.crc, contents=joined.size)
         if compressed_size is None:
             for again in plan.cuts(member, STORE):
                 self._join(again, compress.block(again))
-        else:
-            self._count({str(cut.coder): Tally(1, member.size, compressed_size)})
+            return
+        self._count({str(coder): Tally(1, joined.size, compressed_size)})
+        if joined.size != member.size:
+            self._correct(joined.size - member.size)
 
     def _stream(self, task: plan.Stream) -> None:
         member = task.member
         self._writer.begin(record(member, DEFLATED, 0, 0, 0))
-        crc = 0
+        crc = size = 0
         for block in compress.stream(task):
             self._writer.block(block)
             crc = codecs.crc32_combine(crc, block.crc, block.size)
-            self._counter.advance(0, block.size, self._output.position, member.name)
-        compressed_size = self._writer.end(crc, is_kept=True)
+            size += block.size
+            told = max(0, min(block.size, member.size - size + block.size))
+            self._counter.advance(0, told, self._output.position, member.name)
+        compressed_size = self._writer.end(crc, is_kept=True, contents=size)
         assert compressed_size is not None
-        self._count({str(task.coder): Tally(1, member.size, compressed_size)})
+        self._count({str(task.coder): Tally(1, size, compressed_size)})
+        if size != member.size:
+            self._correct(size - member.size)
         self._counter.advance(1, 0, self._output.position, member.name)
 
     def _recall(self, task: _Recall) -> None:
         """A section from the cache; one that turns out to be damaged is made here and now."""
-        section, (part, crc), _ = task
-        if not self._writer.recall(part, crc):
+        section, (part, crc, opener), _ = task
+        if not self._writer.recall(part, crc, opener):
             cache = self._means.cache
             assert cache is not None
             cache.discard(section.key, "its data are not what they were")
@@ -267,7 +349,8 @@ class Assembly:
 
     def _end(self, section: Section, recalled: bool) -> None:
         end = self._output.position
-        if section.key and not recalled:
+        is_same = self._is_as_told and self._aligned == self._writer.aligned
+        if section.key and not recalled and is_same:
             directory = self._writer.directory_since(self._mark, self._begin)
             length = end - self._begin
             self._to_keep.append(_Keep(section.key, self._section, directory, self._begin, length))
@@ -276,7 +359,9 @@ class Assembly:
             self.made.append(Made(section.label, recalled, self._section, now - self._began))
         self._begin = end
         self._mark = self._writer.mark()
+        self._aligned = self._writer.aligned
         self._section = {}
+        self._is_as_told = True
         self._began = now
 
     def _count(self, tallies: dict[str, Tally]) -> None:
@@ -331,8 +416,8 @@ class _Aside:
             self._lane = _new_lane()
             self._is_used = False
 
-    def __exit__(self, *error: object) -> None:
-        self._lane.close()
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        self._lane.close(is_interrupt(kind))
 
 
 def _new_lane() -> Lane[Callable[[], object], object]:

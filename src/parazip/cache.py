@@ -13,8 +13,17 @@ processes may write the same one: they write the same bytes. Nothing is locked. 
 when the description fits its key and the data, checked on their way into the archive, have their
 CRC-32; otherwise it is thrown away and made again.
 
+A CRC-32 finds damage and no forgery, and what is recalled ends up in our archives. So folders and
+parts are used only if they are this user's and nobody else may write to them, and that is asked of
+what is open, each time: of the folder of parts, of the one in it, opened from there, and of the
+part, opened from there again. What a name leads to may be another thing a moment later. No link is
+followed below the cache's folder. Systems without such calls, as Windows, ask by name.
+
 The time of the last use is a file's access time, set by hand. When parts were added and all
 together take more than the limit, those that were used longest ago go.
+
+Where members are aligned, a part's bytes depend on where it lands. So a key tells what is to be
+aligned, and a part in which something was is not kept.
 
 A file that has just been changed may change again without its times showing it, as clocks tick:
 of such files no part is kept (as git does not believe its index of them).
@@ -22,6 +31,7 @@ of such files no part is kept (as git does not believe its index of them).
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -32,13 +42,13 @@ import stat
 import struct
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
-from functools import lru_cache
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from functools import lru_cache, partial
 from io import FileIO
 from typing import NamedTuple, TypeAlias
 
 from parazip import codecs, files
-from parazip.errors import OutputError, SettingsError
+from parazip.errors import OutputError, SettingsError, SourceError
 from parazip.model import File, Member, Packed, Part, Range, Recipe, Tally, parse_size
 from parazip.version import __version__
 
@@ -71,10 +81,17 @@ logger = logging.getLogger(__name__)
 
 
 class Kept(NamedTuple):
-    """A part that was kept, and the CRC-32 of its data, which is not checked yet."""
+    """A part that was kept.
+
+    Attributes:
+        part: its data are a piece of a file.
+        crc: the CRC-32 of these, which is not checked yet.
+        opener: opens that file, if it is still to be trusted.
+    """
 
     part: Part
     crc: int
+    opener: files.Opener = files.open_regular
 
 
 class Usage(NamedTuple):
@@ -108,25 +125,21 @@ class Cache:
         if folder == "":
             raise SettingsError("the cache folder has no name; give one, or leave it to parazip")
         chosen = os.environ.get(_ENV_FOLDER) if folder is None else os.fspath(folder)
-        self.folder = os.path.abspath(chosen) if chosen else _user_folder()
+        self.folder = os.path.abspath(os.path.expanduser(chosen)) if chosen else _user_folder()
         self.limit = _limit(limit)
         self.notes: list[str] = []
         self._parts = os.path.join(self.folder, _VERSION)
         self._added = False
         self._noted: set[str] = set()
-        self._trusted = self._is_ours()
-        self._usable = self.limit > 0 and self._trusted
+        self._usable = self.limit > 0
 
     def find(self, key: str) -> Kept | None:
         """The part that was kept under `key`."""
-        if not self._trusted:
-            return None
         path = self._path(key)
+        opener = partial(self._open_part, key)
         try:
-            with open(path, "rb", opener=_open_waiting_for_nobody) as file:
+            with open(path, "rb", opener=opener) as file:
                 info = os.fstat(file.fileno())
-                if not stat.S_ISREG(info.st_mode):
-                    raise ValueError("it is no file")  # noqa: TRY301 - all misfits end alike
                 head = file.read(_HEAD.size)
                 if len(head) < _HEAD.size:
                     raise ValueError("it is not whole")  # noqa: TRY301 - all misfits end alike
@@ -139,6 +152,9 @@ class Cache:
                 told = file.read(description + directory)
                 if _CRC.unpack(file.read(_CRC.size))[0] != codecs.crc32(told, codecs.crc32(head)):
                     raise ValueError("its description is damaged")  # noqa: TRY301
+                with suppress(OSError):
+                    used = file.fileno() if _BY_DESCRIPTOR else path
+                    os.utime(used, ns=(time.time_ns(), info.st_mtime_ns))
             text = json.loads(told[:description])
             if text["key"] != key:
                 raise ValueError("it belongs to another key")  # noqa: TRY301
@@ -147,8 +163,11 @@ class Cache:
                 raise ValueError("its numbers are negative")  # noqa: TRY301
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except IsADirectoryError:
-            self.discard(key, "it is a folder")
+        except _FolderError as error:
+            self._note("use", str(error))
+            return None
+        except _PartError as error:
+            self.discard(key, str(error))
             return None
         except OSError as error:
             self._note("use", f"the cache cannot be read: {error.strerror or error}: {path}")
@@ -156,20 +175,23 @@ class Cache:
         except Exception as error:
             self.discard(key, str(error))
             return None
-        with suppress(OSError):
-            os.utime(path, ns=(time.time_ns(), info.st_mtime_ns))
         file_range = Range(files.found(path, info)._replace(ctime_ns=0), begin, length)
-        return Kept(Part((file_range,), told[description:], tallies), crc)
+        return Kept(Part((file_range,), told[description:], tallies), crc, opener)
 
     def discard(self, key: str, why: str) -> None:
         """Throws away what was kept under `key`, as it is of no use."""
-        path = self._path(key)
         try:
-            os.unlink(path)
-        except FileNotFoundError:
-            return  # another process threw it away meanwhile, as it may
-        except OSError:
-            shutil.rmtree(path, ignore_errors=True)
+            with self._opened() as parts, parts.opened(key[:2]) as folder:
+                name = folder.at(key[2:])
+                try:
+                    os.unlink(name, dir_fd=folder.descriptor)
+                except FileNotFoundError:
+                    return  # another process threw it away meanwhile, as it may
+                except OSError:
+                    shutil.rmtree(name, ignore_errors=True, dir_fd=folder.descriptor)
+        except OSError:  # the folder has gone, or is not to be touched
+            return
+        path = self._path(key)
         self._note("damage", f"a damaged part in the cache was thrown away ({why}): {path}")
 
     def keep(
@@ -189,19 +211,24 @@ class Cache:
         if len(directory) > _MOST_HEADERS:
             self._note("size", f"a part with {len(directory)} bytes of headers is not kept")
             return
-        path = self._path(key)
-        temporary = os.path.join(self._parts, f"{_TEMPORARY}{os.urandom(8).hex()}")
         try:
-            self._make_folders(os.path.dirname(path))
-            with open(temporary, "xb", buffering=0) as file:
-                _write(file, key, tallies, directory, length, data)
-            os.replace(temporary, path)
+            self._make_folder()
+            with self._opened() as parts:
+                with suppress(FileExistsError):
+                    os.mkdir(parts.at(key[:2]), 0o700, dir_fd=parts.descriptor)
+                with parts.opened(key[:2]) as folder, parts.new_file() as (file, temporary):
+                    _write(file, key, tallies, directory, length, data)
+                    file.close()
+                    os.replace(
+                        temporary,
+                        folder.at(key[2:]),
+                        src_dir_fd=parts.descriptor,
+                        dst_dir_fd=folder.descriptor,
+                    )
             self._added = True
-        except BaseException as error:
-            with suppress(OSError):
-                os.unlink(temporary)
-            if not isinstance(error, OSError):
-                raise
+        except _FolderError as error:
+            self._note("use", str(error))
+        except OSError as error:
             self._usable = False
             what = error.strerror or error
             self._note("use", f"nothing more was kept in the cache {self.folder}: {what}")
@@ -222,20 +249,20 @@ class Cache:
 
         Also what killed processes left half written. Gives what was thrown away.
         """
-        if not self._trusted:
-            return Usage(0, 0)
-        self._remove_stale()
-        kept = sorted(self._files())
-        size = sum(size for _, size, _ in kept)
-        parts = freed = 0
-        for _, length, path in kept:
-            if size - freed <= limit:
-                break
-            with suppress(OSError):
-                os.unlink(path)
-                parts += 1
-                freed += length
-        return Usage(parts, freed)
+        gone = freed = 0
+        with self._looked_into() as parts:
+            if parts is not None:
+                _remove_stale(parts)
+            kept = sorted(self._files())
+            size = sum(size for _, size, _ in kept)
+            for _, length, key in kept:
+                if size - freed <= limit or parts is None:
+                    break
+                with suppress(OSError), parts.opened(key[:2]) as folder:
+                    os.unlink(folder.at(key[2:]), dir_fd=folder.descriptor)
+                    gone += 1
+                    freed += length
+        return Usage(gone, freed)
 
     def clear(self) -> Usage:
         """Throws away all parts. Gives what that was.
@@ -243,11 +270,13 @@ class Cache:
         Raises:
             OutputError: something cannot be deleted.
         """
-        if not self._trusted:
-            return Usage(0, 0)
         usage = self.usage()
+        with self._looked_into() as parts:
+            if parts is None:
+                return usage
         shutil.rmtree(self._parts, ignore_errors=True)  # other processes may be deleting, too
-        for _, _, path in self._files():
+        for _, _, key in self._files():
+            path = self._path(key)
             try:
                 os.unlink(path)
             except FileNotFoundError:
@@ -256,49 +285,57 @@ class Cache:
                 raise OutputError.of(path, error) from error
         return usage
 
-    def _is_ours(self) -> bool:
-        """Whether nobody else can put parts there: what is recalled ends up in our archives."""
-        try:
-            info = os.lstat(self._parts)
-        except OSError:
-            return True  # there is nothing in it yet
-        if not stat.S_ISDIR(info.st_mode):
-            why = f"{_VERSION} in it is no folder"  # a link may lead to anything
-        elif hasattr(os, "geteuid") and info.st_uid != os.geteuid():
-            why = "it is another user's"
-        elif hasattr(os, "geteuid") and info.st_mode & stat.S_IWOTH:
-            why = "anyone may write there"
-        else:
-            return True
-        self._note("use", f"the cache {self.folder} is not used: {why}")
-        return False
-
     def _path(self, key: str) -> str:
         return os.path.join(self._parts, key[:2], key[2:])
 
-    def _make_folders(self, folder: str) -> None:
+    def _make_folder(self) -> None:
+        """Makes the folder of parts, if it is not there."""
         if not os.path.isdir(self._parts):
             for place in (self.folder, self._parts):
                 os.makedirs(place, mode=0o700, exist_ok=True)
             with suppress(FileExistsError), open(os.path.join(self._parts, _TAG_NAME), "x") as tag:
                 tag.write(_TAG)
-        os.makedirs(folder, mode=0o700, exist_ok=True)
+
+    def _opened(self) -> AbstractContextManager[_Folder]:
+        """The folder of parts; see `_opened`."""
+        return _opened(self._parts)
+
+    def _open_part(self, key: str, path: str, flags: int) -> int:
+        """Opens the part of a key and gives its descriptor; an `Opener`.
+
+        Raises:
+            _FolderError, _PartError: it is not to be trusted.
+            OSError: it cannot be opened.
+        """
+        with self._opened() as parts, parts.opened(key[:2]) as folder:
+            return folder.open_part(key[2:], flags)
+
+    @contextmanager
+    def _looked_into(self) -> Iterator[_Folder | None]:
+        """The folder of parts; None if there is none, or none that is to be trusted."""
+        parts = None
+        with ExitStack() as stack:
+            try:
+                parts = stack.enter_context(self._opened())
+            except _FolderError as error:
+                self._note("use", str(error))
+            except OSError:
+                pass
+            yield parts
 
     def _files(self) -> Iterator[tuple[int, int, str]]:
-        """Time of last use, size and path of each part."""
-        for folder in _scan(self._parts) if self._trusted else ():
-            for entry in _scan(folder.path) if folder.is_dir(follow_symlinks=False) else ():
-                with suppress(OSError):
-                    info = entry.stat(follow_symlinks=False)
-                    yield info.st_atime_ns, info.st_size, entry.path
-
-    def _remove_stale(self) -> None:
-        """A temporary file that nobody has written to for an hour has lost its process."""
-        for entry in _scan(self._parts):
-            if entry.name.startswith(_TEMPORARY):
-                with suppress(OSError):
-                    if time.time() - entry.stat().st_mtime > _STALE_SECONDS:
-                        os.unlink(entry.path)
+        """Time of last use, size and key of each part."""
+        with self._looked_into() as parts:
+            if parts is None:
+                return
+            for above in _scan(parts):
+                if not _is_folder(above):
+                    continue
+                with suppress(OSError), parts.opened(above.name) as folder:
+                    for entry in _scan(folder):
+                        with suppress(OSError):
+                            info = entry.stat(follow_symlinks=False)
+                            yield info.st_atime_ns, info.st_size, above.name + entry.name
 
     def _note(self, kind: str, text: str) -> None:
         if kind not in self._noted:
@@ -307,9 +344,150 @@ class Cache:
             logger.info(text)
 
 
-def _open_waiting_for_nobody(path: str, flags: int) -> int:
-    """Opens a file; where somebody has put a pipe, it does not wait for a writer."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
+_BY_DESCRIPTOR = {os.open, os.mkdir, os.unlink, os.rename} <= os.supports_dir_fd and {
+    os.scandir,
+    os.utime,
+} <= os.supports_fd
+"""Whether the system looks into a folder that is open, whatever its name leads to by now."""
+
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+_FOLDER_ONLY = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_DIRECTORY", 0) | _NO_LINK
+
+
+class _FolderError(SourceError):
+    """A folder of the cache is not to be trusted."""
+
+
+class _PartError(SourceError):
+    """A part is not to be trusted."""
+
+
+class _Folder(NamedTuple):
+    """A folder that is to be trusted.
+
+    Attributes:
+        path: its name, for messages, and where there is no descriptor.
+        descriptor: it itself, open; None where the system cannot do that.
+    """
+
+    path: str
+    descriptor: int | None
+
+    def at(self, name: str) -> str:
+        """What functions of `os` are given for something in it, with `descriptor` as `dir_fd`."""
+        return os.path.join(self.path, name) if self.descriptor is None else name
+
+    def opened(self, name: str) -> AbstractContextManager[_Folder]:
+        """A folder in it; see `_opened`."""
+        return _opened(os.path.join(self.path, name), self)
+
+    def open_part(self, name: str, flags: int) -> int:
+        """The descriptor of a file in it.
+
+        Raises:
+            _PartError: it is not to be trusted.
+            OSError: it cannot be opened.
+        """
+        path = self.at(name)
+        info = os.lstat(path) if self.descriptor is None else None
+        if info is not None and not stat.S_ISREG(info.st_mode):
+            raise _PartError(f"it is {files.kind_of(info.st_mode)}")
+        try:
+            flags |= files.READ_ONLY | _NO_LINK
+            descriptor = os.open(path, flags, dir_fd=self.descriptor)
+        except OSError as error:
+            if error.errno in _NO_FILE:
+                raise _PartError("it is a link, or no file at all") from error
+            raise
+        info = os.fstat(descriptor)
+        why = _distrust(info) if stat.S_ISREG(info.st_mode) else f"is {files.kind_of(info.st_mode)}"
+        if why:
+            os.close(descriptor)
+            raise _PartError(f"it {why}")
+        return descriptor
+
+    @contextmanager
+    def new_file(self) -> Iterator[tuple[FileIO, str]]:
+        """A new file in it, and its name; it is gone if the block fails."""
+        name = f"{_TEMPORARY}{os.urandom(8).hex()}"
+
+        def create(path: str, flags: int) -> int:
+            return os.open(self.at(name), flags, 0o600, dir_fd=self.descriptor)
+
+        try:
+            with open(os.path.join(self.path, name), "xb", buffering=0, opener=create) as file:
+                yield file, self.at(name)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(self.at(name), dir_fd=self.descriptor)
+            raise
+
+
+_NO_FILE = (errno.ELOOP, errno.EMLINK, errno.ENXIO, errno.ENODEV)
+"""What systems say of a link that is not to be followed, of a socket and of a missing device."""
+
+
+@contextmanager
+def _opened(path: str, above: _Folder | None = None) -> Iterator[_Folder]:
+    """A folder, open as long as the block lasts.
+
+    Args:
+        path: its name.
+        above: the folder that it is in, if that is to be trusted itself.
+
+    Raises:
+        _FolderError: it is not to be trusted.
+        OSError: it cannot be opened.
+    """
+    descriptor = None
+    try:
+        if _BY_DESCRIPTOR:
+            name = path if above is None else os.path.basename(path)
+            above_it = None if above is None else above.descriptor
+            descriptor = os.open(name, _FOLDER_ONLY, dir_fd=above_it)
+            info = os.fstat(descriptor)
+        else:
+            info = os.lstat(path)
+            if not stat.S_ISDIR(info.st_mode):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    except OSError as error:
+        if error.errno in (errno.ENOTDIR, *_NO_FILE) and os.path.lexists(path):
+            raise _FolderError(f"the cache is not used: {path} is no folder; {_ANOTHER}") from error
+        raise
+    try:
+        why = _distrust(info)
+        if why:
+            raise _FolderError(
+                f"the cache is not used: {path} {why}; if it is yours, make it yours alone with "
+                f"chmod -R go-w, or {_ANOTHER}"
+            )
+        yield _Folder(path, descriptor)
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+_ANOTHER = f"choose another folder with --cache-dir or {_ENV_FOLDER}"
+
+
+def _distrust(info: os.stat_result) -> str:
+    """Why something is not to be trusted, for people; empty if it is."""
+    if not hasattr(os, "geteuid"):
+        return ""
+    if info.st_uid != os.geteuid():
+        return f"belongs to another user ({info.st_uid}, and this is {os.geteuid()})"
+    if info.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return f"can be written to by others (mode {stat.S_IMODE(info.st_mode):o})"
+    return ""
+
+
+def _remove_stale(parts: _Folder) -> None:
+    """A temporary file that nobody has written to for an hour has lost its process."""
+    for entry in _scan(parts):
+        if entry.name.startswith(_TEMPORARY):
+            with suppress(OSError):
+                if time.time() - entry.stat(follow_symlinks=False).st_mtime > _STALE_SECONDS:
+                    os.unlink(parts.at(entry.name), dir_fd=parts.descriptor)
 
 
 def _user_folder() -> str:
@@ -334,13 +512,24 @@ Identity: TypeAlias = Callable[[File], object]
 
 
 def by_stat(file: File) -> object:
-    """Size, times and inode of a file, whatever its path."""
-    return file[1:] if _is_settled(file) else None
+    """Size, times and inode of a file, whatever its path, as far as they count for it.
+
+    Raises what `files.digest` raises: a file that is said to be empty may have contents all the
+    same, where the system does not know how many; those may change and nothing would show it.
+    """
+    if not file.is_watched or not _is_settled(file):
+        return None
+    if not file.size and files.measure(file)[1]:
+        return None
+    return file[1:] if file.changes == "ctime" else (file.size, file.mtime_ns, file.changes)
 
 
 def by_content(file: File) -> object:
-    """A hash of a file's bytes; raises what `files.digest` raises."""
-    return files.digest(file) if _is_settled(file) else None
+    """A hash of a file's bytes; raises what `files.digest` raises.
+
+    Where changes do not show, it might have others when it is read once more, to be compressed.
+    """
+    return files.digest(file) if file.is_watched and _is_settled(file) else None
 
 
 def _is_settled(file: File) -> bool:
@@ -360,7 +549,7 @@ def key(members: Iterable[Member], recipe: Recipe, *more: object, identity: Iden
         identity: what tells the contents of their files from all others.
     """
     facts = []
-    for name, source, attributes, date, store in members:
+    for name, source, attributes, date, store, align in members:
         entry: object = None
         if isinstance(source, bytes):
             known: object = hashlib.sha256(source).digest() if source else b""
@@ -373,7 +562,7 @@ def key(members: Iterable[Member], recipe: Recipe, *more: object, identity: Iden
             known = identity(source)
         if known is None:
             return ""
-        facts.append((name, attributes, date, store, known, entry))
+        facts.append((name, attributes, date, store, align, known, entry))
     how = repr((_VERSION, __version__, _codec_versions(), recipe, more))
     # Version 2 of marshal is the last one in which equal values always have equal bytes.
     return hashlib.sha256(marshal.dumps((how, facts), 2)).hexdigest()
@@ -410,9 +599,16 @@ def _write_all(file: FileIO, data: bytes) -> None:
         view = view[file.write(view) :]
 
 
-def _scan(folder: str) -> list[os.DirEntry[str]]:
+def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
-        with os.scandir(folder) as entries:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:  # some file systems' scans do not tell, and then they are asked
+        return False
+
+
+def _scan(folder: _Folder) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder.path if folder.descriptor is None else folder.descriptor) as entries:
             return list(entries)
     except OSError:
         return []

@@ -9,27 +9,30 @@ import threading
 from collections.abc import Iterable, Iterator
 
 from parazip import codecs, files
-from parazip.format.records import headers
+from parazip.format.records import LIMIT_32, central_header, headers, local_header, record
 from parazip.model import (
     STORE,
+    STORED,
     Block,
     Buffer,
     Coder,
     File,
+    Header,
     Member,
     Part,
+    Range,
     Source,
     Stored,
     Tally,
 )
-from parazip.plan import Batch, Cut, Stream
+from parazip.plan import Batch, Cut, Stream, Untouched
 
 
 class _Scratch(threading.local):
     """A worker's read buffer. Made once: fresh memory costs more than reading into it."""
 
     def __init__(self) -> None:
-        self.view = memoryview(bytearray(codecs.WINDOW + codecs.BLOCK))
+        self.view = memoryview(bytearray(codecs.WINDOW + codecs.BLOCK + 1))
 
 
 _scratch = _Scratch()
@@ -48,9 +51,10 @@ def shrinks(member: Member) -> bool:
     with files.reading(file) as opened:
 
         def sample(start: int, size: int) -> memoryview:
-            return files.fill(file, opened, offset + start, memoryview(bytearray(size)))
+            return files.read_into(opened, offset + start, memoryview(bytearray(size)))
 
-        return codecs.shrinks(member.size, sample)
+        # Who asks about a file of fewer bytes has found many more than the system tells of.
+        return codecs.shrinks(max(member.size, files.MOST_UNKNOWN), sample)
 
 
 def _place(source: Source) -> tuple[File, int]:
@@ -61,18 +65,32 @@ def _place(source: Source) -> tuple[File, int]:
     return source, 0
 
 
-def batch(batch: Batch) -> Part:
-    """Small members, each compressed whole, as one part."""
+def batch(batch: Batch) -> Part | None:
+    """Small members, each compressed whole, as one part.
+
+    None says that there is more to them than the system tells, and more than is to be in memory.
+    """
+    pieces: list[Buffer | Header] = []
     data: list[Buffer] = []
     directory: list[bytes] = []
     stored, deflated = [0, 0, 0], [0, 0, 0]
-    coder = batch.coder
+    coder = batch.recipe.whole
+    most = batch.cost + files.MOST_UNKNOWN
     offset = 0
     for member in batch.members:  # a few microseconds here are most of a short member's time
-        method, packed, crc, size = whole(member, coder)
+        try:
+            method, packed, crc, size = whole(member, coder)
+        except files.UnsizedError:
+            return None
+        if offset > most:
+            return None
         packed_size = len(packed)
         header, central = headers(member, method, crc, packed_size, size, offset)
-        data.append(header)
+        if member.align and not method:
+            pieces += (b"".join(data), Header(header, member.align))
+            data.clear()
+        else:
+            data.append(header)
         data.append(packed)
         directory.append(central)
         offset += len(header) + packed_size
@@ -80,16 +98,19 @@ def batch(batch: Batch) -> Part:
         sums[0] += 1
         sums[1] += size
         sums[2] += packed_size
-    sums_by_coder = ((STORE, stored), (batch.coder, deflated))
+    sums_by_coder = ((STORE, stored), (coder, deflated))
     return Part(
-        (b"".join(data),),
+        (*pieces, b"".join(data)),
         b"".join(directory),
         {str(coder): Tally(*sums) for coder, sums in sums_by_coder if sums[0]},
     )
 
 
 def whole(member: Member, coder: Coder) -> tuple[int, Buffer, int, int]:
-    """Method, compressed bytes, CRC-32 and size of a member that is not cut."""
+    """Method, compressed bytes, CRC-32 and size of a member that is not cut.
+
+    Raises what `files.read` raises.
+    """
     source = member.source
     if isinstance(source, bytes):
         contents = source
@@ -102,21 +123,69 @@ def whole(member: Member, coder: Coder) -> tuple[int, Buffer, int, int]:
     return method, data, codecs.crc32(contents), len(contents)
 
 
-def block(cut: Cut) -> Block:
-    """The piece of a large member that `cut` tells of."""
-    source = cut.member.source
+def untouched(task: Untouched) -> Part:
+    """A large member that is stored, as a part that leaves its contents where they are.
+
+    Raises:
+        SourceError: the file cannot be read.
+    """
+    member = task.member
+    source = member.source
+    data: Buffer | Range
     if isinstance(source, bytes):
-        begin = max(0, cut.start - codecs.WINDOW)
-        view = memoryview(source)[begin : cut.start + cut.length]
+        data, crc = source, codecs.crc32(source)
     else:
-        begin = max(0, cut.start - codecs.WINDOW) if cut.coder != STORE else cut.start
-        view = _scratch.view[: cut.start + cut.length - begin]
+        file, offset = _place(source)
+        data = Range(file, offset, member.size)
+        crc = source.crc if isinstance(source, Stored) else files.crc32(file)
+    made = record(member, STORED, crc, member.size, 0)
+    header = local_header(made, made.size >= LIMIT_32)
+    return Part(
+        (Header(header, member.align) if member.align else header, data),
+        central_header(made),
+        {str(STORE): Tally(1, made.size, made.size)},
+    )
+
+
+def block(cut: Cut) -> Block:
+    """The piece of a large member that `cut` tells of.
+
+    A file ends where it ends: it may have fewer bytes than it is said to have, or more. Then the
+    block is the last, or the one that was to be the last is not, and has all the bytes it can have.
+
+    A file that is read in blocks is read at several moments, and what was read as one block's end
+    is read once more as the next one's window. If the two differ, the stream would be broken; so
+    the CRC-32 of both is told. Where changes are no matter, blocks do without a window.
+    """
+    source, start, length, is_last = cut.member.source, cut.start, cut.length, cut.last
+    has_window = cut.coder != STORE
+    if isinstance(source, File):
+        has_window = has_window and source.is_watched and start < source.size
+        length = codecs.BLOCK + 1 if is_last else length
+    begin = max(0, start - codecs.WINDOW) if has_window else start
+    if isinstance(source, bytes):
+        view = memoryview(source)[begin : start + length]
+    else:
+        view = _scratch.view[: start + length - begin]
         file, offset = _place(source)
         with files.reading(file) as opened:
-            files.fill(file, opened, offset + begin, view)
-    window, data = view[: cut.start - begin], view[cut.start - begin :]
-    packed = codecs.compress_block(cut.coder, window, data, cut.start, cut.last)
-    return Block(packed, codecs.crc32(data), cut.length)
+            if file is source:
+                view = files.read_into(opened, begin, view)
+            else:
+                files.fill(file, opened, offset + begin, view)
+    window, data = view[: start - begin], view[start - begin :]
+    if isinstance(source, File):
+        is_last = len(data) <= codecs.BLOCK if is_last else len(data) < length
+        data = data[: codecs.BLOCK]
+    packed = codecs.compress_block(cut.coder, window, data, start, is_last)
+    return Block(
+        packed,
+        codecs.crc32(data),
+        len(data),
+        is_last,
+        codecs.crc32(window) if isinstance(source, File) else 0,
+        codecs.crc32(data[-codecs.WINDOW :]),
+    )
 
 
 def stream(task: Stream) -> Iterator[Block]:
@@ -125,6 +194,8 @@ def stream(task: Stream) -> Iterator[Block]:
     chunks: Iterable[Buffer]
     if isinstance(source, bytes):
         chunks = (source,)
+    elif isinstance(source, File):
+        chunks = files.chunks(source)
     else:
         file, offset = _place(source)
         chunks = files.chunks(file, offset=offset, length=task.member.size)

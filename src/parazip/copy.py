@@ -9,8 +9,9 @@ them) stays behind.
 What is probably the same file elsewhere (a `Twin`) is copied too, once the CRC-32 of that file is
 found to be the one that the archive's directory tells of; if it is not, the file is compressed.
 
-Each member's local header is held against its archive's directory on the way. Its contents are
-believed to be what the directory says, unless the CRC is asked to be checked.
+Each member's local record is held against its archive's directory on the way. Its contents are
+believed to be what the directory says, unless the CRC is asked to be checked; but that nothing is
+said to be in a deflate stream is always checked.
 """
 
 from __future__ import annotations
@@ -19,23 +20,29 @@ import glob
 import shlex
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from io import FileIO
 from itertools import groupby
 from typing import NoReturn
 
 from parazip import codecs, files
 from parazip.compress import whole
-from parazip.errors import BadArchiveError, NotCopiedError
-from parazip.format.reader import data_offset, read_directory
+from parazip.errors import NotCopiedError
+from parazip.format.end import Read
+from parazip.format.local import data_offset
+from parazip.format.reader import read_directory
 from parazip.format.records import (
     FLAG_ENCRYPTED,
     FLAG_PATCH,
     LIMIT_32,
     LOCAL,
     central_header,
+    headers,
     local_header,
     record,
 )
+from parazip.format.refusals import Judge
+from parazip.format.surroundings import Surroundings, read_surroundings
 from parazip.model import (
     DEFLATED,
     STORE,
@@ -43,6 +50,7 @@ from parazip.model import (
     Buffer,
     Entry,
     File,
+    Header,
     Member,
     Packed,
     Part,
@@ -51,14 +59,15 @@ from parazip.model import (
     Tally,
     Twin,
 )
+from parazip.names import fault, leads_out
 from parazip.plan import RANGE, Copies
-from parazip.sources import leads_out
 
 COPIED = "copied"
 """How what was copied is called where others have the name of their coder."""
 
 _MAX_EXTRA = 0xFFFF
-_CHUNK = 1 << 20
+_CHUNK = 256 << 10
+"""What is inflated at a time; what is left of it when a MiB came out is copied by the codec."""
 
 
 def entries(archive: File) -> list[Entry]:
@@ -70,9 +79,30 @@ def entries(archive: File) -> list[Entry]:
         BadArchiveError: it is damaged, or no archive.
     """
     with files.reading(archive) as file:
-        return read_directory(
-            archive.path, archive.size, lambda offset, length: _read(file, offset, length)
-        )
+        return read_directory(archive.path, archive.size, partial(_read, file))
+
+
+def pass_over(archive: File, entries: Iterable[Entry]) -> None:
+    """Makes sure that members that are not copied have one meaning, as those that are.
+
+    Raises:
+        SourceError: the file cannot be read.
+        SourceChangedError: it is not what it was when it was found.
+        BadArchiveError: a record disagrees with the directory.
+    """
+    judge = Judge(archive.path)
+    with files.reading(archive) as file:
+        read = partial(_read, file)
+        for entry in entries:
+            data_offset(judge, entry, _front(read, entry), read)
+
+
+def surroundings(archive: File) -> Surroundings:
+    """What an archive has besides its members; raises what `entries` raises."""
+    members = entries(archive)
+    with files.reading(archive) as file:
+        judge = Judge(archive.path)
+        return read_surroundings(judge, archive.size, partial(_read, file), members)
 
 
 def stored(archive: File, file: FileIO, entry: Entry) -> Stored:
@@ -81,7 +111,8 @@ def stored(archive: File, file: FileIO, entry: Entry) -> Stored:
     Raises:
         BadArchiveError: its local header disagrees with the directory.
     """
-    begin = data_offset(archive.path, entry, _front(file, entry))
+    read = partial(_read, file)
+    begin = data_offset(Judge(archive.path), entry, _front(read, entry), read)
     return Stored(archive, begin, entry.record.size, entry.record.crc)
 
 
@@ -91,87 +122,125 @@ def refuse_name(archive: str, entry: Entry) -> None:
     Raises:
         NotCopiedError: it does.
     """
-    if leads_out(entry.name):
-        _refuse(archive, entry, "its name leads out of the archive")
-    steps = entry.name.split("/")
-    if steps[-1] == "." or (entry.record.compressed_size and {*steps} <= {"", "."}):
-        _refuse(archive, entry, "its name is that of a folder, and it is a file")
+    why = fault(entry.name, is_file=bool(entry.record.size))
+    if why:
+        rule = "name-leads-out" if leads_out(entry.name) else "name-of-a-folder"
+        _refuse(archive, entry, rule, f"its name {why}")
 
 
 def refuse(archive: str, entry: Entry) -> None:
     """Refuses what cannot be copied as it is.
 
     Raises:
-        NotCopiedError: it is encrypted, or has another method than stored and deflated.
+        NotCopiedError: it is encrypted, or has another method than stored and deflated, or stands
+            for a device or the like, which some readers make and others take for a file.
     """
-    other = ", or unpack the archive and merge the folder"
-    if entry.record.flags & FLAG_ENCRYPTED:
-        _refuse(archive, entry, "it is encrypted", other)
-    if entry.record.flags & FLAG_PATCH:
-        _refuse(archive, entry, "it is a patch", other)
-    if entry.record.method not in (STORED, DEFLATED):
-        method = entry.record.method
-        what = f"it has the compression method {method}, not stored or deflated"
-        _refuse(archive, entry, what, other)
+    record = entry.record
+    if record.flags & FLAG_ENCRYPTED:
+        _refuse(archive, entry, "encrypted", "it is encrypted", _OTHER)
+    if record.flags & FLAG_PATCH:
+        _refuse(archive, entry, "patch", "it is a patch", _OTHER)
+    if record.method not in (STORED, DEFLATED):
+        what = f"it has the compression method {record.method}, not stored or deflated"
+        _refuse(archive, entry, "method", what, _OTHER)
+    if (kind := record.attributes >> 28) not in _KINDS:
+        what = f"it is {_SPECIAL_KINDS.get(kind, 'neither a file nor a folder nor a link')}"
+        _refuse(archive, entry, "special-file", what)
 
 
-def _refuse(archive: str, entry: Entry, what: str, other: str = "") -> NoReturn:
+_OTHER = ", or unpack the archive and merge the folder"
+
+_KINDS = (8, 4, 10)
+"""The highest 4 bits of the mode of a file, a folder, and a link."""
+
+_SPECIAL_KINDS = {1: "a named pipe", 2: "a device", 6: "a device", 12: "a socket"}
+
+NOT_COPIED = (
+    "name-leads-out",
+    "name-of-a-folder",
+    "encrypted",
+    "patch",
+    "method",
+    "special-file",
+)
+"""The ids of what keeps a member from being copied, and not the archive from being read."""
+
+
+def _refuse(archive: str, entry: Entry, rule: str, what: str, other: str = "") -> NoReturn:
+    reason = f"cannot copy {entry.name} of {archive}: {what}"
     raise NotCopiedError(
-        f"cannot copy {entry.name} of {archive}: {what}; leave it out with "
-        f"--exclude {shlex.quote(glob.escape(entry.name))}{other}",
+        f"{reason}; leave it out with --exclude {shlex.quote(glob.escape(entry.name))}{other}",
         member=entry.name,
+        id=rule,
+        reason=reason,
     )
 
 
 def batch(copies: Copies) -> Part | None:
     """Members of other archives as one part; the large ones stay where they are until written.
 
-    None says that a large member is not the same in the archive: it has to be cut into blocks. It
-    is alone in its task.
+    None says that one of them is not to be in memory as a whole: a large one that is not the same
+    in the archive, or one that is larger than the system tells.
 
     Raises:
         SourceError: an archive or a file cannot be read.
         SourceChangedError: it is not what it was when it was found.
         BadArchiveError: a local header disagrees with the directory, or a checked CRC is wrong.
     """
-    pieces: list[Buffer | Range] = []
+    pieces: list[Buffer | Range | Header] = []
     small: list[Buffer] = []
     directory = []
     tallies: dict[str, list[int]] = {}
-    offset = 0
+    offset = unknown = 0
     for archive, members in groupby(copies.members, _archive()):
+        judge = Judge(archive.path) if archive else None
         with files.reading(archive) if archive else nullcontext() as file:
+            read = partial(_read, file) if file else None
             for member in members:
                 source = member.source
                 data: Buffer | Range
                 if isinstance(source, Twin):
                     source = _same(source)
-                if isinstance(source, Packed) and archive and file:
+                if isinstance(source, Packed) and archive and judge and read:
                     entry = source.entry
-                    _, _, method, _, crc, packed, *_ = entry.record
-                    data = _data(archive, file, entry)
-                    if copies.check:
-                        _check(archive.path, entry, _chunks(file, data))
+                    _, _, method, _, crc, packed, size, *_ = entry.record
+                    data = _data(judge, archive, read, entry)
+                    if copies.check or (packed and not member.size):
+                        _check(judge, entry, _chunks(read, data))
                     how = COPIED
                 else:
                     if member.size > copies.recipe.cut:
                         return None
                     coder = copies.recipe.whole
-                    method, data, crc, _ = whole(member._replace(source=source), coder)
+                    try:
+                        method, data, crc, size = whole(member._replace(source=source), coder)
+                    except files.UnsizedError:
+                        return None
+                    unknown += size - member.size
+                    if unknown > files.MOST_UNKNOWN:
+                        return None
                     packed, how = len(data), str(coder if method else STORE)
-                made = record(member, method, crc, packed, offset)
-                header = local_header(made, max(made.size, packed) >= LIMIT_32)
-                small.append(header)
+                if max(size, packed, offset) < LIMIT_32:
+                    header, central = headers(member, method, crc, packed, size, offset)
+                else:
+                    made = record(member, method, crc, packed, offset)._replace(size=size)
+                    header = local_header(made, max(size, packed) >= LIMIT_32)
+                    central = central_header(made)
+                if member.align and not method:
+                    pieces += (b"".join(small), Header(header, member.align))
+                    small.clear()
+                else:
+                    small.append(header)
                 if isinstance(data, Range):
                     pieces += (b"".join(small), data)
                     small.clear()
                 else:
                     small.append(data)
-                directory.append(central_header(made))
+                directory.append(central)
                 offset += len(header) + packed
                 sums = tallies.setdefault(how, [0, 0, 0])
                 sums[0] += 1
-                sums[1] += made.size
+                sums[1] += size
                 sums[2] += packed
     pieces.append(b"".join(small))
     return Part(
@@ -201,7 +270,7 @@ def _archive() -> Callable[[Member], File | None]:
     return find
 
 
-def _data(archive: File, file: FileIO, entry: Entry) -> memoryview | Range:
+def _data(judge: Judge, archive: File, read: Read, entry: Entry) -> memoryview | Range:
     """A member's compressed bytes; large ones as a range of their file.
 
     One read takes the local header and, of a small member, its data: how long the extra field
@@ -209,19 +278,19 @@ def _data(archive: File, file: FileIO, entry: Entry) -> memoryview | Range:
     """
     size = entry.record.compressed_size
     is_small = size <= RANGE
-    data = _front(file, entry, size if is_small else 0)
-    begin = data_offset(archive.path, entry, data)
+    data = _front(read, entry, size if is_small else 0)
+    begin = data_offset(judge, entry, data, read)
     if not is_small:
         return Range(archive, begin, size)
     begin -= entry.record.offset
     return memoryview(data)[begin : begin + size]
 
 
-def _front(file: FileIO, entry: Entry, more: int = 0) -> bytes:
+def _front(read: Read, entry: Entry, more: int = 0) -> bytes:
     """A member's local header, and at least `more` bytes of what follows it, as far as it goes."""
     offset = entry.record.offset
     most = LOCAL.size + len(entry.record.name) + _MAX_EXTRA + more
-    return _read(file, offset, min(most, entry.end - offset))
+    return read(offset, min(most, entry.end - offset))
 
 
 def _read(file: FileIO, offset: int, length: int) -> bytes:
@@ -233,28 +302,28 @@ def _read(file: FileIO, offset: int, length: int) -> bytes:
     return data
 
 
-def _chunks(file: FileIO, data: memoryview | Range) -> Iterator[Buffer]:
+def _chunks(read: Read, data: memoryview | Range) -> Iterator[Buffer]:
     if not isinstance(data, Range):
         yield data
         return
     for start in range(0, data.length, _CHUNK):
-        yield _read(file, data.offset + start, min(_CHUNK, data.length - start))
+        yield read(data.offset + start, min(_CHUNK, data.length - start))
 
 
-def _check(archive: str, entry: Entry, chunks: Iterable[Buffer]) -> None:
+def _check(judge: Judge, entry: Entry, chunks: Iterable[Buffer]) -> None:
+    """Refuses contents that are not what the directory says."""
     record = entry.record
+    what = f"the data of {entry.name}"
     try:
         found = codecs.inflated(record.method, chunks, record.size)
+    except codecs.StreamEndError as error:
+        expected = f"a deflate stream of {record.compressed_size} bytes"
+        judge.refuse("stream-end", what, record.offset, expected, str(error), entry.name)
     except ValueError as error:
-        raise BadArchiveError(
-            f"{archive} is damaged: the data of {entry.name} at offset {record.offset}: {error}",
-            archive=archive,
-            member=entry.name,
-        ) from error
-    if found != (record.crc, record.size):
-        raise BadArchiveError(
-            f"{archive} is damaged: the data of {entry.name} at offset {record.offset}: expected "
-            f"CRC {record.crc:#010x} of {record.size} bytes, found {found[0]:#010x} of {found[1]}",
-            archive=archive,
-            member=entry.name,
-        )
+        expected = "a deflate stream"
+        judge.refuse("stream-damaged", what, record.offset, expected, str(error), entry.name)
+    else:
+        if found != (record.crc, record.size):
+            expected = f"CRC {record.crc:#010x} of {record.size} bytes"
+            told = f"{found[0]:#010x} of {found[1]}"
+            judge.refuse("crc-mismatch", what, record.offset, expected, told, entry.name)

@@ -13,21 +13,49 @@ from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from parazip.errors import DateError, SettingsError
+from parazip.findings import Findings
 from parazip.format.records import dos_date
 
-Timestamp: TypeAlias = Literal["keep", "epoch"] | datetime.datetime
+Timestamp: TypeAlias = Literal["keep", "clamp", "epoch"] | datetime.datetime
+TIMESTAMPS = ("keep", "clamp", "epoch")
+"""Those that have a name."""
 
 EPOCH = datetime.datetime(1980, 1, 1)
 """The first moment that a zip archive can express."""
 
+_LAST = datetime.datetime(2107, 12, 31, 23, 59, 58)
 
-def date_policy(timestamp: Timestamp | None) -> Callable[[str, os.stat_result], int]:
-    """The date that a file gets, as a function of its path and what `stat` says of it."""
+_MOVED = (
+    "dates outside of 1980 to 2107, which is all that a zip archive can express, were moved to the "
+    "nearest that it can (--timestamp clamp does so without a word)"
+)
+
+
+def date_policy(
+    timestamp: Timestamp | None, findings: Findings | None = None
+) -> Callable[[str, os.stat_result], int]:
+    """The date that a file gets, as a function of its path and what `stat` says of it.
+
+    Times before 1980 (0 is what images, stores and reproducible builds have) and after 2107 become
+    the nearest date. `findings` hear of them, unless that is what was asked for.
+    """
     fixed = fixed_date(timestamp)
     if fixed is not None:
         return lambda path, info: fixed
     local_date = lru_cache(maxsize=4096)(_local_date)  # its own: programs change their time zone
-    return lambda path, info: _own_date(path, local_date(info.st_mtime_ns // 1_000_000_000))
+    if timestamp == "clamp":
+        findings = None
+
+    def date(path: str, info: os.stat_result) -> int:
+        seconds = info.st_mtime_ns // 1_000_000_000
+        date = local_date(seconds)
+        if date is not None:
+            return date
+        if findings is not None:
+            findings.caution(_MOVED, os.path.normpath(path))
+        return _number(EPOCH if seconds < _MIDDLE else _LAST)
+
+    return date
 
 
 def fixed_date(timestamp: Timestamp | None) -> int | None:
@@ -37,44 +65,52 @@ def fixed_date(timestamp: Timestamp | None) -> int | None:
         DateError: it is not in 1980 to 2107.
         SettingsError: SOURCE_DATE_EPOCH is no number.
     """
-    where = ""
     if timestamp is None:
         timestamp = _source_date_epoch() or "keep"
-        where = f" (SOURCE_DATE_EPOCH={os.environ.get(_SOURCE_DATE_EPOCH)})"
-    if timestamp == "keep":
+    if timestamp in ("keep", "clamp"):
         return None
     moment = EPOCH if isinstance(timestamp, str) else timestamp
     if not 1980 <= moment.year <= 2107:
         raise DateError(
-            f"the date {moment:%Y-%m-%d}{where} cannot be stored: zip dates go from 1980 to 2107"
+            f"the date {moment:%Y-%m-%d} cannot be stored: zip dates go from 1980 to 2107"
         )
-    return dos_date(*moment.timetuple()[:6])
+    return _number(moment)
 
 
 _SOURCE_DATE_EPOCH = "SOURCE_DATE_EPOCH"
 
 
 def _source_date_epoch() -> datetime.datetime | None:
-    """SOURCE_DATE_EPOCH (reproducible-builds.org) as a moment in UTC, if the environment has it."""
+    """SOURCE_DATE_EPOCH (reproducible-builds.org) as a moment in UTC, if the environment has it.
+
+    It says how new a date may be at most, not that a format can express it: 0 and 1 are usual. So
+    it is moved into the years that zip has, as build tools do.
+    """
     text = os.environ.get(_SOURCE_DATE_EPOCH)
     if not text:
         return None
     try:
-        return datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=int(text))
-    except (ValueError, OverflowError) as error:
+        seconds = int(text)
+    except ValueError as error:
         raise SettingsError(
             f"SOURCE_DATE_EPOCH={text} is not a number of seconds since 1970; correct or unset it"
         ) from error
+    return _START + datetime.timedelta(seconds=min(max(seconds, _seconds(EPOCH)), _seconds(_LAST)))
 
 
-def _own_date(path: str, date: int | None) -> int:
-    if date is None:
-        raise DateError(
-            f"the time of {path} cannot be stored: zip dates go from 1980 to 2107; "
-            "set all times with --timestamp epoch or a date, or touch the file",
-            member=path,
-        )
-    return date
+_START = datetime.datetime(1970, 1, 1)
+
+
+def _seconds(moment: datetime.datetime) -> int:
+    return int((moment - _START).total_seconds())
+
+
+_MIDDLE = _seconds(datetime.datetime(2043, 1, 1))
+"""What cannot be expressed and is before this moment is too old, else too new."""
+
+
+def _number(moment: datetime.datetime) -> int:
+    return dos_date(*moment.timetuple()[:6])
 
 
 def _local_date(seconds: int) -> int | None:

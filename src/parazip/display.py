@@ -15,7 +15,8 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
 
 from parazip.errors import ParazipError
-from parazip.model import Report, Tally
+from parazip.model import Preview, Report, Tally
+from parazip.plan import told as origin
 from parazip.progress import Progress
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Display:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._end_bar()
         if self._mode == "json" and isinstance(error, ParazipError):
-            self._event("error", {"message": str(error)})
+            self._event("error", {"message": str(error), "problems": error.messages()})
             raise SystemExit(1)
 
     def __call__(self, progress: Progress) -> None:
@@ -76,23 +77,54 @@ class Display:
             self._update_bar(progress)
         self._shown = now
 
-    def summary(self, report: Report) -> None:
-        """The last word on an archive."""
+    def preview(self, archive: str, found: Preview, as_json: bool = False) -> None:
+        """What an archive would be made of, on standard output."""
+        self._end_bar()
+        if as_json:
+            put_in = [
+                {"name": member.name, "size": member.size, "source": origin(member)}
+                for member in found.members
+            ]
+            print_json(
+                {
+                    "archive": archive,
+                    "dry_run": True,
+                    "members": len(found.members),
+                    "bytes_in": found.bytes_in,
+                    "put_in": put_in,
+                    "left_out": [left_out._asdict() for left_out in found.left_out],
+                    "skipped": dict(found.skipped),
+                    "notes": found.notes,
+                }
+            )
+            return
+        for member in found.members:
+            print_name(f"{size_text(member.size):>9}  {printable(member.name)}")
+        for name, why in found.left_out:
+            print_name(f" left out  {printable(name)}  ({printable(why)})")
+        members = _counted(len(found.members), found.skipped)
+        left_out = f", {len(found.left_out):,} left out" if found.left_out else ""
+        size = size_text(found.bytes_in)
+        print_name(f"{printable(archive)} would have {members}, {size}{left_out}")
+        self._notes(found.notes)
+
+    def summary(self, report: Report, as_json: bool = False) -> None:
+        """The last word on an archive; as a JSON document it goes to standard output."""
         self._end_bar()
         self._shown = 0.0
-        if self._mode == "json":
-            fields = {name: getattr(report, name) for name in report.__dataclass_fields__}
-            sections = [
-                {**made._asdict(), "tallies": _plain_tallies(made.tallies)}
-                for made in report.sections
-            ]
-            self._event(
-                "done", {**fields, "codecs": _plain_tallies(report.codecs), "sections": sections}
-            )
+        if as_json:
+            fields = _fields(report)
+            del fields["sections"]
+            print_json({**fields, "dry_run": False})
+        elif self._mode == "json":
+            self._event("done", _fields(report))
         elif not self._quiet:
             self._line(summary_line(report))
-            for note in report.notes:
-                self.note(note)
+            self._notes(report.notes)
+
+    def _notes(self, notes: Sequence[str]) -> None:
+        for note in notes:
+            self.note(note)
 
     def note(self, message: str) -> None:
         """Something that people may want to know at once."""
@@ -132,6 +164,44 @@ class Display:
             self._bar = self._task = None
 
 
+def print_name(text: str) -> None:
+    """Writes a line with a name to standard output, which may not know all of its characters."""
+    encoding = (sys.stdout and sys.stdout.encoding) or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Writes one JSON document to standard output, for programs."""
+    import json
+
+    print(json.dumps(document, indent=2), flush=True)
+
+
+def _fields(report: Report) -> dict[str, Any]:
+    """What a report has to tell, as JSON knows it."""
+    fields = {name: getattr(report, name) for name in report.__dataclass_fields__}
+    sections = [
+        {**made._asdict(), "tallies": _plain_tallies(made.tallies)} for made in report.sections
+    ]
+    return {
+        **fields,
+        "codecs": _plain_tallies(report.codecs),
+        "skipped": dict(report.skipped),
+        "sections": sections,
+    }
+
+
+def _counted(count: int, skipped: Mapping[str, int], recalled: int = 0) -> str:
+    """How many members, and what became of others."""
+    members = "1 member" if count == 1 else f"{count:,} members"
+    if recalled:
+        members += f" ({recalled:,} recalled)"
+    if skipped:
+        kinds = ", ".join(f"{number:,} {kind}" for kind, number in skipped.items())
+        members += f" (skipped {kinds})"
+    return members
+
+
 def _plain_tallies(tallies: Mapping[str, Tally]) -> dict[str, Any]:
     return {coder: tally._asdict() for coder, tally in tallies.items()}
 
@@ -139,9 +209,10 @@ def _plain_tallies(tallies: Mapping[str, Tally]) -> dict[str, Any]:
 def summary_line(report: Report) -> str:
     """One line for people: what was made, from how much, how fast."""
     ratio = f" ({100 * report.bytes_out / report.bytes_in:.1f} %)" if report.bytes_in else ""
-    members = "1 member" if report.members == 1 else f"{report.members:,} members"
-    if report.recalled:
-        members += f" ({report.recalled:,} recalled)"
+    members = _counted(report.members, report.skipped, report.recalled)
+    if report.changes is not None:
+        counts = [f"{count:,} {what}" for what, count in report.changes.items() if count]
+        members += f" ({', '.join(counts) or 'nothing changed'})"
     speed = size_text(report.bytes_in / report.seconds) if report.seconds else "?"
     return (
         f"{printable(report.archive)}: {members}, {size_text(report.bytes_in)} -> "

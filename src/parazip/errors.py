@@ -14,14 +14,25 @@ class ParazipError(Exception):
 
     Attributes:
         member: the name of the member or the path of the file concerned, or None.
+        others: what else stands in the way and was found in the same run; `str` tells all.
+        untold: how many problems more there are.
     """
 
     def __init__(self, message: str, *, member: str | None = None) -> None:
         super().__init__(message)
         self.member = member
+        self.others: tuple[ParazipError, ...] = ()
+        self.untold = 0
+
+    def messages(self) -> list[str]:
+        """What is wrong, a message for each problem, and how many more there are."""
+        messages = [str(error.args[0]) for error in (self, *self.others)]
+        if self.untold:
+            messages.append(f"and {self.untold:,} more problems")
+        return messages
 
     def __str__(self) -> str:
-        return str(self.args[0])
+        return "\n".join(self.messages())
 
 
 class SettingsError(ParazipError, ValueError):
@@ -37,7 +48,10 @@ class DuplicateMemberError(MemberNameError):
 
 
 class DateError(ParazipError, ValueError):
-    """A date outside of what a zip archive can express (1980 to 2107, APPNOTE 4.4.6)."""
+    """A date that was asked for and that no zip archive can express (1980 to 2107, APPNOTE 4.4.6).
+
+    The times that files have are no error: they are moved to the nearest date that there is.
+    """
 
 
 class FileError(ParazipError, OSError):
@@ -69,27 +83,64 @@ class BadArchiveError(ParazipError, BadZipFile):
 
     Attributes:
         archive: the path of its file.
+        id: of the rule that it breaks, as docs/refusals.md lists them; empty if it has none.
     """
 
-    def __init__(self, message: str, *, archive: str, member: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        archive: str,
+        member: str | None = None,
+        id: str = "",  # noqa: A002 # as the attribute
+    ) -> None:
         super().__init__(message, member=member or archive)
         self.archive = archive
+        self.id = id
 
 
 class NotCopiedError(ParazipError, NotImplementedError):
-    """A member of another archive cannot be copied as it is."""
+    """A member of another archive cannot be copied as it is.
+
+    Attributes:
+        id: why, as docs/refusals.md lists it.
+        reason: why, without what can be done about it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        member: str | None = None,
+        id: str = "",  # noqa: A002 # as the attribute
+        reason: str = "",
+    ) -> None:
+        super().__init__(message, member=member)
+        self.id = id
+        self.reason = reason or message
+
+
+class NoSuchMemberError(ParazipError, KeyError):
+    """An archive has no member of that name, or none that matches that pattern."""
 
 
 class OutputError(FileError):
-    """The archive cannot be written where it was asked for."""
+    """The archive cannot be written where it was asked for.
+
+    Attributes:
+        kept: the path of the file that holds all that was to be written, if there is one.
+    """
+
+    kept = ""
 
     @classmethod
-    def of(cls, path: str, error: OSError) -> OutputError:
-        """The error of the operating system, told with the archive it happened on."""
+    def of(cls, path: str, error: OSError, hint: str = "") -> OutputError:
+        """The error of the operating system, told with the archive it happened on, and a hint."""
         if isinstance(error, BrokenPipeError):
             what = "whoever reads it has gone"
         elif error.errno == ENOSPC:
             what = "the disk is full; make room or write elsewhere"
         else:
             what = str(error.strerror or error)
-        return cls(f"cannot write {path}: {what}", member=path, errno=error.errno)
+        message = "; ".join(filter(None, (f"cannot write {path}: {what}", hint)))
+        return cls(message, member=path, errno=error.errno)

@@ -3,80 +3,168 @@
 A source is read after it was found, and may have changed in between, or may change while it is
 read. So the file is asked once more *after* its bytes were taken: if size, modification time,
 inode and change time are still what they were when it was found, what was read is what stood there
-all along. Anything else is an error (`SourceChangedError`), never a wrong archive.
+all along. Anything else is an error (`SourceChangedError`), never a wrong archive. `File.changes`
+says which of the four count: not every file system tells them steadily.
+
+What is opened is judged by its descriptor, and without waiting: a name may lead to a pipe by now
+that nobody writes to, or to a device.
+
+The system need not know how many bytes a file has: /proc tells 0, /sys 4,096, and file systems of
+programs (FUSE) what they like. If a file has more or fewer bytes than it is said to have, while
+that is still said and its times are what they were, it is read to its end.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import FileIO
+from typing import TypeAlias
 
 from parazip import codecs
 from parazip.errors import BadArchiveError, FileError, SourceChangedError, SourceError
-from parazip.model import File
+from parazip.model import Changes, File
 
-_READ_ONLY = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+READ_ONLY = (
+    os.O_RDONLY
+    | getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NOCTTY", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+)
+"""How a file is opened that may turn out to be none. O_NONBLOCK means nothing for regular files but
+for some of /proc, which would wait for messages: these are an error instead."""
 
 _CHUNK = 256 << 10
 _LARGE_CHUNK = 4 << 20
 """After each call a thread waits for the GIL, so one that works beside others makes few calls."""
 
+_LITTLE = 64 << 10
+
+MOST_UNKNOWN = 1 << 20
+"""So many bytes more than the system tells are taken into memory at once."""
+
 HAS_CTIME = os.name == "posix"
 """Whether `st_ctime` tells of changes; on Windows it tells when the file was made."""
 
+Opener: TypeAlias = Callable[[str, int], int]
+"""What opens a path with flags of `os.open`, and gives a descriptor."""
 
-def found(path: str, info: os.stat_result) -> File:
-    """A file as `os.stat` tells of it."""
+
+class UnsizedError(SourceError):
+    """A file has so many bytes more than the system tells that it is not to be read at once."""
+
+
+def found(path: str, info: os.stat_result, changes: Changes = "ctime") -> File:
+    """A file as `os.stat` tells of it; see `File`."""
     ctime_ns = info.st_ctime_ns if HAS_CTIME else 0
-    return File(path, info.st_size, info.st_mtime_ns, info.st_ino, ctime_ns)
+    return File(path, info.st_size, info.st_mtime_ns, info.st_ino, ctime_ns, changes)
+
+
+def open_regular(path: str, flags: int = READ_ONLY) -> int:
+    """Opens a file for reading, and nothing else that may stand there; gives its descriptor.
+
+    Raises:
+        SourceError: it is no regular file.
+        OSError: it cannot be opened.
+    """
+    descriptor = _open(path, flags | READ_ONLY)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise _no_file(path, mode)
+    return descriptor
+
+
+def _open(path: str, flags: int = READ_ONLY) -> int:
+    try:
+        return os.open(path, flags)
+    except BlockingIOError:  # somebody holds a lease on a file, and is asked now to give it back
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise
+        return os.open(path, flags & ~READ_ONLY | READ_ONLY & ~os.O_NONBLOCK)
 
 
 def read(file: File) -> bytes:
-    """All bytes of a file. One byte more is asked for, so that a file that grew is noticed.
+    """All bytes of a file. One byte more is asked for, so that a file that has more is noticed.
+
+    Its kind is asked after it was read, with all else that is asked then: one call less for each
+    file. A pipe that has taken its place is not waited for, and gives up a few bytes at most.
 
     Raises:
         SourceError: the file cannot be read.
         SourceChangedError: it is not what it was when it was found.
+        UnsizedError: it has many more bytes than the system tells.
     """
     path, size = file.path, file.size
     try:
-        descriptor = os.open(path, _READ_ONLY)
+        descriptor = _open(path)
         try:
             data = os.read(descriptor, size + 1)
             while len(data) < size and (more := os.read(descriptor, size + 1 - len(data))):
                 data += more  # network file systems may give less at a time
+            if len(data) > size:
+                data = _read_on(descriptor, data, size + MOST_UNKNOWN)
             info = os.fstat(descriptor)
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise SourceError.of(path, error) from error
-    if len(data) != size:
-        raise _changed(file, info)
-    _check(file, info)
+        raise _unreadable(path, error) from error
+    _check(file, info, len(data))
+    if len(data) > size + MOST_UNKNOWN:
+        raise UnsizedError(
+            f"cannot read {path} at once: it has many more bytes than the {size} that are told",
+            member=path,
+        )
     return data
 
 
+def _read_on(descriptor: int, data: bytes, most: int) -> bytes:
+    """`data` and what follows them, up to one byte more than `most`."""
+    pieces = [data]
+    rest = most + 1 - len(data)
+    while rest and (more := os.read(descriptor, rest)):
+        pieces.append(more)
+        rest -= len(more)
+    return b"".join(pieces)
+
+
 @contextmanager
-def reading(file: File) -> Iterator[FileIO]:
+def reading(file: File, opener: Opener = open_regular) -> Iterator[FileIO]:
     """A file, open; when the block ends well, it must still be what it was.
+
+    Args:
+        file: which.
+        opener: what opens it.
 
     Raises:
         SourceError: the file cannot be read; any OSError in the block is taken for that.
         SourceChangedError: it is not what it was when it was found.
     """
     try:
-        with open(file.path, "rb", buffering=0) as opened:
+        with open(file.path, "rb", buffering=0, opener=opener) as opened:
             try:
                 yield opened
             except BadArchiveError:  # what was changed may well look damaged
                 _check(file, os.fstat(opened.fileno()))
                 raise
             info = os.fstat(opened.fileno())
+            taken = 0 if file.size else opened.tell()
     except FileError:
         raise
+    except OSError as error:
+        raise _unreadable(file.path, error) from error
+    _check(file, info, taken)
+
+
+def check(file: File) -> None:
+    """Raises what `reading` raises, if what stands under that path is not what it was."""
+    try:
+        info = os.stat(file.path)
     except OSError as error:
         raise SourceError.of(file.path, error) from error
     _check(file, info)
@@ -88,14 +176,26 @@ def fill(file: File, opened: FileIO, offset: int, view: memoryview) -> memoryvie
     Raises:
         SourceChangedError: the file ends before that.
     """
+    filled = read_into(opened, offset, view)
+    if len(filled) < len(view):
+        raise _changed(file, os.fstat(opened.fileno()), f"it ends at {offset + len(filled)}")
+    return filled
+
+
+def read_into(opened: FileIO, offset: int, view: memoryview) -> memoryview:
+    """The part of `view` that could be filled with the bytes of an open file from `offset` on."""
     opened.seek(offset)
     filled = 0
-    while filled < len(view):
-        count = opened.readinto(view[filled:])
-        if not count:
-            raise _changed(file, os.fstat(opened.fileno()))
+    while filled < len(view) and (count := _read_some(opened, view[filled:])):
         filled += count
-    return view
+    return view[:filled]
+
+
+def _read_some(opened: FileIO, view: memoryview) -> int:
+    count = opened.readinto(view)
+    if count is None:
+        raise BlockingIOError(errno.EAGAIN, "it waits for something to come")
+    return count
 
 
 def chunks(
@@ -107,27 +207,43 @@ def chunks(
         file: which.
         size: the most bytes of a chunk.
         offset: where to begin.
-        length: how many bytes; None for all that follow.
+        length: how many bytes; None for all up to its end, wherever the system says that it is.
 
     Raises what `reading` raises.
     """
-    rest = file.size - offset if length is None else length
+    rest = max(file.size - offset, _LITTLE) if length is None else length
     view = memoryview(bytearray(min(size, rest)))
+    end = None if length is None else offset + length
     with reading(file) as opened:
         opened.seek(offset)
-        while rest and (count := opened.readinto(view[:rest])):
-            rest -= count
+        while count := _read_some(opened, view if end is None else view[: end - offset]):
+            if offset <= file.size < offset + count:  # who writes to it must not be run after
+                _check(file, os.fstat(opened.fileno()), count)
+            offset += count
             yield view[:count]
+        if end is not None and offset < end:
+            raise _changed(file, os.fstat(opened.fileno()), f"it ends at {offset}")
+
+
+def measure(file: File) -> tuple[int, int]:
+    """The CRC-32 and the size of a file's contents; see `reading`."""
+    if file.size <= _CHUNK:
+        try:
+            data = read(file)
+        except UnsizedError:
+            pass
+        else:
+            return codecs.crc32(data), len(data)
+    crc = size = 0
+    for chunk in chunks(file, _CHUNK):
+        crc = codecs.crc32(chunk, crc)
+        size += len(chunk)
+    return crc, size
 
 
 def crc32(file: File) -> int:
     """The CRC-32 of a file's contents; see `reading`."""
-    if file.size <= _CHUNK:
-        return codecs.crc32(read(file))
-    crc = 0
-    for chunk in chunks(file, _CHUNK):
-        crc = codecs.crc32(chunk, crc)
-    return crc
+    return measure(file)[0]
 
 
 def digest(file: File) -> str:
@@ -138,22 +254,109 @@ def digest(file: File) -> str:
     return found.hexdigest()
 
 
-def _check(file: File, info: os.stat_result) -> None:
-    if info.st_mtime_ns != file.mtime_ns or info.st_size != file.size:
-        raise _changed(file, info)
-    if info.st_ino != file.inode and file.inode:  # some systems' scans know no inode
-        raise _changed(file, info)
-    if info.st_ctime_ns != file.ctime_ns and file.ctime_ns:
+def _check(file: File, info: os.stat_result, taken: int = 0) -> None:
+    """Raises if a file is not what it was when it was found.
+
+    Args:
+        file: as it was found.
+        info: as it is now.
+        taken: bytes that were read from it.
+    """
+    if (
+        info.st_mtime_ns == file.mtime_ns
+        and info.st_size == file.size
+        and (info.st_ino == file.inode or not file.inode)
+        and (info.st_ctime_ns == file.ctime_ns or not file.ctime_ns)
+        and stat.S_ISREG(info.st_mode)
+    ):
+        return
+    if not stat.S_ISREG(info.st_mode):
+        raise _no_file(file.path, info.st_mode)
+    if taken and file.size == info.st_size == 0:
+        return  # the system does not know its size; its times are mostly those of this look
+    if _differences(file, info):
         raise _changed(file, info)
 
 
-def _changed(file: File, info: os.stat_result) -> SourceChangedError:
-    if info.st_size != file.size:
-        what = f"it had {file.size} bytes and has {info.st_size} now"
-    else:
-        what = "it was modified or replaced"
+_COUNTING: dict[Changes, int] = {"ctime": 4, "mtime": 2, "size": 1, "none": 0}
+"""How many of the facts below count."""
+
+
+def _differences(file: File, info: os.stat_result) -> list[str]:
+    """What of an open file is not what it was, of what counts."""
+    facts = (
+        ("size", info.st_size == file.size),
+        ("modification time", info.st_mtime_ns == file.mtime_ns),
+        ("inode", info.st_ino == file.inode or not file.inode),  # some scans know none
+        ("change time", info.st_ctime_ns == file.ctime_ns or not file.ctime_ns),
+    )
+    return [name for name, is_same in facts[: _COUNTING[file.changes]] if not is_same]
+
+
+_LESS: dict[str, Changes] = {"size": "none", "modification time": "size"}
+"""What does not count the first that differs."""
+
+
+def changed_unseen(file: File) -> SourceChangedError:
+    """A file has other contents than a moment ago, and all else that is known is as it was."""
     return SourceChangedError(
-        f"{file.path} changed while it was read: {what}; "
-        "try again when nothing writes to it, or leave it out with --exclude",
+        f"{file.path} changed while it was read: its contents did, and its times did not, as where "
+        "a program writes to a mapped file; try again when nothing writes to it, or leave it out "
+        "with --exclude",
         member=file.path,
     )
+
+
+def _changed(file: File, info: os.stat_result, what: str = "") -> SourceChangedError:
+    differing = _differences(file, info)
+    if differing[:1] == ["size"]:
+        what = f"it had {file.size} bytes and has {info.st_size} now"
+    elif differing:
+        *most, last = differing
+        what = f"{', '.join(most)} and {last}" if most else last
+        what = f"its {what} {'are' if most else 'is'} not what {'they were' if most else 'it was'}"
+    advice = "try again when nothing writes to it, or leave it out with --exclude"
+    if differing:
+        less = _LESS.get(differing[0], "mtime")
+        advice += f"; where that is no matter, --changes {less} does not look at it"
+    return SourceChangedError(
+        f"{file.path} changed while it was read: {what}; {advice}", member=file.path
+    )
+
+
+_KINDS = (
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISLNK, "a link"),
+)
+
+
+def kind_of(mode: int) -> str:
+    """What stands there, if it is no regular file, for people."""
+    return next((text for test, text in _KINDS if test(mode)), "neither a file nor a folder")
+
+
+def _no_file(path: str, mode: int) -> SourceError:
+    return SourceError(
+        f"cannot read {path}: it is {kind_of(mode)}, not a file; put a file there, or leave it out "
+        "with --exclude",
+        member=path,
+    )
+
+
+def _unreadable(path: str, error: OSError) -> SourceError:
+    if error.errno in _KIND_TELLS:  # what it is says more than what the system says of it
+        try:
+            mode = os.stat(path).st_mode
+        except OSError:
+            mode = stat.S_IFREG
+        if not stat.S_ISREG(mode):
+            return _no_file(path, mode)
+    return error if isinstance(error, SourceError) else SourceError.of(path, error)
+
+
+_KIND_TELLS = (errno.ENXIO, errno.ENODEV, errno.EISDIR, errno.EAGAIN, errno.EOPNOTSUPP)
+"""Sockets, devices without a driver, folders, and what has nothing to give."""

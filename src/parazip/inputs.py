@@ -5,15 +5,25 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from typing import Literal, TypeAlias
 
 from parazip import codecs, copy, files
 from parazip.dates import fixed_date
-from parazip.errors import DuplicateMemberError, SettingsError, SourceError
+from parazip.errors import DuplicateMemberError, NotCopiedError, SettingsError, SourceError
+from parazip.findings import Findings
 from parazip.model import File, Member, Packed
-from parazip.names import file_as_folder
+from parazip.names import MIMETYPE, file_as_folder
 from parazip.plan import told
-from parazip.sources import Selection, contents, exclusion, folder_name, normal_attributes
+from parazip.sources import (
+    Selection,
+    contents,
+    exclusion,
+    folder_name,
+    leaving,
+    marked,
+    normal_attributes,
+)
 
 Source: TypeAlias = str | os.PathLike[str] | tuple[str, str | os.PathLike[str]]
 """An archive or a folder; or a name inside the new archive, and an archive or folder."""
@@ -26,6 +36,7 @@ def gather(
     selection: Selection,
     on_duplicate: OnDuplicate = "error",
     archive: str | int | None = None,
+    findings: Findings | None = None,
 ) -> list[Member]:
     """The members of all sources in their order, each name once.
 
@@ -34,8 +45,9 @@ def gather(
         selection: what to leave out, names, dates and modes.
         on_duplicate: what to do with a second member of one name that is no folder.
         archive: where the new archive will be; it must not lie in a folder that is merged.
+        findings: hears of problems and of what people should know.
 
-    Raises:
+    Raises (when all has been looked at):
         SourceError: a source is missing or unreadable.
         BadArchiveError: a source is neither a folder nor an archive, or is damaged.
         NotCopiedError: a member cannot be copied as it is.
@@ -47,27 +59,52 @@ def gather(
     if on_duplicate not in _CHOICES:
         raise SettingsError(f"on_duplicate {on_duplicate!r} is not one of {', '.join(_CHOICES)}")
     choose = _CHOICES[on_duplicate]
+    heard = findings or Findings()
     members: dict[str, Member] = {}
+    passed: list[Packed] = []  # a second meaning counts, whether the member is taken or not
     for source in sources:
-        for member in _members(source, selection, archive):
-            name = member.name
-            first = members.get(name)
-            if first is None:
-                members[name] = member
-            elif not name.endswith("/"):
-                chosen = choose(first, member)
-                if chosen is member:
-                    del members[name]  # so that it stands where it came last
+        with heard.refusing():
+            for member in _members(source, selection, archive, heard, passed):
+                name = member.name
+                first = members.get(name)
+                dropped = member
+                if first is None:
                     members[name] = member
+                    continue
+                if not name.endswith("/"):
+                    with heard.refusing():
+                        if choose(first, member) is member:
+                            if name != MIMETYPE:  # a container has to begin with it
+                                del members[name]  # so that it stands where it came last
+                            members[name] = member
+                            dropped = first
+                if isinstance(dropped.source, Packed):
+                    passed.append(dropped.source)
     for member in members.values():
         if isinstance(member.source, Packed):
-            copy.refuse(member.source.archive.path, member.source.entry)
-    _refuse_files_as_folders(members)
+            try:
+                copy.refuse(member.source.archive.path, member.source.entry)
+            except NotCopiedError as error:
+                heard.refuse(error)
+    with heard.refusing():
+        for file, packed in groupby(passed, lambda packed: packed.archive):
+            copy.pass_over(file, [entry for _, entry in packed])
+    with heard.refusing():
+        refuse_files_as_folders(members)
+    heard.finish()
     return list(members.values())
 
 
-def _refuse_files_as_folders(members: dict[str, Member]) -> None:
-    """Nobody can take out both `a` and `a/b`, if `a` is a file."""
+_KEEP_APART = "leave one out with --exclude, or keep them apart with NAME/=SOURCE"
+
+
+def refuse_files_as_folders(members: dict[str, Member], advice: str = _KEEP_APART) -> None:
+    """Nobody can take out both `a` and `a/b`, if `a` is a file.
+
+    Args:
+        members: those of an archive, by their names.
+        advice: what can be done about it.
+    """
     files = (f"{name}/" for name in members if not name.endswith("/"))
     folders = {name[: name.rfind("/") + 1]: name for name in members}
     if found := file_as_folder(files, folders):
@@ -75,13 +112,19 @@ def _refuse_files_as_folders(members: dict[str, Member]) -> None:
         name = file[:-1]
         raise DuplicateMemberError(
             f"two members would have the name {name}: {told(members[name])} and "
-            f"{told(members[folders[folder]])}; one is a file and the other needs a folder; leave "
-            "one out with --exclude, or keep them apart with NAME/=SOURCE",
+            f"{told(members[folders[folder]])}; one is a file and the other needs a folder; "
+            f"{advice}",
             member=name,
         )
 
 
-def _members(source: Source, selection: Selection, archive: str | int | None) -> Iterator[Member]:
+def _members(
+    source: Source,
+    selection: Selection,
+    archive: str | int | None,
+    findings: Findings,
+    passed: list[Packed],
+) -> Iterator[Member]:
     name, path = source if isinstance(source, tuple) else ("", source)
     path = os.fspath(path)
     if not path:
@@ -96,43 +139,54 @@ def _members(source: Source, selection: Selection, archive: str | int | None) ->
     except ValueError as error:
         raise SourceError(f"cannot read {path!r}: {error}", member=path) from error
     if stat.S_ISDIR(info.st_mode):
-        return contents(path, prefix, selection, archive)
+        return marked(contents(path, prefix, selection, archive, findings), selection, prefix)
     if not stat.S_ISREG(info.st_mode):
         raise SourceError(
             f"cannot merge {path}: it is neither an archive nor a folder", member=path
         )
     if isinstance(archive, int) and os.path.samestat(os.fstat(archive), info):
         raise SourceError(f"cannot merge {path}: it is open as the new archive", member=path)
-    return _copied(files.found(path, info), prefix, selection)
+    found = files.found(path, info, selection.changes)
+    return marked(_copied(found, prefix, selection, findings, passed), selection, prefix)
 
 
-def _copied(archive: File, prefix: str, selection: Selection) -> Iterator[Member]:
-    """The members of an archive that are not left out."""
-    left_out = exclusion(selection.exclude)
+def _copied(
+    archive: File, prefix: str, selection: Selection, findings: Findings, passed: list[Packed]
+) -> Iterator[Member]:
+    """The members of an archive that are not left out; those that are go to `passed`."""
+    left_out = exclusion(selection.patterns)
+    pattern = leaving(selection)
     date = fixed_date(selection.timestamp)
     for entry in copy.entries(archive):
         name, record, _ = entry
-        if "//" in name or name.startswith("./") or "/./" in name:
-            name = _plain(name)
+        name = plain(name)
         if left_out((name or entry.name).rstrip("/")):
+            if findings.left_out is not None:
+                findings.leave_out(prefix + entry.name, pattern(entry.name.rstrip("/")))
+            passed.append(Packed(archive, entry))
             continue
-        copy.refuse_name(archive.path, entry)
-        if not name:
-            continue  # the folder that all is in
+        try:
+            copy.refuse_name(archive.path, entry)
+        except NotCopiedError as error:
+            findings.refuse(error)
+            continue
+        if not name:  # the folder that all is in
+            passed.append(Packed(archive, entry))
+            continue
         attributes = record.attributes
         if selection.modes == "normal":
             attributes = normal_attributes(attributes)
         yield Member(
             prefix + name,
-            Packed(archive, entry) if record.compressed_size else b"",
+            Packed(archive, entry),
             attributes,
             record.date if date is None else date,
         )
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """A relative name without steps that lead nowhere; empty if it is of the top itself."""
-    if name.startswith("/"):
+    if name.startswith("/") or not ("//" in name or name.startswith("./") or "/./" in name):
         return name
     plain = "/".join(step for step in name.split("/") if step not in ("", "."))
     return plain + "/" if plain and name.endswith("/") else plain
@@ -141,25 +195,32 @@ def _plain(name: str) -> str:
 def _refuse(first: Member, second: Member) -> Member:
     raise DuplicateMemberError(
         f"two members would have the name {first.name}: {told(first)} and {told(second)}; "
-        "leave one out with --exclude, keep them apart with NAME/=SOURCE, or choose with "
-        "--on-duplicate",
+        f"leave one out with --exclude, {_apart(first, second)}or choose with --on-duplicate",
         member=first.name,
     )
+
+
+def _apart(first: Member, second: Member) -> str:
+    """How two members of one name are kept apart; in one archive nothing helps."""
+    one, other = first.source, second.source
+    if isinstance(one, Packed) and isinstance(other, Packed) and one.archive == other.archive:
+        return ""
+    return "keep them apart with NAME/=SOURCE, "
 
 
 def _same(first: Member, second: Member) -> Member:
-    if _contents(first) == _contents(second):
+    if crc_and_size(first) == crc_and_size(second):
         return first
     raise DuplicateMemberError(
         f"two members would have the name {first.name}: {told(first)} and {told(second)}, which "
-        "differ in size or CRC-32; leave one out with --exclude, keep them apart with "
-        "NAME/=SOURCE, or choose with --on-duplicate first or last",
+        f"differ in size or CRC-32; leave one out with --exclude, {_apart(first, second)}"
+        "or choose with --on-duplicate first or last",
         member=first.name,
     )
 
 
-def _contents(member: Member) -> tuple[int, int]:
-    """CRC-32 and size."""
+def crc_and_size(member: Member) -> tuple[int, int]:
+    """What tells whether two members have the same contents; a file is read."""
     source = member.source
     if isinstance(source, Packed):
         record = source.entry.record
@@ -167,7 +228,7 @@ def _contents(member: Member) -> tuple[int, int]:
     if isinstance(source, bytes):
         return codecs.crc32(source), len(source)
     assert isinstance(source, File)
-    return files.crc32(source), source.size
+    return files.measure(source)
 
 
 _CHOICES: dict[OnDuplicate, Callable[[Member, Member], Member]] = {

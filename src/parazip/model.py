@@ -22,6 +22,9 @@ DEFLATED = 8
 CodecName: TypeAlias = Literal["auto", "zlib", "zlib-ng", "isal", "libdeflate"]
 CODEC_NAMES: tuple[CodecName, ...] = ("auto", "zlib", "zlib-ng", "isal", "libdeflate")
 
+Changes: TypeAlias = Literal["ctime", "mtime", "size", "none"]
+CHANGES: tuple[Changes, ...] = ("ctime", "mtime", "size", "none")
+
 MIB = 1 << 20
 LEVEL = 6
 MEMORY = 256 * MIB
@@ -39,6 +42,8 @@ class File(NamedTuple):
         ctime_ns: when the system last changed anything about it, in nanoseconds since 1970: unlike
             the modification time nobody can set it. 0 where it does not count: on Windows, which
             has another meaning for it, and for files that others may give new names meanwhile.
+        changes: what shows that it has changed: "ctime" any of these, "mtime" size and modification
+            time, "size" the size alone, "none" nothing.
     """
 
     path: str
@@ -46,6 +51,12 @@ class File(NamedTuple):
     mtime_ns: int
     inode: int
     ctime_ns: int = 0
+    changes: Changes = "ctime"
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether other contents would show, as far as the system tells."""
+        return self.changes in ("ctime", "mtime")
 
 
 class Record(NamedTuple):
@@ -143,6 +154,38 @@ class Range:
         return self.length
 
 
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A local file header in front of contents that are to begin at a multiple of some number.
+
+    Only the writer knows where it lands, so it is the writer that pads it.
+
+    Attributes:
+        data: the header, without padding.
+        multiple: of how many bytes, counted from the start of the file.
+    """
+
+    data: bytes
+    multiple: int
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+
+class Frame(NamedTuple):
+    """What an archive is besides its members, for the one that takes its place.
+
+    Attributes:
+        archive: its file.
+        front: how many bytes stand in front of its first record.
+        comment: its comment (APPNOTE 4.3.16).
+    """
+
+    archive: File
+    front: int
+    comment: bytes
+
+
 Source: TypeAlias = File | bytes | Stored | Packed | Twin
 """Where a member's contents come from."""
 
@@ -157,6 +200,8 @@ class Member(NamedTuple):
         attributes: its external attributes (APPNOTE 4.4.15): the Unix mode in the high half.
         date: its MS-DOS date in the high half and time in the low half (APPNOTE 4.4.6).
         store: True where it must not be compressed, whatever the settings say.
+        align: where it is stored, its contents begin at a multiple of so many bytes in the file;
+            a power of two up to `format.records.MOST_ALIGN`. 0 where they may begin anywhere.
     """
 
     name: str
@@ -164,6 +209,7 @@ class Member(NamedTuple):
     attributes: int
     date: int
     store: bool = False
+    align: int = 0
 
     @property
     def size(self) -> int:
@@ -227,12 +273,14 @@ class Part(NamedTuple):
     Plain bytes and numbers, so that it can be made in another process or kept on disk.
 
     Attributes:
-        data: the local file records' bytes, in pieces; large ones may still be in a file.
-        directory: the members' central directory headers, offsets relative to `data`.
+        data: the local file records' bytes, in pieces; large ones may still be in a file, and
+            headers of members that are aligned are not padded yet.
+        directory: the members' central directory headers, offsets relative to `data` as it is,
+            without padding.
         tallies: what was done to the members, by the name of the coder.
     """
 
-    data: tuple[Buffer | Range, ...]
+    data: tuple[Buffer | Range | Header, ...]
     directory: bytes
     tallies: dict[str, Tally]
 
@@ -245,11 +293,17 @@ class Block(NamedTuple):
             them: they are written one after the other, so joining them would be a copy more.
         crc: the CRC-32 of the piece.
         size: the uncompressed size of the piece in bytes.
+        is_last: whether the member ends with it.
+        window: the CRC-32 of the window before it, as it was read for this block; 0 if none was.
+        tail: the CRC-32 of the window that the next block has before it.
     """
 
     data: tuple[Buffer, ...]
     crc: int
     size: int
+    is_last: bool = False
+    window: int = 0
+    tail: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,6 +374,40 @@ class Made(NamedTuple):
     seconds: float
 
 
+class LeftOut(NamedTuple):
+    """Something that is not put in.
+
+    Attributes:
+        name: that it would have, or its path.
+        why: the option that leaves it out, or the line of an ignore file.
+    """
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What an archive would be made of.
+
+    Attributes:
+        members: what would be put in, in order.
+        left_out: what would not be, and why, sorted by name.
+        skipped: how much was left out because it could not be put in, by its kind.
+        notes: what people may want to know besides, a sentence each.
+    """
+
+    members: tuple[Member, ...]
+    left_out: tuple[LeftOut, ...]
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def bytes_in(self) -> int:
+        """Uncompressed bytes of all members."""
+        return sum(member.size for member in self.members)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """What was made.
@@ -332,8 +420,13 @@ class Report:
         seconds: from the first look at the sources until the archive stood under its name.
         codecs: what each codec did, by the codec's name and own level, "stored" or "copied".
         recalled: members that came out of the cache; they count under the codecs that made them.
+        skipped: how much was left out because it could not be put in: "special", "dangling",
+            "unreadable".
         sections: what was done to each labelled section.
+        aligned: stored members whose contents begin at the multiple that was asked for.
         notes: what people may want to know besides, a sentence each.
+        changes: how many members were "added", "changed" and "deleted", where an archive was
+            changed.
     """
 
     archive: str
@@ -343,8 +436,11 @@ class Report:
     seconds: float
     codecs: Mapping[str, Tally] = field(default_factory=dict)
     recalled: int = 0
+    skipped: Mapping[str, int] = field(default_factory=dict)
     sections: tuple[Made, ...] = ()
+    aligned: int = 0
     notes: tuple[str, ...] = ()
+    changes: Mapping[str, int] | None = None
 
 
 def parse_size(text: str) -> int:

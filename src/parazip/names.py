@@ -1,12 +1,195 @@
-"""Names of members, compared at a cost that their bytes bound, however many steps they have."""
+"""Names of members: what one means, and comparing them at a cost that their bytes bound."""
 
 from __future__ import annotations
 
+import os
+import re
+import sys
+import unicodedata
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+from parazip.errors import MemberNameError
+from parazip.findings import Findings
+
+MIMETYPE = "mimetype"
+"""The member that tells what kind of container an archive is (EPUB, OpenDocument)."""
 
 MOST_STEPS = 2048
 """Slashes in a name: no system takes a path of 4,096 bytes or more, and each step takes two."""
+
+_DRIVE = re.compile("[A-Za-z]:").match
+
+
+def leads_out(name: str) -> bool:
+    """Whether a name leads out of the folder that it is unpacked in, here or on Windows."""
+    steps = name.replace("\\", "/").split("/")
+    return (not steps[0] and bool(name)) or ".." in steps or _DRIVE(steps[0]) is not None
+
+
+def fault(name: str, is_file: bool = True) -> str:
+    """What is wrong with a name, as the end of a sentence on it; empty if it may be stored."""
+    if leads_out(name):
+        drive = _DRIVE(name)
+        why = f", as {drive[0]} is a drive on Windows" if drive else ""
+        return f"leads out of the archive{why}"
+    if "\0" in name:
+        return "has a NUL in it, where some readers end it"
+    if name.count("/") > MOST_STEPS:
+        return f"has more than {MOST_STEPS:,} steps"
+    steps = name.split("/")
+    if steps[-1] == "." or (is_file and {*steps} <= {"", "."}):
+        return "is that of a folder, and it is a file"
+    return ""
+
+
+def spelled(name: str) -> str:
+    """A name that the system gave as text.
+
+    Names are bytes there, and nearly everywhere UTF-8. Python takes them as the locale says, which
+    in an ASCII or Latin-1 one makes other text of them, or what no text can hold.
+    """
+    if name.isascii():
+        return name
+    try:
+        return os.fsencode(name).decode()
+    except UnicodeError:
+        return name
+
+
+def speller() -> Callable[[str], str] | None:
+    """`spelled`, if names differ from what Python makes of them; None where they never do."""
+    return None if sys.getfilesystemencoding() == "utf-8" else spelled
+
+
+_ODD = bytes(range(32)) + b'\x7f\\:*?"<>|'
+_LIKE_DEVICES = re.compile(rb"/(?:[acnp][oru][nxl][./ io]|[cl][op][mt][0-9\xc2])")
+"""What may be a device: two branches take half of the time that eight names take."""
+
+_DEVICE = re.compile(
+    r"(?:^|/)(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *[./]", re.IGNORECASE
+)
+"""Windows' devices, whatever follows a dot, as one step of a name that has a slash behind it."""
+
+_CAUTIONS: tuple[tuple[Callable[[str], object], str], ...] = (
+    (
+        lambda name: "\\" in name,
+        "names with a backslash, which zipfile, 7-Zip and others on Windows take for a slash",
+    ),
+    (
+        re.compile(r"[\0-\x1f\x7f]").search,
+        "names with control characters, which PyPI refuses and Windows does not have",
+    ),
+    (
+        re.compile(r'[:*?"<>|]').search,
+        'names with one of : * ? " < > |, which Windows does not have (behind a colon it has '
+        "another stream of a file)",
+    ),
+    (
+        _DEVICE.search,
+        "names that Windows has for devices",
+    ),
+    (
+        re.compile(r"(?:^|/)(?!\.{1,2}/)[^/]*[. ]/").search,
+        "names with a dot or blank at the end of a step, which Windows drops",
+    ),
+    (
+        re.compile(r"//|(?:^|/)\./").search,
+        "names with a step that is empty or a dot, which most readers drop",
+    ),
+)
+"""Each is asked of a name with a slash at its end."""
+
+_CASE = "names that differ only in case, of which Windows and macOS keep one"
+_FORM = "names that differ only in their Unicode form, of which macOS keeps one"
+
+
+class Readers:
+    """Judges names by what other readers make of them.
+
+    Args:
+        findings: hear of names that are refused or misread somewhere.
+        advice: what to do with a file whose name is refused, if not to rename it.
+    """
+
+    def __init__(self, findings: Findings, advice: str) -> None:
+        self._findings = findings
+        self._advice = advice
+        self._may_be_one = False
+
+    def judge(self, names: Sequence[str]) -> None:
+        """Judges some names, each for itself; they have no slash at their end."""
+        # Each step has a slash on both sides, and a step that is as plain as can be is in between.
+        text = f"/{'/-/'.join(names)}/".encode(errors="surrogatepass")
+        lower = text.lower()
+        if text != lower or not text.isascii():
+            self._may_be_one = True
+        if (
+            len(text.translate(None, _ODD)) < len(text)
+            or b"./" in text
+            or (b" " in text and b" /" in text)
+            or b"//" in text
+            or _LIKE_DEVICES.search(lower)
+        ):
+            for name in names:
+                self._judge_one(name)
+
+    def _judge_one(self, name: str) -> None:
+        why = fault(name)
+        if why:
+            self._findings.refuse(
+                MemberNameError(
+                    f"the name {name!r} cannot be stored: it {why}; rename the file or "
+                    f"{self._advice}",
+                    member=name,
+                )
+            )
+            return
+        for is_odd, caution in _CAUTIONS:
+            if is_odd(f"{name}/"):
+                self._findings.caution(caution, name)
+
+    def judge_together(self, names: Collection[str]) -> None:
+        """Looks for names that differ, but not everywhere; all of them have been judged."""
+        if not self._may_be_one:
+            return
+        fold: Callable[[str], str] = str.lower
+        if not all(map(str.isascii, names)):
+            fold = _folded
+        if len({*map(hash, map(fold, names))}) == len(names):
+            return
+        first: dict[str, str] = {}
+        for name in names:
+            other = first.setdefault(fold(name), name)
+            if other is not name:
+                is_form = _normal(other) == _normal(name)
+                self._findings.caution(_FORM if is_form else _CASE, other, name)
+
+
+def _normal(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _folded(name: str) -> str:
+    return name.lower() if name.isascii() else _normal(_normal(name).lower())
+
+
+def file_within(files: Collection[str], is_folder: Callable[[str], bool]) -> tuple[str, str] | None:
+    """A file that another member needs as a folder, and that member's folder; None if none is.
+
+    Args:
+        files: names of all members, without a slash at their end.
+        is_folder: whether the member of a name is a folder.
+    """
+    known: set[str] = set()
+    for name in {name[:at] for name in files if (at := name.rfind("/")) > 0}:
+        folder = name
+        while folder and folder not in known:
+            known.add(folder)
+            if folder in files and not is_folder(folder):
+                return folder, name
+            folder = folder[: max(folder.rfind("/"), 0)]
+    return None
 
 
 def file_as_folder(files: Iterable[str], folders: Iterable[str]) -> tuple[str, str] | None:

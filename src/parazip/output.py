@@ -2,8 +2,8 @@
 
 Offsets are counted, never asked for: `Output.position` is where the bytes so far lead to.
 
-An archive under a file name is written to a temporary file beside it, which gets the name when it
-is complete and is gone otherwise.
+An archive under a file name is written to a temporary file, which gets the name when it is complete
+and is gone otherwise; see `naming`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from functools import partial
+from contextlib import AbstractContextManager, contextmanager, suppress
 from io import FileIO, RawIOBase
 from typing import Protocol
 
-from parazip import files
+from parazip import files, naming
 from parazip.codecs import crc32
 from parazip.errors import OutputError
 from parazip.model import Buffer, Range
@@ -68,17 +67,32 @@ class Output:
         file: where bytes go, from its current position on.
         name: what messages call it.
         descriptor: of the file, if it is parazip's own: one without a buffer, that can be read.
+        place: for messages, the folder of the file, if it is not the one that its name tells.
+
+    Attributes:
+        is_executable: whether all who may read the file are to have the right to execute it. The
+            caller of parazip's own files sees to that.
+        notes: what went wrong without harm, a sentence each.
 
     Raises:
         OutputError: the file is opened for appending: its headers could not be filled in.
     """
 
-    def __init__(self, file: BinaryOutput | Pipe, name: str, descriptor: int | None = None) -> None:
+    def __init__(
+        self,
+        file: BinaryOutput | Pipe,
+        name: str,
+        descriptor: int | None = None,
+        place: str = "",
+    ) -> None:
         self._file = file.file if isinstance(file, Pipe) else file
         self.descriptor = descriptor
+        self.is_executable = False
+        self.notes: list[str] = []
         self._reading = threading.Lock()
+        self._hint = f"it is made in {place}, as its folder takes no new file" if place else ""
         self.name = name
-        with _told(name):
+        with self.told():
             self.seekable = not isinstance(file, Pipe) and file.seekable()
             self.position = self._file.tell() if self.seekable else 0
         if self.seekable and "a" in str(getattr(file, "mode", "")):
@@ -89,7 +103,7 @@ class Output:
 
     def write(self, data: Buffer) -> None:
         """Writes all of `data`; raw files may take it in several bites."""
-        with _told(self.name):
+        with self.told():
             self._write(data)
         self.position += len(data)
 
@@ -104,10 +118,15 @@ class Output:
             for chunk in _chunks(source, piece, moved):
                 self.write(chunk)
 
-    def copy_checked(self, piece: Range) -> int:
-        """Writes a piece of a file, and gives the CRC-32 of what was written; see `copy`."""
+    def copy_checked(self, piece: Range, opener: files.Opener = files.open_regular) -> int:
+        """Writes a piece of a file, and gives the CRC-32 of what was written; see `copy`.
+
+        Args:
+            piece: what is written.
+            opener: what opens its file.
+        """
         crc = 0
-        with files.reading(piece.file) as source:
+        with files.reading(piece.file, opener) as source:
             for chunk in _chunks(source, piece, 0):
                 self.write(chunk)
                 crc = crc32(chunk, crc)
@@ -135,11 +154,11 @@ class Output:
         """Copies within the system as much as it will; gives the number of bytes."""
         if _copy_file_range is None or self.descriptor is None:
             return 0
-        device = os.fstat(source).st_dev
-        if os.major(device) or device != os.fstat(self.descriptor).st_dev:
-            return 0
         moved = 0
         with suppress(OSError):  # other file system, none that can, no room: writing will tell
+            device = os.fstat(source).st_dev
+            if os.major(device) or device != os.fstat(self.descriptor).st_dev:
+                return 0
             while moved < piece.length:
                 count = _copy_file_range(
                     source, self.descriptor, piece.length - moved, piece.offset + moved
@@ -152,30 +171,34 @@ class Output:
 
     def patch(self, position: int, data: bytes) -> None:
         """Writes `data` over what stands at `position`."""
-        with _told(self.name):
+        with self.told():
             self._file.seek(position)
             self._write(data)
             self._file.seek(self.position)
 
     def rewind(self, position: int) -> None:
-        """Takes back all that was written after `position`."""
-        with _told(self.name):
+        """Takes back all that was written after `position`.
+
+        Where the system refuses to cut it off, most of it is written over, and what is left of it
+        stays behind when the file is done.
+        """
+        with self.told():
             self._file.seek(position)
-            self._file.truncate(position)
+            try:
+                self._file.truncate(position)
+            except OSError:
+                if self.descriptor is None:
+                    raise
         self.position = position
 
     def flush(self) -> None:
         """Hands everything to the operating system."""
-        with _told(self.name):
+        with self.told():
             self._file.flush()
 
-    def make_executable(self) -> None:
-        """Lets everyone execute the file who may read it; other outputs have no such right."""
-        descriptor = self.descriptor
-        if descriptor is not None and hasattr(os, "fchmod"):
-            with _told(self.name):
-                mode = os.fstat(descriptor).st_mode
-                os.fchmod(descriptor, mode | (mode & 0o444) >> 2)
+    def told(self) -> AbstractContextManager[None]:
+        """Errors of the system in this block are told with the output's name."""
+        return _told(self.name, self._hint)
 
     def _write(self, data: Buffer) -> None:
         written = self._write_some(data)
@@ -214,20 +237,22 @@ _copy_file_range: Callable[[int, int, int, int], int] | None = getattr(os, "copy
 def replacing(path: str) -> Iterator[Output]:
     """An output that becomes `path` when the block ends well, and vanishes when it does not.
 
-    What stood under that name before stays until then, and hands on its permissions. A link is
-    followed: the file it points to is replaced. Something that exists and is no regular file (a
-    pipe, `/dev/null`) is written to as it is.
+    What stood under that name before stays until then, and hands on its rights (no set-ID bits). A
+    link is followed: the file it points to is replaced. What cannot be replaced is written over
+    when all is done. Something that exists and is no regular file (a pipe, `/dev/null`) is written
+    to as it is.
 
     Raises:
-        OutputError: the folder does not exist, is not writable, or the disk is full.
+        OutputError: the folder does not exist, is not writable, or the disk is full. What fails
+            when the archive is complete leaves it where the error says.
     """
     if not path:
         raise OutputError("cannot write the archive: '' is not a path", member=path)
     with _told(path):
-        old = _mode(path)
-    if stat.S_ISDIR(old):
+        old = _found(path)
+    if old is not None and stat.S_ISDIR(old.st_mode):
         raise OutputError(f"cannot write {path}: it is a folder; name a file in it", member=path)
-    if old and not stat.S_ISREG(old):
+    if old is not None and not stat.S_ISREG(old.st_mode):
         with _open_special(path) as output:
             yield output
         return
@@ -240,75 +265,27 @@ def replacing(path: str) -> Iterator[Output]:
             member=path,
             errno=errno.ENOENT,
         )
-    temporary = os.path.join(folder, f".parazip-{os.urandom(4).hex()}.tmp")
     with _told(path):
-        file = _open_temporary(temporary)
+        temporary = naming.temporary_for(target, old, path)
     try:
-        yield Output(file, path, file.fileno())
-        with _told(path):
-            if old and hasattr(os, "fchmod"):
-                new = os.fstat(file.fileno()).st_mode
-                os.fchmod(file.fileno(), stat.S_IMODE(old) | (new & 0o111))
-            if isinstance(file.name, str):
-                file.close()
-                os.replace(temporary, target)
-            else:
-                _give_name(file, target, temporary)
-    except BaseException:
-        with suppress(OSError):
-            file.close()
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
-
-
-def _mode(path: str) -> int:
-    """The mode of what stands there; 0 if nothing does."""
-    try:
-        return os.stat(path).st_mode
-    except FileNotFoundError:
-        return 0
-
-
-def _open_temporary(path: str) -> FileIO:
-    """A new file to be `path` later on; without a name until then, where the system can do that.
-
-    Linux can: what has no name is gone when the process is killed, even by SIGKILL.
-    """
-    if hasattr(os, "O_TMPFILE") and os.path.isdir(_OPEN_FILES):
-        flags = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
-        with suppress(OSError):  # not every file system can
-            return FileIO(os.open(os.path.dirname(path), flags, 0o666), "w+b")
-    return FileIO(path, "x+b")
-
-
-def _give_name(file: FileIO, target: str, temporary: str) -> None:
-    """Closes a file without a name and lets it be `target`.
-
-    Where that name is free, no other is needed in between: ext4 writes a file to the disk at
-    once that replaces another, for the sake of programs that do not.
-    """
-    # Without a folder's descriptor Python calls link(2), which does not follow links; the one
-    # given here is not used, as the paths are absolute.
-    descriptor = os.dup(file.fileno())
-    link = partial(
-        os.link,
-        f"{_OPEN_FILES}/{descriptor}",
-        src_dir_fd=descriptor,
-        follow_symlinks=True,
-    )
-    try:
-        file.close()  # network file systems may tell of a full disk as late as now
-        try:
-            link(target)
-        except FileExistsError:
-            link(temporary)
-            os.replace(temporary, target)
+        file, place = temporary.file, "" if temporary.is_beside else temporary.folder
+        output = Output(file, path, file.fileno(), place)
+        yield output
+        with output.told():
+            temporary.become(target, old, output.position, output.is_executable, path)
+        output.notes = temporary.notes
+        if output.is_executable and os.name == "posix" and not os.stat(target).st_mode & 0o111:
+            output.notes.append(f"{path} is not executable: the system refuses to make it so")
     finally:
-        os.close(descriptor)
+        temporary.discard()
 
 
-_OPEN_FILES = "/proc/self/fd"
+def _found(path: str) -> os.stat_result | None:
+    """What stands there."""
+    try:
+        return os.stat(path)
+    except FileNotFoundError:
+        return None
 
 
 @contextmanager
@@ -325,8 +302,10 @@ def _open_special(name: str) -> Iterator[Output]:
 
 
 @contextmanager
-def _told(name: str) -> Iterator[None]:
+def _told(name: str, hint: str = "") -> Iterator[None]:
     try:
         yield
+    except OutputError:
+        raise
     except OSError as error:
-        raise OutputError.of(name, error) from error
+        raise OutputError.of(name, error, hint) from error

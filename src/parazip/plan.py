@@ -7,7 +7,8 @@ always give the same bytes.
 Members of up to `recipe.cut` bytes are compressed whole. Many of them share one task, as a task
 has a price of its own: consecutive members up to `BATCH` bytes and `BATCH_MEMBERS` members. A
 larger member is cut into blocks of `codecs.BLOCK` bytes, a task each; or, where it must not be cut
-to be as zipfile makes it, it is a `Stream`. Members that are copied from
+to be as zipfile makes it, it is a `Stream`; or, where it has to be stored on an output that cannot
+seek, it is `Untouched`. Members that are copied from
 other archives share tasks in the same way, by the bytes that they hold in memory; those that are
 copied only if they are the same there, also by the bytes that are read to find that out.
 """
@@ -20,8 +21,10 @@ from typing import NamedTuple, TypeAlias
 
 from parazip import codecs
 from parazip.errors import DuplicateMemberError, MemberNameError
-from parazip.format.records import MAX_NAME
+from parazip.findings import Findings
+from parazip.format.records import MAX_NAME, check_align
 from parazip.model import STORE, Coder, File, Member, Packed, Recipe, Stored, Twin
+from parazip.names import MIMETYPE, MOST_STEPS, Readers, file_within
 
 BATCH = 1 << 20
 BATCH_MEMBERS = 256
@@ -48,12 +51,12 @@ class Batch(NamedTuple):
 
     Attributes:
         members: in archive order.
-        coder: compresses all of them but those that are to be stored.
+        recipe: how they are made: all whole, but those that turn out to be too large for that.
         size: their uncompressed bytes in all.
     """
 
     members: list[Member]
-    coder: Coder
+    recipe: Recipe
     size: int
 
     @property
@@ -84,8 +87,8 @@ class Cut(NamedTuple):
 
     @property
     def last(self) -> bool:
-        """Whether the member ends with this block."""
-        return self.start + self.length == self.member.size
+        """Whether the member is said to end with this block."""
+        return self.start + self.length >= self.member.size
 
     @property
     def cost(self) -> int:
@@ -110,6 +113,34 @@ class Stream(NamedTuple):
     def cost(self) -> int:
         """Bytes the task may need: a piece, and what becomes of it."""
         return 2 * codecs.BLOCK
+
+
+class Untouched(NamedTuple):
+    """A large member that is stored on an output that cannot seek.
+
+    Its CRC-32 has to be in front of it: readers of a pipe find no end of stored contents by which
+    to know where a data descriptor begins. So it is read twice, once for that.
+
+    Attributes:
+        member: what is to be put in.
+    """
+
+    member: Member
+
+    @property
+    def members(self) -> list[Member]:
+        """The one member."""
+        return [self.member]
+
+    @property
+    def size(self) -> int:
+        """Its uncompressed bytes."""
+        return self.member.size
+
+    @property
+    def cost(self) -> int:
+        """Bytes the task may need: a piece that is read."""
+        return codecs.BLOCK
 
 
 class Copies(NamedTuple):
@@ -143,46 +174,132 @@ class Copies(NamedTuple):
         return not (self.check or self.largest)
 
 
-Task: TypeAlias = Batch | Cut | Copies | Stream
+Task: TypeAlias = Batch | Cut | Copies | Stream | Untouched
 
 
-def checked(members: Iterable[Member]) -> Iterator[Member]:
-    """The same members; refuses names that no archive can hold.
+def as_first(member: Member) -> Member:
+    """The first member as it is put in: one named `mimetype` is stored, without an extra field.
+
+    So its contents are at byte 38 of the archive, where readers look for them (EPUB 3.3, 4.2.3;
+    OpenDocument 1.2 part 3, 3.3).
+    """
+    return member._replace(store=True, align=0) if member.name == MIMETYPE else member
+
+
+def checked(
+    members: Iterable[Member],
+    findings: Findings | None = None,
+    *,
+    advice: str = "leave it out with --exclude",
+    apart: str = "keep them apart with --prefix",
+    readers: Callable[[Findings, str], Readers] | None = Readers,
+    is_one_tree: bool = False,
+    is_same: Callable[[Member, Member], bool] = lambda first, second: False,
+) -> Iterator[Member]:
+    """The same members, each name once; refuses names that no archive can or should hold.
+
+    All members are looked at, but none is given after the first problem.
+
+    Args:
+        members: what is to be put in.
+        findings: of the search for them, which ends with them.
+        advice: what to do with a file whose name cannot be stored, if not to rename it.
+        apart: what to do about two members of one name, if not to leave one out.
+        readers: judges the names by what other readers make of them, if that counts.
+        is_one_tree: whether it is certain that no file stands where another member has a folder.
+        is_same: whether a second member of one name is the first once more, and not needed.
 
     Raises:
-        MemberNameError: a name is empty, too long or not encodable as UTF-8.
+        MemberNameError: a name is empty, too long, not encodable as UTF-8, or leads out of the
+            archive.
         DuplicateMemberError: two members have the same name.
+        SettingsError: one is to be aligned to what cannot be.
+        ParazipError: what was found in the search.
     """
+    findings = findings or Findings()
+    problems = findings.problems
+    judge = readers(findings, advice) if readers is not None else None
+    recent: list[str] = []
     seen: dict[str, Member] = {}
     for member in members:
         name = member.name
         key = name[:-1] if name.endswith("/") else name
-        if not key or len(key) > MAX_NAME // 4 or not key.isascii():
-            _check_encoded(name)
-        if seen.setdefault(key, member) is not member:
-            raise DuplicateMemberError(
-                f"two members would have the name {key}: {told(seen[key])} and "
-                f"{told(member)}; leave one out, or keep them apart with --prefix",
-                member=name,
+        if not key or len(key) > 2 * MOST_STEPS or not key.isascii():
+            error = _unstorable(name, advice)
+            if error is not None:
+                findings.refuse(error)
+                continue
+        if key in seen:
+            first = seen[key]
+            if not is_same(first, member):
+                findings.refuse(_duplicate(first, member, apart))
+            continue
+        seen[key] = member
+        recent.append(key)
+        if len(recent) == _JUDGED:
+            if judge is not None:
+                judge.judge(recent)
+            recent.clear()
+        if member.align:
+            check_align(name, member.align)
+        if not problems:
+            yield member
+    if judge is not None:
+        judge.judge(recent)
+        judge.judge_together(seen)
+        if not is_one_tree:
+            _refuse_files_as_folders(seen, findings, apart)
+    findings.finish()
+
+
+_JUDGED = 1024
+"""So many names are judged at once."""
+
+
+def _refuse_files_as_folders(seen: dict[str, Member], findings: Findings, apart: str) -> None:
+    """Nobody can take out both `a` and `a/b`, if `a` is a file."""
+    if found := file_within(seen, lambda name: seen[name].name.endswith("/")):
+        file, folder = found
+        below = next(member for member in seen.values() if member.name.startswith(f"{folder}/"))
+        findings.refuse(
+            DuplicateMemberError(
+                f"two members would have the name {file}: {told(seen[file])} and {told(below)}; "
+                f"one is a file and the other needs a folder; leave one out, or {apart}",
+                member=file,
             )
-        yield member
+        )
 
 
-def _check_encoded(name: str) -> None:
+def _unstorable(name: str, advice: str) -> MemberNameError | None:
     try:
         length = len(name.encode())
-    except UnicodeEncodeError as error:
-        raise MemberNameError(
+    except UnicodeEncodeError:
+        return MemberNameError(
             f"the name {name!r} cannot be stored: it is not valid UTF-8; rename the file "
-            "or leave it out with --exclude",
-            member=name,
-        ) from error
-    if not 0 < length <= MAX_NAME:
-        raise MemberNameError(
-            f"the name {name[:60]!r}... cannot be stored: it has {length} bytes, and a zip "
-            f"archive takes 1 to {MAX_NAME}",
+            f"or {advice}",
             member=name,
         )
+    if name.count("/") > MOST_STEPS:
+        return MemberNameError(
+            f"the name {name[:60]!r}... cannot be stored: it has more than {MOST_STEPS:,} steps; "
+            f"rename a folder or {advice}",
+            member=name,
+        )
+    if 0 < length <= MAX_NAME:
+        return None
+    return MemberNameError(
+        f"the name {name[:60]!r}... cannot be stored: it has {length} bytes, and a zip "
+        f"archive takes 1 to {MAX_NAME}",
+        member=name,
+    )
+
+
+def _duplicate(first: Member, second: Member, apart: str) -> DuplicateMemberError:
+    return DuplicateMemberError(
+        f"two members would have the name {second.name.rstrip('/')}: {told(first)} and "
+        f"{told(second)}; leave one out, or {apart}",
+        member=second.name,
+    )
 
 
 def told(member: Member) -> str:
@@ -277,25 +394,22 @@ def _kind(is_copied: bool) -> Callable[[Member], bool]:
 
 def _compressions(
     members: Iterable[Member], recipe: Recipe, shrinks: Callable[[Member], bool]
-) -> Iterator[Batch | Cut | Stream]:
+) -> Iterator[Batch | Cut | Stream | Untouched]:
     batch: list[Member] = []
     size = 0
     for member in members:
         length = member.size
         is_large = length > recipe.cut
         if batch and (is_large or size + length > BATCH or len(batch) == BATCH_MEMBERS):
-            yield Batch(batch, recipe.whole, size)
+            yield Batch(batch, recipe, size)
             batch, size = [], 0
-        if is_large and recipe.block.codec == codecs.ZIPFILE and not member.store:
-            yield Stream(member, recipe.block)
-        elif is_large:
-            compress = not member.store and recipe.block != STORE and shrinks(member)
-            yield from cuts(member, recipe.block if compress else recipe.plain)
+        if is_large:
+            yield from pieces(member, recipe, shrinks)
         else:
             batch.append(member)
             size += length
     if batch:
-        yield Batch(batch, recipe.whole, size)
+        yield Batch(batch, recipe, size)
 
 
 def _copies(members: Iterable[Member], recipe: Recipe, check: bool) -> Iterator[Copies]:
@@ -327,8 +441,22 @@ def _copies(members: Iterable[Member], recipe: Recipe, check: bool) -> Iterator[
         yield Copies(batch, recipe, check, size, held, largest)
 
 
+def pieces(
+    member: Member, recipe: Recipe, shrinks: Callable[[Member], bool]
+) -> Iterator[Cut | Stream | Untouched]:
+    """The tasks that make a member that is never in memory as a whole."""
+    if recipe.block.codec == codecs.ZIPFILE and not member.store:
+        yield Stream(member, recipe.block)
+        return
+    compress = not member.store and recipe.block != STORE and shrinks(member)
+    if compress or recipe.plain == STORE or not (member.store or member.align):
+        yield from cuts(member, recipe.block if compress else recipe.plain)
+    else:
+        yield Untouched(member)
+
+
 def cuts(member: Member, coder: Coder) -> Iterator[Cut]:
-    """The blocks of one large member."""
+    """The blocks of one large member; at least one, as it may be larger than it is said to be."""
     size = member.size
-    for start in range(0, size, codecs.BLOCK):
-        yield Cut(member, coder, start, min(codecs.BLOCK, size - start))
+    for start in range(0, size or 1, codecs.BLOCK):
+        yield Cut(member, coder, start, min(codecs.BLOCK, (size or codecs.BLOCK) - start))

@@ -44,11 +44,13 @@ class Counter:
     Attributes:
         members_total: members found so far.
         bytes_total: their uncompressed bytes.
+        align_total: how many of them are to be aligned, if they are stored.
     """
 
     def __init__(self, sink: Sink | None) -> None:
         self.members_total = 0
         self.bytes_total = 0
+        self.align_total = 0
         self._sink = sink
         self._members = 0
         self._bytes = 0
@@ -64,12 +66,19 @@ class Counter:
         for member in members:
             self.members_total += 1
             self.bytes_total += member.size
+            if member.align:
+                self.align_total += 1
             yield member
 
     def count(self, members: Sequence[Member]) -> None:
         """So many more members are to be done."""
         self.members_total += len(members)
         self.bytes_total += sum([member.size for member in members])
+
+    def correct(self, size: int) -> None:
+        """What is finished has `size` more bytes than was thought when it was counted."""
+        self.bytes_total += size
+        self._bytes += size
 
     def advance(self, members: int, size: int, bytes_out: int, current: str) -> None:
         """`members` more members and `size` more uncompressed bytes are written."""

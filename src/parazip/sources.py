@@ -2,35 +2,40 @@
 
 Paths come in the caller's order. A folder brings all it holds, depth first, each folder's
 entries sorted by the bytes of their member names; so the members of one folder are sorted as
-whole names too. Nothing is opened here but folders: one `stat` for each file is all.
+whole names too, but for a `mimetype` at the top of the archive, which comes first. Nothing is
+opened here but folders: one `stat` for each file is all.
 """
 
 from __future__ import annotations
 
 import fnmatch
+import glob
 import os
 import re
+import shlex
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from errno import EACCES, ELOOP
+from typing import Literal, NamedTuple, TypeAlias
 
 from parazip import files
-from parazip.dates import Timestamp, date_policy
+from parazip.dates import TIMESTAMPS, Timestamp, date_policy
 from parazip.errors import MemberNameError, SettingsError, SourceError
-from parazip.format.records import ATTRIBUTE_FOLDER
-from parazip.model import File, Member
+from parazip.findings import Findings
+from parazip.format.records import ATTRIBUTE_FOLDER, check_align
+from parazip.ignore import FILES as RULE_FILES
+from parazip.ignore import Rules
+from parazip.ignore import above as rules_above
+from parazip.model import CHANGES, Changes, File, Member
+from parazip.names import MIMETYPE, leads_out, spelled, speller
 
 Symlinks: TypeAlias = Literal["follow", "store"]
 Modes: TypeAlias = Literal["keep", "normal"]
+Skip: TypeAlias = Literal["special", "dangling", "unreadable"]
+SKIPS: tuple[Skip, ...] = ("special", "dangling", "unreadable")
 
 _LINK_ATTRIBUTES = (stat.S_IFLNK | 0o777) << 16
-_KINDS = (
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISFIFO, "a named pipe"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,37 +47,79 @@ class Selection:
         exclude: patterns of what is left out. One without a slash is compared with the last
             part of each name, at any depth; one with a slash with the whole name. `*` stands
             for any characters, `/` included. A folder that is left out takes along what it holds.
+        exclude_vcs: leaves out what version control systems keep, by the names that tar knows.
+        ignore: leaves out what the .gitignore and .zipignore files say that folders hold, as git
+            does, and `.git`. Those of the folders above count too, from the top of the repository
+            on. What is named itself is taken.
         prefix: a folder inside the archive, in front of all names.
         symlinks: "follow" puts in what a link points to, "store" the link itself.
+        store: patterns of files that are stored, whatever the level; compared as `exclude` is. So
+            is, by itself, an archive's first member if it is named `mimetype`; if a folder that
+            all is in has such a file, it comes first.
+        align: pairs of a number and a pattern, compared as `exclude` is: contents of members that
+            match, and are stored, begin at a multiple of so many bytes in the archive's file.
+            Powers of two up to 32,768; where several patterns match, the largest counts.
         modes: "keep" takes the permissions as they are, "normal" 644 for files, and 755 for folders
             and for files that somebody may execute.
-        timestamp: "keep" takes the files' own local times, "epoch" 1980-01-01 00:00:00, a
-            `datetime` that moment as it stands. None takes SOURCE_DATE_EPOCH (seconds since
-            1970, told in UTC) if the environment has it, and "keep" otherwise.
+        skip: what is left out and counted instead of being refused: "special" sockets, named pipes
+            and devices, "dangling" links that lead nowhere or round in a circle, "unreadable" files
+            and folders that may not be read.
+        timestamp: "keep" and "clamp" take the files' own local times, moved into 1980 to 2107 if
+            they are outside, which "keep" tells; "epoch" takes 1980-01-01 00:00:00, a `datetime`
+            that moment as it stands. None takes SOURCE_DATE_EPOCH (seconds since 1970, told in
+            UTC, moved likewise) if the environment has it, and "keep" otherwise.
+        changes: what shows that a file has changed since it was found, which is an error: "ctime"
+            its size, modification time, inode or change time; "mtime" size or modification time,
+            for file systems that give other inodes and change times at each look; "size" its size
+            alone; with "none" what is there when it is read is taken, to its end.
 
     Raises:
-        SettingsError: the prefix leads out of the archive, or SOURCE_DATE_EPOCH is no number.
+        SettingsError: the prefix leads out of the archive, SOURCE_DATE_EPOCH is no number, or
+            nothing can be aligned to such a number.
         DateError: the timestamp is not in 1980 to 2107.
     """
 
     directory: str | os.PathLike[str] | None = None
     exclude: tuple[str, ...] = ()
+    exclude_vcs: bool = False
+    ignore: bool = False
     prefix: str = ""
     symlinks: Symlinks = "follow"
     modes: Modes = "keep"
     timestamp: Timestamp | None = None
+    skip: tuple[Skip, ...] = ()
+    changes: Changes = "ctime"
+    store: tuple[str, ...] = ()
+    align: tuple[tuple[int, str], ...] = ()
 
     def __post_init__(self) -> None:
-        if isinstance(self.exclude, str):
-            raise TypeError(f"exclude is a tuple of patterns, not the single {self.exclude!r}")
+        for field in ("exclude", "store"):
+            if isinstance(patterns := getattr(self, field), str):
+                raise TypeError(f"{field} is a tuple of patterns, not the single {patterns!r}")
+        for pair in self.align:
+            _check_align(pair)
+        if isinstance(self.skip, str):
+            raise TypeError(f"skip is a tuple of kinds, not the single {self.skip!r}")
+        for kind in self.skip:
+            if kind not in SKIPS:
+                raise SettingsError(f"skip {kind!r} is not one of {', '.join(SKIPS)}")
         if self.symlinks not in ("follow", "store"):
             raise SettingsError(f"symlinks must be 'follow' or 'store', not {self.symlinks!r}")
         if self.modes not in ("keep", "normal"):
             raise SettingsError(f"modes must be 'keep' or 'normal', not {self.modes!r}")
+        if self.changes not in CHANGES:
+            raise SettingsError(f"changes {self.changes!r} is not one of {', '.join(CHANGES)}")
         folder_name(self.prefix)
-        if isinstance(self.timestamp, str) and self.timestamp not in ("keep", "epoch"):
-            raise SettingsError(f"timestamp {self.timestamp!r} is not keep, epoch or a datetime")
+        if isinstance(self.timestamp, str) and self.timestamp not in TIMESTAMPS:
+            raise SettingsError(
+                f"timestamp {self.timestamp!r} is not {', '.join(TIMESTAMPS)} or a datetime"
+            )
         date_policy(self.timestamp)
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """All patterns of what is left out."""
+        return self.exclude + _VCS if self.exclude_vcs else self.exclude
 
     @property
     def folder_prefix(self) -> str:
@@ -80,13 +127,20 @@ class Selection:
         return folder_name(self.prefix)
 
 
-def leads_out(name: str) -> bool:
-    """Whether a name leads out of the folder that it is unpacked in, here or on Windows."""
-    steps = name.replace("\\", "/").split("/")
-    return (not steps[0] and bool(name)) or ".." in steps or _DRIVE(steps[0]) is not None
+def _check_align(pair: object) -> None:
+    match pair:
+        case (int(multiple), str(pattern)):
+            check_align(pattern, multiple)
+        case _:
+            raise TypeError(f"align is a tuple of pairs such as (64, '*.npy'), not {pair!r}")
 
 
-_DRIVE = re.compile("[A-Za-z]:").match
+_VCS = (
+    "CVS", ".cvsignore", "RCS", "SCCS", ".svn", ".git", ".gitignore", ".gitattributes",
+    ".gitmodules", ".arch-ids", "{arch}", "=RELEASE-ID", "=meta-update", "=update", ".bzr",
+    ".bzrignore", ".bzrtags", ".hg", ".hgignore", ".hgtags", "_darcs",
+)  # fmt: skip
+"""What GNU tar leaves out by --exclude-vcs."""
 
 
 def folder_name(name: str) -> str:
@@ -95,7 +149,7 @@ def folder_name(name: str) -> str:
     Raises:
         SettingsError: it leads out of the archive.
     """
-    parts = name.replace(os.sep, "/").split("/")
+    parts = spelled(name).replace(os.sep, "/").split("/")
     if leads_out(name):
         raise SettingsError(f"prefix {name!r} leads out of the archive")
     joined = "/".join(part for part in parts if part not in ("", "."))
@@ -117,6 +171,7 @@ def scan(
     archive: str | int | None = None,
     names: Iterable[str | os.PathLike[str]] = (),
     cache: str | None = None,
+    findings: Findings | None = None,
 ) -> Iterator[Member]:
     """The members that `paths` and `names` stand for, as they are found.
 
@@ -127,23 +182,33 @@ def scan(
         archive: where the archive will be, a path or an open file's descriptor; it must not be
             among its own sources.
         cache: the folder of a cache, which must not be among them either.
+        findings: hears of problems, of what is skipped and of what people should know; who has
+            them ends the search by `Findings.finish`.
 
     Raises:
-        SourceError: something is missing, unreadable, no file, or the archive itself.
-        MemberNameError: a path has no name that could stand in an archive.
-        DateError: a file's own time cannot be expressed.
+        SourceError: something is missing, unreadable, no file, or the archive itself; not at once,
+            but when all has been looked at, and only where no `findings` are handed in.
+        MemberNameError: a path has no name that could stand in an archive; likewise.
     """
     for given in (paths, names):
         if isinstance(given, str | bytes | os.PathLike):
             raise TypeError(f"a list of paths is needed, not the single path {given!r}")
-    walk = _Walk(selection, selection.folder_prefix)
+    heard = findings or Findings()
+    walk = _Walk(selection, selection.folder_prefix, heard)
     inside = {"the archive": archive, "the cache": cache}
     found = _found(walk, list(paths), selection, inside, names)
-    return found if archive is None else _without(archive, found)
+    found = marked(found, selection, selection.folder_prefix)
+    if archive is not None:
+        found = _without(archive, found, heard)
+    return found if findings is not None else heard.searched(found)
 
 
 def contents(
-    folder: str, prefix: str, selection: Selection, archive: str | int | None = None
+    folder: str,
+    prefix: str,
+    selection: Selection,
+    archive: str | int | None,
+    findings: Findings,
 ) -> Iterator[Member]:
     """The members that stand for what a folder holds, their names relative to it.
 
@@ -152,12 +217,34 @@ def contents(
         prefix: what stands in front of the names.
         selection: what to leave out, dates and modes.
         archive: where the archive will be; it must not be among its own sources.
+        findings: hears of problems and of what people should know.
     """
-    walk = _Walk(selection, prefix)
-    if isinstance(archive, str):
-        walk.refuse_inside(folder, ".", "the archive", archive)
+    walk = _Walk(selection, prefix, findings)
+    if isinstance(archive, str) and walk.is_inside(folder, ".", "the archive", archive):
+        return iter(())
     found = walk.everything(os.path.join(folder, ""), ".")  # where it leads, if it is a link
-    return found if archive is None else _without(archive, found)
+    return found if archive is None else _without(archive, found, findings)
+
+
+def marked(members: Iterator[Member], selection: Selection, prefix: str) -> Iterator[Member]:
+    """The same members; those that are to be stored and aligned say so.
+
+    Args:
+        members: whose names begin with `prefix`.
+        selection: what is to be stored and aligned.
+        prefix: is not compared.
+    """
+    if not (selection.store or selection.align):
+        return members
+    is_stored = exclusion(selection.store)
+    aligns = [(align, exclusion((glob,))) for align, glob in sorted(selection.align, reverse=True)]
+
+    def mark(member: Member) -> Member:
+        name = member.name[len(prefix) :].rstrip("/")
+        align = next((align for align, matches in aligns if matches(name)), 0)
+        return member._replace(store=is_stored(name), align=align)
+
+    return map(mark, members)
 
 
 def _found(
@@ -168,11 +255,13 @@ def _found(
     names: Iterable[str | os.PathLike[str]],
 ) -> Iterator[Member]:
     for path in paths:
-        top = _under(selection.directory, os.fspath(path))
-        for what, place in inside.items():
-            if isinstance(place, str):
-                walk.refuse_inside(top, os.fspath(path), what, place)
-        yield from walk.everything(top, os.fspath(path))
+        given = os.fspath(path)
+        top = _under(selection.directory, given)
+        if not any(
+            isinstance(place, str) and walk.is_inside(top, given, what, place)
+            for what, place in inside.items()
+        ):
+            yield from walk.everything(top, given)
     for name in names:
         yield from walk.alone(_under(selection.directory, os.fspath(name)), os.fspath(name))
 
@@ -187,7 +276,8 @@ def member_name(path: str) -> str:
     As zip and tar do: a leading slash or drive is dropped, and so are leading steps upwards. A
     folder's name has no slash at its end yet; the working folder's is empty.
     """
-    name = os.path.normpath(os.path.splitdrive(path)[1]).replace(os.sep, "/").lstrip("/")
+    name = spelled(os.path.normpath(os.path.splitdrive(path)[1]))
+    name = name.replace(os.sep, "/").lstrip("/")
     parts = name.split("/")
     while parts and parts[0] in ("..", "."):
         del parts[0]
@@ -200,151 +290,340 @@ _ATTRIBUTES: dict[Modes, Callable[[int], int]] = {
 }
 
 
-class _Walk:
-    """Turns files and folders into members, one selection for all of them."""
+class _Held(NamedTuple):
+    """What a folder holds, and the rules of its ignore files for the folders in it.
 
-    def __init__(self, selection: Selection, prefix: str) -> None:
+    Attributes:
+        entries: member names without prefix, entries, and whether they are folders.
+        rules: None if there are none to be heeded.
+    """
+
+    entries: list[tuple[str, os.DirEntry[str], bool]]
+    rules: Rules | None
+
+
+class _Walk:
+    """Turns files and folders into members, one selection for all of them.
+
+    What cannot be put in ends nothing here: `findings` hear of it, and the walk goes on.
+    """
+
+    def __init__(self, selection: Selection, prefix: str, findings: Findings) -> None:
         self._prefix = prefix
+        self._findings = findings
+        self._skip = frozenset(selection.skip)
+        self._readable = 0 if "unreadable" in self._skip else _READ_BY_ALL
         self._attributes = _ATTRIBUTES[selection.modes]
         self._follow = selection.symlinks == "follow"
-        self._date = date_policy(selection.timestamp)
-        self._excluded = _exclusion(selection.exclude)
-        self._left_out = exclusion(selection.exclude)
+        self._changes = selection.changes
+        self._date = date_policy(selection.timestamp, findings)
+        self._spell = speller()
+        self._excluded = _exclusion(selection.patterns)
+        self._left_out = exclusion(selection.patterns)
+        self._pattern = leaving(selection)
+        self._ignore = selection.ignore
 
     def everything(self, path: str, given: str) -> Iterator[Member]:
         """What `given` stands for, with all it holds if it is a folder."""
-        name = self._top_name(given)
-        info = self._stat(path)
-        if self._left_out(name):
+        found = self._top(path, given)
+        if found is None:
             return
+        name, info = found
         if not stat.S_ISDIR(info.st_mode):
-            yield self._member(path, name, info)
+            member = self._member(path, name, info)
+            if member is not None:
+                yield member
+            return
+        below = name and name + "/"
+        held = self._sorted(path, below, name, self._rules_above(path))
+        if held is None:
             return
         if name:
-            yield self._folder(path, name + "/", info)
-        yield from self._below(path, name and name + "/", info)
+            yield self._folder(path, below, info)
+        yield from self._below(held, info)
 
     def alone(self, path: str, given: str) -> Iterator[Member]:
         """What `given` stands for by itself."""
-        name = self._top_name(given)
-        info = self._stat(path)
-        if name and not self._left_out(name):
-            if stat.S_ISDIR(info.st_mode):
-                yield self._folder(path, name + "/", info)
-            else:
-                yield self._member(path, name, info)
-
-    def refuse_inside(self, top: str, given: str, what: str, place: str) -> None:
-        """Nothing must be written into a folder that is being read."""
-        if not os.path.isdir(top):
+        found = self._top(path, given)
+        if found is None or not found[0]:
             return
+        name, info = found
+        if stat.S_ISDIR(info.st_mode):
+            yield self._folder(path, name + "/", info)
+        else:
+            member = self._member(path, name, info)
+            if member is not None:
+                yield member
+
+    def is_inside(self, top: str, given: str, what: str, place: str) -> bool:
+        """Whether something would be written into a folder that is being read: that is refused."""
+        if not given or not os.path.isdir(top):
+            return False
         try:
             inside = os.path.relpath(os.path.realpath(place), os.path.realpath(top))
         except OSError as error:  # the working folder was deleted
-            raise SourceError.of(given, error) from error
+            self._findings.refuse(SourceError.of(given, error))
+            return True
         if inside.split(os.sep)[0] == os.pardir or os.path.isabs(inside):
-            return
+            return False
         name = "/".join(filter(None, (member_name(given), inside.replace(os.sep, "/"))))
-        if not self._left_out(name):
-            raise SourceError(
+        if self._left_out(name):
+            return False
+        self._findings.refuse(
+            SourceError(
                 f"{what} {place} lies inside {top}, which is to be put in; "
-                f"place it elsewhere, or leave it out with --exclude {name}",
+                f"place it elsewhere, or leave it out with {_excluding(name)}",
                 member=place,
             )
+        )
+        return True
 
-    def _top_name(self, given: str) -> str:
+    def _top(self, path: str, given: str) -> tuple[str, os.stat_result] | None:
+        """Name and facts of what is named itself, unless it is left out or cannot be put in."""
         if not given or "\0" in given:
-            raise MemberNameError(f"{given!r} is not a path", member=given)
-        return member_name(given)
+            self._findings.refuse(MemberNameError(f"{given!r} is not a path", member=given))
+            return None
+        name = member_name(given)
+        if self._left_out(name):
+            self._leave_out(name)
+            return None
+        try:
+            return name, os.stat(path) if self._follow else os.lstat(path)
+        except OSError as error:
+            self._refuse_lost(path, name, error)
+        except ValueError as error:
+            message = f"{path!r} is not a path: {error}"
+            self._findings.refuse(MemberNameError(message, member=path))
+        return None
 
-    def _below(self, path: str, name: str, info: os.stat_result) -> Iterator[Member]:
+    def _below(self, held: _Held, info: os.stat_result) -> Iterator[Member]:
         """All that a folder holds; an explicit stack, as folders may be nested deeply."""
-        stack = [iter(self._sorted(path, name))]
+        stack = [(iter(held.entries), held.rules)]
         above = [(info.st_dev, info.st_ino)]
         while stack:
-            for name, entry, is_folder in stack[-1]:
+            entries, rules = stack[-1]
+            for name, entry, is_folder in entries:
                 try:
                     info = entry.stat(follow_symlinks=self._follow)
                 except OSError as error:
-                    raise _lost(entry.path, error) from error
+                    self._refuse_lost(entry.path, name, error)
+                    continue
                 if not is_folder:
-                    yield self._member(entry.path, name, info)
+                    member = self._member(entry.path, name, info)
+                    if member is not None:
+                        yield member
                     continue
                 identity = (info.st_dev, info.st_ino)
                 if identity in above and entry.is_symlink():
-                    raise SourceError(
-                        f"cannot follow {entry.path}: it is a link to a folder that holds it; "
-                        "keep links as links with --symlinks store",
-                        member=entry.path,
-                    )
+                    self._refuse_circle(entry.path, name, "a link to a folder that holds it")
+                    continue
+                inner = None if rules is None else rules.below(name.split("/")[-2])
+                below = self._sorted(entry.path, name, name, inner)
+                if below is None:
+                    continue
                 yield self._folder(entry.path, name, info)
-                stack.append(iter(self._sorted(entry.path, name)))
+                stack.append((iter(below.entries), below.rules))
                 above.append(identity)
                 break
             else:
                 stack.pop()
                 above.pop()
 
-    def _sorted(self, path: str, prefix: str) -> list[tuple[str, os.DirEntry[str], bool]]:
+    def _sorted(self, path: str, prefix: str, folder: str, rules: Rules | None) -> _Held | None:
         """What a folder holds and is not left out, sorted by the members' names.
 
-        A folder's ends with a slash. Code points sort as the bytes of their UTF-8 do.
+        A folder's ends with a slash. Code points sort as the bytes of their UTF-8 do. None says
+        that the folder cannot be read. What tells the kind of a container has to be its first
+        member (see `plan.as_first`).
         """
         found = []
-        failed = path
+        rule_files = []
+        excluded, spell = self._excluded, self._spell
         try:
             with os.scandir(path) as entries:
                 for entry in entries:
-                    name = prefix + entry.name
-                    if not self._excluded(name):
-                        failed = entry.path
-                        is_folder = entry.is_dir(follow_symlinks=self._follow)
+                    name = entry.name
+                    name = prefix + (name if spell is None else spell(name))
+                    if rules is not None and entry.name in RULE_FILES and entry.is_file():
+                        rule_files.append(entry.name)
+                    if excluded(name):
+                        self._leave_out(name)
+                    else:
+                        try:
+                            is_folder = entry.is_dir(follow_symlinks=self._follow)
+                        except OSError:  # what stands in the way is told when it is looked at
+                            is_folder = False
                         found.append((name + "/" if is_folder else name, entry, is_folder))
         except OSError as error:
-            raise SourceError.of(failed, error) from error
+            self._refuse_lost(path, folder, error)
+            return None
+        if rules is not None:
+            try:
+                rules = rules.reading(path, rule_files)
+            except SourceError as error:
+                self._findings.refuse(error)
+                return None
+            except OSError as error:  # never to be skipped: what it leaves out may be secret
+                self._findings.refuse(SourceError.of(error.filename or path, error))
+                return None
+            found = [entry for entry in found if not self._is_ignored(rules, *entry)]
         found.sort()
-        return found
+        if not (prefix or self._prefix):
+            found.sort(key=lambda item: item[0] != MIMETYPE)
+        return _Held(found, rules)
 
-    def _stat(self, path: str) -> os.stat_result:
+    def _rules_above(self, folder: str) -> Rules | None:
+        """The rules that the folders above have for what a folder holds, if they count."""
+        if not self._ignore:
+            return None
         try:
-            return os.stat(path) if self._follow else os.lstat(path)
+            return rules_above(folder)
+        except SourceError as error:
+            self._findings.refuse(error)
+            return Rules()
         except OSError as error:
-            raise _lost(path, error) from error
-        except ValueError as error:
-            raise MemberNameError(f"{path!r} is not a path: {error}", member=path) from error
+            self._findings.refuse(SourceError.of(error.filename or folder, error))
+            return Rules()
 
-    def _member(self, path: str, name: str, info: os.stat_result) -> Member:
+    def _is_ignored(
+        self, rules: Rules, name: str, entry: os.DirEntry[str], is_folder: bool
+    ) -> bool:
+        step = name.rstrip("/").rpartition("/")[2]
+        why = rules.reason(step, is_folder and not entry.is_symlink())  # to git a link is a file
+        if why:
+            self._findings.leave_out(self._prefix + name, why)
+        return bool(why)
+
+    def _leave_out(self, name: str) -> None:
+        """Takes note of what a pattern leaves out."""
+        if self._findings.left_out is not None:
+            self._findings.leave_out(self._prefix + name, self._pattern(name))
+
+    def _member(self, path: str, name: str, info: os.stat_result) -> Member | None:
+        """What a file or link becomes; None if it cannot be put in."""
         mode = info.st_mode
         if stat.S_ISREG(mode):
-            source = files.found(path, info)
+            # What everybody may read needs no system call here: should it not open all the same,
+            # the worker says so. But what is to be skipped has to be known now.
+            if mode & self._readable != _READ_BY_ALL:
+                try:
+                    _check_readable(path, thoroughly="unreadable" in self._skip)
+                except OSError as error:
+                    self._refuse_lost(path, name, error)
+                    return None
+            source = files.found(path, info, self._changes)
             attributes = self._attributes(mode << 16)
             return Member(self._prefix + name, source, attributes, self._date(path, info))
         if stat.S_ISLNK(mode):
-            target = os.fsencode(os.readlink(path))
+            try:
+                target = os.fsencode(os.readlink(path))
+            except OSError as error:
+                self._refuse_lost(path, name, error)
+                return None
             return Member(self._prefix + name, target, _LINK_ATTRIBUTES, self._date(path, info))
-        kind = next((text for test, text in _KINDS if test(mode)), "neither a file nor a folder")
-        raise SourceError(
-            f"cannot put in {path}: it is {kind}; leave it out with --exclude {name}", member=path
+        self._refuse(
+            "special",
+            f"cannot put in {path}: it is {files.kind_of(mode)}; leave it out with "
+            f"{_excluding(name)}, or all such with --skip special",
+            path,
+            name,
         )
+        return None
 
     def _folder(self, path: str, name: str, info: os.stat_result) -> Member:
         attributes = self._attributes(info.st_mode << 16 | ATTRIBUTE_FOLDER)
         return Member(self._prefix + name, b"", attributes, self._date(path, info))
 
+    def _refuse_lost(self, path: str, name: str, error: OSError) -> None:
+        """Refuses a path that cannot be looked at; a link that leads nowhere says so."""
+        is_absent = isinstance(error, FileNotFoundError | NotADirectoryError)
+        if is_absent and os.path.islink(path):
+            self._refuse(
+                "dangling",
+                f"cannot follow {path}: it is a link to {_target(path)}, which does not exist; "
+                "keep links as links with --symlinks store, or leave out such with --skip dangling",
+                path,
+                name,
+                error.errno,
+            )
+        elif error.errno == ELOOP and os.path.islink(path):
+            self._refuse_circle(path, name, "a link that leads back to itself", error.errno)
+        elif is_absent:
+            self._findings.refuse(SourceError.of(path, error), "missing", path)
+        else:
+            told = SourceError.of(path, error)
+            self._refuse(
+                "unreadable",
+                f"{told}; leave it out with {_excluding(name)}, or all such with --skip unreadable",
+                path,
+                name,
+                error.errno,
+            )
 
-def _lost(path: str, error: OSError) -> SourceError:
-    """A path that cannot be looked at; a link that leads nowhere says so."""
-    if isinstance(error, FileNotFoundError) and os.path.islink(path):
-        return SourceError(
-            f"cannot follow {path}: it is a link to {os.readlink(path)}, which does not exist; "
-            "keep links as links with --symlinks store",
-            member=path,
-            errno=error.errno,
+    def _refuse_circle(self, path: str, name: str, what: str, errno: int | None = None) -> None:
+        self._refuse(
+            "dangling",
+            f"cannot follow {path}: it is {what}; keep links as links with --symlinks store, or "
+            "leave out such with --skip dangling",
+            path,
+            name,
+            errno,
         )
-    return SourceError.of(path, error)
+
+    def _refuse(
+        self, kind: Skip, message: str, path: str, name: str, errno: int | None = None
+    ) -> None:
+        """Refuses what is there and cannot be put in, unless its kind is to be skipped."""
+        if kind in self._skip:
+            self._findings.skip(kind, name)
+            why = f"--skip {kind}: {message.partition('; ')[0]}"
+            self._findings.leave_out(self._prefix + name, why)
+        else:
+            self._findings.refuse(SourceError(message, member=path, errno=errno), kind, name)
 
 
-def _without(archive: str | int, members: Iterator[Member]) -> Iterator[Member]:
+_READ_BY_ALL = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
+_EFFECTIVE = os.access in os.supports_effective_ids
+
+
+def _check_readable(path: str, thoroughly: bool) -> None:
+    """Raises the operating system's error if a file may not be read.
+
+    To ask takes half the time of opening it, which is the thorough way: some file systems know
+    only then.
+    """
+    if thoroughly:
+        os.close(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)))
+    elif not os.access(path, os.R_OK, effective_ids=_EFFECTIVE):
+        raise PermissionError(EACCES, os.strerror(EACCES))
+
+
+def _excluding(name: str) -> str:
+    """The option that leaves out a name, as one writes it in a shell."""
+    return f"--exclude {shlex.quote(glob.escape(name.rstrip('/')))}"
+
+
+def _target(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:  # it has gone since
+        return "?"
+
+
+def is_same(first: Member, second: Member) -> bool:
+    """Whether two members of one name stand for one file that was named twice, or for folders."""
+    if first.name != second.name:
+        return False
+    one, other = first.source, second.source
+    if isinstance(one, File) and isinstance(other, File):
+        try:
+            return os.path.samefile(one.path, other.path)
+        except OSError:
+            return False
+    return first.name.endswith("/") or first == second
+
+
+def _without(archive: str | int, members: Iterator[Member], findings: Findings) -> Iterator[Member]:
     """The same members; refuses the archive itself, if it exists already."""
     try:
         itself = os.stat(archive)
@@ -354,17 +633,29 @@ def _without(archive: str | int, members: Iterator[Member]) -> Iterator[Member]:
     inode = itself.st_ino if stat.S_ISREG(itself.st_mode) else -1
     for member in members:
         source = member.source
-        if (
-            isinstance(source, File)
-            and source.inode == inode
-            and os.path.samestat(os.stat(source.path), itself)
-        ):
-            raise SourceError(
-                f"the archive is to be put into itself, as {member.name}; "
-                f"write it elsewhere, or leave it out with --exclude {member.name}",
-                member=member.name,
+        if isinstance(source, File) and source.inode == inode and _is_at(source.path, itself):
+            findings.refuse(
+                SourceError(
+                    f"the archive is to be put into itself, as {member.name}; "
+                    f"write it elsewhere, or leave it out with {_excluding(member.name)}",
+                    member=member.name,
+                )
             )
+            continue
         yield member
+
+
+def _is_at(path: str, itself: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), itself)
+    except OSError:  # who reads it will say so
+        return False
+
+
+def leaving(selection: Selection) -> Callable[[str], str]:
+    """Which option leaves out a name, or a folder above it; see `exclusion`."""
+    each = [(exclusion((pattern,)), f"--exclude {pattern}") for pattern in selection.exclude]
+    return lambda name: next((text for left_out, text in each if left_out(name)), "--exclude-vcs")
 
 
 def exclusion(patterns: tuple[str, ...]) -> Callable[[str], bool]:
@@ -394,7 +685,7 @@ def _patterns(patterns: tuple[str, ...], *ends: str) -> tuple[Match, Match]:
     wholes: list[str] = []
     steps: list[str] = []
     for pattern in patterns:
-        plain = pattern.replace(os.sep, "/").removeprefix("./").rstrip("/")
+        plain = spelled(pattern).replace(os.sep, "/").removeprefix("./").rstrip("/")
         if "/" in plain:
             wholes += [fnmatch.translate(plain + end) for end in ends]
         else:

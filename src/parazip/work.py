@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import marshal
 from contextlib import AbstractContextManager
+from dataclasses import fields
 from typing import Any
 
 from parazip import codecs, compress, copy
 from parazip.model import (
     Block,
+    Buffer,
     Coder,
     Entry,
     File,
+    Header,
     Member,
     Packed,
     Part,
@@ -26,7 +29,7 @@ from parazip.model import (
     Tally,
     Twin,
 )
-from parazip.plan import BATCH, Batch, Copies, Cut
+from parazip.plan import BATCH, Batch, Copies, Cut, Untouched
 from parazip.workers.helpers import Helpers, helpers
 
 _CAPACITY = 2 * BATCH
@@ -38,8 +41,8 @@ def crew(count: int) -> AbstractContextManager[Helpers]:
     return helpers(f"{__name__}:{answer.__name__}", count, _CAPACITY, codecs.library_folders())
 
 
-def run(task: Batch | Cut | Copies, crew: Helpers | None = None) -> Part | Block | None:
-    """What the task asks for; see `compress.batch`, `compress.block` and `copy.batch`.
+def run(task: Batch | Cut | Copies | Untouched, crew: Helpers | None = None) -> Part | Block | None:
+    """What the task asks for; see `compress.batch`, `.block`, `.untouched` and `copy.batch`.
 
     Args:
         task: what is to be done.
@@ -47,6 +50,8 @@ def run(task: Batch | Cut | Copies, crew: Helpers | None = None) -> Part | Block
     """
     if isinstance(task, Cut):
         return compress.block(task)
+    if isinstance(task, Untouched):
+        return compress.untouched(task)
     if crew and crew.are_started and (task.size if isinstance(task, Batch) else task.held) <= BATCH:
         answer = crew.ask(_question(task))
         if answer is not None:
@@ -60,10 +65,7 @@ def answer(question: bytes) -> bytes:
     part = _make(task)
     if part is None:
         return marshal.dumps(None)
-    data = [
-        (tuple(piece.file), piece.offset, piece.length) if isinstance(piece, Range) else piece
-        for piece in part.data
-    ]
+    data = [_plain_piece(piece) for piece in part.data]
     tallies = {how: tuple(tally) for how, tally in part.tallies.items()}
     return marshal.dumps((data, part.directory, tallies))
 
@@ -74,10 +76,26 @@ def _answered(answer: bytes) -> Part | None:
     if told is None:
         return None
     data, directory, tallies = told
-    pieces = [
-        piece if isinstance(piece, bytes) else Range(File(*piece[0]), *piece[1:]) for piece in data
-    ]
-    return Part(tuple(pieces), directory, {how: Tally(*sums) for how, sums in tallies.items()})
+    pieces = tuple(_piece(piece) for piece in data)
+    return Part(pieces, directory, {how: Tally(*sums) for how, sums in tallies.items()})
+
+
+def _plain_piece(piece: Buffer | Range | Header) -> Any:
+    """Bytes are told as they are, all else as tuples that differ in their lengths."""
+    if isinstance(piece, Range):
+        return tuple(piece.file), piece.offset, piece.length
+    if isinstance(piece, Header):
+        return piece.data, piece.multiple
+    return piece
+
+
+def _piece(told: Any) -> Buffer | Range | Header:
+    if isinstance(told, bytes):
+        return told
+    if len(told) == len(fields(Header)):
+        return Header(*told)
+    file, *where = told
+    return Range(File(*file), *where)
 
 
 def _make(task: Batch | Copies) -> Part | None:
@@ -88,27 +106,21 @@ def _question(task: Batch | Copies) -> bytes:
     """A task as plain bytes; archives are told once, as most members of a task share one."""
     archives: dict[File, int] = {}
     members = [
-        (name, _plain(source, archives), attributes, date, store)
-        for name, source, attributes, date, store in task.members
+        (name, _plain(source, archives), attributes, date, store, align)
+        for name, source, attributes, date, store, align in task.members
     ]
-    how: tuple[Any, ...]
-    if isinstance(task, Batch):
-        how = (tuple(task.coder), task.size)
-    else:
-        _, (whole, block, cut, plain), *rest = task
-        how = ((tuple(whole), tuple(block), cut, tuple(plain)), *rest)
+    _, (whole, block, cut, plain), *rest = task
+    how: tuple[Any, ...] = ((tuple(whole), tuple(block), cut, tuple(plain)), *rest)
     return marshal.dumps((members, [tuple(archive) for archive in archives], how))
 
 
 def _task(members: list[Any], archives: list[Any], how: tuple[Any, ...]) -> Batch | Copies:
     files = [File(*archive) for archive in archives]
     made = [Member(name, _source(source, files), *rest) for name, source, *rest in members]
-    if len(how) == len(Batch._fields) - 1:
-        coder, size = how
-        return Batch(made, Coder(*coder), size)
     (whole, block, cut, plain), *rest = how
     recipe = Recipe(Coder(*whole), Coder(*block), cut, Coder(*plain))
-    return Copies(made, recipe, *rest)
+    kind = Batch if len(how) == len(Batch._fields) - 1 else Copies
+    return kind(made, recipe, *rest)
 
 
 def _plain(source: Source, archives: dict[File, int]) -> Any:

@@ -1,6 +1,7 @@
 """Puts records where they belong: offsets, header patching, zip64, central directory.
 
-A part is written as it comes; its offsets are shifted to where it landed. A member that comes
+A part is written as it comes; its offsets are shifted to where it landed. Only here it is known
+where that is, so this is where headers of members that are aligned are padded. A member that comes
 block by block has a header before its CRC and compressed size are known. On an output that can
 seek, the header's place is reserved and filled in afterwards. On one that cannot, the header
 announces a data descriptor (APPNOTE 4.3.9) that follows the data.
@@ -9,47 +10,64 @@ announces a data descriptor (APPNOTE 4.3.9) that follows the data.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from typing import NoReturn
 
+from parazip import files
 from parazip.errors import OutputError, SourceError
 from parazip.format.records import (
     FLAG_DESCRIPTOR,
     LIMIT_32,
+    aligned_header,
     central_header,
     data_descriptor,
     end_records,
     local_header,
     shift,
 )
-from parazip.model import DEFLATED, Block, Part, Range, Record
+from parazip.model import DEFLATED, STORED, Block, Buffer, Header, Part, Range, Record
 from parazip.output import Output
 
 
 class ArchiveWriter:
-    """Writes one archive: prefix, then parts and cut members in order, then `finish`."""
+    """Writes one archive: prefix, then parts and cut members in order, then `finish`.
+
+    Attributes:
+        aligned: how many members have been placed at a multiple of some number.
+    """
 
     def __init__(self, output: Output) -> None:
         self._output = output
         self._central: list[bytes] = []
         self._opened: _OpenMember | None = None
         self._members = 0
+        self.aligned = 0
 
-    def prefix(self, data: bytes) -> None:
+    def prefix(self, data: bytes | Range) -> None:
         """Bytes in front of the archive; all offsets count them."""
-        self._output.write(data)
+        self._put(data)
 
     def part(self, part: Part) -> None:
         """A finished part, wherever it came from."""
-        base = self._output.position
-        for piece in part.data:
-            if isinstance(piece, Range):
-                self._output.copy(piece)
-            else:
-                self._output.write(piece)
-        self._place(part.directory, base)
+        output = self._output
+        base = output.position
+        padding: dict[int, int] = {}
+        for piece in _padded(part.data, base, padding):
+            self._put(piece)
+        self.aligned += len(padding)
+        self._place(part.directory, base, padding)
 
-    def recall(self, part: Part, crc: int) -> bool:
+    def _put(self, piece: Buffer | Range) -> None:
+        if isinstance(piece, Range):
+            self._output.copy(piece)
+        else:
+            self._output.write(piece)
+
+    def recall(self, part: Part, crc: int, opener: files.Opener = files.open_regular) -> bool:
         """A part that lies in one file as a whole, if it still has the CRC-32 that it had.
+
+        `opener` opens that file.
 
         Otherwise it is taken back, on an output that can seek, and False is given.
         """
@@ -57,14 +75,14 @@ class ArchiveWriter:
         (data,) = part.data
         assert isinstance(data, Range)
         with suppress(SourceError, struct.error):
-            if self._output.copy_checked(data) == crc:
+            if self._output.copy_checked(data, opener) == crc:
                 self._place(part.directory, base)
                 return True
         self._output.rewind(base)
         return False
 
-    def _place(self, directory: bytes, base: int) -> None:
-        placed, count = shift(directory, base)
+    def _place(self, directory: bytes, base: int, padding: Mapping[int, int] | None = None) -> None:
+        placed, count = shift(directory, base, padding)
         self._central.append(placed)
         self._members += count
 
@@ -76,13 +94,16 @@ class ArchiveWriter:
         """The central directory headers of all members since `mark`, offsets relative to `base`."""
         return shift(b"".join(self._central[mark:]), -base)[0]
 
-    def begin(self, record: Record) -> None:
+    def begin(self, record: Record, is_wide: bool = False, align: int = 0) -> None:
         """Begins a member that comes block by block.
 
-        CRC, compressed size and offset of `record` are not known yet and filled in here.
+        CRC, compressed size and offset of `record` are not known yet and filled in here. If it
+        `is_wide`, it will take zip64 whatever the size that is told of it. If it is stored, its
+        contents begin at a multiple of `align` bytes.
         """
-        opened = _OpenMember(record, self._output)
-        self._output.write(local_header(opened.record, opened.zip64))
+        align = align if record.method == STORED else 0
+        opened = _OpenMember(record, self._output, is_wide, align)
+        self._output.write(opened.header(opened.record))
         opened.data_position = self._output.position
         self._opened = opened
 
@@ -91,58 +112,122 @@ class ArchiveWriter:
         for chunk in block.data:
             self._output.write(chunk)
 
-    def end(self, crc: int, is_kept: bool = False) -> int | None:
+    def end(self, crc: int, is_kept: bool = False, contents: int | None = None) -> int | None:
         """Ends the member that was begun; gives its compressed size in bytes.
 
         None says that deflate did not make it smaller, on an output that can seek: the member
         is taken back, and the caller puts it in again as stored. Not so if it `is_kept`.
+
+        Args:
+            crc: of its contents.
+            is_kept: whether it stays as it is even if deflate did not make it smaller.
+            contents: how many bytes these are, if not as many as was said when it was begun.
         """
         opened = self._opened
         assert opened is not None
-        self._opened = None
         output = self._output
         size = output.position - opened.data_position
         record = opened.record._replace(crc=crc, compressed_size=size, offset=opened.position)
-        if not output.seekable:
-            if size >= LIMIT_32 and not opened.zip64:
-                raise OutputError(
-                    f"cannot write {output.name}: {record.name.decode()} grew over 4 GiB when it "
-                    "was compressed, and its header is gone; write to a file, or choose another "
-                    "level",
-                    member=record.name.decode(),
-                )
-            output.write(data_descriptor(record, opened.zip64))
-        elif record.method == DEFLATED and size >= record.size and not is_kept:
-            output.rewind(opened.position)
+        if contents is not None:
+            record = record._replace(size=contents)
+        if output.seekable and record.method == DEFLATED and size >= record.size and not is_kept:
+            self.take_back()
             return None
+        if max(size, record.size) >= LIMIT_32 and not opened.zip64:
+            self._refuse_growth(record.name.decode())
+        self._opened = None
+        if not output.seekable:
+            output.write(data_descriptor(record, opened.zip64))
         else:
-            output.patch(opened.position, local_header(record, opened.zip64))
+            output.patch(opened.position, opened.header(record))
+        self.aligned += opened.align > 0
         self._central.append(central_header(record))
         self._members += 1
         return size
 
-    def finish(self) -> None:
-        """Writes the central directory and the end records."""
+    def take_back(self) -> None:
+        """Takes back the member that was begun.
+
+        Raises:
+            OutputError: the output cannot seek.
+        """
+        opened = self._opened
+        assert opened is not None
+        if not self._output.seekable:
+            self._refuse_growth(opened.record.name.decode())
+        self._opened = None
+        self._output.rewind(opened.position)
+
+    def _refuse_growth(self, name: str) -> NoReturn:
+        raise OutputError(
+            f"cannot write {self._output.name}: {name} grew over 4 GiB, and its header is "
+            "gone, which has no room for that; write to a file, or choose another level",
+            member=name,
+        )
+
+    def finish(self, comment: bytes = b"") -> None:
+        """Writes the central directory, and the end records with the archive's comment."""
         output = self._output
         begin = output.position
         for chunk in self._central:
             output.write(chunk)
-        output.write(end_records(self._members, output.position - begin, begin))
+        output.write(end_records(self._members, output.position - begin, begin, comment))
         output.flush()
+
+
+_LONG = 64 << 10
+"""Bytes for which a write of their own costs less than copying them."""
+
+
+def _padded(
+    data: Iterable[Buffer | Range | Header], begin: int, padding: dict[int, int]
+) -> Iterator[Buffer | Range]:
+    """The pieces of a part, its headers padded, and what is short joined: each write has its price.
+
+    Args:
+        data: the pieces.
+        begin: where the part begins in the output.
+        padding: is filled in: the bytes that were added, by the offset of their header in `data`.
+    """
+    position = begin
+    added = 0
+    short: list[Buffer] = []
+    for piece in data:
+        if isinstance(piece, Header):
+            header = aligned_header(piece.data, piece.multiple, position)
+            padding[position - begin - added] = len(header) - len(piece)
+            added += len(header) - len(piece)
+            piece = header
+        position += len(piece)
+        if not isinstance(piece, Range) and len(piece) < _LONG:
+            short.append(piece)
+            continue
+        if short:
+            yield b"".join(short)
+            short.clear()
+        yield piece
+    if short:
+        yield b"".join(short)
 
 
 class _OpenMember:
     """A member whose blocks are being written."""
 
-    def __init__(self, record: Record, output: Output) -> None:
+    def __init__(self, record: Record, output: Output, is_wide: bool, align: int) -> None:
+        self.align = align
         self.position = output.position
         self.data_position = 0
         if output.seekable:
-            self.zip64 = record.size >= LIMIT_32
+            self.zip64 = is_wide or record.size >= LIMIT_32
             self.record = record
         else:
-            self.zip64 = _bound(record.size) >= LIMIT_32
+            self.zip64 = is_wide or _bound(record.size) >= LIMIT_32
             self.record = record._replace(flags=record.flags | FLAG_DESCRIPTOR)
+
+    def header(self, record: Record) -> bytes:
+        """Its local file header, of the same length whatever `record` says of CRC and sizes."""
+        header = local_header(record, self.zip64)
+        return aligned_header(header, self.align, self.position) if self.align else header
 
 
 def _bound(size: int) -> int:

@@ -37,6 +37,7 @@ def info(context: click.Context, /) -> None:
     print(f"folder  {printable(kept.folder)}")
     print(f"parts   {usage.parts:,}")
     print(f"size    {size_text(usage.size)} of at most {size_text(kept.limit)}")
+    _note(kept)
 
 
 @cache.command()
@@ -62,7 +63,11 @@ def clear(context: click.Context, /) -> None:
 
 
 def _tell(kept: Cache, gone: Usage) -> None:
-    for note in kept.notes:
-        print(f"parazip: {printable(note)}", file=sys.stderr)
+    _note(kept)
     parts = "1 part" if gone.parts == 1 else f"{gone.parts:,} parts"
     print(f"{parts} thrown away, {size_text(gone.size)}")
+
+
+def _note(kept: Cache) -> None:
+    for note in kept.notes:
+        print(f"parazip: {printable(note)}", file=sys.stderr)

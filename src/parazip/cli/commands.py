@@ -23,6 +23,8 @@ from parazip.workers import starting
 _FACES = {
     "create": ("parazip.cli.create", "Put files and folders into a new zip archive."),
     "merge": ("parazip.cli.merge", "Put zip archives and folders into one, without recompressing."),
+    "update": ("parazip.cli.change", "Put files and folders into an archive, if they changed."),
+    "delete": ("parazip.cli.change", "Take members out of an archive."),
     "pex": ("parazip.pex.command", "Build a PEX with pex's own command line, zipped fast."),
     "info": ("parazip.pex.info", "Tell what is in a PEX, and which Pythons can start it."),
     "run": ("parazip.cli.run.command", "Run a Python program, with zipfile.ZipFile on all cores."),
@@ -91,12 +93,10 @@ def last_word() -> Iterator[None]:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        _fail("interrupted", 1)
-    except SettingsError as error:
-        _fail(str(error), 2)
+    except (KeyboardInterrupt, click.Abort) as error:
+        _fail("; ".join(("interrupted", *getattr(error, "__notes__", ()))))
     except ParazipError as error:
-        _fail(str(error), 1)
+        _fail(*error.messages(), code=2 if isinstance(error, SettingsError) else 1)
     except BrokenPipeError:  # who reads standard output has seen enough
         _end_standard_output()
         sys.exit(1)
@@ -104,13 +104,13 @@ def last_word() -> Iterator[None]:
         if error.filename is not None:
             raise
         _end_standard_output()
-        _fail(f"cannot write to standard output: {error.strerror}", 1)
+        _fail(f"cannot write to standard output: {error.strerror}")
     except MemoryError:
-        _fail("out of memory; use a smaller --memory or fewer --jobs", 1)
+        _fail("out of memory; use a smaller --memory or fewer --jobs")
     except RuntimeError as error:
         if "start new thread" not in str(error):
             raise
-        _fail("the system gives no more threads; use fewer --jobs", 1)
+        _fail("the system gives no more threads; use fewer --jobs")
 
 
 def _end_standard_output() -> None:
@@ -133,9 +133,10 @@ def _kill_taken_for_interrupt() -> Iterator[None]:
         signal.signal(number, signal.SIG_DFL)
 
 
-def _fail(message: str, code: int) -> NoReturn:
+def _fail(*messages: str, code: int = 1) -> NoReturn:
     if sys.stderr is not None:  # print would take standard output instead
         from parazip.display import printable
 
-        print(f"parazip: {printable(message)}", file=sys.stderr)
+        for message in messages:
+            print(f"parazip: {printable(message)}", file=sys.stderr)
     sys.exit(code)

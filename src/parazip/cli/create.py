@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from io import BufferedReader
 from itertools import pairwise
@@ -17,13 +18,13 @@ from parazip.dates import Timestamp
 from parazip.display import Display, Mode
 from parazip.errors import MemberNameError, ParazipError, SourceError
 from parazip.format.records import MAX_NAME
-from parazip.model import CodecName
-from parazip.sources import Modes, Symlinks
+from parazip.model import Changes, CodecName
+from parazip.sources import Modes, Skip, Symlinks
 
 _IDENTITIES = ("stat", "content")
 
 
-class _Create(click.Command):
+class _Create(options.GroupedCommand):
     """A command whose --cache may stand alone; click would take the next argument for its value."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -38,38 +39,19 @@ class _Create(click.Command):
 @click.command(cls=_Create, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("archive", metavar="ARCHIVE")
 @click.argument("paths", metavar="PATH...", nargs=-1)
-@click.option("-C", "--directory", metavar="DIR", help="Take PATHs relative to DIR.")
-@click.option(
-    "-x",
-    "--exclude",
-    metavar="GLOB",
-    multiple=True,
-    help="Leave out what matches: a name at any depth, or, with a slash in GLOB, a whole member "
-    "name. Repeatable.",
-)
-@click.option("--prefix", metavar="NAME", default="", help="Put everything below folder NAME.")
-@click.option(
-    "--files-from",
-    metavar="FILE",
-    help="Also put in the files and folders that FILE (- for standard input) lists, one a line, "
-    "each by itself.",
-)
-@click.option("--null", is_flag=True, help="Names in --files-from end with NUL (find -print0).")
-@click.option(
-    "--symlinks",
-    type=click.Choice(["follow", "store"]),
-    default="follow",
-    show_default=True,
-    help="Put in what links point to, or the links.",
-)
-@click.option(
+@options.input_options
+@options.skipping_options
+@options.compressing(
     "--cache",
     metavar="[=content]",
     type=click.Choice(_IDENTITIES),
     help="Keep what was compressed, and do not compress again what has not changed: by size, "
     "times and inode, or, with =content, by a hash of each file.",
 )
+@options.changes_option
+@options.layout_options
 @options.output_options
+@options.listing_options
 @click.pass_context
 def create(
     context: click.Context,
@@ -82,7 +64,13 @@ def create(
     files_from: str | None,
     null: bool,
     symlinks: Symlinks,
+    ignore: bool,
+    exclude_vcs: bool,
+    skip: tuple[Skip, ...],
     cache: str | None,
+    changes: Changes,
+    store: tuple[str, ...],
+    align: tuple[tuple[int, str], ...],
     level: int,
     codec: CodecName,
     jobs: int | None,
@@ -93,61 +81,106 @@ def create(
     shebang: str | None,
     progress: Mode,
     quiet: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Put files, and folders with all they hold, into the new zip archive ARCHIVE.
 
     ARCHIVE appears complete or not at all; an archive that stood there is replaced. With "-" it
     goes to standard output. Members keep the paths' order; what a folder holds is sorted.
     """
-    if not paths and files_from is None:
-        raise click.UsageError("nothing to put in: name files or folders, or use --files-from")
-    if null and files_from is None:
-        raise click.UsageError("--null says how --files-from is read; there is no --files-from")
+    names = listed(paths, files_from, null)
+    options.refuse_two_on_standard_output(archive, dry_run, as_json)
     selection = options.selection(
         directory=directory,
         exclude=exclude,
         prefix=prefix,
         symlinks=symlinks,
+        ignore=ignore,
+        exclude_vcs=exclude_vcs,
+        skip=skip,
         modes=modes,
         timestamp=timestamp,
+        changes=changes,
+        store=store,
+        align=align,
     )
     settings = options.settings(context, level, codec, jobs, memory)
     from parazip import archive as engine
     from parazip.cache import Cache
 
-    with Display(progress, quiet) as display:
+    names = _listed(files_from, null) if files_from is not None else ()
+    kept = Cache(*context.obj) if cache is not None else None
+    with options.told_as_json(as_json), Display(progress, quiet) as display:
+        if dry_run:
+            place = None if archive == "-" else archive
+            found = engine.preview(paths, selection, names=names, archive=place, cache=kept)
+            display.preview(archive, found, as_json)
+            return
         report = engine.create(
             options.target(archive),
             paths,
             settings,
             selection,
-            names=_listed(files_from, null) if files_from is not None else (),
+            names=names,
             prepend=prepend,
             shebang=shebang,
             progress=display,
-            cache=Cache(*context.obj) if cache is not None else None,
+            cache=kept,
             identity="content" if cache == "content" else "stat",
         )
-        display.summary(report)
+        display.summary(report, as_json)
+
+
+def listed(paths: tuple[str, ...], files_from: str | None, null: bool) -> Iterable[str]:
+    """The names that --files-from lists; refuses a command line that names nothing."""
+    if not paths and files_from is None:
+        raise click.UsageError("nothing to put in: name files or folders, or use --files-from")
+    if null and files_from is None:
+        raise click.UsageError("--null says how --files-from is read; there is no --files-from")
+    return _listed(files_from, null) if files_from is not None else ()
 
 
 def _listed(source: str, null: bool) -> Iterator[str]:
-    """The names in a list, as the operating system spells them; never all of it in memory."""
+    """The names in a list, as the operating system spells them; never all of it in memory.
+
+    Lines may end as on Windows, and there may be a byte order mark in front of the first one.
+    """
+    end = b"\0" if null else b"\n"
     try:
         with _opened(source) as file:
             rest = b""
-            while piece := file.read1(_PIECE):
-                *names, rest = (rest + piece).split(b"\0" if null else b"\n")
+            for piece in _pieces(file) if null else _text(file, source):
+                *names, rest = (rest + piece).split(end)
+                if not null:
+                    names = [name.removesuffix(b"\r") for name in names]
                 yield from map(os.fsdecode, filter(None, names))
                 if len(rest) > MAX_NAME:
                     raise MemberNameError(
                         f"cannot read names from {source}: one has more than {MAX_NAME} bytes; "
                         f"each ends with {'NUL' if null else 'a line break'}, see --null"
                     )
-            if rest:
+            if rest := rest if null else rest.removesuffix(b"\r"):
                 yield os.fsdecode(rest)
     except OSError as error:
         raise error if isinstance(error, ParazipError) else SourceError.of(source, error) from error
+
+
+def _pieces(file: BufferedReader) -> Iterator[bytes]:
+    while piece := file.read1(_PIECE):
+        yield piece
+
+
+def _text(file: BufferedReader, source: str) -> Iterator[bytes]:
+    """The pieces of a text, without the mark that it is UTF-8."""
+    begin = file.read(len(BOM_UTF8))
+    if begin.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        raise SourceError(
+            f"cannot read names from {source}: it is UTF-16, as PowerShell writes it; write it as "
+            "UTF-8 (Out-File -Encoding utf8)"
+        )
+    yield begin.removeprefix(BOM_UTF8)
+    yield from _pieces(file)
 
 
 def _opened(source: str) -> AbstractContextManager[BufferedReader]:

@@ -8,15 +8,15 @@ from parazip.cli import options
 from parazip.dates import Timestamp
 from parazip.display import Display, Mode
 from parazip.inputs import ON_DUPLICATE, OnDuplicate, Source
-from parazip.model import CodecName
-from parazip.sources import Modes
+from parazip.model import Changes, CodecName
+from parazip.sources import Modes, Skip
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=options.GroupedCommand, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("archive", metavar="ARCHIVE")
 @click.argument("sources", metavar="[NAME/=]SOURCE...", nargs=-1, required=True)
-@click.option("-C", "--directory", metavar="DIR", help="Take SOURCEs relative to DIR.")
-@click.option(
+@options.selecting("-C", "--directory", metavar="DIR", help="Take SOURCEs relative to DIR.")
+@options.selecting(
     "-x",
     "--exclude",
     metavar="GLOB",
@@ -24,15 +24,21 @@ from parazip.sources import Modes
     help="Leave out what matches: a name at any depth, or, with a slash in GLOB, a whole name as "
     "it is in SOURCE. Repeatable.",
 )
-@click.option(
+@options.selecting(
     "--on-duplicate",
     type=click.Choice(ON_DUPLICATE),
     default="error",
     show_default=True,
     help="What to do with a second member of one name: same allows it if size and CRC-32 agree.",
 )
-@click.option("--check-crc", is_flag=True, help="Inflate what is copied, and compare its CRC-32.")
+@options.selecting(
+    "--check-crc", is_flag=True, help="Inflate what is copied, and compare its CRC-32."
+)
+@options.skipping_options
+@options.changes_option
+@options.layout_options
 @options.output_options
+@options.listing_options
 @click.pass_context
 def merge(
     context: click.Context,
@@ -43,6 +49,12 @@ def merge(
     exclude: tuple[str, ...],
     on_duplicate: OnDuplicate,
     check_crc: bool,
+    changes: Changes,
+    store: tuple[str, ...],
+    align: tuple[tuple[int, str], ...],
+    ignore: bool,
+    exclude_vcs: bool,
+    skip: tuple[Skip, ...],
     level: int,
     codec: CodecName,
     jobs: int | None,
@@ -53,6 +65,8 @@ def merge(
     shebang: str | None,
     progress: Mode,
     quiet: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Put what zip archives and folders hold into the new zip archive ARCHIVE, in order.
 
@@ -60,16 +74,32 @@ def merge(
     NAME/=SOURCE puts all of SOURCE below folder NAME. ARCHIVE appears complete or not at all, so
     it may be one of the SOURCEs; with "-" it goes to standard output.
     """
+    options.refuse_two_on_standard_output(archive, dry_run, as_json)
     selection = options.selection(
-        directory=directory, exclude=exclude, modes=modes, timestamp=timestamp
+        directory=directory,
+        exclude=exclude,
+        ignore=ignore,
+        exclude_vcs=exclude_vcs,
+        skip=skip,
+        modes=modes,
+        timestamp=timestamp,
+        store=store,
+        align=align,
+        changes=changes,
     )
     settings = options.settings(context, level, codec, jobs, memory)
     from parazip import archive as engine
 
-    with Display(progress, quiet) as display:
+    given = [_source(text) for text in sources]
+    with options.told_as_json(as_json), Display(progress, quiet) as display:
+        if dry_run:
+            place = None if archive == "-" else archive
+            found = engine.preview_merge(given, selection, on_duplicate=on_duplicate, archive=place)
+            display.preview(archive, found, as_json)
+            return
         report = engine.merge(
             options.target(archive),
-            [_source(text) for text in sources],
+            given,
             settings,
             selection,
             on_duplicate=on_duplicate,
@@ -78,7 +108,7 @@ def merge(
             shebang=shebang,
             progress=display,
         )
-        display.summary(report)
+        display.summary(report, as_json)
 
 
 def _source(text: str) -> Source:

@@ -8,11 +8,13 @@ not fit into 32 bits any more; 65,535 members do fit into 16, and readers that k
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 
+from parazip.errors import SettingsError
 from parazip.model import Member, Record
 
-FLAG_ENCRYPTED = 1 << 0 | 1 << 6 | 1 << 13
-"""Encryption, strong encryption and a masked directory (APPNOTE 4.4.4)."""
+FLAG_ENCRYPTED = 1 << 0 | 1 << 6
+"""Encryption, and strong encryption (APPNOTE 4.4.4)."""
 FLAG_DESCRIPTOR = 1 << 3
 FLAG_PATCH = 1 << 5
 FLAG_UTF8 = 1 << 11
@@ -28,8 +30,16 @@ _VERSION_ZIP64 = 45
 _UNIX = 3 << 8
 ZIP64_TAG = 0x0001
 
+ALIGN_TAG = 0xD935
+"""The extra field by which Android's apksigner and zipalign pad (APPNOTE has no word of it): the
+multiple that the contents begin at, in 16 bits, and as many zeros as that takes."""
+MOST_ALIGN = 1 << 15
+"""The largest power of two for which padding always fits into an extra field of 65,535 bytes."""
+
 LOCAL = struct.Struct("<4s3H4I2H")
 CENTRAL = struct.Struct("<4s4H4I5H2I")
+_LOCAL_EXTRA_LENGTH = struct.Struct("<H")
+_LOCAL_EXTRA_LENGTH_AT = 28
 _CENTRAL_LENGTHS = struct.Struct("<2H")
 _CENTRAL_LENGTHS_AT = 28
 _CENTRAL_OFFSET = struct.Struct("<I")
@@ -40,6 +50,7 @@ ZIP64_LOCATOR = struct.Struct("<4sIQI")
 _DESCRIPTOR = struct.Struct("<4s3I")
 _ZIP64_DESCRIPTOR = struct.Struct("<4sI2Q")
 _ZIP64_SIZES = struct.Struct("<2H2Q")
+_ALIGN = struct.Struct("<3H")
 
 
 def record(member: Member, method: int, crc: int, compressed_size: int, offset: int) -> Record:
@@ -89,7 +100,7 @@ def headers(
     They are those that `local_header` and `central_header` make of its `record`, in a third of
     the time.
     """
-    name, _, attributes, date, _ = member
+    name, _, attributes, date, _, _ = member
     raw = name.encode()
     flags = 0 if len(raw) == len(name) else FLAG_UTF8
     numbers = (flags, method, date, crc, compressed_size, size, len(raw), 0)
@@ -100,10 +111,54 @@ def headers(
     )
 
 
+def check_align(name: str, multiple: int) -> None:
+    """Refuses what contents cannot be aligned to.
+
+    Raises:
+        SettingsError: it is no power of two, or more than `MOST_ALIGN`.
+    """
+    if not 0 < multiple <= MOST_ALIGN or multiple & (multiple - 1):
+        raise SettingsError(
+            f"cannot align {name} to {multiple} bytes: it has to be a power of two from 1 to "
+            f"{MOST_ALIGN:,}, as padding goes into the extra field of a header"
+        )
+
+
+def aligned_header(header: bytes, multiple: int, position: int) -> bytes:
+    """A local file header that is padded, so that what follows begins at a multiple.
+
+    The padding field is there even where nothing is lacking: it tells tools that write the archive
+    anew, such as apksigner, what they have to keep.
+
+    Args:
+        header: as `local_header` and `headers` make it.
+        multiple: of how many bytes; a power of two up to `MOST_ALIGN`.
+        position: where the header will begin, counted from the start of the file.
+    """
+    padding = -(position + len(header) + _ALIGN.size) % multiple
+    at = _LOCAL_EXTRA_LENGTH_AT
+    (length,) = _LOCAL_EXTRA_LENGTH.unpack_from(header, at)
+    length = _LOCAL_EXTRA_LENGTH.pack(length + _ALIGN.size + padding)
+    field = _ALIGN.pack(ALIGN_TAG, 2 + padding, multiple) + bytes(padding)
+    return header[:at] + length + header[at + len(length) :] + field
+
+
 def data_descriptor(record: Record, zip64: bool) -> bytes:
     """The CRC and sizes that follow a member's data (APPNOTE 4.3.9), with their signature."""
     shape = _ZIP64_DESCRIPTOR if zip64 else _DESCRIPTOR
     return shape.pack(b"PK\7\x08", record.crc, record.compressed_size, record.size)
+
+
+def data_descriptors(record: Record) -> list[bytes]:
+    """All forms of a member's data descriptor: with 64 and 32 bits, with a signature and without.
+
+    The signature came into use without being in the standard (4.3.9.3), and when 64 bits are due
+    depends on a zip64 field that may be missing (4.3.9.2); so writers differ.
+    """
+    forms = [data_descriptor(record, True)]
+    if max(record.compressed_size, record.size) <= LIMIT_32:
+        forms.append(data_descriptor(record, False))
+    return [*forms, *(form[4:] for form in forms)]
 
 
 def central_header(record: Record) -> bytes:
@@ -139,33 +194,45 @@ def central_header(record: Record) -> bytes:
     return fixed + name + extra
 
 
-def shift(directory: bytes, base: int) -> tuple[bytes, int]:
+def shift(
+    directory: bytes, base: int, padding: Mapping[int, int] | None = None
+) -> tuple[bytes, int]:
     """Headers as `central_header` packs them, with `base` added to each offset; and their count.
 
     An offset that does not fit into 32 bits any more moves into a zip64 extra field.
+
+    Args:
+        directory: the headers, offsets in ascending order.
+        base: is added to each of them.
+        padding: bytes by which a member has become longer, by its offset in `directory`; they are
+            added to the offsets of all that follow it.
     """
     headers = bytearray(directory)
     position = count = 0
     end = len(headers)
+    to_add = base
     while position < end:
         name_length, extra_length = _CENTRAL_LENGTHS.unpack_from(
             headers, position + _CENTRAL_LENGTHS_AT
         )
         (offset,) = _CENTRAL_OFFSET.unpack_from(headers, position + _CENTRAL_OFFSET_AT)
-        if extra_length or offset + base >= LIMIT_32:
-            return _shift_wide(directory, base)
-        _CENTRAL_OFFSET.pack_into(headers, position + _CENTRAL_OFFSET_AT, offset + base)
+        if extra_length or offset + to_add >= LIMIT_32:
+            return _shift_wide(directory, base, padding or {})
+        _CENTRAL_OFFSET.pack_into(headers, position + _CENTRAL_OFFSET_AT, offset + to_add)
+        if padding:
+            to_add += padding.get(offset, 0)
         position += CENTRAL.size + name_length
         count += 1
     return bytes(headers), count
 
 
-def _shift_wide(directory: bytes, base: int) -> tuple[bytes, int]:
+def _shift_wide(directory: bytes, base: int, padding: Mapping[int, int]) -> tuple[bytes, int]:
     headers = []
     position = 0
     while position < len(directory):
         record, length = parse_central_header(directory, position)
         headers.append(central_header(record._replace(offset=record.offset + base)))
+        base += padding.get(record.offset, 0)
         position += length
     return b"".join(headers), len(headers)
 
@@ -186,13 +253,14 @@ def parse_central_header(directory: bytes, position: int) -> tuple[Record, int]:
     return record, CENTRAL.size + name_length + extra_length
 
 
-def end_records(count: int, size: int, offset: int) -> bytes:
+def end_records(count: int, size: int, offset: int, comment: bytes = b"") -> bytes:
     """What closes an archive: the EOCD, and before it its zip64 twin where that is needed.
 
     Args:
         count: members in the central directory.
         size: bytes of the central directory.
         offset: where the central directory begins, counted from the start of the output.
+        comment: the archive's (4.3.16), at most 65,535 bytes.
     """
     zip64 = b""
     if count > LIMIT_16 or size >= LIMIT_32 or offset >= LIMIT_32:
@@ -209,9 +277,17 @@ def end_records(count: int, size: int, offset: int) -> bytes:
             offset,
         ) + ZIP64_LOCATOR.pack(b"PK\6\7", 0, offset + size, 1)
     count = min(count, LIMIT_16)
-    return zip64 + END.pack(
-        b"PK\5\6", 0, 0, count, count, min(size, LIMIT_32), min(offset, LIMIT_32), 0
+    end = END.pack(
+        b"PK\5\6",
+        0,
+        0,
+        count,
+        count,
+        min(size, LIMIT_32),
+        min(offset, LIMIT_32),
+        len(comment),
     )
+    return zip64 + end + comment
 
 
 def dos_date(year: int, month: int, day: int, hour: int, minute: int, second: int) -> int:

@@ -19,6 +19,7 @@ from parazip.cache import Cache
 from parazip.copy import COPIED
 from parazip.display import MODES, Display, Mode, size_text, table
 from parazip.model import CODEC_NAMES, CodecName, Made, Report, Settings, Tally, parse_size
+from parazip.naming import refuse_folder
 from parazip.pex import outside, seam
 from parazip.pex.asked import ZIPAPP, read
 from parazip.pex.limits import Limits
@@ -170,6 +171,7 @@ def pex(
             stack.enter_context(redirect_stdout(sys.stderr))
         alone = asked.untouched
         if asked.output and not alone:
+            refuse_folder(asked.output)
             version = outside.version(other) if other else seam.version()
             if other:
                 alone = asked.only_finished or outside.refusal(version, exact)

@@ -221,12 +221,12 @@ def _read_from_zip(path: str) -> bytes | None:
 
 def _read_from_folder(path: str) -> bytes | None:
     try:
-        with open(os.path.join(path, _PEX_INFO), "rb") as file:
+        with open(os.path.join(path, _PEX_INFO), "rb", opener=files.open_regular) as file:
             return file.read(_MOST + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise SourceError.of(path, error) from error
+        raise error if isinstance(error, ParazipError) else SourceError.of(path, error) from error
 
 
 def _size(path: str) -> int:

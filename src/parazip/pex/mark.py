@@ -78,7 +78,7 @@ def marked(kind: Kind, mode: str, warns: bool, preamble: str) -> Iterator[list[s
     Raises:
         SourceError: the preamble cannot be read.
     """
-    with tempfile.TemporaryDirectory(prefix="parazip-") as folder:
+    with tempfile.TemporaryDirectory(prefix="parazip-", ignore_cleanup_errors=True) as folder:
         arguments = []
         if kind == "build-property":
             value = {"tool": "parazip", "version": __version__, "mode": mode}

@@ -19,10 +19,11 @@ import subprocess
 import tempfile
 import zipfile
 from collections.abc import Container, Iterator, Sequence
+from contextlib import suppress
 
 import platformdirs
 
-from parazip import copy, files
+from parazip import copy, files, naming
 from parazip.errors import OutputError, ParazipError, SourceError
 from parazip.model import STORED, Entry, File, Member, Source
 from parazip.pex.asked import Asked
@@ -87,30 +88,39 @@ def build(pex: Sequence[str], arguments: Sequence[str], asked: Asked, way: Way) 
     folder = os.path.dirname(os.path.abspath(asked.output))
     try:
         os.makedirs(folder, exist_ok=True)
-        beside = tempfile.TemporaryDirectory(prefix=".parazip-", dir=folder)
+        temporary = tempfile.mkdtemp(prefix=".parazip-", dir=folder)
     except OSError as error:
         raise OutputError.of(asked.output, error) from error
-    with beside as temporary:
-        target = os.path.join(temporary, os.path.basename(asked.output))
-        plain = ["--no-compress", "--check", "none", "-o", target]
-        done = subprocess.run(
-            [*pex, *inserted(arguments, plain)], stdout=subprocess.PIPE, text=True, check=False
-        )
-        if done.returncode:
-            print(done.stdout, end="")
-            return done.returncode
-        made = os.path.join(temporary, _only(os.listdir(temporary)))  # {platform} is filled in now
-        final = os.path.join(os.path.dirname(asked.output), os.path.basename(made))
-        try:
-            _compress(made, final, asked, way)
-        except Zip64Error as error:
-            way.note(f"pex itself zips {final}: {error}")
-            return run(pex, arguments)
-        try:
-            _replace(made, final)
-        except OSError as error:
-            raise OutputError.of(final, error) from error
-        print(done.stdout.replace(made, final), end="")
+    try:
+        code = _build_in(temporary, pex, arguments, asked, way)
+    except BaseException as error:
+        if not naming.is_kept(error):
+            shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    shutil.rmtree(temporary, ignore_errors=True)
+    return code
+
+
+def _build_in(
+    temporary: str, pex: Sequence[str], arguments: Sequence[str], asked: Asked, way: Way
+) -> int:
+    target = os.path.join(temporary, os.path.basename(asked.output))
+    plain = ["--no-compress", "--check", "none", "-o", target]
+    done = subprocess.run(
+        [*pex, *inserted(arguments, plain)], stdout=subprocess.PIPE, text=True, check=False
+    )
+    if done.returncode:
+        print(done.stdout, end="")
+        return done.returncode
+    made = os.path.join(temporary, _only(os.listdir(temporary)))  # {platform} is filled in now
+    final = os.path.join(os.path.dirname(asked.output), os.path.basename(made))
+    try:
+        _compress(made, final, asked, way)
+    except Zip64Error as error:
+        way.note(f"pex itself zips {final}: {error}")
+        return run(pex, arguments)
+    _replace(made, final)
+    print(done.stdout.replace(made, final), end="")
     return 0
 
 
@@ -143,8 +153,9 @@ def _remake(path: str, name: str, asked: Asked, way: Way) -> None:
             attributes = [info.external_attr for info in archive.infolist()]
         members = _members(file, entries, attributes, asked)
         make_zip(new, name, prefix, members, way)
-        shutil.copymode(path, new)
-        os.replace(new, path)
+        with suppress(OSError):
+            shutil.copymode(path, new)
+        naming.move(new, path, name)
     except OSError as error:
         raise error if isinstance(error, ParazipError) else SourceError.of(path, error) from error
 
@@ -176,7 +187,7 @@ def _is_bytecode_of_pex(name: str, names: Container[str]) -> bool:
 def _installed(made: str, asked: Asked) -> dict[str, str]:
     """The folders that distributions are installed in, as far as they are found."""
     roots = [
-        asked.root or os.environ.get("PEX_ROOT") or "",
+        os.path.expanduser(asked.root or os.environ.get("PEX_ROOT") or ""),  # as pex does
         os.path.expanduser("~/.pex"),
         platformdirs.user_cache_dir("pex", appauthor=False),
     ]
@@ -191,9 +202,25 @@ def _installed(made: str, asked: Asked) -> dict[str, str]:
 
 
 def _replace(made: str, final: str) -> None:
-    """Gives a PEX its name, as pex does: what stood there, file or folder, is gone then."""
-    if os.path.isdir(final) and not os.path.islink(final):
-        shutil.rmtree(final)
-    elif os.path.isdir(made) and os.path.lexists(final):
-        os.unlink(final)
-    os.replace(made, final)
+    """Gives a PEX its name, as pex does: what stood there, file or folder, is gone then.
+
+    A file is replaced in one step. A folder cannot be, and what stands there is put aside, so that
+    it can be put back.
+
+    Raises:
+        OutputError: it cannot be done. The PEX stays where it is, and the error says where.
+    """
+    aside = f"{made}~"
+    is_folder = os.path.isdir(final) and not os.path.islink(final)
+    if is_folder or (os.path.isdir(made) and os.path.lexists(final)):
+        try:
+            os.replace(final, aside)
+        except OSError as error:
+            raise naming.kept(made, final, error) from error
+    try:
+        naming.move(made, final, final)
+    except BaseException:
+        if os.path.lexists(aside) and not os.path.lexists(final):
+            with suppress(OSError):  # then it stays beside the new one
+                os.replace(aside, final)
+        raise

@@ -29,7 +29,8 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from parazip.errors import ParazipError, SourceError
+from parazip import naming
+from parazip.errors import DateError, ParazipError, SourceError
 from parazip.format.records import ATTRIBUTE_FOLDER, dos_date
 from parazip.model import File, Member
 from parazip.pex.walk import Entry, is_known, walk
@@ -159,15 +160,30 @@ def fast(way: Way) -> Iterator[None]:
         """Leaves nothing half done beside the PEX."""
         try:
             build_pex(builder, path, *args, **kwargs)
-        except BaseException:
-            _remove(f"{path}~")
+        except BaseException as error:
+            if not naming.is_kept(error):
+                _remove(f"{path}~")
             raise
+
+    def rename(source: str, target: str) -> None:
+        """Loses no PEX at the last step."""
+        naming.move(source, target, target)
+
+    def make_executable(path: str) -> None:
+        """The same; where it is refused, people can still start a PEX by `python PEX`."""
+        try:
+            last_steps["chmod_plus_x"](path)
+        except OSError as error:
+            name = path.removesuffix("~")
+            way.note(f"{name} cannot be made executable: {error.strerror or error}")
 
     def build_packed(builder: Any, dirname: str, *args: Any, **kwargs: Any) -> None:
         """Keeps zips of other bytes than pex's from its PEX_ROOT: it takes those for its own."""
         os.makedirs(dirname, exist_ok=True)
         with (
-            tempfile.TemporaryDirectory(prefix=".parazip-", dir=dirname) as root,
+            tempfile.TemporaryDirectory(
+                prefix=".parazip-", dir=dirname, ignore_cleanup_errors=True
+            ) as root,
             ENV.patch(PEX_ROOT=root),
         ):
             build_packedapp(builder, dirname, *args, **kwargs)
@@ -181,9 +197,13 @@ def fast(way: Way) -> Iterator[None]:
     builder.build = build
     if not way.exact:
         builder._build_packedapp = build_packed
+    ours = {"chmod_plus_x": make_executable, "safe_rename": rename}
+    last_steps = {name: vars(pex_builder)[name] for name in ours.keys() & vars(pex_builder).keys()}
+    vars(pex_builder).update({name: ours[name] for name in last_steps})
     try:
         yield
     finally:
+        vars(pex_builder).update(last_steps)
         common.open_zip = open_zip
         common.Chroot.zip = zip_method
         builder.build = build_pex
@@ -224,7 +244,8 @@ def _take(path: str) -> bytes:
     """What pex wrote to its temporary file; and no file any more, as replacing one is slow."""
     with open(path, "rb") as file:
         data = file.read()
-    os.unlink(path)
+    with suppress(OSError):
+        os.unlink(path)
     return data
 
 
@@ -242,7 +263,7 @@ def _member_maker(common: Any) -> Callable[[str, str, bool, bool], Member]:
         date = fixed_date
         is_folder = stat.S_ISDIR(mode)
         if not deterministic:
-            date = dos_date(*time.localtime(info.st_mtime)[:6])
+            date = _own_date(path, info)
         elif is_folder:
             mode = folder_mode
         elif mode & 0o111 and os.access(path, os.X_OK):
@@ -258,6 +279,24 @@ def _member_maker(common: Any) -> Callable[[str, str, bool, bool], Member]:
         return Member(name, file, attributes, date, not compress)
 
     return member
+
+
+def _own_date(path: str, info: os.stat_result) -> int:
+    """A file's own date; what zipfile cannot express either is told as zipfile tells it."""
+    try:
+        moment = time.localtime(info.st_mtime)
+    except (OverflowError, OSError, ValueError):
+        year = 0 if info.st_mtime < 0 else 9999
+    else:
+        year = moment.tm_year
+        if 1980 <= year <= 2107:
+            return dos_date(*moment[:6])
+    limit = "before 1980" if year < 1980 else "after 2107"
+    raise DateError(
+        f"ZIP does not support timestamps {limit}, and {path} has one; touch the file, or do "
+        "without --use-system-time",
+        member=path,
+    )
 
 
 def _stat(path: str) -> os.stat_result:

@@ -168,8 +168,7 @@ class Distribution:
             return self.members
         members = list(self.members)
         for i, source in self._copied(self._wheel):
-            name, _, attributes, date, store = members[i]
-            members[i] = Member(name, source, attributes, date, store)
+            members[i] = members[i]._replace(source=source)
         return members
 
     def why(self, copied: int) -> str:
@@ -190,7 +189,7 @@ class Distribution:
             if ".data/" in name
         }
         start = self._start
-        for i, (name, source, _, _, store) in enumerate(self.members):
+        for i, (name, source, _, _, store, _) in enumerate(self.members):
             if store or not isinstance(source, File | Stored) or not source.size:
                 continue
             entry = entries.get(name[start:])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import Generic, TypeVar
@@ -17,7 +18,7 @@ from parazip import codecs, plan
 from parazip.archive import assemble
 from parazip.assembly import Means
 from parazip.cache import Cache
-from parazip.errors import BadArchiveError, ParazipError, SourceError
+from parazip.errors import BadArchiveError, ParazipError, SourceChangedError, SourceError
 from parazip.format.records import LIMIT_16, LIMIT_32
 from parazip.model import Member, Report, Section, Settings
 from parazip.pex.limits import Limits
@@ -52,6 +53,11 @@ class Way:
     note: Callable[[str], object] = lambda message: None
     folders: dict[str, str] = field(default_factory=dict)
     reports: list[tuple[Report, list[Distribution]]] = field(default_factory=list)
+
+
+_ADVICE = "keep it out of what --sources-directory, --package and --module name"
+_APART = "rename one"
+"""About names that cannot be stored: pex's own --exclude leaves out requirements, not files."""
 
 
 class _Remembered(Generic[_Item]):
@@ -93,7 +99,7 @@ def make_zip(path: str, name: str, prefix: bytes, members: Iterable[Member], way
         members, progress = limits.watched(members), limits
     if way.exact:
         members = _without_zip64(members)
-    members = plan.checked(members)
+    members = plan.checked(members, advice=_ADVICE, apart=_APART, readers=None)
     first = list(islice(members, plan.PEEK))
     arguments = None if way.exact else way.arguments
     found = _Remembered(distributions(chain(first, members), arguments, way.folders))
@@ -104,12 +110,22 @@ def make_zip(path: str, name: str, prefix: bytes, members: Iterable[Member], way
         except (BadArchiveError, SourceError) as error:  # of a wheel, which can be done without
             lost = [distribution for distribution in found.found if distribution.lose(error)]
             if not lost:
+                if isinstance(error, SourceChangedError):
+                    raise _in_pex_terms(error) from error
                 raise
     if way.exact and os.path.getsize(path) >= LIMIT_32:
-        os.unlink(path)
+        with suppress(OSError):
+            os.unlink(path)
         raise Zip64Error("it takes over 4 GiB")
     report = replace(report, archive=name, seconds=time.monotonic() - began)
     way.reports.append((report, found.found))
+
+
+def _in_pex_terms(error: SourceChangedError) -> SourceChangedError:
+    """The error without advice on options that mean something else to pex."""
+    what, _, _ = str(error).partition(";")
+    message = f"{what}; run pex again when nothing writes to it"
+    return SourceChangedError(message, member=error.member, errno=error.errno)
 
 
 def _made(

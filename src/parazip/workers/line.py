@@ -13,6 +13,8 @@ as many threads as it has CPUs. What is guaranteed:
 * The first error in the order of the tasks is raised to the consumer, unwrapped. Tasks that have
   not begun are cancelled when the lane is closed, those that have are waited for; their errors are
   dropped, because the first one is the answer.
+* Ctrl-C does not wait for what may never end, such as a file system that does not answer: a thread
+  that is still at work after two seconds is left to itself, and what it gives is dropped.
 * Where there are no threads, the consumer does all by itself: where the system gives none, where a
   program has replaced them by greenlets, in a forked copy of the process, while Python ends. It
   then does again what a thread had begun that will never go on.
@@ -39,7 +41,7 @@ from functools import partial
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from parazip.workers.cpus import usable_cpus
-from parazip.workers.system import SimpleQueue, has_native_threads, own
+from parazip.workers.system import Empty, SimpleQueue, has_native_threads, own
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -48,6 +50,14 @@ MEMORY = 256 << 20
 """Bytes that may be in flight at once where nothing else is said."""
 
 _NO_MORE = object()
+
+_PATIENCE = 2.0
+"""Seconds: what is at work takes less, unless what it waits for may never come."""
+
+
+def is_interrupt(kind: type[BaseException] | None) -> bool:
+    """Whether a block ends because the program is to end."""
+    return kind is not None and issubclass(kind, KeyboardInterrupt | SystemExit)
 
 
 class Budget:
@@ -316,8 +326,8 @@ class Lane(Generic[Task, Result]):
     def __enter__(self) -> Lane[Task, Result]:
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        self.close(is_interrupt(kind))
 
     def put(self, task: Task) -> None:
         """Takes a task; `ready` hands it to the workers."""
@@ -358,21 +368,29 @@ class Lane(Generic[Task, Result]):
             else:
                 return
 
-    def close(self) -> None:
-        """Cancels what has not begun, and waits for what has. Nothing runs any more after that."""
+    def close(self, is_interrupted: bool = False) -> None:
+        """Cancels what has not begun, and waits for what has. Nothing runs any more after that.
+
+        If it `is_interrupted`, it waits two seconds for each at most.
+        """
         workers, self._workers = self._workers, None
         if workers is None:
             return
         self._planned.clear()
         for job in self._jobs:
             job.claim()
+        is_stuck = False
         while workers.are_there() and any(job.is_running_elsewhere() for job in self._jobs):
-            self.finished.get()
+            try:
+                self.finished.get(timeout=_PATIENCE if is_interrupted else None)
+            except Empty:
+                is_stuck = True
+                break
         self._jobs.clear()
         self._budget.forget(self._me)
         found, threads = weakref.ref(workers), workers.threads
         del workers
-        if found() is None:  # this was the last lane
+        if found() is None and not is_stuck:  # this was the last lane
             for thread in () if sys.is_finalizing() else threads:
                 if thread.ident not in (None, get_ident()):
                     thread.join()

@@ -1,0 +1,123 @@
+"""`parazip update` and `parazip delete`: an archive that is there is changed."""
+
+from __future__ import annotations
+
+import click
+
+from parazip.cli import options
+from parazip.cli.create import listed
+from parazip.dates import Timestamp
+from parazip.display import Display, Mode
+from parazip.model import Changes, CodecName, Settings
+from parazip.sources import Modes, Skip, Symlinks
+
+_HELP = {"help_option_names": ["-h", "--help"]}
+
+
+@click.command(cls=options.GroupedCommand, context_settings=_HELP)
+@click.argument("archive", metavar="ARCHIVE")
+@click.argument("paths", metavar="PATH...", nargs=-1)
+@options.input_options
+@options.skipping_options
+@options.changes_option
+@options.layout_options
+@options.output_options
+@click.pass_context
+def update(
+    context: click.Context,
+    /,
+    archive: str,
+    paths: tuple[str, ...],
+    directory: str | None,
+    exclude: tuple[str, ...],
+    prefix: str,
+    files_from: str | None,
+    null: bool,
+    symlinks: Symlinks,
+    ignore: bool,
+    exclude_vcs: bool,
+    skip: tuple[Skip, ...],
+    changes: Changes,
+    store: tuple[str, ...],
+    align: tuple[tuple[int, str], ...],
+    level: int,
+    codec: CodecName,
+    jobs: int | None,
+    memory: int,
+    timestamp: Timestamp | None,
+    modes: Modes,
+    prepend: str | None,
+    shebang: str | None,
+    progress: Mode,
+    quiet: bool,
+) -> None:
+    """Put files, and folders with all they hold, into the zip archive ARCHIVE.
+
+    A member of the same name is replaced in its place, others come behind those that are there.
+    What has not changed, by size and CRC-32, is copied as it is compressed; so are all other
+    members. ARCHIVE is replaced when all is done, and not written if nothing changed; where there
+    is none, it is made. What stands in front of it and its comment stay (--prepend and --shebang
+    take the place of the first).
+    """
+    names = listed(paths, files_from, null)
+    selection = options.selection(
+        directory=directory,
+        exclude=exclude,
+        prefix=prefix,
+        symlinks=symlinks,
+        modes=modes,
+        timestamp=timestamp,
+        ignore=ignore,
+        exclude_vcs=exclude_vcs,
+        skip=skip,
+        changes=changes,
+        store=store,
+        align=align,
+    )
+    settings = options.settings(context, level, codec, jobs, memory)
+    from parazip import revision
+
+    with Display(progress, quiet) as display:
+        report = revision.update(
+            options.in_place(archive),
+            paths,
+            settings,
+            selection,
+            names=names,
+            prepend=prepend,
+            shebang=shebang,
+            progress=display,
+        )
+        display.summary(report)
+
+
+@click.command(cls=options.GroupedCommand, context_settings=_HELP)
+@click.argument("archive", metavar="ARCHIVE")
+@click.argument("patterns", metavar="GLOB...", nargs=-1, required=True)
+@options.working_options
+@options.telling_options
+def delete(
+    archive: str,
+    patterns: tuple[str, ...],
+    jobs: int | None,
+    memory: int,
+    progress: Mode,
+    quiet: bool,
+) -> None:
+    """Take the members that match out of the zip archive ARCHIVE.
+
+    GLOB is compared as by --exclude of the other commands: with a name at any depth, or, with a
+    slash in it, with a whole member name; a folder goes with all it holds. A GLOB that matches
+    nothing is an error. All other members are copied as they are compressed; ARCHIVE is replaced
+    when all is done.
+    """
+    from parazip import revision
+
+    with Display(progress, quiet) as display:
+        report = revision.delete(
+            options.in_place(archive),
+            patterns,
+            Settings(jobs=jobs, memory=memory),
+            progress=display,
+        )
+        display.summary(report)

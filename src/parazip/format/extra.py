@@ -1,0 +1,177 @@
+"""The extra fields of a member's headers that change what the header says.
+
+There are two: zip64 (APPNOTE 4.5.3) has the numbers that do not fit, the Unicode path (4.6.9) has
+the name in UTF-8 beside one in an old code page. Others are passed over, but the last must end
+where the extra field ends. Up to three zero bytes may be left over: Android's zipalign pads so.
+
+A Unicode path counts if it has the CRC-32 of the header's name; all readers pass over one that was
+left behind when the header got another name. Not all readers know this field. So it may tell what
+an old code page could not, and nothing else: what is ASCII in it must stand in the header, too.
+Between that the header has bytes of its code page, or what Info-ZIP and WinZip put in their place
+(`#U4e2d`, `?`, `_`).
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from binascii import crc32
+from typing import NamedTuple
+
+from parazip.format.records import LIMIT_32, ZIP64_TAG
+from parazip.format.refusals import Judge
+
+UNICODE_PATH_TAG = 0x7075
+
+_UNPACK_FIELD = struct.Struct("<2H").unpack_from
+_PATH = struct.Struct("<BI")
+
+
+class Where(NamedTuple):
+    """The header that an extra field belongs to, for messages.
+
+    Attributes:
+        judge: is told what is not right.
+        record: what the header is.
+        offset: where it begins in the file.
+    """
+
+    judge: Judge
+    record: str
+    offset: int
+
+    def refuse(self, id: str, expected: object, found: object) -> None:  # noqa: A002 # as `Judge`
+        """Tells that something about the extra field is not right."""
+        self.judge.refuse(id, self.record, self.offset, expected, found)
+
+
+class Told(NamedTuple):
+    """What an extra field says that counts; None for what it does not have."""
+
+    zip64: bytes | None
+    unicode_path: bytes | None
+
+
+def is_plain(extra: bytes) -> bool:
+    """Whether an extra field is right and has nothing to say about the header, as most are."""
+    at, end = 0, len(extra)
+    while at + 4 <= end:
+        tag, size = _UNPACK_FIELD(extra, at)
+        if tag in _TWICE:
+            return False
+        at += 4 + size
+    return at == end
+
+
+def parse_extra(extra: bytes, where: Where) -> Told:
+    """The zip64 field and the Unicode path of an extra field, each the only one of its kind."""
+    at, end = 0, len(extra)
+    found: dict[int, bytes] = {}
+    while at + 4 <= end:
+        tag, size = _UNPACK_FIELD(extra, at)
+        at += 4
+        if tag in _TWICE and at + size <= end:
+            if tag in found:
+                where.refuse(_TWICE[tag], "one such extra field", f"another: {extra[at - 4 :]!r}")
+            found[tag] = extra[at : at + size]
+        at += size
+    if at > end or extra[at:].strip(b"\0"):
+        where.refuse("extra-field-cut-off", f"extra fields of {end} bytes", extra)
+    return Told(found.get(ZIP64_TAG), found.get(UNICODE_PATH_TAG))
+
+
+_TWICE = {ZIP64_TAG: "zip64-field-twice", UNICODE_PATH_TAG: "unicode-path-twice"}
+
+
+def widen(
+    field: bytes | None, values: tuple[int, ...], where: Where, disk: bool = False
+) -> tuple[int, ...]:
+    """The numbers of a header, those that are saturated taken from its zip64 field.
+
+    Without a field 0xFFFFFFFF is a number like any other; WinZip writes it so. A field beside
+    numbers of which none is saturated must repeat them.
+
+    Args:
+        field: its data.
+        values: size, compressed size, and in a central header the offset.
+        where: the header.
+        disk: whether the number of a disk, which is saturated, follows in 4 bytes.
+    """
+    if field is None:
+        return values
+    if disk and len(field) % 8 == 4:
+        if field[-4:] != b"\0\0\0\0":
+            where.refuse("split-archive", "disk 0", field[-4:])
+        field = field[:-4]
+    wide = struct.unpack_from(f"<{len(field) // 8}Q", field)
+    due = values.count(LIMIT_32)
+    if not due:
+        if len(field) % 8 or wide != values[: len(wide)]:
+            where.refuse("zip64-field-mismatch", f"a zip64 field of {values}, or none", field)
+        return values
+    if len(wide) < due:
+        where.refuse("zip64-field-missing", f"a zip64 extra field of {due} numbers", field)
+        return values
+    if len(field) != 8 * due:
+        where.refuse("zip64-field-length", f"a zip64 extra field of {8 * due} bytes", len(field))
+    told = iter(wide)
+    return tuple(next(told) if value == LIMIT_32 else value for value in values)
+
+
+def unicode_name(field: bytes, raw: bytes, where: Where) -> str | None:
+    """The name that a Unicode path gives; None if it was of another name, which counts for none.
+
+    Args:
+        field: its data.
+        raw: the name in the header.
+        where: the header.
+    """
+    if len(field) < _PATH.size:
+        where.refuse("unicode-path-invalid", f"a Unicode path of {_PATH.size} bytes", field)
+        return None
+    version, crc = _PATH.unpack_from(field)
+    if version != 1:
+        where.refuse("unicode-path-invalid", "a Unicode path of version 1", version)
+        return None
+    if crc != crc32(raw):
+        return None
+    data = field[_PATH.size :]
+    try:
+        name = data.decode()
+    except UnicodeDecodeError:
+        name = ""
+    if not name or "\0" in name:
+        where.refuse("unicode-path-invalid", "a Unicode path in UTF-8, without NUL", data)
+        return None
+    if not _stands_for(raw, name):
+        where.refuse("unicode-path-mismatch", f"{raw!r}, but for what is not ASCII", name)
+        return None
+    return name
+
+
+_NOT_ASCII = re.compile(r"[^\0-\x7f]+")
+
+
+def _stands_for(raw: bytes, name: str) -> bool:
+    """Whether a header's name has what is ASCII in another one, step by step."""
+    steps = name.split("/")
+    raw_steps = raw.split(b"/")
+    return len(steps) == len(raw_steps) and all(map(_step_stands_for, raw_steps, steps))
+
+
+def _step_stands_for(raw: bytes, step: str) -> bool:
+    # No regular expression: the time that one takes to fail may grow with a power of the length.
+    first, *rest = (piece.encode() for piece in _NOT_ASCII.split(step))
+    if not rest:
+        return raw == first
+    *middle, last = rest
+    end = len(raw) - len(last)
+    at = len(first)
+    if at > end or not raw.startswith(first) or not raw.endswith(last):
+        return False
+    for piece in middle:
+        at = raw.find(piece, at, end)
+        if at < 0:
+            return False
+        at += len(piece)
+    return True

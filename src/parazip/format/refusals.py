@@ -1,0 +1,166 @@
+"""What a strict reader refuses: one list of ids, and whom a reader tells of what it finds.
+
+An id names a rule, is short and stays what it is: scripts may ask for it (`BadArchiveError.id`),
+and docs/refusals.md explains each. The rooms that read an archive tell a `Judge` what is not right
+and go on as far as anything can be read behind it. This one raises at once; another may collect.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, NoReturn
+
+from parazip.errors import BadArchiveError
+
+_CUT = "is no zip archive or was cut off"
+_DAMAGED = "is damaged"
+_AMBIGUOUS = "can be read in two ways"
+
+_WHOLE = "get the whole file again, without anything behind it"
+_AGAIN = "get the archive again, or unpack it with what still reads it and merge the folder"
+_TRUSTED = "unpack it with the program whose reading you trust and merge the folder"
+
+
+class Rule(NamedTuple):
+    """What is told of an archive that breaks a rule.
+
+    Attributes:
+        verdict: what the archive is.
+        advice: what to do.
+    """
+
+    verdict: str
+    advice: str
+
+
+REFUSALS: dict[str, Rule] = {
+    # The end: where the central directory is
+    "no-end-record": Rule(_CUT, _WHOLE),
+    "comment-cut-off": Rule(_CUT, _WHOLE),
+    "bytes-behind-archive": Rule(_AMBIGUOUS, _WHOLE),
+    "file-cut-off": Rule(_DAMAGED, _AGAIN),
+    "end-record-in-comment": Rule(_AMBIGUOUS, _TRUSTED),
+    "end-record-in-front": Rule(_AMBIGUOUS, _TRUSTED),
+    "split-archive": Rule(_DAMAGED, "join its pieces first, with zip -s 0 or 7z"),
+    "count-mismatch": Rule(_DAMAGED, _AGAIN),
+    "directory-place": Rule(_DAMAGED, _AGAIN),
+    "two-directories": Rule(_AMBIGUOUS, _TRUSTED),
+    "zip64-locator": Rule(_DAMAGED, _AGAIN),
+    "zip64-end-record": Rule(_DAMAGED, _AGAIN),
+    "zip64-end-mismatch": Rule(_AMBIGUOUS, _TRUSTED),
+    "two-zip64-end-records": Rule(_AMBIGUOUS, _TRUSTED),
+    # The central directory
+    "central-header": Rule(_DAMAGED, _AGAIN),
+    "extra-field-cut-off": Rule(_DAMAGED, _AGAIN),
+    "zip64-field-missing": Rule(_DAMAGED, _AGAIN),
+    "zip64-field-twice": Rule(_AMBIGUOUS, _TRUSTED),
+    "zip64-field-length": Rule(_AMBIGUOUS, _TRUSTED),
+    "zip64-field-mismatch": Rule(_AMBIGUOUS, _TRUSTED),
+    "version-needed": Rule(_DAMAGED, _AGAIN),
+    "size-impossible": Rule(_DAMAGED, _AGAIN),
+    "crc-of-nothing": Rule(_DAMAGED, _AGAIN),
+    "deflate-stream-missing": Rule(_DAMAGED, _AGAIN),
+    "name-missing": Rule(_DAMAGED, _AGAIN),
+    "name-with-nul": Rule(_AMBIGUOUS, _TRUSTED),
+    "name-not-utf-8": Rule(_DAMAGED, _AGAIN),
+    "name-too-deep": Rule(_DAMAGED, _AGAIN),
+    "name-with-backslash": Rule(_AMBIGUOUS, _TRUSTED),
+    "name-in-two-forms": Rule(_AMBIGUOUS, _TRUSTED),
+    "unicode-path-twice": Rule(_AMBIGUOUS, _TRUSTED),
+    "unicode-path-invalid": Rule(_AMBIGUOUS, _TRUSTED),
+    "unicode-path-mismatch": Rule(_AMBIGUOUS, _TRUSTED),
+    "folder-with-contents": Rule(_AMBIGUOUS, _TRUSTED),
+    "link-mismatch": Rule(_AMBIGUOUS, _TRUSTED),
+    # The records
+    "record-outside": Rule(_DAMAGED, _AGAIN),
+    "records-overlap": Rule(_AMBIGUOUS, _TRUSTED),
+    "two-records": Rule(_AMBIGUOUS, _TRUSTED),
+    "unlisted-record": Rule(_AMBIGUOUS, _TRUSTED),
+    "bytes-between-records": Rule(_AMBIGUOUS, _TRUSTED),
+    "local-header-missing": Rule(_DAMAGED, _AGAIN),
+    "local-header-mismatch": Rule(_AMBIGUOUS, _TRUSTED),
+    "local-sizes-mismatch": Rule(_AMBIGUOUS, _TRUSTED),
+    "descriptor-missing": Rule(_AMBIGUOUS, _TRUSTED),
+    "descriptor-mismatch": Rule(_AMBIGUOUS, _TRUSTED),
+    # The contents
+    "stream-damaged": Rule(_DAMAGED, _AGAIN),
+    "stream-end": Rule(_DAMAGED, _AGAIN),
+    "crc-mismatch": Rule(_DAMAGED, _AGAIN),
+}
+
+
+class Refusal(NamedTuple):
+    """Something about an archive that is not right.
+
+    Attributes:
+        id: of the rule that it breaks, a key of `REFUSALS`.
+        record: what is not right, in APPNOTE's terms.
+        offset: where that stands, counted from the start of the file.
+        expected: what should be there.
+        found: what is.
+        member: the name of the member concerned, or None.
+    """
+
+    id: str
+    record: str
+    offset: int
+    expected: object
+    found: object
+    member: str | None = None
+
+    def error(self, archive: str) -> BadArchiveError:
+        """The error that tells all this of the archive at a path."""
+        verdict, advice = REFUSALS[self.id]
+        return BadArchiveError(
+            f"{archive} {verdict}: {self.record} at offset {self.offset}: expected "
+            f"{_told(self.expected)}, found {_told(self.found)}; {advice} [{self.id}]",
+            archive=archive,
+            member=self.member,
+            id=self.id,
+        )
+
+
+class Judge:
+    """Is told what is not right about an archive, and raises at once.
+
+    One that overrides `refuse` by something that returns is told of all that can be found: reading
+    goes on then, until something `stop`s it.
+
+    Args:
+        archive: what messages call it.
+    """
+
+    def __init__(self, archive: str) -> None:
+        self.archive = archive
+
+    def refuse(
+        self,
+        id: str,  # noqa: A002 # its name, wherever people see it
+        record: str,
+        offset: int,
+        expected: object,
+        found: object,
+        member: str | None = None,
+    ) -> None:
+        """Tells of something that is not right; see `Refusal`."""
+        raise Refusal(id, record, offset, expected, found, member).error(self.archive)
+
+    def stop(
+        self,
+        id: str,  # noqa: A002 # see above
+        record: str,
+        offset: int,
+        expected: object,
+        found: object,
+        member: str | None = None,
+    ) -> NoReturn:
+        """The same, where nothing can be read behind it."""
+        self.refuse(id, record, offset, expected, found, member)
+        raise Refusal(id, record, offset, expected, found, member).error(self.archive)
+
+
+_TOLD = 120
+
+
+def _told(value: object) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= _TOLD else text[:_TOLD] + "..."

@@ -1,0 +1,86 @@
+"""What an archive has besides its members: what stands in front, comments, extra fields.
+
+Who copies members does not need it; who lets another archive take its place keeps it, or says so.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from parazip.format.end import Read, find_directory
+from parazip.format.records import CENTRAL, END, ZIP64_END, ZIP64_LOCATOR, ZIP64_TAG
+from parazip.format.refusals import Judge
+from parazip.model import Entry
+
+_LENGTHS = struct.Struct("<3H")
+_LENGTHS_AT = 28
+"""Lengths of a central directory header's name, extra fields and comment (APPNOTE 4.3.12)."""
+
+
+_READ = (ZIP64_TAG, 0x7075)
+"""Tags of what `Entry` has: sizes and offset, and the name in Unicode (APPNOTE 4.5.3, 4.6.9)."""
+
+
+class Surroundings(NamedTuple):
+    """What an archive has besides the contents of its members and what `Entry` tells of them.
+
+    Attributes:
+        front: how many bytes stand in front of its first record.
+        comment: its comment (APPNOTE 4.3.16).
+        names: its members' names.
+        commented: the names of those that have a comment (4.3.12).
+        extras: for each name the tags of its extra fields (4.5.2), if it has any that say more
+            than `Entry`.
+    """
+
+    front: int
+    comment: bytes
+    names: list[str]
+    commented: set[str]
+    extras: dict[str, list[int]]
+
+
+def read_surroundings(judge: Judge, size: int, read: Read, entries: list[Entry]) -> Surroundings:
+    """What an archive has besides its members.
+
+    Args:
+        judge: is told what is not right, which can only be the end records now.
+        size: of its file, in bytes.
+        read: gives `length` bytes from `offset` on: `read(offset, length)`.
+        entries: its members, as `read_directory` gives them: it has proven all that is read here.
+    """
+    begin, end, *_ = find_directory(judge, size, read)
+    directory = read(begin, end - begin)
+    commented: set[str] = set()
+    extras: dict[str, list[int]] = {}
+    position = 0
+    for entry in entries:
+        name, extra, comment = _LENGTHS.unpack_from(directory, position + _LENGTHS_AT)
+        extra_at = position + CENTRAL.size + name
+        position = extra_at + extra + comment
+        if extra and (tags := list(_tags(directory[extra_at : extra_at + extra]))):
+            extras[entry.name] = tags
+        if comment:
+            commented.add(entry.name)
+    tail = read(end, size - end)
+    if tail.startswith(b"PK\6\6"):
+        tail = tail[ZIP64_END.size + ZIP64_LOCATOR.size :]
+    return Surroundings(
+        front=min((entry.record.offset for entry in entries), default=begin),
+        comment=tail[END.size :],
+        names=[entry.name for entry in entries],
+        commented=commented,
+        extras=extras,
+    )
+
+
+def _tags(extra: bytes) -> Iterator[int]:
+    """The tags of extra fields (APPNOTE 4.5.1) that say more than `Entry`."""
+    at = 0
+    while at + 4 <= len(extra):
+        tag, size = struct.unpack_from("<2H", extra, at)
+        if tag not in _READ:
+            yield tag
+        at += 4 + size

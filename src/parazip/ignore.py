@@ -1,0 +1,204 @@
+"""What .gitignore and .zipignore files say of the files beside and below them.
+
+The rules are git's (gitignore(5)): the last pattern of the nearest file that matches decides, `!`
+puts in again, what is below a folder that is left out stays out, as nobody looks there. So each
+name is matched by itself, never by the folders above it. A .zipignore has the same rules and the
+last word.
+
+What a pattern means is told by `pathspec`, as a regular expression that finds an entry, or a folder
+above it. To judge an entry by itself we ask for a match to its very end. The patterns of one file
+are joined into one expression first, as most names match none.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from parazip.errors import SourceError
+
+FILES = (".zipignore", ".gitignore")
+"""The names of files that have such rules; the first has the last word."""
+
+REPOSITORY = ".git"
+"""What git keeps for itself in a folder."""
+
+
+class Pattern(NamedTuple):
+    """One line of a file.
+
+    Attributes:
+        leaves_out: whether what matches is left out, and not put in after all.
+        regex: matches all of the path of an entry from the file on, a folder's with a slash at
+            its end.
+        where: the line, for people.
+    """
+
+    leaves_out: bool
+    regex: re.Pattern[str]
+    where: str
+
+
+class _File(NamedTuple):
+    """The patterns of one file; `any` matches what one of them matches."""
+
+    depth: int
+    patterns: Sequence[Pattern]
+    any: re.Pattern[str]
+
+
+class Rules:
+    """The rules for what one folder holds.
+
+    Args:
+        path: of the folder, from where the rules begin; empty, or with a slash at its end.
+        files: of it and the folders above it, the nearest first, for each of `FILES`.
+    """
+
+    def __init__(
+        self, path: str = "", files: tuple[tuple[_File, ...], ...] = ((),) * len(FILES)
+    ) -> None:
+        self._path = path
+        self._files = files
+
+    def below(self, name: str) -> Rules:
+        """The rules for a folder in this one, before its own files are read."""
+        return Rules(self._path + name + "/", self._files)
+
+    def reading(self, folder: str, names: Sequence[str]) -> Rules:
+        """The same, with the rules of such files in the folder itself.
+
+        Args:
+            folder: its path.
+            names: of those of `FILES` that it holds.
+
+        Raises:
+            OSError: one cannot be read.
+            SourceError: one has a line that is not understood.
+        """
+        if not names:
+            return self
+        found = list(self._files)
+        for index, name in enumerate(FILES):
+            if name in names:
+                path = os.path.join(folder, name)
+                with open(path, "rb") as file:
+                    patterns = list(read(file.read(), path))
+                found[index] = (_joined(len(self._path), patterns), *found[index])
+        return Rules(self._path, tuple(found))
+
+    def reason(self, name: str, is_folder: bool) -> str:
+        """Why something in the folder is left out; empty if it is not."""
+        if name == REPOSITORY:
+            return "git's own, by --ignore"
+        path = self._path + name + ("/" if is_folder else "")
+        for files in self._files:
+            for depth, patterns, any_of_them in files:
+                below = path[depth:]
+                if any_of_them.fullmatch(below):
+                    for pattern in reversed(patterns):
+                        if pattern.regex.fullmatch(below):
+                            return pattern.where if pattern.leaves_out else ""
+        return ""
+
+
+def above(folder: str) -> Rules:
+    """The rules that the folders above one have for it, from the top of its repository on.
+
+    Raises:
+        OSError: a file with rules cannot be read.
+        SourceError: one has a line that is not understood.
+    """
+    steps: list[str] = []
+    place = os.path.realpath(folder)
+    while not os.path.lexists(os.path.join(place, REPOSITORY)):
+        parent, step = os.path.split(place)
+        if parent == place:
+            return Rules()
+        steps.append(step)
+        place = parent
+    rules = Rules()
+    for step in reversed(steps):
+        present = [name for name in FILES if os.path.isfile(os.path.join(place, name))]
+        rules = rules.reading(place, present).below(step)
+        place = os.path.join(place, step)
+    return rules
+
+
+def read(text: bytes, path: str) -> Iterator[Pattern]:
+    """The patterns of a file.
+
+    Args:
+        text: what the file holds.
+        path: where it is, for people.
+
+    Raises:
+        SourceError: a line has a class of characters, which pathspec would take for others.
+    """
+    from pathspec.patterns.gitignore import GitIgnorePatternError
+    from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
+
+    for number, line in enumerate(text.decode("utf-8-sig", "surrogateescape").split("\n"), 1):
+        line = line.removesuffix("\r")
+        shown = line.rstrip().encode(errors="surrogateescape").decode(errors="backslashreplace")
+        where = f"{path}, line {number}: {shown}"
+        if _CLASS.search(line) and not line.startswith("#"):
+            raise SourceError(
+                f"cannot read {where}: it has a class such as [:digit:]; write its characters, "
+                "such as [0-9]",
+                member=path,
+            )
+        try:
+            regex, leaves_out = GitIgnoreSpecPattern.pattern_to_regex(
+                # All in a folder, but not the folder itself, which pathspec would find, too.
+                _INSIDE.sub(r"/**/*\1", line)
+            )
+            if regex is not None and leaves_out is not None:
+                yield Pattern(leaves_out, re.compile(_whole(regex), re.DOTALL), where)
+        except (GitIgnorePatternError, re.error):
+            pass  # git passes it over, too
+
+
+def _joined(depth: int, patterns: Sequence[Pattern]) -> _File:
+    each = [pattern.regex.pattern for pattern in patterns]
+    return _File(depth, patterns, re.compile("|".join(each) or "(?!)", re.DOTALL))
+
+
+_CLASS = re.compile(r"\[:\w+:\]")
+_INSIDE = re.compile(r"/\*\*(/?)\s*\Z")
+_SET_OR_GROUP = re.compile(r"\\.|(?P<set>\[\^?\]?[^]]*\])|(?P<group>\(\?P<\w+>)", re.DOTALL)
+_WARNED_OF = re.compile(r"(?<!\A)[\[&~|]|(?<=[^\[^]-)-")
+
+
+def _whole(regex: str) -> str:
+    """What pathspec searches for, to be matched as a whole and joined with others.
+
+    As it is, a name matches in as many ways as asterisks can share its characters. But where
+    another asterisk follows, the first place that fits what is in between is as good as any. So
+    nothing else is tried then, or one name could take years.
+    """
+    regex = _SET_OR_GROUP.sub(_plain, regex)
+    if not regex.startswith("^"):
+        regex = ".*" + regex
+    regex, *pieces = regex.split("[^/]*")  # no set of the pattern's own has a slash
+    for count, piece in enumerate(pieces, 1):
+        shares = count < len(pieces) and "/" not in piece.replace("[^/]", "")
+        regex += f"(?>[^/]*?{piece})" if shares else "[^/]*" + piece
+    regex, *pieces = regex.split("(?:/.+)?")  # two asterisks between slashes
+    if not pieces:
+        return regex
+    first = regex.replace("^(?:.+/)?", "^(?:.+?/)??")
+    inner = [f"(?>(?:/.+?)??{piece}(?=/))" for piece in pieces[:-1]]
+    return "".join([f"(?>{first}(?=/))", *inner, "(?:/.+)?", pieces[-1]])
+
+
+def _plain(match: re.Match[str]) -> str:
+    """A group without its name, as names are not to be met twice; a set that `re` accepts silently.
+
+    Two of `[&~|-` in a set may mean something to `re` one day; so it warns of them.
+    """
+    if match["group"]:
+        return "(?:"
+    return _WARNED_OF.sub(r"\\\g<0>", match[0]) if match["set"] else match[0]

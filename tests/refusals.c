@@ -1,0 +1,134 @@
+/* A library to be preloaded: it refuses system calls as sandboxes and file systems do.
+
+   REFUSED holds what is refused, such as "linkat rename": names of functions of the C library;
+   "tmpfile" stands for open with O_TMPFILE, "create" for open with O_CREAT, "proc" for all that is
+   under /proc, "backwards" for positions before the one that a file is at. REFUSED_ERROR is the
+   error number; paths are concerned that begin with REFUSED_UNDER, or are it, if it ends with $. */
+
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+static int refuses(const char *name) {
+    const char *refused = getenv("REFUSED"), *found, *number;
+    size_t length = strlen(name);
+    for (found = refused; found && (found = strstr(found, name)); found += length)
+        if ((found == refused || found[-1] == ' ') && (!found[length] || found[length] == ' ')) {
+            number = getenv("REFUSED_ERROR");
+            errno = number ? atoi(number) : EPERM;
+            return 1;
+        }
+    return 0;
+}
+
+static int is_under(const char *path) {
+    const char *begin = getenv("REFUSED_UNDER");
+    size_t length = begin ? strlen(begin) : 0;
+    if (!path || !length) return path != NULL;
+    if (begin[length - 1] == '$') return !strncmp(path, begin, length - 1) && !path[length - 1];
+    return !strncmp(path, begin, length);
+}
+
+static int is_open_under(int descriptor) {
+    char link[64], path[PATH_MAX + 1];
+    ssize_t length;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
+    length = readlink(link, path, PATH_MAX);
+    if (length < 0) return 1;
+    path[length] = 0;
+    return is_under(path);
+}
+
+static int is_proc(const char *path) {
+    return path && !strncmp(path, "/proc", 5) && refuses("proc") && (errno = ENOENT);
+}
+
+#define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+
+#define BY_PATH(type, name, parameters, arguments, path) \
+    type name parameters { \
+        if (is_under(path) && refuses(#name)) return -1; \
+        return REAL(name) arguments; \
+    }
+#define BY_DESCRIPTOR(type, name, parameters, arguments, descriptor) \
+    type name parameters { \
+        if (is_open_under(descriptor) && refuses(#name)) return -1; \
+        return REAL(name) arguments; \
+    }
+
+int linkat(int a, const char *b, int c, const char *d, int e) {
+    if (is_proc(b) || (is_under(d) && refuses("linkat"))) return -1;
+    return REAL(linkat)(a, b, c, d, e);
+}
+BY_PATH(int, link, (const char *a, const char *b), (a, b), b)
+BY_PATH(int, rename, (const char *a, const char *b), (a, b), b)
+BY_PATH(int, unlink, (const char *a), (a), a)
+BY_PATH(int, truncate64, (const char *a, off64_t b), (a, b), a)
+BY_PATH(int, chmod, (const char *a, mode_t b), (a, b), a)
+BY_PATH(ssize_t, getxattr, (const char *a, const char *b, void *c, size_t d), (a, b, c, d), a)
+BY_PATH(int, utimensat, (int a, const char *b, const struct timespec c[2], int d), (a, b, c, d), b)
+BY_DESCRIPTOR(int, fchmod, (int a, mode_t b), (a, b), a)
+BY_DESCRIPTOR(int, fchown, (int a, uid_t b, gid_t c), (a, b, c), a)
+BY_DESCRIPTOR(int, ftruncate, (int a, off_t b), (a, b), a)
+BY_DESCRIPTOR(int, ftruncate64, (int a, off64_t b), (a, b), a)
+BY_DESCRIPTOR(int, fstatvfs64, (int a, struct statvfs64 *b), (a, b), a)
+BY_DESCRIPTOR(int, fsync, (int a), (a), a)
+BY_DESCRIPTOR(int, flock, (int a, int b), (a, b), a)
+BY_DESCRIPTOR(ssize_t, copy_file_range,
+              (int a, off64_t *b, int c, off64_t *d, size_t e, unsigned f), (a, b, c, d, e, f), c)
+
+static int is_refused(const char *path, int flags) {
+    if (is_proc(path)) return 1;
+    if (!is_under(path)) return 0;
+    return ((flags & O_TMPFILE) == O_TMPFILE && refuses("tmpfile")) ||
+           ((flags & O_CREAT) && refuses("create"));
+}
+#define OPEN(name) \
+    int name(const char *path, int flags, ...) { \
+        va_list rest; \
+        mode_t mode = 0; \
+        if (flags & (O_CREAT | O_TMPFILE)) { \
+            va_start(rest, flags); \
+            mode = va_arg(rest, mode_t); \
+            va_end(rest); \
+        } \
+        return is_refused(path, flags) ? -1 : REAL(name)(path, flags, mode); \
+    }
+OPEN(open)
+OPEN(open64)
+
+off64_t lseek64(int file, off64_t offset, int whence) {
+    off64_t at = REAL(lseek64)(file, 0, SEEK_CUR);
+    if (whence == SEEK_SET && offset < at && (fcntl(file, F_GETFL) & O_ACCMODE) != O_RDONLY &&
+        is_open_under(file) && refuses("backwards"))
+        return -1;
+    return REAL(lseek64)(file, offset, whence);
+}
+
+int stat(const char *path, struct stat *info) { return is_proc(path) ? -1 : REAL(stat)(path, info); }
+int stat64(const char *path, struct stat64 *info) {
+    return is_proc(path) ? -1 : REAL(stat64)(path, info);
+}
+DIR *opendir(const char *path) { return is_proc(path) ? NULL : REAL(opendir)(path); }
+
+static int is_shared(int flags) { return (flags & MAP_SHARED) && refuses("mmap"); }
+void *mmap(void *a, size_t b, int c, int flags, int e, off_t f) {
+    return is_shared(flags) ? MAP_FAILED : REAL(mmap)(a, b, c, flags, e, f);
+}
+void *mmap64(void *a, size_t b, int c, int flags, int e, off64_t f) {
+    return is_shared(flags) ? MAP_FAILED : REAL(mmap64)(a, b, c, flags, e, f);
+}
+int memfd_create(const char *name, unsigned flags) {
+    return refuses("memfd_create") ? -1 : REAL(memfd_create)(name, flags);
+}

@@ -1,0 +1,1124 @@
+"""What the strict reader refuses, by its ids, and what is odd and passes.
+
+Archives are made byte by byte (`odd_archives`), each odd in one thing. Each of the classes in which
+readers are known to disagree has its variants here.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import damage
+import parazip
+from odd_archives import (
+    DEFLATED,
+    DESCRIPTOR,
+    ENCRYPTED,
+    LIMIT16,
+    LIMIT32,
+    MASKED,
+    STORED,
+    UTF8,
+    Item,
+    deflated,
+    descriptor,
+    descriptor64,
+    end_records64,
+    extra,
+    extra64,
+    unicode_path,
+    zipped,
+)
+from parazip import BadArchiveError, DuplicateMemberError, NotCopiedError, Selection, codecs, copy
+from parazip.format.local import data_offset
+from parazip.format.reader import read_directory
+from parazip.format.refusals import REFUSALS, Judge
+from parazip.inputs import OnDuplicate
+from parazip.plan import RANGE
+
+DOCS = Path(__file__).parent.parent / "docs" / "refusals.md"
+TEXT = b"def f(): return 'something'\n" * 9
+PACKED = deflated(TEXT)
+NOISE = b'#!/bin/sh\nexec unpack "$0"\n' * 3
+A, B, LAST = Item(b"a.py", TEXT), Item(b"d/b", b"stored", STORED), Item(b"last", b"1", STORED)
+EMPTY = Item(b"empty", b"", STORED)
+NAMES = ["a.py", "d/b", "last"]
+PLAIN = zipped(A, B, LAST)
+BEGIN = PLAIN.index(b"PK\1\2")
+LENGTH = len(PLAIN) - 22 - BEGIN
+RECORD = A.headers(0)[0] + PACKED
+LATE: dict[str, int | bytes] = {"crc": 0, "packed": 0, "size": 0}
+DOS, NTFS, DARWIN = 0, 10, 19
+FILE, FOLDER, LINK, PIPE, DEVICE = (
+    kind << 16 for kind in (0o100644, 0o040775, 0o120777, 0o010644, 0o020666)
+)
+CHINESE = "\u4e2d\u6587.txt"
+GBK = CHINESE.encode("gbk")
+ESCAPED = b"d/#U4e2d#U6587.txt"
+EXECUTABLE = b"\x7fELF" + bytes(range(256)) * 9 + b"PK\3\4 PK\1\2 PK\5\6" + bytes(99)
+"""A program in front that reads archives: it has their signatures."""
+
+
+def one(**fields: Any) -> bytes:
+    """`PLAIN`, but for one thing about its first member."""
+    return zipped(A._replace(**fields), B, LAST)
+
+
+def empty(**fields: Any) -> bytes:
+    """A member of no bytes between others, and one thing about it."""
+    return zipped(A, EMPTY._replace(**fields), LAST)
+
+
+def last(**fields: Any) -> bytes:
+    """`PLAIN`, but for one thing about its last member."""
+    return zipped(A, B, LAST._replace(**fields))
+
+
+def streamed(after: bytes, **fields: Any) -> bytes:
+    """`PLAIN`, but what stands in for the data descriptor of its first member."""
+    fields = {"both": {"flags": DESCRIPTOR}, "local": LATE, **fields}
+    return one(after=after, **fields)
+
+
+def wide(end: dict[str, int | bytes] | None = None, **lies: int) -> bytes:
+    """`PLAIN` with zip64's end records."""
+    if end is None:
+        end = {"here": LIMIT16, "count": LIMIT16, "length": LIMIT32, "offset": LIMIT32}
+    return zipped(A, B, LAST, end=end, wide=end_records64(3, LENGTH, BEGIN, lies))
+
+
+def kept(name: bytes, attributes: int, system: int = 3, contents: bytes = b"") -> bytes:
+    """A member with attributes by a system."""
+    central = {"made_by": system << 8 | 20, "attributes": attributes}
+    return zipped(Item(name, contents, STORED, central=central), LAST)
+
+
+def named(raw: bytes, field: bytes, **fields: Any) -> Item:
+    """A member by MS-DOS with a Unicode path in both headers."""
+    central = {"made_by": 20}
+    item = Item(raw, TEXT, central=central, local_extra=field, central_extra=field)
+    return item._replace(**fields)
+
+
+def chinese(**lies: Any) -> bytes:
+    """A Unicode path of `GBK`."""
+    return unicode_path(GBK, CHINESE.encode(), **lies)
+
+
+def signing_block(pairs: bytes | None = None) -> bytes:
+    """An APK Signing Block."""
+    if pairs is None:
+        pairs = struct.pack("<QI", 4 + 100, 0x7109871A) + bytes(100)
+    length = struct.pack("<Q", len(pairs) + 24)
+    return length + pairs + length + b"APK Sig Block 42"
+
+
+def two_directories(other: bytes) -> bytes:
+    """What stands in front is not counted, and where the offset leads without it stands `other`."""
+    local, central = LAST.headers(200 - 35)  # the directory's offset less the record's bytes
+    front = bytes(200) + other.ljust(200)
+    end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 1, 1, len(central), 200, 0)
+    return front + local + LAST.data() + central + end
+
+
+def two_records() -> bytes:
+    """What stands in front is not counted; without it an offset leads into the data of `a`."""
+    inside = bytes(150) + LAST.headers(0)[0] + LAST.data() + bytes(15)
+    return bytes(50) + zipped(Item(b"a", inside, STORED), LAST)
+
+
+def two_zip64_end_records() -> bytes:
+    """What stands in front is not counted; without it the locator leads into the data of `a`."""
+    inside = bytes(247) + b"PK\6\6" + bytes(49)
+    saturated: dict[str, int | bytes] = {"length": LIMIT32, "offset": LIMIT32}
+    records = end_records64(1, 47, 331)
+    return bytes(100) + zipped(Item(b"a", inside, STORED), end=saturated, wide=records)
+
+
+def incomplete_distances() -> bytes:
+    """A deflate stream of "a" with codes for two distances, of the four that have their length."""
+    order = (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1)
+    lengths = {0: 2, 1: 2, 2: 2, 18: 2}
+    one, two, zeros = damage.code(1, 2), damage.code(2, 2), damage.code(3, 2)
+    return damage.bits(
+        *((1, 1), (2, 2), (0, 5), (1, 5), (len(order) - 4, 4)),
+        *((lengths.get(symbol, 0), 3) for symbol in order),
+        *(zeros, (97 - 11, 7), one),  # "a" has one bit
+        *(zeros, (138 - 11, 7), zeros, (20 - 11, 7), one),  # and so has the end of the block
+        *(two, two),
+        *(damage.code(0, 1), damage.code(1, 1)),
+    )
+
+
+REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
+    # The end
+    "no-end-record": {
+        "nothing": lambda: b"",
+        "no archive": lambda: TEXT,
+        "records alone": lambda: PLAIN[:BEGIN],
+        "half an end record": lambda: PLAIN[:-5],
+    },
+    "comment-cut-off": {
+        "a byte of the comment": lambda: zipped(A, comment=b"comment")[:-1],
+        "the comment": lambda: zipped(A, end={"comment": 1}),
+        "the longest comment": lambda: zipped(A, end={"comment": LIMIT16}, comment=bytes(9)),
+    },
+    "bytes-behind-archive": {
+        "a byte": lambda: PLAIN + b"\n",
+        "zeros": lambda: PLAIN + bytes(512),
+        "behind a comment": lambda: zipped(A, comment=b"comment") + b"-",
+        "a comment of no length": lambda: zipped(A, end={"comment": 0}, comment=b"comment"),
+        "a record": lambda: PLAIN + RECORD,
+        "half an end record": lambda: PLAIN + b"PK\5\6" + bytes(9),
+    },
+    "end-record-in-comment": {
+        "an archive and a byte": lambda: zipped(A, comment=zipped(B) + b"-"),
+        "an archive": lambda: zipped(A, comment=zipped(B)),
+        "an empty archive": lambda: zipped(A, comment=zipped() + bytes(99)),
+        "an archive whose comment is too short": lambda: zipped(
+            A, comment=zipped(B, end={"comment": 3}, comment=b"no")
+        ),
+        "an archive whose comment is too long": lambda: zipped(
+            A, comment=zipped(B, end={"comment": 1}, comment=b"yes")
+        ),
+        "an archive in an empty one": lambda: zipped(comment=zipped(B) + b"-"),
+    },
+    "end-record-in-front": {
+        "an empty archive": lambda: zipped() + PLAIN,
+        "one that counts": lambda: zipped(A, front=zipped(comment=b"and so on")),
+    },
+    "split-archive": {
+        "this disk": lambda: zipped(A, end={"disk": 1}),
+        "both disks": lambda: zipped(A, end={"disk": 1, "first": 1}),
+        "a member's": lambda: one(central={"disk": 1}),
+        "a member's in zip64": lambda: one(
+            central={"disk": LIMIT16}, central_extra=extra(1, b"\2\0\0\0")
+        ),
+        "zip64": lambda: wide(disk=1),
+        "zip64's first": lambda: wide(first=1),
+        "a locator's": lambda: wide(locator_disk=1),
+        "a locator of two": lambda: wide(disks=2),
+        "a locator of none": lambda: wide(disks=0),
+    },
+    "count-mismatch": {
+        "one more": lambda: zipped(A, B, end={"here": 3, "count": 3}),
+        "one less": lambda: zipped(A, B, end={"here": 1, "count": 1}),
+        "none": lambda: zipped(A, B, end={"here": 0, "count": 0}),
+        "two counts": lambda: zipped(A, B, end={"here": 1}),
+        "zip64": lambda: wide(count=1 << 40, here=1 << 40),
+    },
+    "directory-place": {
+        "longer than the file": lambda: zipped(A, end={"length": LIMIT32 - 1}),
+        "behind itself": lambda: zipped(A, end={"offset": BEGIN + 99}),
+        "zip64's length": lambda: wide(length=1 << 62, at=BEGIN + (1 << 62)),
+        "zip64's offset": lambda: wide(offset=1 << 62, at=LENGTH + (1 << 62)),
+    },
+    "two-directories": {
+        "by offset and by size": lambda: two_directories(A.headers(0)[1]),
+        "an end record by offset": lambda: two_directories(b"PK\5\6" + bytes(18)),
+        "a byte too early": lambda: zipped(A, end={"length": len(A.headers(0)[1]) - 1}),
+    },
+    "zip64-locator": {
+        "none": lambda: zipped(A, end={"offset": LIMIT32}),
+        "another offset": lambda: wide(at=0),
+        "a byte off": lambda: wide(at=BEGIN + LENGTH + 1),
+    },
+    "zip64-end-record": {
+        "its size": lambda: wide(size=45),
+        "its signature": lambda: wide().replace(b"PK\6\6", b"PK\6\5"),
+        "none": lambda: zipped(wide=end_records64(0, 0, 0)[56:]),
+    },
+    "zip64-end-mismatch": {
+        "count": lambda: wide({"here": 1, "count": 1}),
+        "length": lambda: wide({"length": LENGTH - 1}),
+        "offset": lambda: wide({"offset": BEGIN - 1}),
+        "zip64 has less": lambda: wide({}, count=1, here=1),
+    },
+    "two-zip64-end-records": {
+        "by locator and by search": lambda: two_zip64_end_records(),
+    },
+    # The central directory
+    "central-header": {
+        "signature": lambda: one(central={"signature": b"PK\1\3"}),
+        "name that runs out": lambda: last(central={"name": 99}),
+        "extra field that runs out": lambda: last(central={"extra": LIMIT16}),
+        "comment that runs out": lambda: last(central={"comment": 1}),
+    },
+    "extra-field-cut-off": {
+        "over its end": lambda: one(central_extra=extra(0x5455, b"12345", 9)),
+        "over its end, local": lambda: one(local_extra=extra(0x5455, b"12345", 9)),
+        "behind another": lambda: one(central_extra=extra(7, b"1") + extra(8, b"", 1)),
+        "half a field": lambda: one(central_extra=b"UT"),
+        "half a field, local": lambda: one(local_extra=b"UT\0"),
+        "of nothing": lambda: empty(local_extra=extra(7, b"", LIMIT16)),
+        "zip64": lambda: one(central={"size": LIMIT32}, central_extra=extra64(len(TEXT))[:-1]),
+    },
+    "zip64-field-missing": {
+        "size": lambda: one(both={"size": LIMIT32}),
+        "compressed size": lambda: one(both={"packed": LIMIT32}),
+        "offset": lambda: one(central={"offset": LIMIT32}),
+        "empty": lambda: one(central={"size": LIMIT32}, central_extra=extra64()),
+        "half": lambda: one(
+            central={"size": LIMIT32, "packed": LIMIT32}, central_extra=extra64(len(TEXT))
+        ),
+        "too short": lambda: one(central={"size": LIMIT32}, central_extra=extra(1, b"1234567")),
+        "local, half": lambda: one(
+            local={"size": LIMIT32, "packed": LIMIT32}, local_extra=extra64(len(TEXT))
+        ),
+    },
+    "zip64-field-twice": {
+        "equal": lambda: one(central={"size": LIMIT32}, central_extra=2 * extra64(len(TEXT))),
+        "with another between": lambda: one(
+            central={"size": LIMIT32},
+            central_extra=extra64(len(TEXT)) + extra(7, b"-") + extra64(5),
+        ),
+        "not needed": lambda: one(central_extra=2 * extra64()),
+        "local": lambda: one(
+            local={"size": LIMIT32, "packed": LIMIT32},
+            local_extra=2 * extra64(len(TEXT), len(PACKED)),
+        ),
+        "of nothing": lambda: empty(local_extra=2 * extra64(0, 0)),
+    },
+    "zip64-field-length": {
+        "a tail": lambda: one(central={"size": LIMIT32}, central_extra=extra64(len(TEXT), 5)),
+        "both sizes for one": lambda: one(
+            central={"size": LIMIT32}, central_extra=extra64(len(TEXT), len(PACKED))
+        ),
+        "a disk that is not told": lambda: one(
+            central={"size": LIMIT32}, central_extra=extra(1, struct.pack("<QI", len(TEXT), 0))
+        ),
+        "local": lambda: one(
+            local={"size": LIMIT32, "packed": LIMIT32},
+            local_extra=extra64(len(TEXT), len(PACKED), 0),
+        ),
+    },
+    "zip64-field-mismatch": {
+        "size": lambda: one(central_extra=extra64(5)),
+        "compressed size": lambda: one(central_extra=extra64(len(TEXT), 5)),
+        "offset": lambda: one(central_extra=extra64(len(TEXT), len(PACKED), 5)),
+        "odd bytes": lambda: one(central_extra=extra(1, b"-")),
+        "local": lambda: one(local_extra=extra64(5, 5)),
+        "local, beside a descriptor": lambda: streamed(
+            descriptor(TEXT, PACKED), local_extra=extra64(5, 5)
+        ),
+        "local, one is not saturated": lambda: one(
+            local={"size": LIMIT32}, local_extra=extra64(len(TEXT), 5)
+        ),
+        "of nothing": lambda: empty(local_extra=extra64(5, 5)),
+        "of nothing, in the directory": lambda: empty(central_extra=extra64(5, 5)),
+    },
+    "version-needed": {
+        "25.5": lambda: one(both={"version": 255}),
+        "6.4": lambda: one(central={"version": 64}),
+        "of nothing": lambda: empty(both={"version": 64}),
+    },
+    "size-impossible": {
+        "stored, of two sizes": lambda: one(method=STORED, both={"size": 1}),
+        "stored, of a size and no bytes": lambda: empty(both={"size": 1}),
+        "deflated, of no bytes": lambda: one(packed=b""),
+        "more than 1,032 times": lambda: one(both={"size": 1033 * len(PACKED)}),
+    },
+    "crc-of-nothing": {
+        "stored": lambda: empty(both={"crc": 5}),
+        "deflated": lambda: empty(method=DEFLATED, both={"crc": 5}),
+        "in the directory": lambda: empty(central={"crc": 5}),
+        "a folder": lambda: empty(name=b"d/", both={"crc": 5}),
+    },
+    "deflate-stream-missing": {
+        "a file": lambda: empty(method=DEFLATED, packed=b""),
+        "a folder": lambda: empty(name=b"d/", method=DEFLATED, packed=b""),
+    },
+    "name-missing": {"none": lambda: one(name=b""), "of nothing": lambda: empty(name=b"")},
+    "name-with-nul": {
+        "inside": lambda: one(name=b"a.py\0.txt"),
+        "at the end": lambda: one(name=b"a.py\0"),
+        "not ASCII": lambda: one(name=b"\xfc\0"),
+    },
+    "name-not-utf-8": {
+        "bytes": lambda: one(name=b"a\xff", both={"flags": UTF8}),
+        "a surrogate": lambda: one(name=b"\xed\xa0\x80", both={"flags": UTF8}),
+        "too long a form": lambda: one(name=b"\xc0\xaf", both={"flags": UTF8}),
+    },
+    "name-too-deep": {"2,049 steps": lambda: one(name=b"a/" * 2049)},
+    "name-with-backslash": {
+        "MS-DOS": lambda: kept(b"a\\b", 0x20, DOS),
+        "NTFS": lambda: kept(b"a\\b", 0x20, NTFS),
+        "a folder": lambda: kept(b"a\\", 0x10, DOS),
+        "beside a slash": lambda: kept(b"c/a\\b", 0x20, DOS),
+    },
+    "name-in-two-forms": {
+        "NFC and NFD": lambda: zipped(
+            Item("\u00fc".encode(), both={"flags": UTF8}),
+            Item("u\u0308".encode(), both={"flags": UTF8}),
+        ),
+        "NFC and NFD, by Unix without the flag": lambda: zipped(
+            Item("d/\u00fc/x".encode()), Item("d/u\u0308/x".encode())
+        ),
+        "with and without the flag": lambda: zipped(
+            Item("\u00fc".encode(), both={"flags": UTF8}),
+            Item("\u00fc".encode(), central={"made_by": 20}),
+        ),
+        "backslash and slash": lambda: zipped(Item(b"a\\b"), Item(b"a/b")),
+    },
+    "unicode-path-twice": {
+        "another": lambda: zipped(named(GBK, chinese() + unicode_path(GBK, b"x.txt"))),
+        "equal": lambda: zipped(named(GBK, 2 * chinese())),
+        "one of them of another name": lambda: zipped(named(GBK, chinese(crc=1) + chinese())),
+        "chained": lambda: zipped(
+            named(GBK, chinese() + unicode_path(CHINESE.encode(), "\u00fc.txt".encode()))
+        ),
+        "local": lambda: zipped(named(GBK, chinese())._replace(local_extra=2 * chinese())),
+    },
+    "unicode-path-invalid": {
+        "version 0": lambda: zipped(named(GBK, chinese(version=0))),
+        "version 2": lambda: zipped(named(GBK, chinese(version=2))),
+        "no name": lambda: zipped(named(GBK, unicode_path(GBK, b""))),
+        "NUL": lambda: zipped(named(GBK, unicode_path(GBK, "\u4e2d\0.txt".encode()))),
+        "bad UTF-8": lambda: zipped(named(GBK, unicode_path(GBK, b"\xff.txt"))),
+        "cut off": lambda: zipped(named(GBK, extra(0x7075, b"\1\0\0"))),
+        "nothing": lambda: zipped(named(GBK, extra(0x7075, b""))),
+    },
+    "unicode-path-mismatch": {
+        "two names swapped": lambda: zipped(
+            named(b"a", unicode_path(b"a", b"b")), named(b"b", unicode_path(b"b", b"a"))
+        ),
+        "two names made one": lambda: zipped(
+            named(b"a", unicode_path(b"a", b"c")), named(b"b", unicode_path(b"b", b"c"))
+        ),
+        "a file made a folder": lambda: zipped(
+            named(GBK, unicode_path(GBK, CHINESE.encode() + b"/"))
+        ),
+        "steps": lambda: zipped(named(GBK, unicode_path(GBK, "\u4e2d/\u6587.txt".encode()))),
+        "a way out": lambda: zipped(named(GBK, unicode_path(GBK, "../\u4e2d.txt".encode()))),
+        "another end": lambda: zipped(named(GBK, unicode_path(GBK, "\u4e2d\u6587.exe".encode()))),
+        "beside the flag of UTF-8": lambda: zipped(
+            named(
+                "\u00fc.txt".encode(),
+                unicode_path("\u00fc.txt".encode(), CHINESE.encode()),
+                both={"flags": UTF8},
+            )
+        ),
+        "another one in the local header": lambda: zipped(
+            named(GBK, chinese())._replace(
+                local_extra=unicode_path(GBK, "\u00fc\u00e4.txt".encode())
+            )
+        ),
+        "in the local header alone": lambda: zipped(
+            named(GBK, chinese())._replace(central_extra=b"")
+        ),
+    },
+    "folder-with-contents": {
+        "a slash": lambda: kept(b"d/", FOLDER, contents=b"1"),
+        "a slash, a file's mode": lambda: kept(b"d/", FILE, contents=b"1"),
+        "Unix": lambda: kept(b"d", FOLDER, contents=b"1"),
+        "macOS": lambda: kept(b"d", FOLDER, DARWIN, contents=b"1"),
+        "MS-DOS": lambda: kept(b"d", 0x10, DOS, contents=b"1"),
+        "NTFS": lambda: kept(b"d", 0x10, NTFS, contents=b"1"),
+        "deflated": lambda: zipped(Item(b"d/", TEXT)),
+    },
+    "link-mismatch": {
+        "a slash": lambda: kept(b"l/", LINK),
+        "a slash and a target": lambda: kept(b"l/", LINK, contents=b"/etc"),
+        "MS-DOS": lambda: kept(b"l", LINK, DOS, contents=b"/etc"),
+        "NTFS": lambda: kept(b"l", LINK, 11, contents=b"/etc"),
+        "macOS": lambda: kept(b"l", LINK, DARWIN, contents=b"/etc"),
+    },
+    # The records
+    "record-outside": {
+        "compressed size": lambda: last(both={"packed": 999, "size": 999}),
+        "offset": lambda: last(central={"offset": BEGIN}),
+        "offset of zip64": lambda: last(
+            central={"offset": LIMIT32}, central_extra=extra64(1 << 63)
+        ),
+    },
+    "records-overlap": {
+        "one for two": lambda: zipped(A, B._replace(central={"offset": 0})),
+        "by a byte": lambda: zipped(A, B._replace(central={"offset": len(RECORD) - 1})),
+        "an extra field over the next record": lambda: one(local={"extra": 1}),
+        "of nothing, over the next record": lambda: empty(local={"extra": 34}),
+        "an extra field over the directory": lambda: last(local={"extra": LIMIT16}),
+    },
+    "two-records": {
+        "with and without what is in front": lambda: two_records(),
+    },
+    "unlisted-record": {
+        "at the start": lambda: zipped(A, front=RECORD),
+        "a signature at the start": lambda: b"PK\3\4" + PLAIN,
+        "half a record at the start": lambda: Item(b"x").headers(0)[0][:-1] + PLAIN,
+        "behind a shebang line": lambda: zipped(A, front=b"#!/bin/sh\n" + RECORD),
+        "behind a program": lambda: zipped(A, front=EXECUTABLE + RECORD),
+        "an archive in front": lambda: zipped(B) + PLAIN,
+        "an archive in front, counted": lambda: zipped(A, front=zipped(B)),
+        "without a name at the start": lambda: zipped(
+            A, front=EMPTY._replace(name=b"").headers(0)[0]
+        ),
+        "in front of nothing": lambda: zipped(front=RECORD),
+        "between": lambda: one(after=RECORD),
+        "between, of no bytes": lambda: one(after=EMPTY.headers(0)[0]),
+        "between, streamed": lambda: one(
+            after=Item(b"x", TEXT, both={"flags": DESCRIPTOR}, local=LATE).headers(0)[0] + PACKED
+        ),
+        "behind a descriptor": lambda: streamed(descriptor(TEXT, PACKED) + RECORD),
+        "behind nothing": lambda: empty(after=RECORD),
+        "behind some bytes": lambda: one(after=b"some bytes" + RECORD),
+        "behind all": lambda: last(after=RECORD),
+        "in a signing block": lambda: last(
+            after=signing_block(struct.pack("<Q", len(RECORD)) + RECORD)
+        ),
+        "behind a large member": lambda: zipped(
+            Item(b"large", bytes(RANGE + 1), STORED, after=RECORD), LAST
+        ),
+    },
+    "bytes-between-records": {
+        "a byte": lambda: one(after=b"-"),
+        "zeros": lambda: one(after=bytes(8)),
+        "a page of zeros": lambda: one(after=bytes(4096)),
+        "a signature": lambda: one(after=b"PK\3\4"),
+        "a descriptor that is not announced": lambda: one(after=descriptor(TEXT, PACKED)),
+        "zeros behind a descriptor": lambda: streamed(descriptor(TEXT, PACKED) + bytes(4)),
+        "behind nothing": lambda: empty(after=b"-"),
+        "behind all": lambda: last(after=b"-"),
+        "behind zeros": lambda: last(after=bytes(99) + b"-"),
+        "a signing block between": lambda: one(after=signing_block()),
+        "a signing block that lies": lambda: last(after=b"-" + signing_block()[1:]),
+        "pairs that run out": lambda: last(after=signing_block(struct.pack("<Q", 99))),
+        "a directory": lambda: last(after=A.headers(0)[1]),
+        "behind a large member": lambda: zipped(
+            Item(b"large", bytes(RANGE + 1), STORED, after=bytes(100_000)), LAST
+        ),
+    },
+    "local-header-missing": {
+        "another signature": lambda: one(local={"signature": b"PK\3\5"}),
+        "zeros": lambda: zipped(EMPTY._replace(before=bytes(99), central={"offset": 3})),
+        "of nothing, another signature": lambda: empty(local={"signature": b"PK\1\2"}),
+    },
+    "local-header-mismatch": {
+        "name": lambda: one(other_name=b"b.py"),
+        "name of nothing": lambda: empty(other_name=b"full!"),
+        "name of a folder": lambda: zipped(Item(b"d/", b"", STORED, other_name=b"e/")),
+        "method": lambda: one(local={"method": STORED}),
+        "method of nothing": lambda: empty(local={"method": DEFLATED}),
+        "encryption": lambda: one(local={"flags": ENCRYPTED}),
+        "encryption of nothing": lambda: empty(local={"flags": ENCRYPTED}),
+        "UTF-8": lambda: one(name="\u00fc".encode(), local={"flags": UTF8}),
+        "UTF-8 in the directory": lambda: one(name="\u00fc".encode(), central={"flags": UTF8}),
+        "a descriptor in the directory alone": lambda: one(central={"flags": DESCRIPTOR}),
+    },
+    "local-sizes-mismatch": {
+        "CRC": lambda: one(local={"crc": 5}),
+        "size": lambda: one(local={"size": 5}),
+        "compressed size": lambda: one(local={"packed": 5}),
+        "none": lambda: one(local=LATE),
+        "contents of nothing": lambda: zipped(
+            EMPTY._replace(local={"size": len(TEXT), "packed": len(TEXT), "crc": 5}), LAST
+        ),
+        "CRC of nothing": lambda: empty(local={"crc": 5}),
+        "contents of a folder": lambda: empty(name=b"d/", local={"size": 5, "packed": 5}),
+        "saturated": lambda: one(local={"size": LIMIT32, "packed": LIMIT32}),
+        "zip64": lambda: one(
+            local={"size": LIMIT32, "packed": LIMIT32}, local_extra=extra64(len(TEXT), 5)
+        ),
+        "beside a descriptor": lambda: streamed(
+            descriptor(TEXT, PACKED), local={"crc": 0, "packed": 0, "size": 5}
+        ),
+    },
+    "descriptor-missing": {
+        "none": lambda: streamed(b""),
+        "none, though all is known": lambda: one(both={"flags": DESCRIPTOR}),
+        "none of nothing": lambda: empty(both={"flags": DESCRIPTOR}),
+        "none behind all": lambda: last(both={"flags": DESCRIPTOR}),
+        "announced in the local header": lambda: one(local={"flags": DESCRIPTOR}),
+        "something else": lambda: streamed(b"some bytes"),
+        "a record": lambda: streamed(RECORD),
+    },
+    "descriptor-mismatch": {
+        "CRC": lambda: streamed(descriptor(TEXT, PACKED, crc=5)),
+        "size": lambda: streamed(descriptor(TEXT, PACKED, size=5)),
+        "compressed size": lambda: streamed(descriptor(TEXT, PACKED, packed=5)),
+        "64 bits": lambda: streamed(descriptor64(TEXT, PACKED, size=1 << 32)),
+        "without signature": lambda: streamed(descriptor(TEXT, PACKED, crc=5)[4:]),
+        "of nothing": lambda: empty(
+            both={"flags": DESCRIPTOR}, after=descriptor(b"", b"", packed=5)
+        ),
+        "cut off": lambda: streamed(descriptor(TEXT, PACKED)[:-1]),
+        "in the local header alone": lambda: one(
+            local={"flags": DESCRIPTOR, **LATE}, after=descriptor(TEXT, PACKED, crc=5)
+        ),
+    },
+    # The contents: of no bytes always, of others with --check-crc
+    "stream-end": {
+        "contents of nothing": lambda: empty(method=DEFLATED, packed=PACKED),
+        "a folder with contents": lambda: empty(name=b"d/", method=DEFLATED, packed=PACKED),
+        "two empty streams": lambda: empty(method=DEFLATED, packed=b"\3\0\3\0"),
+        "bytes behind an empty stream": lambda: empty(method=DEFLATED, packed=b"\3\0-"),
+        "a stream that does not end": lambda: empty(method=DEFLATED, packed=b"\0\0\0\xff\xff"),
+        "large contents of nothing": lambda: empty(
+            method=DEFLATED, packed=zlib.compress(bytes(RANGE + 99), 0, -15)
+        ),
+    },
+    "stream-damaged": {
+        "no stream": lambda: empty(method=DEFLATED, packed=b"\7\0"),
+    },
+}
+CHECKED: dict[str, dict[str, Callable[[], bytes]]] = {
+    "crc-mismatch": {
+        "stored": lambda: zipped(B._replace(both={"crc": 5})),
+        "deflated": lambda: one(both={"crc": 5}),
+        "a byte less": lambda: one(packed=deflated(TEXT[:-1])),
+    },
+    "stream-end": {
+        "a byte more": lambda: one(packed=PACKED + b"\0"),
+        "two streams": lambda: one(packed=PACKED + PACKED),
+        "a byte less": lambda: one(packed=PACKED[:-1]),
+        "more contents": lambda: one(packed=deflated(TEXT + b"-")),
+    },
+    "stream-damaged": {
+        "no stream": lambda: one(packed=TEXT),
+        "incomplete distance codes": lambda: zipped(
+            Item(b"m", b"a", packed=incomplete_distances())
+        ),
+    },
+}
+
+
+CASES = [(rule, case) for rule, cases in REFUSED.items() for case in cases]
+CHECKED_CASES = [(rule, case) for rule, cases in CHECKED.items() for case in cases]
+
+
+def merged(folder: Path, data: bytes, **options: Any) -> dict[str, bytes]:
+    """What a merge makes of an archive, as zipfile reads it."""
+    path = folder / "s.zip"
+    path.write_bytes(data)
+    output = io.BytesIO()
+    parazip.merge(output, [path], parazip.Settings(jobs=1), **options)
+    with zipfile.ZipFile(output) as archive:
+        assert archive.testzip() is None
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def refusal(folder: Path, data: bytes, **options: Any) -> BadArchiveError:
+    with pytest.raises(BadArchiveError) as error:
+        merged(folder, data, **options)
+    return error.value
+
+
+@pytest.mark.parametrize("check_crc", [False, True])
+@pytest.mark.parametrize(("rule", "case"), CASES)
+def test_what_is_wrong_is_refused_by_its_id(
+    tmp_path: Path, rule: str, case: str, check_crc: bool
+) -> None:
+    error = refusal(tmp_path, REFUSED[rule][case](), check_crc=check_crc)
+    assert error.id == rule, error
+    told = re.escape(f"{tmp_path}/s.zip {REFUSALS[rule].verdict}: ")
+    advice = re.escape(f"; {REFUSALS[rule].advice} [{rule}]")
+    assert re.fullmatch(
+        rf"{told}.+ at offset \d+: expected .+, found .+{advice}", str(error), re.DOTALL
+    )
+    assert error.archive == str(tmp_path / "s.zip")
+
+
+@pytest.mark.parametrize(("rule", "case"), CHECKED_CASES)
+def test_contents_that_are_wrong_are_refused_if_they_are_checked(
+    tmp_path: Path, rule: str, case: str
+) -> None:
+    data = CHECKED[rule][case]()
+    assert refusal(tmp_path, data, check_crc=True).id == rule
+    output = io.BytesIO()
+    parazip.merge(output, [tmp_path / "s.zip"])  # without being asked nobody looks
+    assert output.getvalue()
+
+
+# What is odd and passes
+
+
+ODD: dict[str, tuple[Callable[[], bytes], list[str]]] = {
+    "nothing odd": (lambda: PLAIN, NAMES),
+    "no members": (lambda: zipped(), []),
+    # The end
+    "a comment": (lambda: zipped(A, comment=b"PK\1\2 PK\3\4 PK\6\6"), ["a.py"]),
+    "a directory on disk 1": (lambda: zipped(A, end={"first": 1}), ["a.py"]),
+    "zip64": (lambda: wide(), NAMES),
+    "zip64 that is not needed": (lambda: wide({}), NAMES),
+    "zip64, 1 member on this disk": (lambda: wide(here=1), NAMES),
+    "zip64, 1 member": (
+        lambda: zipped(
+            A,
+            end={"here": LIMIT16, "count": LIMIT16},
+            wide=end_records64(1, len(A.headers(0)[1]), len(RECORD)),
+        ),
+        ["a.py"],
+    ),
+    "an archive inside": (lambda: zipped(Item(b"x.zip", PLAIN, STORED)), ["x.zip"]),
+    # What stands in front
+    "a shebang line": (lambda: b"#!/usr/bin/env python3\n" + PLAIN, NAMES),
+    "a shebang line, counted": (lambda: zipped(A, front=b"#!/usr/bin/env python3\n"), ["a.py"]),
+    "a program": (lambda: EXECUTABLE + PLAIN, NAMES),
+    "a program, counted": (lambda: zipped(A, front=EXECUTABLE), ["a.py"]),
+    "a program in front of nothing": (lambda: EXECUTABLE + zipped(), []),
+    "zeros in front": (lambda: bytes(4096) + PLAIN, NAMES),
+    "the mark of a split archive": (lambda: zipped(A, front=b"PK00"), ["a.py"]),
+    "a signature behind a shebang line": (lambda: b"#!x\nPK\3\4" + PLAIN, NAMES),
+    "half a record behind one": (lambda: b"#!x\n" + RECORD[:31] + PLAIN, NAMES),
+    # Gaps
+    "a descriptor": (lambda: streamed(descriptor(TEXT, PACKED)), NAMES),
+    "a descriptor without signature": (lambda: streamed(descriptor(TEXT, PACKED)[4:]), NAMES),
+    "a descriptor of 64 bits": (lambda: streamed(descriptor64(TEXT, PACKED)), NAMES),
+    "one without signature": (lambda: streamed(descriptor64(TEXT, PACKED)[4:]), NAMES),
+    "a descriptor though all is known": (
+        lambda: one(both={"flags": DESCRIPTOR}, after=descriptor(TEXT, PACKED)),
+        NAMES,
+    ),
+    "a descriptor, the size is known": (
+        lambda: streamed(
+            descriptor(TEXT, PACKED), local={"crc": 0, "packed": 0, "size": len(TEXT)}
+        ),
+        NAMES,
+    ),
+    "a descriptor that the local header alone announces": (
+        lambda: one(local={"flags": DESCRIPTOR, **LATE}, after=descriptor(TEXT, PACKED)),
+        NAMES,
+    ),
+    "a descriptor of nothing": (
+        lambda: empty(both={"flags": DESCRIPTOR}, after=descriptor(b"", b"")),
+        ["a.py", "empty", "last"],
+    ),
+    "a descriptor behind all": (
+        lambda: last(both={"flags": DESCRIPTOR}, after=descriptor(b"1", b"1")),
+        NAMES,
+    ),
+    "a descriptor behind a large member": (
+        lambda: zipped(
+            Item(
+                b"large",
+                bytes(RANGE + 1),
+                STORED,
+                both={"flags": DESCRIPTOR},
+                after=descriptor(bytes(RANGE + 1), bytes(RANGE + 1)),
+            ),
+            LAST,
+        ),
+        ["large", "last"],
+    ),
+    "zeros before the directory": (lambda: last(after=bytes(4096)), NAMES),
+    "a descriptor and zeros": (
+        lambda: last(both={"flags": DESCRIPTOR}, after=descriptor(b"1", b"1") + bytes(99)),
+        NAMES,
+    ),
+    "a signing block": (lambda: last(after=signing_block()), NAMES),
+    "zeros and a signing block": (lambda: last(after=bytes(4000) + signing_block()), NAMES),
+    "a signing block behind a descriptor": (
+        lambda: last(both={"flags": DESCRIPTOR}, after=descriptor(b"1", b"1") + signing_block()),
+        NAMES,
+    ),
+    "a signing block of no pairs": (lambda: last(after=signing_block(b"")), NAMES),
+    "a signing block behind nothing": (
+        lambda: zipped(EMPTY._replace(after=signing_block())),
+        ["empty"],
+    ),
+    # Fields
+    "a zip64 field": (
+        lambda: one(
+            both={"packed": LIMIT32, "size": LIMIT32},
+            local_extra=extra64(len(TEXT), len(PACKED)),
+            central_extra=extra64(len(TEXT), len(PACKED)),
+        ),
+        NAMES,
+    ),
+    "a zip64 field behind others": (
+        lambda: one(
+            central={"size": LIMIT32},
+            central_extra=extra(7, b"-") + extra64(len(TEXT)) + extra(8, b""),
+        ),
+        NAMES,
+    ),
+    "a zip64 field with a disk": (
+        lambda: one(
+            central={"size": LIMIT32, "disk": LIMIT16},
+            central_extra=extra(1, struct.pack("<QI", len(TEXT), 0)),
+        ),
+        NAMES,
+    ),
+    "a zip64 field that repeats the header": (
+        lambda: one(local_extra=extra64(len(TEXT), len(PACKED)), central_extra=extra64(len(TEXT))),
+        NAMES,
+    ),
+    "an empty zip64 field": (lambda: one(local_extra=extra64(), central_extra=extra64()), NAMES),
+    "a local zip64 field of zeros, and a descriptor": (
+        lambda: streamed(descriptor64(TEXT, PACKED), local_extra=extra64(0, 0)),
+        NAMES,
+    ),
+    "a local zip64 field, saturated, and a descriptor": (
+        lambda: streamed(
+            descriptor64(TEXT, PACKED),
+            local={"crc": 0, "packed": LIMIT32, "size": LIMIT32},
+            local_extra=extra64(0, 0),
+        ),
+        NAMES,
+    ),
+    "one size in a local zip64 field": (
+        lambda: one(local={"size": LIMIT32}, local_extra=extra64(len(TEXT))),
+        NAMES,
+    ),
+    "padding of zipalign": (lambda: one(local_extra=bytes(3)), NAMES),
+    "padding of zipalign behind a field": (lambda: one(local_extra=extra(7, b"-") + b"\0"), NAMES),
+    "zeros for extra fields": (lambda: one(local_extra=bytes(4000)), NAMES),
+    "a version of 6.3": (lambda: one(both={"version": 63}), NAMES),
+    "a system's number in the version": (lambda: one(both={"version": 3 << 8 | 20}), NAMES),
+    "versions that disagree": (lambda: one(local={"version": 255}), NAMES),
+    "dates that disagree": (lambda: one(local={"date": 1}), NAMES),
+    # Flags
+    "UTF-8 in the local header": (lambda: one(local={"flags": UTF8}), NAMES),
+    "UTF-8 in the directory": (lambda: one(central={"flags": UTF8}), NAMES),
+    "a masked directory": (lambda: one(both={"flags": MASKED}), NAMES),
+    "levels that disagree": (lambda: one(local={"flags": 6}), NAMES),
+    # Nothing in it
+    "a file": (lambda: empty(), ["a.py", "empty", "last"]),
+    "an empty stream": (lambda: empty(method=DEFLATED), ["a.py", "empty", "last"]),
+    "another empty stream": (
+        lambda: empty(method=DEFLATED, packed=b"\1\0\0\xff\xff"),
+        ["a.py", "empty", "last"],
+    ),
+    "an empty stream in many blocks": (
+        lambda: empty(method=DEFLATED, packed=b"\0\0\0\xff\xff" * 99 + b"\3\0"),
+        ["a.py", "empty", "last"],
+    ),
+    "a folder with an empty stream": (
+        lambda: empty(name=b"d/", method=DEFLATED),
+        ["a.py", "d/", "last"],
+    ),
+    # Kinds
+    "a folder": (lambda: kept(b"d/", FOLDER), ["d/", "last"]),
+    "a folder with a file's mode": (lambda: kept(b"d/", FILE), ["d/", "last"]),
+    "a folder without mode": (lambda: kept(b"d/", 0), ["d/", "last"]),
+    "a folder without slash": (lambda: kept(b"d", FOLDER), ["d/", "last"]),
+    "a folder without slash by macOS": (lambda: kept(b"d", FOLDER, DARWIN), ["d/", "last"]),
+    "a folder without slash by MS-DOS": (lambda: kept(b"d", 0x10, DOS), ["d/", "last"]),
+    "MS-DOS's bit of a folder, by Unix": (
+        lambda: kept(b"f", FILE | 0x10, contents=b"1"),
+        ["f", "last"],
+    ),
+    "a folder's mode, by MS-DOS": (
+        lambda: kept(b"f", FOLDER & ~0xFFFF, DOS, contents=b"1"),
+        ["f", "last"],
+    ),
+    "a kind that there is not": (lambda: kept(b"f", 0o170644 << 16), ["f", "last"]),
+    "a backslash by Unix": (lambda: kept(b"a\\b", FILE), ["a\\b", "last"]),
+    # Names
+    "a Unicode path": (lambda: zipped(named(GBK, chinese())), [CHINESE]),
+    "a Unicode path in the directory alone": (
+        lambda: zipped(named(GBK, chinese(), local_extra=b"")),
+        [CHINESE],
+    ),
+    "a Unicode path behind another field": (
+        lambda: zipped(named(GBK, extra(7, b"1") + chinese())),
+        [CHINESE],
+    ),
+    "a Unicode path by Unix": (
+        lambda: zipped(named(GBK, chinese(), central={})),
+        [CHINESE],
+    ),
+    "a Unicode path beside the same name": (
+        lambda: zipped(
+            named(
+                CHINESE.encode(),
+                unicode_path(CHINESE.encode(), CHINESE.encode()),
+                both={"flags": UTF8},
+            )
+        ),
+        [CHINESE],
+    ),
+    "a Unicode path of ASCII": (
+        lambda: zipped(named(b"a.txt", unicode_path(b"a.txt", b"a.txt"))),
+        ["a.txt"],
+    ),
+    "a Unicode path of another name": (
+        lambda: zipped(named(b"a.txt", unicode_path(b"b.txt", b"c.txt"))),
+        ["a.txt"],
+    ),
+    "a Unicode path of another name, damaged": (
+        lambda: zipped(named(b"a.txt", unicode_path(b"b.txt", b"\xff"))),
+        ["a.txt"],
+    ),
+    "a Unicode path beside Info-ZIP's escapes": (
+        lambda: zipped(
+            named(
+                b"d/#U4e2d#U6587.txt", unicode_path(b"d/#U4e2d#U6587.txt", b"d/" + CHINESE.encode())
+            )
+        ),
+        ["d/" + CHINESE],
+    ),
+    "a Unicode path beside WinZip's stand-ins": (
+        lambda: zipped(
+            named(b"d__/??.txt", unicode_path(b"d__/??.txt", "d\u00fc/\u4e2d.txt".encode()))
+        ),
+        ["d\u00fc/\u4e2d.txt"],
+    ),
+    "two names that only Unicode paths tell apart": (
+        lambda: zipped(
+            named(b"?", unicode_path(b"?", "\u4e2d".encode())),
+            named(b"?", unicode_path(b"?", "\u6587".encode())),
+        ),
+        ["\u4e2d", "\u6587"],
+    ),
+    "a folder's Unicode path": (
+        lambda: zipped(named(b"?/", unicode_path(b"?/", "\u4e2d/".encode()), contents=b"")),
+        ["\u4e2d/"],
+    ),
+    "names that differ in case": (lambda: zipped(A, A._replace(name=b"A.PY")), ["a.py", "A.PY"]),
+    "NFD alone": (
+        lambda: zipped(Item("u\u0308".encode(), both={"flags": UTF8})),
+        ["u\u0308"],
+    ),
+    "one name by code page and by flag": (
+        lambda: zipped(
+            Item(b"\x81", central={"made_by": 20}), Item("\u00e4".encode(), both={"flags": UTF8})
+        ),
+        ["\u00fc", "\u00e4"],
+    ),
+    "one folder three times": (
+        lambda: zipped(Item(b"META-INF/"), A, Item(b"META-INF/"), kept_folder()),
+        ["META-INF/", "a.py"],
+    ),
+}
+
+
+def kept_folder() -> Item:
+    """A folder of another mode, without a slash."""
+    return Item(b"META-INF", b"", STORED, central={"attributes": 0o040700 << 16})
+
+
+@pytest.mark.parametrize("check_crc", [False, True])
+@pytest.mark.parametrize("case", ODD)
+def test_what_is_odd_and_means_one_thing_passes(tmp_path: Path, case: str, check_crc: bool) -> None:
+    make, names = ODD[case]
+    assert list(merged(tmp_path, make(), check_crc=check_crc)) == names
+
+
+def test_a_member_of_4_gib_less_a_byte_needs_no_zip64_field(tmp_path: Path) -> None:
+    """WinZip writes 0xFFFFFFFF as any other number."""
+    large = Item(b"large", b"", STORED, both={"size": LIMIT32, "packed": LIMIT32, "crc": 7})
+    local, _ = large.headers(0)
+    tail = zipped(large, LAST)[len(local) :]
+    begin = tail.index(b"PK\1\2")
+    directory = tail[begin:-22]
+    last_at = len(local) + LIMIT32
+    offset = last_at + begin
+    directory = directory[: 46 + 5 + 42] + struct.pack("<I", LIMIT32) + directory[46 + 5 + 46 :]
+    directory = directory[: 46 + 5 + 30] + struct.pack("<H", 12) + directory[46 + 5 + 32 :]
+    directory += extra64(last_at)
+    path = tmp_path / "s.zip"
+    with open(path, "wb") as file:
+        file.write(local)
+        file.seek(last_at)
+        file.write(tail[:begin] + directory + end_records64(2, len(directory), offset))
+        end = (b"PK\5\6", 0, 0, 2, 2, len(directory), LIMIT32, 0)
+        file.write(struct.pack("<4s4H2IH", *end))
+    found = copy.entries(parazip.File(str(path), path.stat().st_size, path.stat().st_mtime_ns, 0))
+    assert [(entry.name, entry.record.size) for entry in found] == [("large", LIMIT32), ("last", 1)]
+    with open(path, "rb") as archive:
+
+        def read(at: int, length: int) -> bytes:
+            archive.seek(at)
+            return archive.read(length)
+
+        assert data_offset(Judge(str(path)), found[0], read(0, 35), read) == 35
+
+
+# One archive's duplicates, what is left out, and what cannot be copied
+
+
+OUT = Selection(exclude=("n",))
+
+
+def test_duplicates_in_one_archive_are_settled_as_asked(tmp_path: Path) -> None:
+    first, second = Item(b"n", b"first", STORED), Item(b"n", b"second")
+    data = zipped(first, LAST, second)
+    with pytest.raises(DuplicateMemberError, match="--exclude, or choose with") as error:
+        merged(tmp_path, data)
+    assert "NAME/=SOURCE" not in str(error.value)
+    expected: dict[OnDuplicate, dict[str, bytes]] = {
+        "first": {"n": b"first", "last": b"1"},
+        "last": {"last": b"1", "n": b"second"},
+    }
+    for choice, contents in expected.items():
+        found = merged(tmp_path, data, on_duplicate=choice)
+        assert list(found.items()) == list(contents.items())
+    with pytest.raises(DuplicateMemberError, match="differ in size or CRC-32"):
+        merged(tmp_path, data, on_duplicate="same")
+    twice = zipped(first, first)
+    assert merged(tmp_path, twice, on_duplicate="same") == {"n": b"first"}
+    assert merged(tmp_path, data, selection=OUT) == {"last": b"1"}
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        lambda **lies: (zipped(Item(b"n", TEXT, **lies), LAST), {"selection": OUT}),
+        lambda **lies: (zipped(LAST, A, Item(b"a.py", TEXT, **lies)), {"on_duplicate": "first"}),
+        lambda **lies: (zipped(Item(b"a.py", TEXT, **lies), A), {"on_duplicate": "last"}),
+        lambda **lies: (zipped(Item(b"./", TEXT[:0], **lies), A), {}),
+        lambda **lies: (zipped(Item(b"d/", b"", **lies), Item(b"d/"), A), {}),
+        lambda **lies: (zipped(Item(b"d/", b""), Item(b"d/", b"", **lies), A), {}),
+    ],
+    ids=["left out", "second", "first", "the top", "a folder", "a folder twice"],
+)
+def test_what_is_not_taken_must_have_one_meaning_too(
+    tmp_path: Path, case: Callable[..., tuple[bytes, dict[str, Any]]]
+) -> None:
+    data, options = case()
+    merged(tmp_path, data, **options)
+    for lies, rule in (
+        ({"after": RECORD}, "unlisted-record"),
+        ({"local": {"crc": 5}}, "local-sizes-mismatch"),
+    ):
+        data, options = case(**lies)
+        assert refusal(tmp_path, data, **options).id == rule
+
+
+NOT_COPIED: dict[str, Item] = {
+    "encrypted": Item(b"n", TEXT, both={"flags": ENCRYPTED}),
+    "encrypted, of nothing": Item(b"n", b"", STORED, both={"flags": ENCRYPTED}),
+    "patch": Item(b"n", TEXT, both={"flags": 1 << 5}),
+    "method": Item(b"n", TEXT, 14),
+    "method, of nothing": Item(b"n", b"", 14, both={"size": 1000}),
+    "name-leads-out": Item(b"../n", TEXT),
+    "name-leads-out, by a Unicode path": named(
+        b"../n?", unicode_path(b"../n?", "../n\u00fc".encode())
+    ),
+    "name-of-a-folder": Item(b"n/.", TEXT),
+    "special-file": Item(b"n", b"", STORED, central={"attributes": DEVICE}),
+    "special-file, a pipe": Item(b"n", b"", STORED, central={"attributes": PIPE}),
+}
+
+
+@pytest.mark.parametrize("case", NOT_COPIED)
+def test_what_cannot_be_copied_has_an_id_and_can_be_left_out(tmp_path: Path, case: str) -> None:
+    data = zipped(LAST, NOT_COPIED[case])
+    with pytest.raises(NotCopiedError) as error:
+        merged(tmp_path, data)
+    assert error.value.id == case.partition(",")[0]
+    assert error.value.id in copy.NOT_COPIED
+    left_out = Selection(exclude=("n*",))
+    assert merged(tmp_path, data, selection=left_out) == {"last": b"1"}
+
+
+# The rules themselves
+
+
+def test_each_rule_has_its_cases() -> None:
+    assert {*REFUSED, *CHECKED, "file-cut-off"} == REFUSALS.keys()
+    assert {case.partition(",")[0] for case in NOT_COPIED} == {*copy.NOT_COPIED}
+
+
+def test_a_file_that_gets_shorter_is_refused() -> None:
+    with pytest.raises(BadArchiveError) as error:
+        read_directory("s.zip", len(PLAIN) + 1, lambda offset, length: PLAIN[offset:][:length])
+    assert error.value.id == "file-cut-off"
+
+
+def test_the_docs_list_each_id() -> None:
+    listed = re.findall(r"^\| `([a-z0-9-]+)` \|", DOCS.read_text(), re.MULTILINE)
+    assert listed == [*REFUSALS, *copy.NOT_COPIED]
+
+
+class Collector(Judge):
+    """Is told of all that is not right."""
+
+    def __init__(self) -> None:
+        super().__init__("s.zip")
+        self.found: list[str] = []
+
+    def refuse(self, id: str, *told: Any, **more: Any) -> None:  # noqa: A002 # as `Judge`
+        self.found.append(id)
+
+
+def collected(data: bytes) -> list[str]:
+    judge = Collector()
+
+    def read(offset: int, length: int) -> bytes:
+        return data[offset : offset + length]
+
+    try:
+        for entry in read_directory("s.zip", len(data), read, judge):
+            data_offset(judge, entry, read(entry.record.offset, 66_000), read)
+    except BadArchiveError:
+        assert judge.found
+    return judge.found
+
+
+@pytest.mark.parametrize(("rule", "case"), CASES)
+def test_rules_can_be_collected_without_stopping_at_the_first(rule: str, case: str) -> None:
+    if rule in ("stream-end", "stream-damaged"):
+        assert collected(REFUSED[rule][case]()) == []  # contents are not read here
+    else:
+        assert rule in collected(REFUSED[rule][case]())
+
+
+def test_all_that_is_not_right_is_collected() -> None:
+    data = zipped(
+        A._replace(both={"version": 99}, after=b"-"),
+        EMPTY._replace(both={"crc": 5}, local={"size": 1}),
+        LAST._replace(local={"method": DEFLATED}),
+        front=RECORD,
+        comment=zipped(),
+    )
+    assert collected(data) == [
+        "end-record-in-comment",
+        "version-needed",
+        "crc-of-nothing",
+        "unlisted-record",
+        "bytes-between-records",
+        "local-sizes-mismatch",
+        "local-header-mismatch",
+    ]
+
+
+def zlib_takes(stream: bytes) -> bool:
+    """Whether zlib takes a deflate stream that ends where its bytes end."""
+    inflater = zlib.decompressobj(-15)
+    try:
+        inflater.decompress(stream)
+    except zlib.error:
+        return False
+    return inflater.eof and not inflater.unused_data
+
+
+def is_taken(chunks: Iterable[bytes]) -> bool:
+    try:
+        codecs.inflated(DEFLATED, chunks, 1 << 20)
+    except ValueError:
+        return False
+    return True
+
+
+def test_streams_are_judged_as_zlib_judges_them() -> None:
+    streams = [*damage.ODD_STREAMS, incomplete_distances(), PACKED, PACKED[:-1], PACKED + b"-"]
+    for at in range(60):
+        for bit in range(8):
+            spoilt = bytearray(PACKED)
+            spoilt[at % len(PACKED)] ^= 1 << bit
+            streams.append(bytes(spoilt))
+    taken = [zlib_takes(stream) for stream in streams]
+    assert [is_taken([stream]) for stream in streams] == taken
+    assert [is_taken([stream[:9], stream[9:]]) for stream in streams if len(stream) > 9] == [
+        verdict for verdict, stream in zip(taken, streams, strict=True) if len(stream) > 9
+    ]
+    assert 3 < sum(taken) < len(streams) - 100
+
+
+def test_names_of_long_steps_are_compared_at_a_bounded_cost(tmp_path: Path) -> None:
+    """To put marks into their order takes the square of how many there are."""
+    marks = "".join(chr(0x0300 + i % 2 * 0x16) for i in range(20_000))
+    assert not unicodedata.is_normalized("NFC", marks)
+    item = Item(marks.encode(), both={"flags": UTF8})
+    assert list(merged(tmp_path, zipped(item, LAST))) == [marks, "last"]
