@@ -185,6 +185,8 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
         "an archive and a byte": lambda: zipped(A, comment=zipped(B) + b"-"),
         "an archive": lambda: zipped(A, comment=zipped(B)),
         "an empty archive": lambda: zipped(A, comment=zipped() + bytes(99)),
+        "one that is cut off": lambda: zipped(A, comment=b"hi PK\5\6 and so on"),
+        "its signature alone": lambda: zipped(A, comment=b"PK\5\6"),
         "an archive whose comment is too short": lambda: zipped(
             A, comment=zipped(B, end={"comment": 3}, comment=b"no")
         ),

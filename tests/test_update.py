@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -38,6 +39,7 @@ from parazip import (
     SettingsError,
     SourceChangedError,
     SourceError,
+    copy,
     revision,
 )
 from parazip.codecs import BLOCK
@@ -1145,3 +1147,47 @@ def test_a_first_member_mimetype_stays_stored(tmp_path: Path) -> None:
         assert (first.filename, first.compress_type, first.extra) == ("mimetype", 0, b"")
         assert second.filename == "b"
         assert archive.testzip() is None
+
+
+def test_an_archive_that_is_cut_off_while_it_is_read_is_told(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit(work / "d/a", b"new")
+    whole = (work / "out.zip").read_bytes()
+    read = copy._read
+    for moment in itertools.count():
+        (work / "out.zip").write_bytes(whole)
+        calls = itertools.count()
+
+        def cut_off(
+            file: Any, offset: int, length: int, moment: int = moment, calls: Any = calls
+        ) -> bytes:
+            if next(calls) == moment:
+                os.truncate("out.zip", 20)
+            return read(file, offset, length)
+
+        monkeypatch.setattr(copy, "_read", cut_off)
+        try:
+            parazip.update("out.zip", ["d"])
+        except ParazipError:
+            continue
+        break
+    assert moment > 5
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="where named pipes exist")
+def test_an_archive_that_has_become_a_named_pipe_is_not_waited_for(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit(work / "d/a", b"new")
+    surroundings = copy.surroundings
+
+    def swapped(archive: Any) -> Surroundings:
+        found = surroundings(archive)
+        os.unlink("out.zip")
+        os.mkfifo("out.zip")
+        return found
+
+    monkeypatch.setattr(copy, "surroundings", swapped)
+    with pytest.raises(SourceError, match="a named pipe"):
+        parazip.update("out.zip", ["d"])

@@ -328,6 +328,8 @@ def assemble(
     if shebang is not None:
         _check_shebang(shebang)
     began = time.monotonic()
+    if frame is not None:
+        files.check(frame.archive)  # a named pipe that has come there would be waited for
     with _opened(archive) as output:
         start = output.position
         writer = ArchiveWriter(output)

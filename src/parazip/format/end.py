@@ -119,13 +119,14 @@ def _find_end(judge: Judge, size: int, read: Read) -> tuple[int, bytes]:
             f"{size} bytes",
         )
     at = fitting[0]
-    if behind := [place for place in places if place > at]:
+    behind = tail.find(b"PK\5\6", at + 1)  # cut off, too: some readers go no further
+    if behind >= 0:
         judge.refuse(
             "end-record-in-comment",
             _EOCD,
             begin + at,
             "no other behind it",
-            f"another at {begin + behind[0]}",
+            f"another at {begin + behind}",
         )
     return begin + at, tail[at:]
 

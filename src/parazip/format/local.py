@@ -247,7 +247,9 @@ def _signing_block(begin: int, read: Read) -> int:
     """
     if begin < _BLOCK_END.size + 8:
         return begin
-    length, magic = _BLOCK_END.unpack(read(begin - _BLOCK_END.size, _BLOCK_END.size))
+    # What has been cut off meanwhile has no such block; that it was is noticed by who reads it.
+    found = read(begin - _BLOCK_END.size, _BLOCK_END.size)
+    length, magic = _BLOCK_END.unpack(found.ljust(_BLOCK_END.size, b"\0"))
     start: int = begin - length - 8
     if magic != _MAGIC or length < _BLOCK_END.size or start < 0:
         return begin

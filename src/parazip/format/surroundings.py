@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from parazip.format.end import Read, find_directory
+from parazip.format.end import Read, find_directory, read_exactly
 from parazip.format.records import CENTRAL, END, ZIP64_END, ZIP64_LOCATOR, ZIP64_TAG
 from parazip.format.refusals import Judge
 from parazip.model import Entry
@@ -52,7 +52,7 @@ def read_surroundings(judge: Judge, size: int, read: Read, entries: list[Entry])
         entries: its members, as `read_directory` gives them: it has proven all that is read here.
     """
     begin, end, *_ = find_directory(judge, size, read)
-    directory = read(begin, end - begin)
+    directory = read_exactly(judge, read, begin, end - begin)
     commented: set[str] = set()
     extras: dict[str, list[int]] = {}
     position = 0
@@ -64,7 +64,7 @@ def read_surroundings(judge: Judge, size: int, read: Read, entries: list[Entry])
             extras[entry.name] = tags
         if comment:
             commented.add(entry.name)
-    tail = read(end, size - end)
+    tail = read_exactly(judge, read, end, size - end)
     if tail.startswith(b"PK\6\6"):
         tail = tail[ZIP64_END.size + ZIP64_LOCATOR.size :]
     return Surroundings(
