@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+OLD = b"something that is longer than the new archive; " * 100
+"""What stands under the archive's name before."""
+
+ERRORS = [
+    errno.EPERM,
+    errno.EACCES,
+    errno.ENOENT,
+    errno.EOPNOTSUPP,
+    errno.EXDEV,
+    errno.ENOSYS,
+    errno.EINVAL,
+    errno.EBUSY,
+    errno.EROFS,
+    errno.ETXTBSY,
+    errno.EIO,
+]
+"""With which file systems and sandboxes refuse a call."""
 
 SYSTEM_CALLS = {
     "tmpfile": "tmpfile",

@@ -31,28 +31,13 @@ from parazip import output as output_module
 from parazip.cli.commands import last_word
 from parazip.errors import OutputError
 from parazip.output import replacing
+from refusals import ERRORS, OLD
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX files only")
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 ROOT = pytest.mark.skipif(not IS_ROOT, reason="only root may give files to others")
 NOBODY = 12345
-OLD = b"something that is longer than the new archive; " * 100
-
 MEMBERS = {"a": b"first " * 50, "b/c": os.urandom(500)}
-
-ERRORS = [
-    errno.EPERM,
-    errno.EACCES,
-    errno.ENOENT,
-    errno.EOPNOTSUPP,
-    errno.EXDEV,
-    errno.ENOSYS,
-    errno.EINVAL,
-    errno.EBUSY,
-    errno.EROFS,
-    errno.ETXTBSY,
-    errno.EIO,
-]
 
 NAMES = errno.errorcode.__getitem__
 

@@ -57,6 +57,22 @@ PLAIN = zipped(A, B, LAST)
 BEGIN = PLAIN.index(b"PK\1\2")
 LENGTH = len(PLAIN) - 22 - BEGIN
 RECORD = A.headers(0)[0] + PACKED
+
+
+def newer(record: bytes) -> bytes:
+    """The record as of a version that this format does not have yet (APPNOTE 4.4.3)."""
+    return record[:4] + b"\x40" + record[5:]
+
+
+def with_zip64_field(record: bytes) -> bytes:
+    """The record with its sizes in a zip64 field (APPNOTE 4.5.3)."""
+    sizes = struct.unpack_from("<2I", record, 18)
+    name = struct.unpack_from("<H", record, 26)[0]
+    field = struct.pack("<2H2Q", 1, 16, sizes[1], sizes[0])
+    head = record[:18] + b"\xff" * 8 + struct.pack("<2H", name, len(field))
+    return head + record[30 : 30 + name] + field + record[30 + name :]
+
+
 LATE: dict[str, int | bytes] = {"crc": 0, "packed": 0, "size": 0}
 DOS, NTFS, DARWIN = 0, 10, 19
 FILE, FOLDER, LINK, PIPE, DEVICE = (
@@ -459,6 +475,10 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
         "half a record at the start": lambda: Item(b"x").headers(0)[0][:-1] + PLAIN,
         "behind a shebang line": lambda: zipped(A, front=b"#!/bin/sh\n" + RECORD),
         "behind a program": lambda: zipped(A, front=EXECUTABLE + RECORD),
+        "of a version to come": lambda: zipped(A, front=b"#!/bin/sh\n" + newer(RECORD)),
+        "with its sizes in zip64's field": lambda: zipped(
+            A, front=b"#!/bin/sh\n" + with_zip64_field(RECORD)
+        ),
         "an archive in front": lambda: zipped(B) + PLAIN,
         "an archive in front, counted": lambda: zipped(A, front=zipped(B)),
         "without a name at the start": lambda: zipped(
@@ -474,6 +494,14 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
         "behind nothing": lambda: empty(after=RECORD),
         "behind some bytes": lambda: one(after=b"some bytes" + RECORD),
         "behind all": lambda: last(after=RECORD),
+        "of a version to come, in a signing block": lambda: last(
+            after=signing_block(struct.pack("<Q", len(RECORD)) + newer(RECORD))
+        ),
+        "with zip64's field, in a signing block": lambda: last(
+            after=signing_block(
+                struct.pack("<Q", len(with_zip64_field(RECORD))) + with_zip64_field(RECORD)
+            )
+        ),
         "in a signing block": lambda: last(
             after=signing_block(struct.pack("<Q", len(RECORD)) + RECORD)
         ),

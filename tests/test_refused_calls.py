@@ -21,26 +21,10 @@ from pathlib import Path
 import pytest
 
 from patience import HUNG
-from refusals import SYSTEM_CALLS, preloaded
+from refusals import ERRORS, OLD, SYSTEM_CALLS, preloaded
 
 HERE = Path(__file__).parent
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's preloading and FUSE")
-
-OLD = b"something that is longer than the new archive; " * 100
-
-ERRORS = [
-    errno.EPERM,
-    errno.EACCES,
-    errno.ENOENT,
-    errno.EOPNOTSUPP,
-    errno.EXDEV,
-    errno.ENOSYS,
-    errno.EINVAL,
-    errno.EBUSY,
-    errno.EROFS,
-    errno.ETXTBSY,
-    errno.EIO,
-]
 
 
 @pytest.fixture

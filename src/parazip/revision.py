@@ -113,7 +113,7 @@ def update(
     changes = _put_in(members, checked, settings)
     every = list(members.values())
     front = {"prepend": prepend, "shebang": shebang}
-    if front == dict.fromkeys(front) and not any(changes.values()):
+    if shebang is prepend is None and not any(changes.values()):
         size = sum(member.size for member in every)
         return Report(
             archive=path,

@@ -174,8 +174,8 @@ def _check_gap(judge: Judge, entry: Entry, at: int, read: Read, is_announced: bo
         judge.refuse("bytes-between-records", what, at, expected, start, name)
 
 
-_RECORD = re.compile(rb"PK\x03\x04(?=[\x00-\x3f].{3}[\x00-\x63]\x00)", re.DOTALL)
-"""How a local record begins, of a version up to 6.3 and one of the methods up to 99 (4.4.5)."""
+_RECORD = re.compile(rb"PK\x03\x04(?=.{4}[\x00-\x63]\x00)", re.DOTALL)
+"""How a local record begins, of one of the methods up to 99 (4.4.5); the version is not asked."""
 
 
 def find_record(read: Read, begin: int, end: int) -> int | None:
@@ -202,7 +202,7 @@ def _is_record(read: Read, at: int, end: int) -> bool:
         return False
     _, _, flags, _, _, _, packed, _, name_length, extra_length = LOCAL.unpack(header)
     needed = LOCAL.size + name_length + extra_length
-    needed += 0 if flags & FLAG_DESCRIPTOR else packed
+    needed += 0 if flags & FLAG_DESCRIPTOR or packed == LIMIT_32 else packed  # told elsewhere
     if at + needed > end or not name_length:
         return False
     return b"\0" not in read(at + LOCAL.size, name_length)
