@@ -887,3 +887,21 @@ def test_a_copied_member_that_inflates_to_more_than_4_gib(tmp_path: Path) -> Non
     assert huge.extra == struct.pack("<2HQ", 1, 8, LIMIT + 1)
     output.seek(0)
     assert output.read(54)[30:] == b"huge" + struct.pack("<2H2Q", 1, 16, LIMIT + 1, 5_000_000)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_records_in_any_order_are_copied(tmp_path: Path, seed: int) -> None:
+    """Their order in the file and in the directory, and their lengths, are not related."""
+    chance = random.Random(seed)
+    wanted = {f"{i}": NOISE[: chance.choice((0, 9, 4_000, 4_100, 70_000))] for i in range(300)}
+    shuffled = tmp_path / "shuffled.zip"
+    with zipfile.ZipFile(shuffled, "w") as archive:
+        for name, data in wanted.items():
+            archive.writestr(name, data)
+        chance.shuffle(archive.filelist)
+        order = archive.namelist()
+    merged = tmp_path / "merged.zip"
+    parazip.merge(merged, [shuffled])
+    with zipfile.ZipFile(merged) as archive:
+        assert archive.namelist() == order
+        assert {name: archive.read(name) for name in order} == wanted

@@ -69,6 +69,10 @@ _MAX_EXTRA = 0xFFFF
 _CHUNK = 256 << 10
 """What is inflated at a time; what is left of it when a MiB came out is copied by the codec."""
 
+_SHORT = 4 << 10
+_AHEAD = 64 << 10
+"""What is short is read together with what follows it: two system calls take longer than a copy."""
+
 
 def entries(archive: File) -> list[Entry]:
     """The members of an archive, as its directory tells of them.
@@ -195,7 +199,7 @@ def batch(copies: Copies) -> Part | None:
     for archive, members in groupby(copies.members, _archive()):
         judge = Judge(archive.path) if archive else None
         with files.reading(archive) if archive else nullcontext() as file:
-            read = partial(_read, file) if file else None
+            read = _ahead(file) if file else None
             for member in members:
                 source = member.source
                 data: Buffer | Range
@@ -300,6 +304,22 @@ def _read(file: FileIO, offset: int, length: int) -> bytes:
     while len(data) < length and (more := file.read(length - len(data))):
         data += more
     return data
+
+
+def _ahead(file: FileIO) -> Read:
+    """Reads a file, and what is short out of a longer piece: records mostly stand in order."""
+    piece, begin = b"", 0
+
+    def read(offset: int, length: int) -> bytes:
+        nonlocal piece, begin
+        if length > _SHORT:
+            return _read(file, offset, length)
+        at = offset - begin
+        if not 0 <= at <= len(piece) - length:
+            piece, begin, at = _read(file, offset, _AHEAD), offset, 0
+        return piece[at : at + length]
+
+    return read
 
 
 def _chunks(read: Read, data: memoryview | Range) -> Iterator[Buffer]:
