@@ -657,22 +657,42 @@ def test_read_only_mount_point_is_told_before_the_work(tmp_path: Path) -> None:
     assert os.listdir(path.parent) == ["a.zip"]
 
 
-def test_immutable_file_is_told_before_the_work(tmp_path: Path) -> None:
-    path = tmp_path / "a.zip"
-    path.write_bytes(OLD)
+@contextmanager
+def attribute(path: Path, letter: str) -> Iterator[None]:
+    """A file with an attribute of chattr(1)."""
     try:
-        done = subprocess.run(["chattr", "+i", path], capture_output=True, check=False)
+        done = subprocess.run(["chattr", f"+{letter}", path], capture_output=True, check=False)
     except FileNotFoundError:
         pytest.skip("there is no chattr")
     if done.returncode:
-        pytest.skip(f"no file can be made immutable here: {done.stderr.decode().strip()}")
+        pytest.skip(f"no file can get the attribute here: {done.stderr.decode().strip()}")
     try:
-        error = begin(path)
+        yield
     finally:
-        subprocess.run(["chattr", "-i", path], check=True)
+        subprocess.run(["chattr", f"-{letter}", path], check=True)
+
+
+def test_immutable_file_is_told_before_the_work(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    path.write_bytes(OLD)
+    with attribute(path, "i"):
+        error = begin(path)
     assert "Operation not permitted" in str(error)
     assert path.read_bytes() == OLD
     assert rest(tmp_path) == []
+
+
+def test_what_cannot_replace_an_append_only_file_is_kept(tmp_path: Path) -> None:
+    """access(2) says that it may be written, and to open it would wake up who watches it."""
+    path = tmp_path / "a.zip"
+    path.write_bytes(OLD)
+    with attribute(path, "a"):
+        _, error = tried(path)
+    assert error is not None
+    kept = kept_by(error)
+    assert is_right(kept)
+    assert path.read_bytes() == OLD
+    assert rest(tmp_path) == [os.path.basename(kept)]
 
 
 # --- Rights ----------------------------------------------------------------------------------
