@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import surroundings  # before all that looks at them
@@ -28,6 +30,8 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 
 @pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def library() -> Iterator[Path]:
     """What refuses system calls when it is preloaded; see `refusals`."""
-    return refusals.make_library(tmp_path_factory.mktemp("library"))
+    # LD_PRELOAD ends a path at a blank, and pytest's folders may have one.
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        yield refusals.make_library(Path(folder))

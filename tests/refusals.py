@@ -62,6 +62,10 @@ def make_library(folder: Path) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip(f"the C compiler cannot make a library: {done.stderr[:500]}")
+    tried = subprocess.run(
+        ["true"], env={"LD_PRELOAD": str(made), "REFUSED": ""}, capture_output=True, check=True
+    )
+    assert tried.stderr == b"", "it is not preloaded, and nothing would be refused"
     return made
 
 

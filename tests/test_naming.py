@@ -141,8 +141,10 @@ def as_somebody() -> Iterator[None]:
 
 
 @pytest.fixture
-def open_folder() -> Iterator[Path]:
+def open_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder that other users may go into; pytest's own are closed to them."""
+    if IS_ROOT:  # who becomes another user here; TMPDIR may be root's own
+        monkeypatch.setattr(tempfile, "tempdir", "/tmp")
     folder = Path(tempfile.mkdtemp(prefix="parazip-tests-"))
     folder.chmod(0o755)
     try:

@@ -152,7 +152,8 @@ import java.util.zip.ZipEntry;
 /** Opens the jars in its own jar where they are, which takes that they are stored. */
 public class Launcher {
     public static void main(String[] args) throws Exception {
-        String path = Launcher.class.getProtectionDomain().getCodeSource().getLocation().getPath();
+        String path = new java.io.File(
+            Launcher.class.getProtectionDomain().getCodeSource().getLocation().toURI()).getPath();
         try (JarFile jar = new JarFile(path)) {
             for (JarEntry entry : java.util.Collections.list(jar.entries())) {
                 if (!entry.getName().endsWith(".jar")) continue;
