@@ -448,7 +448,10 @@ MERGED: dict[str, tuple[bytes, Mapping[str, bytes]]] = {
         AB,
     ),
     "other flags that disagree": (one(local={"flags": 6}), AB),
-    "a disk that only zip64 tells": (one(central={"disk": LIMIT16}), AB),
+    "a disk that only zip64 tells": (
+        one(central={"disk": LIMIT16}, central_extra=extra(1, bytes(4))),
+        AB,
+    ),
     "no attributes": (one(central={"attributes": 0}), AB),
     "all attributes": (one(central={"attributes": LIMIT32}), AB),
     "attributes of DOS": (one(central={"made_by": 0, "attributes": 0x27}), AB),
@@ -560,6 +563,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     ),
     "no descriptor, but the flag": (one(both={"flags": DESCRIPTOR}), rule("descriptor-missing")),
     "version": (one(both={"version": 0xFFFF}), rule("version-needed")),
+    "a disk that zip64 does not tell": (one(central={"disk": LIMIT16}), rule("split-archive")),
     "attributes of a folder": (
         one(central={"attributes": 0o040755 << 16 | 0x10}),
         rule("folder-with-contents"),
