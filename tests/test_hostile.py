@@ -453,7 +453,7 @@ MERGED: dict[str, tuple[bytes, Mapping[str, bytes]]] = {
         AB,
     ),
     "no attributes": (one(central={"attributes": 0}), AB),
-    "all attributes": (one(central={"attributes": LIMIT32}), AB),
+    "all attributes": (one(central={"made_by": 20, "attributes": 0x0FFFFBE7}), AB),
     "attributes of DOS": (one(central={"made_by": 0, "attributes": 0x27}), AB),
     "made by something unknown": (one(central={"made_by": LIMIT16}), AB),
     "internal attributes": (one(central={"internal": LIMIT16}), AB),
@@ -568,6 +568,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         one(central={"attributes": 0o040755 << 16 | 0x10}),
         rule("folder-with-contents"),
     ),
+    "attributes of nothing": (one(central={"attributes": LIMIT32}), "it is neither a file nor"),
     "attributes of a device": (
         one(central={"attributes": 0o020666 << 16}),
         "it is a device; leave it out with --exclude a.txt",

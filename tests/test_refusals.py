@@ -1210,6 +1210,7 @@ ODD: dict[str, tuple[Callable[[], bytes], list[str]]] = {
     ),
     "of a link to nothing": (lambda: told(asi(0o120777), 0, b""), ["n", "last"]),
     "of a few bytes": (lambda: told(extra(0x756E, b"1234"), 0), ["n", "last"]),
+    "no kind": (lambda: kept(b"f", 0o644 << 16, contents=b"1"), ["f", "last"]),
     "a kind that there is not": (lambda: kept(b"f", 0o170644 << 16), ["f", "last"]),
     "a backslash by Unix": (lambda: kept(b"a\\b", FILE), ["a\\b", "last"]),
     # Names
@@ -1403,6 +1404,10 @@ NOT_COPIED: dict[str, Item] = {
     ),
     "name-of-a-folder": Item(b"n/.", TEXT),
     "special-file": Item(b"n", b"", STORED, central={"attributes": DEVICE}),
+    "special-file, a kind that there is not": Item(
+        b"n", TEXT, central={"attributes": 0o170644 << 16}
+    ),
+    "special-file, another": Item(b"n", TEXT, central={"attributes": 0o030644 << 16}),
     "special-file, a volume label": Item(b"n", central={"made_by": 20, "attributes": 0x8}),
     "special-file, a label of contents": Item(
         b"n", TEXT, central={"made_by": 11 << 8, "attributes": 0x28}

@@ -75,7 +75,7 @@ _FOLDER, _FOLDER_MODE = 0o040000 << 16, 0o040755 << 16
 _SPECIAL_KINDS = (1, 2, 6, 12)
 """A named pipe, devices, a socket: handed on as they are, for who copies to refuse."""
 _NO_KIND = 0
-"""A volume label or a reparse point, for who copies to refuse."""
+"""In a header: nothing is told. In our own: a label or a reparse point, for who copies to refuse."""
 
 _EPOCH = dos_date(1980, 1, 1, 0, 0, 0)
 
@@ -282,6 +282,8 @@ def _kind(
         judge.refuse("link-target", _HEADER, at, expected, f"{size:,} bytes in {name!r}")
     if is_unix and (kind == _KIND_LINK or kind in _SPECIAL_KINDS):
         return name, mode
+    if system == _UNIX and kind not in (_NO_KIND, _KIND_FILE) and size:
+        return name, mode  # there is no such kind, and bsdtar makes zeros of the contents
     if system in _REPARSE_SYSTEMS and attributes & _REPARSE and size:
         return name, _NO_KIND
     return name, (mode & ~_KINDS or _FILE_MODE) | _FILE

@@ -41,7 +41,8 @@ _WHAT = "local file header"
 
 _PIECE = 1 << 20
 _SHOWN = 64
-_MOST_DESCRIPTOR = 24
+_SHORT_DESCRIPTOR, _MOST_DESCRIPTOR = 16, 24
+_SIZE = struct.Struct("<I")
 _DESCRIPTOR_LENGTHS = (12, 16, 20, 24)
 _UNUSED_FLAG = 1 << 15
 
@@ -139,21 +140,26 @@ def _checked_offset(judge: Judge, entry: Entry, front: bytes, read: Read) -> int
 def _check_inside(judge: Judge, entry: Entry, begin: int, read: Read) -> None:
     """Refuses a data descriptor in stored contents that is true of what stands in front of it.
 
-    Who reads a stream knows nothing else of where the contents end.
+    Who reads a stream knows nothing else of where the contents end. Its sizes are compared alone:
+    no contents tell by chance at what place of them these stand.
     """
     at, end = begin, begin + entry.record.compressed_size
+    word_at = _SIZE.unpack_from
     while at < end:
         piece = read(at, min(_PIECE, end - at))
+        base, last = at - begin, len(piece) - _SHORT_DESCRIPTOR
         place = piece.find(DESCRIPTOR_SIGNATURE)
-        while 0 <= place <= len(piece) - 16:
-            size = at + place - begin
-            told = piece[place + 8 : place + 24]
-            narrow = (size & LIMIT_32).to_bytes(4, "little")
-            if told.startswith((2 * narrow, 2 * size.to_bytes(8, "little"))):
-                what = f"record of {entry.name!r}"
-                expected = "the data descriptor behind the contents alone"
-                judge.refuse("two-descriptors", what, at + place, expected, "another", entry.name)
-                return
+        while 0 <= place <= last:
+            size = base + place
+            # Contents may be full of signatures, so what hardly ever fits is compared first.
+            if word_at(piece, place + 8)[0] == size & LIMIT_32:
+                narrow, wide = (size & LIMIT_32).to_bytes(4, "little"), size.to_bytes(8, "little")
+                if piece.startswith((2 * narrow, 2 * wide), place + 8):
+                    what = f"record of {entry.name!r}"
+                    expected = "the data descriptor behind the contents alone"
+                    found = "another"
+                    judge.refuse("two-descriptors", what, at + place, expected, found, entry.name)
+                    return
             place = piece.find(DESCRIPTOR_SIGNATURE, place + 1)
         if at + len(piece) >= end or len(piece) < _MOST_DESCRIPTOR:
             return
