@@ -148,6 +148,7 @@ def with_crc(crc: int) -> bytes:
 
 
 LIKE_A_SIGNATURE = with_crc(0x08074B50)
+SIGNED = TEXT + b"PK\7\x08" + bytes(99)
 
 
 def tar(name: str = "evil") -> bytes:
@@ -829,17 +830,22 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
         "at the end": lambda: stored(TEXT + descriptor(TEXT, TEXT)),
         "at the start": lambda: stored(descriptor(b"", b"") + RECORD),
         "of 64 bits": lambda: stored(TEXT + descriptor64(TEXT, TEXT) + RECORD),
-        "behind others": lambda: stored(
-            TEXT + b"PK\7\x08" + bytes(99) + b"" + descriptor(TEXT, b"", packed=355, size=355)
-        ),
+        "behind others": lambda: stored(SIGNED + descriptor(SIGNED, SIGNED) + RECORD),
         "though the sizes are known": lambda: stored(
             TEXT + descriptor(TEXT, TEXT) + RECORD, local={}
         ),
         "of a large member": lambda: stored(
-            bytes(RANGE + 9) + descriptor(b"", b"", packed=RANGE + 9, size=RANGE + 9) + RECORD
+            bytes(RANGE + 9) + descriptor(bytes(RANGE + 9), bytes(RANGE + 9)) + RECORD
         ),
         "cut in two by a piece": lambda: stored(
-            bytes((1 << 20) - 2) + descriptor(b"", b"", packed=(1 << 20) - 2, size=(1 << 20) - 2)
+            bytes((1 << 20) - 2) + descriptor(bytes((1 << 20) - 2), b"")
+        ),
+        "of other sizes": lambda: stored(TEXT + descriptor(TEXT, b"", size=0) + RECORD),
+        "of signatures in a second piece": lambda: stored(
+            SIGNED * 4000 + descriptor(SIGNED * 4000, b"")
+        ),
+        "cut in two by the end": lambda: stored(
+            LIKE_A_SIGNATURE + b"PK\7\x08",
         ),
     },
     # The contents: of no bytes always, of others with --check-crc
@@ -999,6 +1005,10 @@ ODD: dict[str, tuple[Callable[[], bytes], list[str]]] = {
     "a descriptor of what is stored": (lambda: stored(TEXT), ["a.py", "in", "last"]),
     "descriptors in what is stored": (
         lambda: stored(streamed(descriptor(TEXT, PACKED))),
+        ["a.py", "in", "last"],
+    ),
+    "a descriptor of another CRC in what is stored": (
+        lambda: stored(TEXT + descriptor(TEXT, TEXT, crc=5) + RECORD),
         ["a.py", "in", "last"],
     ),
     "a descriptor in what is stored, without one behind it": (

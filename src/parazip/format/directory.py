@@ -75,7 +75,7 @@ _FOLDER, _FOLDER_MODE = 0o040000 << 16, 0o040755 << 16
 _SPECIAL_KINDS = (1, 2, 6, 12)
 """A named pipe, devices, a socket: handed on as they are, for who copies to refuse."""
 _NO_KIND = 0
-"""In a header: nothing is told. In our own: a label or a reparse point, for who copies to refuse."""
+"""In a header: none is told. In ours: a label or a reparse point, for who copies to refuse."""
 
 _EPOCH = dos_date(1980, 1, 1, 0, 0, 0)
 

@@ -11,6 +11,7 @@ APK Signing Block: no member is lost behind them.
 from __future__ import annotations
 
 import struct
+from binascii import crc32
 
 from parazip.format.end import Read
 from parazip.format.extra import (
@@ -41,8 +42,8 @@ _WHAT = "local file header"
 
 _PIECE = 1 << 20
 _SHOWN = 64
-_SHORT_DESCRIPTOR, _MOST_DESCRIPTOR = 16, 24
-_SIZE = struct.Struct("<I")
+_BEGIN_OF_DESCRIPTOR, _MOST_DESCRIPTOR = 8, 24
+_CRC = struct.Struct("<I")
 _DESCRIPTOR_LENGTHS = (12, 16, 20, 24)
 _UNUSED_FLAG = 1 << 15
 
@@ -140,30 +141,27 @@ def _checked_offset(judge: Judge, entry: Entry, front: bytes, read: Read) -> int
 def _check_inside(judge: Judge, entry: Entry, begin: int, read: Read) -> None:
     """Refuses a data descriptor in stored contents that is true of what stands in front of it.
 
-    Who reads a stream knows nothing else of where the contents end. Its sizes are compared alone:
-    no contents tell by chance at what place of them these stand.
+    Who reads a stream knows nothing else of where the contents end, and libarchive compares no more
+    of it than the CRC-32.
     """
-    at, end = begin, begin + entry.record.compressed_size
-    word_at = _SIZE.unpack_from
+    crc, at = 0, begin
+    end = begin + entry.record.compressed_size + _BEGIN_OF_DESCRIPTOR - 1
     while at < end:
         piece = read(at, min(_PIECE, end - at))
-        base, last = at - begin, len(piece) - _SHORT_DESCRIPTOR
+        view, counted = memoryview(piece), 0
+        last = len(piece) - _BEGIN_OF_DESCRIPTOR
         place = piece.find(DESCRIPTOR_SIGNATURE)
         while 0 <= place <= last:
-            size = base + place
-            # Contents may be full of signatures, so what hardly ever fits is compared first.
-            if word_at(piece, place + 8)[0] == size & LIMIT_32:
-                narrow, wide = (size & LIMIT_32).to_bytes(4, "little"), size.to_bytes(8, "little")
-                if piece.startswith((2 * narrow, 2 * wide), place + 8):
-                    what = f"record of {entry.name!r}"
-                    expected = "the data descriptor behind the contents alone"
-                    found = "another"
-                    judge.refuse("two-descriptors", what, at + place, expected, found, entry.name)
-                    return
+            crc, counted = crc32(view[counted:place], crc), place
+            if _CRC.unpack_from(piece, place + 4)[0] == crc:
+                what, expected = f"record of {entry.name!r}", "the data descriptor behind it alone"
+                judge.refuse("two-descriptors", what, at + place, expected, "another", entry.name)
+                return
             place = piece.find(DESCRIPTOR_SIGNATURE, place + 1)
-        if at + len(piece) >= end or len(piece) < _MOST_DESCRIPTOR:
+        if at + len(piece) >= end or last < 0:
             return
-        at += len(piece) - _MOST_DESCRIPTOR + 1
+        crc = crc32(view[counted : last + 1], crc)
+        at += last + 1
 
 
 def _widened(
