@@ -448,9 +448,12 @@ MERGED: dict[str, tuple[bytes, Mapping[str, bytes]]] = {
         AB,
     ),
     "other flags that disagree": (one(local={"flags": 6}), AB),
-    "a disk that only zip64 tells": (one(central={"disk": LIMIT16}), AB),
+    "a disk that only zip64 tells": (
+        one(central={"disk": LIMIT16}, central_extra=extra(1, bytes(4))),
+        AB,
+    ),
     "no attributes": (one(central={"attributes": 0}), AB),
-    "all attributes": (one(central={"attributes": LIMIT32}), AB),
+    "all attributes": (one(central={"made_by": 20, "attributes": 0x0FFFFBE7}), AB),
     "attributes of DOS": (one(central={"made_by": 0, "attributes": 0x27}), AB),
     "made by something unknown": (one(central={"made_by": LIMIT16}), AB),
     "internal attributes": (one(central={"internal": LIMIT16}), AB),
@@ -560,10 +563,12 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     ),
     "no descriptor, but the flag": (one(both={"flags": DESCRIPTOR}), rule("descriptor-missing")),
     "version": (one(both={"version": 0xFFFF}), rule("version-needed")),
+    "a disk that zip64 does not tell": (one(central={"disk": LIMIT16}), rule("split-archive")),
     "attributes of a folder": (
         one(central={"attributes": 0o040755 << 16 | 0x10}),
         rule("folder-with-contents"),
     ),
+    "attributes of nothing": (one(central={"attributes": LIMIT32}), "it is neither a file nor"),
     "attributes of a device": (
         one(central={"attributes": 0o020666 << 16}),
         "it is a device; leave it out with --exclude a.txt",

@@ -87,6 +87,7 @@ def test_what_merge_refuses_write_refuses(name: str) -> None:
 
 ODD = {
     "backslash": (["d/a\\b", "a\\"], "a backslash, which zipfile, 7-Zip"),
+    "version": (["a.py;1", "d/b;", ";12"], "version as VMS has it (;1), which unzip drops"),
     "control": (["a\tb", "d\n/x", "\x1f", "\x7f"], "control characters, which PyPI refuses"),
     "Windows": (["d/a:b", "file:stream", "a*", "q?", 'a"', "<x>", "a|b"], "Windows does not have"),
     "device": (

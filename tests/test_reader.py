@@ -192,6 +192,7 @@ def test_many_members(count: int) -> None:
 )
 def test_offsets_and_sizes_around_4_gib(begin: int, size: int) -> None:
     output = SparseOutput()
+    output.write(b"#!")  # 512 zeros in front are an empty tar archive
     output.seek(begin)
     parazip.write(output, [parazip.Member("a", b"hello", FILE, DATE)], executor=InlineExecutor())
     a = agreed(output)["a"]
@@ -247,6 +248,12 @@ def wide(*values: int) -> bytes:
     return put(30, "H", len(extra), data=data) + extra
 
 
+def on_disk(number: int) -> bytes:
+    """A's central header with a disk that a zip64 field tells."""
+    data = put(34, "H", 0xFFFF, data=put(30, "H", 8, data=central_header(A)))
+    return data + struct.pack("<2HI", 1, 4, number)
+
+
 FINE: dict[str, tuple[bytes, list[Record]]] = {
     "what the tables damage": (GOOD, [A, B]),
     "what they damage of zip64": (WIDE, [A, B]),
@@ -257,7 +264,7 @@ FINE: dict[str, tuple[bytes, list[Record]]] = {
         [A._replace(method=99, size=9999)],
     ),
     "encrypted": (listed(A._replace(flags=1, size=1)), [A._replace(flags=1, size=1)]),
-    "a disk that zip64 tells": (put(D + 34, "H", 0xFFFF), [A, B]),
+    "a disk that zip64 tells": (listed(on_disk(0), B), [A, B]),
     "an EOCD that says what its twin says": (put(W + 8, "2H2I", 2, 2, L, D, data=WIDE), [A, B]),
     "zip64 behind another extra field": (listed(wide(5, 5)), [A]),
     "a directory that begins on disk 1": (put(E + 6, "H", 1), [A, B]),
@@ -306,6 +313,14 @@ REFUSED: dict[str, tuple[bytes, str, int, str, str]] = {
     "name runs out": (put(D2 + 28, "H", 6), HEADER, D2, "at most 51 bytes", "52"),
     "extra runs out": (put(D + 30, "H", 99), HEADER, D, f"at most {L} bytes", "146"),
     "comment runs out": (put(D2 + 32, "H", 0xFFFF), HEADER, D2, "at most 51 bytes", "65586"),
+    "a disk that zip64 does not tell": (put(D + 34, "H", 0xFFFF), HEADER, D, "disk 0", "65535"),
+    "an EOCD on a disk that zip64 does not tell": (
+        put(E + 4, "H", 0xFFFF),
+        EOCD,
+        E,
+        "one disk",
+        "disk 65535 of several",
+    ),
     "member's disk": (put(D2 + 34, "H", 1), HEADER, D2, "disk 0", "1"),
     "no locator": (WIDE[:K] + WIDE[W:], LOCATOR, K - 20, repr(b"PK\6\7"), "*"),
     "locator's signature": (put(K, "B", 1, data=WIDE), LOCATOR, K, repr(b"PK\6\7"), "b'?x01K*"),
@@ -455,8 +470,10 @@ ATTRIBUTES = [
 def test_attributes_are_those_of_our_own_records(
     name: str, system: int, attributes: int, expected: int
 ) -> None:
-    record = Record(name.encode(), 0, STORED, DATE, 0, 0, 0, attributes, 0)
-    data = closed(local_header(record, False), [made_by(system, record)])
+    target = b"target" if attributes >> 28 == 10 else b""
+    crc, size = zlib.crc32(target), len(target)
+    record = Record(name.encode(), 0, STORED, DATE, crc, size, size, attributes, 0)
+    data = closed(local_header(record, False) + target, [made_by(system, record)])
     assert entries(data)[0].record.attributes == expected
 
 
@@ -469,15 +486,16 @@ def test_dates_without_month_or_day_are_the_first_of_1980() -> None:
 STREAMED = A._replace(flags=DESCRIPTOR)
 SIZES64 = local_header(A, True)
 DESCRIBED = struct.pack("<4s3I", b"PK\7\x08", A.crc, 5, 5)
+DESCRIBED64 = struct.pack("<4sI2Q", b"PK\7\x08", A.crc, 5, 5)
 
 # What the directory says of a member, and its local record.
 AGREEING: dict[str, tuple[Record, bytes]] = {
-    "version, level and date": (A, put(4, "3HI", 45, 6, 0, 7)[:36]),
+    "version and date": (A, put(4, "3HI", 45, 0, 0, 7)[:36]),
     "zip64 for small sizes": (A, SIZES64 + b"hello"),
     "more behind zip64": (A, put(28, "H", 24, data=SIZES64) + b"\7\0\0\0hello"),
     "a descriptor": (STREAMED, local_header(STREAMED, False) + b"hello" + DESCRIBED),
     "a descriptor, all known": (STREAMED, put(6, "H", 8)[:36] + DESCRIBED),
-    "a descriptor, saturated": (STREAMED, local_header(STREAMED, True) + b"hello" + DESCRIBED),
+    "a descriptor, saturated": (STREAMED, local_header(STREAMED, True) + b"hello" + DESCRIBED64),
     "a descriptor in the local header alone": (A, put(6, "H", 8)[:36] + DESCRIBED),
     "UTF-8": (A, put(6, "H", UTF8)[:36]),
     **{
@@ -519,7 +537,8 @@ LOCAL_REFUSED: dict[str, tuple[Record, bytes, str, str]] = {
     "name cut off": (A, GOOD[:30], KIND, "(0, 0, b'')"),
     "method": (A, put(8, "H", 8), KIND, "(0, 8, b'a')"),
     "encrypted": (A, put(6, "H", 1), KIND, "(1, 0, b'a')"),
-    "descriptor": (A, put(6, "H", 8), f"a data descriptor of ({A.crc}, 5, 5)", "b''"),
+    "level of what is stored": (A, put(6, "H", 6), KIND, "(6, 0, b'a')"),
+    "descriptor": (A, put(6, "H", 8), f"a data descriptor of ({A.crc}, 5, 5) in 16 *", "b''"),
     "CRC": (A, put(14, "I", 1), NUMBERS, "(1, 5, 5)"),
     "compressed size": (A, put(18, "I", 4), NUMBERS, f"({A.crc}, 5, 4)"),
     "size": (A, put(22, "I", 4), NUMBERS, f"({A.crc}, 4, 5)"),

@@ -11,7 +11,7 @@ found to be the one that the archive's directory tells of; if it is not, the fil
 
 Each member's local record is held against its archive's directory on the way. Its contents are
 believed to be what the directory says, unless the CRC is asked to be checked; but that nothing is
-said to be in a deflate stream is always checked.
+said to be in a deflate stream is always checked, and so is a link's target.
 """
 
 from __future__ import annotations
@@ -137,7 +137,8 @@ def refuse(archive: str, entry: Entry) -> None:
 
     Raises:
         NotCopiedError: it is encrypted, or has another method than stored and deflated, or stands
-            for a device or the like, which some readers make and others take for a file.
+            for a device or the like, which some readers make, or leave out, and others take for a
+            file.
     """
     record = entry.record
     if record.flags & FLAG_ENCRYPTED:
@@ -154,10 +155,17 @@ def refuse(archive: str, entry: Entry) -> None:
 
 _OTHER = ", or unpack the archive and merge the folder"
 
-_KINDS = (8, 4, 10)
+_LINK = 10
+_KINDS = (8, 4, _LINK)
 """The highest 4 bits of the mode of a file, a folder, and a link."""
 
-_SPECIAL_KINDS = {1: "a named pipe", 2: "a device", 6: "a device", 12: "a socket"}
+_SPECIAL_KINDS = {
+    0: "a volume label or a reparse point of Windows",
+    1: "a named pipe",
+    2: "a device",
+    6: "a device",
+    12: "a socket",
+}
 
 NOT_COPIED = (
     "name-leads-out",
@@ -173,7 +181,8 @@ NOT_COPIED = (
 def _refuse(archive: str, entry: Entry, rule: str, what: str, other: str = "") -> NoReturn:
     reason = f"cannot copy {entry.name} of {archive}: {what}"
     raise NotCopiedError(
-        f"{reason}; leave it out with --exclude {shlex.quote(glob.escape(entry.name))}{other}",
+        f"{reason}; leave it out with --exclude {shlex.quote(glob.escape(entry.name))}{other} "
+        f"[{rule}]",
         member=entry.name,
         id=rule,
         reason=reason,
@@ -207,10 +216,13 @@ def batch(copies: Copies) -> Part | None:
                     source = _same(source)
                 if isinstance(source, Packed) and archive and judge and read:
                     entry = source.entry
-                    _, _, method, _, crc, packed, size, *_ = entry.record
+                    _, _, method, _, crc, packed, size, attributes, _ = entry.record
                     data = _data(judge, archive, read, entry)
-                    if copies.check or (packed and not member.size):
+                    is_link = attributes >> 28 == _LINK
+                    if is_link or copies.check or (packed and not member.size):
                         _check(judge, entry, _chunks(read, data))
+                        if is_link:
+                            _check_target(judge, entry, _chunks(read, data))
                     how = COPIED
                 else:
                     if member.size > copies.recipe.cut:
@@ -328,6 +340,16 @@ def _chunks(read: Read, data: memoryview | Range) -> Iterator[Buffer]:
         return
     for start in range(0, data.length, _CHUNK):
         yield read(data.offset + start, min(_CHUNK, data.length - start))
+
+
+def _check_target(judge: Judge, entry: Entry, chunks: Iterable[Buffer]) -> None:
+    """Refuses a link's target that ends at a NUL for who makes the link."""
+    data = b"".join(chunks)
+    target = codecs.inflated_whole(data, entry.record.size) if entry.record.method else data
+    if target is not None and b"\0" in target:
+        what = f"the data of {entry.name}"
+        expected = "a link's target without NUL"
+        judge.refuse("link-target", what, entry.record.offset, expected, target, entry.name)
 
 
 def _check(judge: Judge, entry: Entry, chunks: Iterable[Buffer]) -> None:

@@ -62,7 +62,7 @@ def speller() -> Callable[[str], str] | None:
     return None if sys.getfilesystemencoding() == "utf-8" else spelled
 
 
-_ODD = bytes(range(32)) + b'\x7f\\:*?"<>|'
+_ODD = bytes(range(32)) + b'\x7f\\:*?"<>|;'
 _LIKE_DEVICES = re.compile(rb"/(?:[acnp][oru][nxl][./ io]|[cl][op][mt][0-9\xc2])")
 """What may be a device: two branches take half of the time that eight names take."""
 
@@ -84,6 +84,10 @@ _CAUTIONS: tuple[tuple[Callable[[str], object], str], ...] = (
         re.compile(r'[:*?"<>|]').search,
         'names with one of : * ? " < > |, which Windows does not have (behind a colon it has '
         "another stream of a file)",
+    ),
+    (
+        re.compile(r";[0-9]*/\Z").search,
+        "names with a version as VMS has it (;1), which unzip drops",
     ),
     (
         _DEVICE.search,

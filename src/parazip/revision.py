@@ -211,7 +211,8 @@ def _kept(archive: File, without: tuple[str, ...] = ()) -> list[Member]:
 
 def _not_kept(archive: str, name: str, reason: str, rule: str = "") -> NotCopiedError:
     advice = f"{_take_out(archive, name)}, or change the archive with zip"
-    return NotCopiedError(f"{reason}; {advice}", member=name, id=rule, reason=reason)
+    told = f" [{rule}]" if rule else ""
+    return NotCopiedError(f"{reason}; {advice}{told}", member=name, id=rule, reason=reason)
 
 
 def _take_out(archive: str, name: str) -> str:

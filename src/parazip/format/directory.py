@@ -1,7 +1,7 @@
 """The headers of the central directory (APPNOTE 4.3.12): members as their author meant them.
 
 A name that is not ASCII may be in UTF-8, in code page 437, or told by a Unicode path field. Two
-members whose names differ only by that, or by the Unicode form, are one file to some readers. A
+members whose names differ only by that, or by less, are one file to some readers (`forms`). A
 backslash by a system that has them between folders is that to some, and a letter to others.
 
 External attributes (4.4.15) mean what the system that made the member means by them. A folder
@@ -11,10 +11,19 @@ whose name lacks its slash gets it; one that has contents is a file to some read
 from __future__ import annotations
 
 from typing import NoReturn
-from unicodedata import normalize
 
 from parazip.format.end import MAX_CENTRAL, Directory, Read, read_exactly
-from parazip.format.extra import Told, Where, is_plain, parse_extra, unicode_name, widen
+from parazip.format.extra import (
+    Told,
+    Where,
+    check_kinds,
+    is_asi_link,
+    is_plain,
+    parse_extra,
+    unicode_name,
+    widen,
+)
+from parazip.format.forms import refuse_forms
 from parazip.format.records import (
     ATTRIBUTE_FOLDER,
     CENTRAL,
@@ -42,6 +51,21 @@ _UNIX_SYSTEMS = (_UNIX, 19)
 _DOS_SYSTEMS = (0, 6, 10, 11, 14)
 """MS-DOS, HPFS, NTFS by two numbers, VFAT: the lowest byte has MS-DOS attributes."""
 
+_LABEL, _LABEL_SYSTEMS = 0x08, (0, 6, 11)
+"""A volume label: unzip passes over it, others make a file."""
+
+_REPARSE, _REPARSE_SYSTEMS = 0x400, (0, 11)
+"""A reparse point of Windows: 7-Zip makes a link of its contents, others a file."""
+
+_AMIGA = 1
+_AMIGA_KINDS, _AMIGA_FOLDER = 0o6000 << 16, 0o4000 << 16
+
+_ASI_SYSTEMS = (2, 3, 5, 12, 13, 16, 17, 30)
+"""Those where unzip takes a kind from ASi's extra field if there is no mode."""
+
+_MOST_TARGET = 4095
+"""No system makes a link to a longer path."""
+
 _KIND_FILE, _KIND_FOLDER, _KIND_LINK = 8, 4, 10
 """The highest 4 bits of a Unix mode that are in use."""
 
@@ -50,6 +74,8 @@ _FILE, _FILE_MODE = 0o100000 << 16, 0o100644 << 16
 _FOLDER, _FOLDER_MODE = 0o040000 << 16, 0o040755 << 16
 _SPECIAL_KINDS = (1, 2, 6, 12)
 """A named pipe, devices, a socket: handed on as they are, for who copies to refuse."""
+_NO_KIND = 0
+"""In a header: none is told. In ours: a label or a reparse point, for who copies to refuse."""
 
 _EPOCH = dos_date(1980, 1, 1, 0, 0, 0)
 
@@ -77,6 +103,7 @@ def read_headers(judge: Judge, directory: Directory, read: Read) -> tuple[list[s
     position = 0
     is_odd = False  # whether a name might be another's in another form
     good_date = _EPOCH
+    kinds: list[tuple[int, Where, Told, int]] = []
 
     def stop(at: int, expected: object, found: object) -> NoReturn:
         judge.stop("central-header", _HEADER, begin + at, expected, found)
@@ -107,6 +134,11 @@ def read_headers(judge: Judge, directory: Directory, read: Read) -> tuple[list[s
                 told = parse_extra(extra, where)
                 values = (size, packed, offset)
                 size, packed, offset = widen(told.zip64, values, where, disk == LIMIT_16)
+                if told.kinds and raw[-1:] != b"/":
+                    kinds.append((len(names), where, told, system))
+                    is_asked = system in _ASI_SYSTEMS and size and not attributes >> 16
+                    if is_asked and is_asi_link(told.kinds):
+                        where.refuse("kind-mismatch", "a file, as by its attributes", "a link")
         offset += shift
         if (
             offset + LOCAL.size + name_length + packed > begin
@@ -117,9 +149,14 @@ def read_headers(judge: Judge, directory: Directory, read: Read) -> tuple[list[s
         ):
             record = Record(raw, flags, method, date, crc, packed, size, attributes, offset)
             _check_numbers(judge, begin + at, record, begin, disk, version, told)
-        if told.unicode_path is None and raw.isascii() and b"\\" not in raw and b"\0" not in raw:
-            name = raw.decode("ascii")
-        else:
+        name = raw.decode("ascii") if raw.isascii() else ""
+        if (
+            not name
+            or told.unicode_path is not None
+            or not name.isprintable()
+            or "\\" in name
+            or ";" in name
+        ):
             is_odd = True
             name = _name(judge, begin + at, raw, flags, system, told.unicode_path)
         if not 0 < name_length <= MOST_STEPS:
@@ -139,8 +176,10 @@ def read_headers(judge: Judge, directory: Directory, read: Read) -> tuple[list[s
         rest = read_exactly(judge, read, begin + position, min(4, length - position))
         expected = "the end of the central directory"
         judge.refuse("count-mismatch", _HEADER, begin + position, expected, rest)
+    for i, where, told, system in kinds:
+        check_kinds(where, told.kinds, system, records[i].attributes)
     if is_odd:
-        _refuse_forms(judge, begin, names, records)
+        refuse_forms(judge, begin, names, records)
     return names, records
 
 
@@ -158,7 +197,8 @@ def _check_numbers(
 
     if offset + LOCAL.size + len(raw) + packed > begin:
         refuse("record-outside", f"a record that ends before {begin}", (offset, packed))
-    if disk not in (0, LIMIT_16):
+    is_told = disk == LIMIT_16 and told.zip64 is not None and len(told.zip64) % 8 == 4
+    if disk and not is_told:
         judge.refuse("split-archive", _HEADER, at, "disk 0", disk)
     if version & 0xFF > _MOST_VERSION:
         found = f"{(version & 0xFF) / 10}"
@@ -228,37 +268,25 @@ def _kind(
         is_told = kind == _KIND_FOLDER
     else:
         is_told = system in _DOS_SYSTEMS and bool(attributes & ATTRIBUTE_FOLDER)
+        is_told |= system == _AMIGA and attributes & _AMIGA_KINDS == _AMIGA_FOLDER
+    if (is_folder or is_told) and size:
+        found = f"{size} bytes in {name!r}"
+        judge.refuse("folder-with-contents", _HEADER, at, "a folder without contents", found)
+    if system in _LABEL_SYSTEMS and attributes & _LABEL:
+        return name, _NO_KIND
     if is_folder or is_told:
-        if size:
-            found = f"{size} bytes in {name!r}"
-            judge.refuse("folder-with-contents", _HEADER, at, "a folder without contents", found)
         name = name if is_folder else name + "/"
         return name, (mode & ~_KINDS or _FOLDER_MODE) | _FOLDER | ATTRIBUTE_FOLDER
+    if is_unix and kind == _KIND_LINK and not 0 < size <= _MOST_TARGET:
+        expected = f"a link's target of 1 to {_MOST_TARGET:,} bytes"
+        judge.refuse("link-target", _HEADER, at, expected, f"{size:,} bytes in {name!r}")
     if is_unix and (kind == _KIND_LINK or kind in _SPECIAL_KINDS):
         return name, mode
+    if system == _UNIX and kind not in (_NO_KIND, _KIND_FILE) and size:
+        return name, mode  # there is no such kind, and bsdtar makes zeros of the contents
+    if system in _REPARSE_SYSTEMS and attributes & _REPARSE and size:
+        return name, _NO_KIND
     return name, (mode & ~_KINDS or _FILE_MODE) | _FILE
-
-
-_LONGEST_STEP = 255
-"""No file system takes a longer step, and its normal form may take the square of it in time."""
-
-
-def _refuse_forms(judge: Judge, at: int, names: list[str], records: list[Record]) -> None:
-    """Refuses two names that are one to a reader that takes Unicode, flags or slashes otherwise."""
-    forms: dict[str, str] = {}
-    spelled: dict[bytes, tuple[str, int]] = {}
-    for name, record in zip(names, records, strict=True):
-        steps = name.replace("\\", "/").split("/")
-        form = "/".join([normalize("NFC", s) if len(s) <= _LONGEST_STEP else s for s in steps])
-        other = forms.setdefault(form, name)
-        if other == name and not record.name.isascii():
-            flag = record.flags & FLAG_UTF8
-            other, other_flag = spelled.setdefault(record.name, (name, flag))
-            if flag == other_flag:  # then Unicode paths tell them apart
-                continue
-        if other != name:
-            expected = f"one spelling of {other!r}"
-            judge.refuse("name-in-two-forms", "central directory", at, expected, repr(name))
 
 
 def _is_date(date: int) -> bool:

@@ -78,8 +78,6 @@ def find_directory(judge: Judge, size: int, read: Read) -> Directory:
     position, tail = _find_end(judge, size, read)
     _, disk, _, here, *numbers, _ = END.unpack_from(tail)  # where it begins counts for no reader
     claims = _Claims(*numbers)
-    if disk not in (0, LIMIT_16):
-        judge.refuse("split-archive", _EOCD, position, "one disk", f"disk {disk} of several")
     if here != claims.members:
         judge.refuse("count-mismatch", _EOCD, position, f"{claims.members} members here", here)
     locator_at = position - ZIP64_LOCATOR.size
@@ -93,6 +91,8 @@ def find_directory(judge: Judge, size: int, read: Read) -> Directory:
         wide = claims = _read_zip64(judge, read, locator_at, locator, claims)
     elif LIMIT_32 in claims:
         judge.refuse("zip64-locator", _LOCATOR, max(0, locator_at), b"PK\6\7", locator[:4])
+    if disk and (wide is None or disk != LIMIT_16):
+        judge.refuse("split-archive", _EOCD, position, "one disk", f"disk {disk} of several")
     directory = _place(judge, position, end, claims)
     if directory.shift:
         _refuse_unshifted(judge, read, directory, claims, wide)

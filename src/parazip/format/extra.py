@@ -1,8 +1,9 @@
 """The extra fields of a member's headers that change what the header says.
 
 There are two: zip64 (APPNOTE 4.5.3) has the numbers that do not fit, the Unicode path (4.6.9) has
-the name in UTF-8 beside one in an old code page. Others are passed over, but the last must end
-where the extra field ends. Up to three zero bytes may be left over: Android's zipalign pads so.
+the name in UTF-8 beside one in an old code page. Two more tell some readers of links and folders.
+Others are passed over, but the last must end where the extra field ends. Up to three zero bytes may
+be left over: Android's zipalign pads so.
 
 A Unicode path counts if it has the CRC-32 of the header's name; all readers pass over one that was
 left behind when the header got another name. Not all readers know this field. So it may tell what
@@ -18,7 +19,7 @@ import struct
 from binascii import crc32
 from typing import NamedTuple
 
-from parazip.format.records import LIMIT_32, ZIP64_TAG
+from parazip.format.records import ATTRIBUTE_FOLDER, LIMIT_32, ZIP64_TAG
 from parazip.format.refusals import Judge
 
 UNICODE_PATH_TAG = 0x7075
@@ -46,10 +47,17 @@ class Where(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What an extra field says that counts; None for what it does not have."""
+    """What an extra field says that counts.
+
+    Attributes:
+        zip64: a zip64 field's data, or None.
+        unicode_path: a Unicode path's, or None.
+        kinds: tags and data of fields that some readers take a member's kind from.
+    """
 
     zip64: bytes | None
     unicode_path: bytes | None
+    kinds: tuple[tuple[int, bytes], ...] = ()
 
 
 def is_plain(extra: bytes) -> bool:
@@ -57,16 +65,28 @@ def is_plain(extra: bytes) -> bool:
     at, end = 0, len(extra)
     while at + 4 <= end:
         tag, size = _UNPACK_FIELD(extra, at)
-        if tag in _TWICE:
+        if tag in _TELLING:
             return False
         at += 4 + size
     return at == end
 
 
+def has_field(extra: bytes, tag: int) -> bool:
+    """Whether an extra field has a field of that tag, as far as it is right."""
+    at = 0
+    while at + 4 <= len(extra):
+        its_tag, size = _UNPACK_FIELD(extra, at)
+        if its_tag == tag:
+            return True
+        at += 4 + size
+    return False
+
+
 def parse_extra(extra: bytes, where: Where) -> Told:
-    """The zip64 field and the Unicode path of an extra field, each the only one of its kind."""
+    """What an extra field says; of zip64 and the Unicode path there may be one each."""
     at, end = 0, len(extra)
     found: dict[int, bytes] = {}
+    kinds = []
     while at + 4 <= end:
         tag, size = _UNPACK_FIELD(extra, at)
         at += 4
@@ -74,13 +94,63 @@ def parse_extra(extra: bytes, where: Where) -> Told:
             if tag in found:
                 where.refuse(_TWICE[tag], "one such extra field", f"another: {extra[at - 4 :]!r}")
             found[tag] = extra[at : at + size]
+        elif tag in _KINDS:
+            kinds.append((tag, extra[at : at + size]))
         at += size
     if at > end or extra[at:].strip(b"\0"):
         where.refuse("extra-field-cut-off", f"extra fields of {end} bytes", extra)
-    return Told(found.get(ZIP64_TAG), found.get(UNICODE_PATH_TAG))
+    return Told(found.get(ZIP64_TAG), found.get(UNICODE_PATH_TAG), tuple(kinds))
 
 
 _TWICE = {ZIP64_TAG: "zip64-field-twice", UNICODE_PATH_TAG: "unicode-path-twice"}
+_LIBARCHIVE_TAG, _ASI_TAG = 0x6C78, 0x756E
+_KINDS = (_LIBARCHIVE_TAG, _ASI_TAG)
+_TELLING = {*_TWICE, *_KINDS}
+
+_FILE, _FOLDER, _LINK = 8, 4, 10
+_UNIX, _DOS = 3, 0
+
+
+def check_kinds(
+    where: Where, kinds: tuple[tuple[int, bytes], ...], system: int, attributes: int
+) -> None:
+    """Refuses fields that tell another kind than the directory does of a member.
+
+    libarchive takes the kind from a field of its own (0x6c78, its archive_read_support_format_zip.c
+    describes it): a byte of bits, then what these announce, the version made by in two bytes (bit
+    0), internal attributes in two (bit 1), and external ones in four (bit 2).
+
+    Args:
+        where: the header.
+        kinds: the fields.
+        system: that made the member, as the header tells it.
+        attributes: the external ones, as our own records have them.
+    """
+    for tag, data in kinds:
+        if tag != _LIBARCHIVE_TAG or not data or not data[0] & 4:
+            continue
+        bits = data[0]
+        at = next((i for i, byte in enumerate(data) if byte < 0x80), len(data)) + 1
+        if bits & 1:
+            system = int.from_bytes(data[at + 1 : at + 2], "little")
+        at += (bits & 1) * 2 + (bits & 2)
+        told = int.from_bytes(data[at : at + 4], "little")
+        if system == _UNIX:
+            kind = told >> 28 or _FILE
+        elif system == _DOS and told & ATTRIBUTE_FOLDER:
+            kind = _FOLDER
+        else:
+            kind = _FILE
+        if kind != attributes >> 28:
+            where.refuse("kind-mismatch", f"a member of kind {attributes >> 28}", kind)
+
+
+def is_asi_link(kinds: tuple[tuple[int, bytes], ...]) -> bool:
+    """Whether a field of ASi's (4.6.8: a CRC-32, then a Unix mode) is one of a link.
+
+    Info-ZIP's unzip heeds it where the external attributes have no mode.
+    """
+    return any(tag == _ASI_TAG and data[5:6] and data[5] >> 4 == _LINK for tag, data in kinds)
 
 
 def widen(

@@ -10,30 +10,42 @@ APK Signing Block: no member is lost behind them.
 
 from __future__ import annotations
 
-import re
 import struct
+from binascii import crc32
 
 from parazip.format.end import Read
-from parazip.format.extra import Where, is_plain, parse_extra, unicode_name, widen
+from parazip.format.extra import (
+    Where,
+    check_kinds,
+    has_field,
+    is_plain,
+    parse_extra,
+    unicode_name,
+    widen,
+)
+from parazip.format.front import find_record, find_signature
 from parazip.format.records import (
+    DESCRIPTOR_SIGNATURE,
     FLAG_DESCRIPTOR,
-    FLAG_ENCRYPTED,
+    FLAG_LEVEL,
     FLAG_UTF8,
     LIMIT_32,
     LOCAL,
+    ZIP64_TAG,
     data_descriptors,
 )
 from parazip.format.refusals import Judge
-from parazip.model import Entry, Record
-
-_AGREEING_FLAGS = FLAG_ENCRYPTED | FLAG_DESCRIPTOR | FLAG_UTF8
+from parazip.model import DEFLATED, STORED, Entry, Record
 
 _SIGNATURE = b"PK\3\4"
 _WHAT = "local file header"
 
 _PIECE = 1 << 20
 _SHOWN = 64
-_MOST_DESCRIPTOR = 24
+_BEGIN_OF_DESCRIPTOR, _MOST_DESCRIPTOR = 8, 24
+_CRC = struct.Struct("<I")
+_DESCRIPTOR_LENGTHS = (12, 16, 20, 24)
+_UNUSED_FLAG = 1 << 15
 
 
 def data_offset(judge: Judge, entry: Entry, front: bytes, read: Read) -> int:
@@ -72,21 +84,22 @@ def _checked_offset(judge: Judge, entry: Entry, front: bytes, read: Read) -> int
     raw, flags, method, _, crc, packed, size, _, offset = record
     if len(front) < LOCAL.size:
         judge.stop("local-header-missing", _WHAT, offset, f"{LOCAL.size} bytes", len(front))
-    signature, _, its_flags, its_method, *rest = LOCAL.unpack_from(front)
+    signature, version, its_flags, its_method, *rest = LOCAL.unpack_from(front)
     _, its_crc, its_packed, its_size, name_length, extra_length = rest
     if signature != _SIGNATURE:
         judge.stop("local-header-missing", _WHAT, offset, _SIGNATURE, signature)
     what = f"{_WHAT} of {name!r}"
     extra_at = LOCAL.size + name_length
     its_name = front[LOCAL.size : extra_at]
-    differing = (flags ^ its_flags) & _AGREEING_FLAGS
+    differing = (flags ^ its_flags) & ~_UNUSED_FLAG  # 7-Zip drops the contents if others differ
+    if method == DEFLATED:
+        differing &= ~FLAG_LEVEL
     if raw.isascii():
         differing &= ~FLAG_UTF8  # it has one meaning
     if its_flags & FLAG_DESCRIPTOR:
         differing &= ~FLAG_DESCRIPTOR  # only who reads the local header looks for a descriptor
     if differing or (its_method, its_name) != (method, raw):
-        kind = (flags & _AGREEING_FLAGS, method, raw)
-        found = (its_flags & _AGREEING_FLAGS, its_method, its_name)
+        kind, found = (flags, method, raw), (its_flags, its_method, its_name)
         expected = f"flags, method and name as in the directory, {kind}"
         judge.refuse("local-header-mismatch", what, offset, expected, found, name)
     begin: int = offset + extra_at + extra_length
@@ -108,14 +121,47 @@ def _checked_offset(judge: Judge, entry: Entry, front: bytes, read: Read) -> int
         if other is not None and other.rstrip("/") != name.rstrip("/"):
             expected = f"a Unicode path of {name!r}, as in the directory"
             where.refuse("unicode-path-mismatch", expected, other)
+    if told.kinds and raw[-1:] != b"/":
+        check_kinds(where, told.kinds, version >> 8, record.attributes)
     if begin + packed < end or its_flags & FLAG_DESCRIPTOR:
 
         def read_on(at: int, length: int) -> bytes:
             data = front[at - offset : at - offset + length]
             return data if len(data) == length else read(at, length)
 
-        _check_gap(judge, entry, begin + packed, read_on, bool(its_flags & FLAG_DESCRIPTOR))
+        forms: list[bytes] = []
+        if its_flags & FLAG_DESCRIPTOR:
+            forms = data_descriptors(record, told.zip64 is not None)
+            if method == STORED:
+                _check_inside(judge, entry, begin, read_on)
+        _check_gap(judge, entry, begin + packed, read_on, forms)
     return begin
+
+
+def _check_inside(judge: Judge, entry: Entry, begin: int, read: Read) -> None:
+    """Refuses a data descriptor in stored contents that is true of what stands in front of it.
+
+    Who reads a stream knows nothing else of where the contents end, and libarchive compares no more
+    of it than the CRC-32.
+    """
+    crc, at = 0, begin
+    end = begin + entry.record.compressed_size + _BEGIN_OF_DESCRIPTOR - 1
+    while at < end:
+        piece = read(at, min(_PIECE, end - at))
+        view, counted = memoryview(piece), 0
+        last = len(piece) - _BEGIN_OF_DESCRIPTOR
+        place = piece.find(DESCRIPTOR_SIGNATURE)
+        while 0 <= place <= last:
+            crc, counted = crc32(view[counted:place], crc), place
+            if _CRC.unpack_from(piece, place + 4)[0] == crc:
+                what, expected = f"record of {entry.name!r}", "the data descriptor behind it alone"
+                judge.refuse("two-descriptors", what, at + place, expected, "another", entry.name)
+                return
+            place = piece.find(DESCRIPTOR_SIGNATURE, place + 1)
+        if at + len(piece) >= end or last < 0:
+            return
+        crc = crc32(view[counted : last + 1], crc)
+        at += last + 1
 
 
 def _widened(
@@ -146,21 +192,30 @@ def _widened(
     return widen(field, told, where)
 
 
-def _check_gap(judge: Judge, entry: Entry, at: int, read: Read, is_announced: bool) -> None:
-    """Refuses what should not stand behind a member's data, with a descriptor announced or not."""
+def _check_gap(judge: Judge, entry: Entry, at: int, read: Read, forms: list[bytes]) -> None:
+    """Refuses what should not stand behind a member's data.
+
+    Args:
+        judge: is told of it.
+        entry: the member.
+        at: where its data end.
+        read: gives the file.
+        forms: of the data descriptor that must be there; none if it is not announced.
+    """
     name, record, end = entry
     what = f"record of {name!r}"
     start = read(at, min(_MOST_DESCRIPTOR, end - at))
-    if is_announced:
-        descriptors = data_descriptors(record)
-        if end - at <= _MOST_DESCRIPTOR and start in descriptors:
+    if forms:
+        if end - at <= _MOST_DESCRIPTOR and start in forms:
             return
-        length = next((len(form) for form in descriptors if start.startswith(form)), 0)
+        length = next((len(form) for form in forms if start.startswith(form)), 0)
         if not length:
-            is_there = start.startswith(b"PK\7\x08") or end - at in map(len, descriptors)
+            is_there = start.startswith(DESCRIPTOR_SIGNATURE) or end - at in _DESCRIPTOR_LENGTHS
             rule = "descriptor-mismatch" if is_there else "descriptor-missing"
             numbers = (record.crc, record.compressed_size, record.size)
-            judge.refuse(rule, what, at, f"a data descriptor of {numbers}", start, name)
+            lengths = " or ".join(str(len(form)) for form in forms)
+            expected = f"a data descriptor of {numbers} in {lengths} bytes"
+            judge.refuse(rule, what, at, expected, start, name)
             return
         at += length
         start = start[length:]
@@ -172,40 +227,6 @@ def _check_gap(judge: Judge, entry: Entry, at: int, read: Read, is_announced: bo
     else:
         expected = f"the next record, or the central directory, at {at}"
         judge.refuse("bytes-between-records", what, at, expected, start, name)
-
-
-_RECORD = re.compile(rb"PK\x03\x04(?=.{4}[\x00-\x63]\x00)", re.DOTALL)
-"""How a local record begins, of one of the methods up to 99 (4.4.5); the version is not asked."""
-
-
-def find_record(read: Read, begin: int, end: int) -> int | None:
-    """Where the first whole local record begins in a piece of a file, if there is any.
-
-    The signature alone is none: programs that read archives have it in themselves, and such a
-    program is what stands in front of a self-extracting archive.
-    """
-    while begin < end:
-        piece = read(begin, min(_PIECE, end - begin))
-        for match in _RECORD.finditer(piece):
-            if _is_record(read, begin + match.start(), end):
-                return begin + match.start()
-        if begin + len(piece) >= end or len(piece) < LOCAL.size:
-            return None
-        begin += len(piece) - LOCAL.size
-    return None
-
-
-def _is_record(read: Read, at: int, end: int) -> bool:
-    """Whether a local record could stand there and end before `end`."""
-    header = read(at, min(LOCAL.size, end - at))
-    if len(header) < LOCAL.size:
-        return False
-    _, _, flags, _, _, _, packed, _, name_length, extra_length = LOCAL.unpack(header)
-    needed = LOCAL.size + name_length + extra_length
-    needed += 0 if flags & FLAG_DESCRIPTOR or packed == LIMIT_32 else packed  # told elsewhere
-    if at + needed > end or not name_length:
-        return False
-    return b"\0" not in read(at + LOCAL.size, name_length)
 
 
 def end_of_last(record: Record, begin: int, read: Read) -> int:
@@ -222,10 +243,13 @@ def end_of_last(record: Record, begin: int, read: Read) -> int:
     header = read(record.offset, LOCAL.size)
     if len(header) < LOCAL.size or not header.startswith(_SIGNATURE):
         return end
-    at = record.offset + LOCAL.size + sum(LOCAL.unpack(header)[-2:]) + record.compressed_size
-    start = read(at, min(_MOST_DESCRIPTOR, end - at)) if at < end else b""
-    if LOCAL.unpack(header)[2] & FLAG_DESCRIPTOR:
-        at += next((len(form) for form in data_descriptors(record) if start.startswith(form)), 0)
+    _, _, flags, *_, name_length, extra_length = LOCAL.unpack(header)
+    extra_at = record.offset + LOCAL.size + name_length
+    at = extra_at + extra_length + record.compressed_size
+    if flags & FLAG_DESCRIPTOR and at < end:
+        forms = data_descriptors(record, has_field(read(extra_at, extra_length), ZIP64_TAG))
+        start = read(at, min(_MOST_DESCRIPTOR, end - at))
+        at += next((len(form) for form in forms if start.startswith(form)), 0)
     last: int = at
     while at < end:
         piece = read(at, min(_PIECE, end - at))
@@ -237,6 +261,7 @@ def end_of_last(record: Record, begin: int, read: Read) -> int:
 
 _MAGIC = b"APK Sig Block 42"
 _BLOCK_END = struct.Struct("<Q16s")
+_MOST_PAIRS = 1 << 12
 
 
 def _signing_block(begin: int, read: Read) -> int:
@@ -256,8 +281,11 @@ def _signing_block(begin: int, read: Read) -> int:
     at, end = start + 8, begin - _BLOCK_END.size
     if read(start, 8) != length.to_bytes(8, "little"):
         return begin
-    while at + 8 <= end:
+    for _ in range(_MOST_PAIRS):
+        if at + 8 > end:
+            break
         at += 8 + int.from_bytes(read(at, 8), "little")
-    if at != end or find_record(read, start, begin) is not None:
+    # Who reads a stream goes on looking for records here, and takes any signature for one.
+    if at != end or find_signature(read, start, begin) is not None:
         return begin
     return start

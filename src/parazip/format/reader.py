@@ -7,9 +7,9 @@ and means one thing to all of them passes. `refusals` lists the rules by their i
 
 Each byte of the file is accounted for. `end` finds the central directory, `directory` reads its
 headers, and here their records are laid side by side: none overlap, and what stands in front of the
-first (a shebang line, a self-extractor's program) is no record. `local` holds each record against
-its header and looks at what stands behind it, when the member is copied or passed over: a local
-header is read with the data.
+first is no record and no archive (`front`). `local` holds each record against its header and looks
+at what stands behind it, when the member is copied or passed over: a local header is read with the
+data.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from itertools import pairwise
 
 from parazip.format.directory import read_headers
 from parazip.format.end import Directory, Read, find_directory
-from parazip.format.local import end_of_last, find_record
-from parazip.format.records import END, LOCAL
+from parazip.format.front import check_front
+from parazip.format.local import end_of_last
+from parazip.format.records import LOCAL
 from parazip.format.refusals import Judge
 from parazip.model import Entry, Record
 
@@ -43,7 +44,7 @@ def read_directory(path: str, size: int, read: Read, judge: Judge | None = None)
     order = sorted(range(len(records)), key=lambda i: records[i].offset)
     ends = _ends(judge, directory, records, order, read)
     first = records[order[0]].offset if order else directory.begin
-    _check_front(judge, first, read)
+    check_front(judge, first, read)
     if directory.shift:
         for name, record in zip(names, records, strict=True):
             _check_unshifted(judge, name, record, directory.shift, read)
@@ -70,22 +71,6 @@ def _ends(
     if order:
         ends[order[-1]] = end_of_last(records[order[-1]], directory.begin, read)
     return ends
-
-
-def _check_front(judge: Judge, first: int, read: Read) -> None:
-    """Refuses a record, or an archive without any, in front of the first record that is listed."""
-    if not first:
-        return
-    start = read(0, min(4, first))
-    if start == b"PK\5\6" and first >= END.size:
-        expected = "no EOCD in front of the archive"
-        judge.refuse("end-record-in-front", "EOCD", 0, expected, read(0, END.size))
-    # At the very front the signature is enough: all take the file for an archive that begins there.
-    place = 0 if start == b"PK\3\4" else find_record(read, 0, first)
-    if place is not None:
-        expected = "no record that the directory does not list"
-        found = read(place, min(64, first - place))
-        judge.refuse("unlisted-record", "local file header", place, expected, found)
 
 
 def _check_unshifted(judge: Judge, name: str, record: Record, shift: int, read: Read) -> None:

@@ -11,10 +11,12 @@ import struct
 from collections.abc import Mapping
 
 from parazip.errors import SettingsError
-from parazip.model import Member, Record
+from parazip.model import STORED, Member, Record
 
 FLAG_ENCRYPTED = 1 << 0 | 1 << 6
 """Encryption, and strong encryption (APPNOTE 4.4.4)."""
+FLAG_LEVEL = 1 << 1 | 1 << 2
+"""How hard a deflated member was compressed."""
 FLAG_DESCRIPTOR = 1 << 3
 FLAG_PATCH = 1 << 5
 FLAG_UTF8 = 1 << 11
@@ -47,6 +49,7 @@ _CENTRAL_OFFSET_AT = 42
 END = struct.Struct("<4s4H2IH")
 ZIP64_END = struct.Struct("<4sQ2H2I4Q")
 ZIP64_LOCATOR = struct.Struct("<4sIQI")
+DESCRIPTOR_SIGNATURE = b"PK\7\x08"
 _DESCRIPTOR = struct.Struct("<4s3I")
 _ZIP64_DESCRIPTOR = struct.Struct("<4sI2Q")
 _ZIP64_SIZES = struct.Struct("<2H2Q")
@@ -146,19 +149,24 @@ def aligned_header(header: bytes, multiple: int, position: int) -> bytes:
 def data_descriptor(record: Record, zip64: bool) -> bytes:
     """The CRC and sizes that follow a member's data (APPNOTE 4.3.9), with their signature."""
     shape = _ZIP64_DESCRIPTOR if zip64 else _DESCRIPTOR
-    return shape.pack(b"PK\7\x08", record.crc, record.compressed_size, record.size)
+    return shape.pack(DESCRIPTOR_SIGNATURE, record.crc, record.compressed_size, record.size)
 
 
-def data_descriptors(record: Record) -> list[bytes]:
-    """All forms of a member's data descriptor: with 64 and 32 bits, with a signature and without.
+def data_descriptors(record: Record, zip64: bool) -> list[bytes]:
+    """The forms of a member's data descriptor, with a signature and without.
 
-    The signature came into use without being in the standard (4.3.9.3), and when 64 bits are due
-    depends on a zip64 field that may be missing (4.3.9.2); so writers differ.
+    The signature came into use without being in the standard (4.3.9.3). It must be there where a
+    CRC-32 would be taken for it, and behind stored contents, whose end nothing else tells.
+
+    Args:
+        record: what the directory says of the member.
+        zip64: whether a zip64 field of the local header announces numbers of 64 bits (4.3.9.2).
+            Not all writers have one for what is larger than 32 bits.
     """
-    forms = [data_descriptor(record, True)]
-    if max(record.compressed_size, record.size) <= LIMIT_32:
-        forms.append(data_descriptor(record, False))
-    return [*forms, *(form[4:] for form in forms)]
+    form = data_descriptor(record, zip64 or max(record.compressed_size, record.size) > LIMIT_32)
+    if record.method == STORED or form.startswith(DESCRIPTOR_SIGNATURE, 4):
+        return [form]
+    return [form, form[4:]]
 
 
 def central_header(record: Record) -> bytes:

@@ -40,6 +40,7 @@ REFUSALS: dict[str, Rule] = {
     "file-cut-off": Rule(_DAMAGED, _AGAIN),
     "end-record-in-comment": Rule(_AMBIGUOUS, _TRUSTED),
     "end-record-in-front": Rule(_AMBIGUOUS, _TRUSTED),
+    "other-archive-in-front": Rule(_AMBIGUOUS, _TRUSTED),
     "split-archive": Rule(_DAMAGED, "join its pieces first, with zip -s 0 or 7z"),
     "count-mismatch": Rule(_DAMAGED, _AGAIN),
     "directory-place": Rule(_DAMAGED, _AGAIN),
@@ -70,6 +71,8 @@ REFUSALS: dict[str, Rule] = {
     "unicode-path-mismatch": Rule(_AMBIGUOUS, _TRUSTED),
     "folder-with-contents": Rule(_AMBIGUOUS, _TRUSTED),
     "link-mismatch": Rule(_AMBIGUOUS, _TRUSTED),
+    "kind-mismatch": Rule(_AMBIGUOUS, _TRUSTED),
+    "link-target": Rule(_AMBIGUOUS, _TRUSTED),
     # The records
     "record-outside": Rule(_DAMAGED, _AGAIN),
     "records-overlap": Rule(_AMBIGUOUS, _TRUSTED),
@@ -81,6 +84,7 @@ REFUSALS: dict[str, Rule] = {
     "local-sizes-mismatch": Rule(_AMBIGUOUS, _TRUSTED),
     "descriptor-missing": Rule(_AMBIGUOUS, _TRUSTED),
     "descriptor-mismatch": Rule(_AMBIGUOUS, _TRUSTED),
+    "two-descriptors": Rule(_AMBIGUOUS, _TRUSTED),
     # The contents
     "stream-damaged": Rule(_DAMAGED, _AGAIN),
     "stream-end": Rule(_DAMAGED, _AGAIN),

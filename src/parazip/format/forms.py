@@ -1,0 +1,70 @@
+"""Names that differ, and are one to some reader.
+
+Systems and readers differ in whether they tell apart the composed and the decomposed form of a
+letter, names with and without the flag of UTF-8, and backslashes and slashes. Info-ZIP's unzip
+drops control characters, and a version as VMS has it at a name's end (`;1`): by that a file may
+even be what another member needs as a folder.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator
+from unicodedata import normalize
+
+from parazip.format.records import FLAG_UTF8
+from parazip.format.refusals import Judge
+from parazip.model import Record
+from parazip.names import file_as_folder
+
+_LONGEST_STEP = 255
+"""No file system takes a longer step, and its normal form may take the square of it in time."""
+
+_CONTROLS = str.maketrans(dict.fromkeys((*range(32), 127)))
+_VMS_VERSION = re.compile(r";[0-9]*\Z")
+
+
+def refuse_forms(judge: Judge, at: int, names: list[str], records: list[Record]) -> None:
+    """Refuses two names that are one to a reader that takes Unicode, flags or slashes otherwise.
+
+    Args:
+        judge: is told of them.
+        at: where the directory begins.
+        names: the members', as text.
+        records: theirs, in the same order.
+    """
+    forms: dict[str, str] = {}
+    spelled: dict[bytes, tuple[str, int]] = {}
+    dropped: set[str] = set()
+    for name, record in zip(names, records, strict=True):
+        steps = name.replace("\\", "/").split("/")
+        whole = "/".join([normalize("NFC", s) if len(s) <= _LONGEST_STEP else s for s in steps])
+        form = _VMS_VERSION.sub("", whole.translate(_CONTROLS))
+        if form != whole:
+            dropped.add(form)
+        other = forms.setdefault(form, name)
+        if other == name and not record.name.isascii():
+            flag = record.flags & FLAG_UTF8
+            other, other_flag = spelled.setdefault(record.name, (name, flag))
+            if flag == other_flag:  # then Unicode paths tell them apart
+                continue
+        if other != name:
+            expected = f"one spelling of {other!r}"
+            judge.refuse("name-in-two-forms", "central directory", at, expected, repr(name))
+    if dropped and (found := _file_as_folder(forms.keys(), dropped)):
+        expected = f"no folder {found!r}, which is a file to some readers"
+        judge.refuse("name-in-two-forms", "central directory", at, expected, repr(forms[found]))
+
+
+def _file_as_folder(forms: Collection[str], dropped: Collection[str]) -> str | None:
+    """The name of a file that other members need as a folder, if one of both was `dropped`."""
+
+    def files(names: Iterable[str]) -> Iterator[str]:
+        return (f"{name}/" for name in names if not name.endswith("/"))
+
+    def folders(names: Iterable[str]) -> set[str]:
+        return {name[: name.rfind("/") + 1] for name in names}
+
+    found = file_as_folder(files(dropped), folders(forms))
+    found = found or file_as_folder(files(forms), folders(dropped))
+    return found[0][:-1] if found else None
