@@ -150,18 +150,27 @@ def merge(
     """
     began = time.monotonic()
     findings = Findings()
-    members = inputs.gather(
-        sources, selection or Selection(), on_duplicate, _place(archive), findings
-    )
-    report = _write(
-        archive,
-        plan.checked(members, findings, is_one_tree=True),  # as `gather` has seen to
-        settings or Settings(),
-        prepend=prepend,
-        shebang=shebang,
-        progress=progress,
-        check_crc=check_crc,
-    )
+    selection = selection or Selection()
+    place = _place(archive)
+    # Looked at before the sources: what others made of it after it was read would be lost.
+    is_there = isinstance(place, str) and os.path.isfile(place)
+    standing = files.Standing(str(place), selection.changes) if is_there else None
+    given: list[inputs.Source] = []
+    with inputs.telling_of_archives(given, selection):
+        noted = inputs.noted(sources, given)
+        members = inputs.gather(noted, selection, on_duplicate, place, findings)
+        if not inputs.is_among(place, given, selection):
+            standing = None
+        report = _write(
+            archive,
+            plan.checked(members, findings, is_one_tree=True),  # as `gather` has seen to
+            settings or Settings(),
+            prepend=prepend,
+            shebang=shebang,
+            progress=progress,
+            check_crc=check_crc,
+            standing=standing,
+        )
     return _complete(report, began, findings)
 
 
@@ -275,6 +284,7 @@ def _write(
     check_crc: bool = False,
     cache: Cache | None = None,
     identity: Identification = "stat",
+    standing: files.Standing | None = None,
 ) -> Report:
     """Writes a new archive of members whose names are checked as they come."""
     recipe = codecs.recipe(settings.level, settings.codec)
@@ -298,7 +308,9 @@ def _write(
         sections = _known_by_content(plan.sections(every), recipe, settings)
     else:
         sections = _known_by_stat(plan.sections(every), recipe)
-    return assemble(archive, sections, means, counter, prepend=prepend, shebang=shebang)
+    return assemble(
+        archive, sections, means, counter, prepend=prepend, shebang=shebang, standing=standing
+    )
 
 
 def assemble(
@@ -310,6 +322,7 @@ def assemble(
     prepend: str | os.PathLike[str] | bytes | None = None,
     shebang: str | None = None,
     frame: Frame | None = None,
+    standing: files.Standing | None = None,
 ) -> Report:
     """Writes a new archive of sections; see `write`.
 
@@ -323,14 +336,13 @@ def assemble(
         prepend: bytes that are put in front of the archive, or the path of a file that has them.
         shebang: what follows `#!` on the archive's first line.
         frame: what is taken over from the archive that is replaced: its comment, and what stands
-            in front of it, if nothing else is given. It must not have changed by the end.
+            in front of it, if nothing else is given.
+        standing: what has to stand under that path until the end, if not anything may.
     """
     if shebang is not None:
         _check_shebang(shebang)
     began = time.monotonic()
-    if frame is not None:
-        files.check(frame.archive)  # a named pipe that has come there would be waited for
-    with _opened(archive) as output:
+    with _opened(archive, standing) as output:
         start = output.position
         writer = ArchiveWriter(output)
         is_script = _prepend(writer, shebang, prepend)
@@ -344,8 +356,6 @@ def assemble(
         assembly.fill(sections)
         writer.finish(frame.comment if frame is not None else b"")
         output.is_executable = is_script
-        if frame is not None:
-            files.check(frame.archive)
     return Report(
         archive=output.name,
         members=counter.members_total,
@@ -423,9 +433,9 @@ def _place(archive: Target) -> str | int | None:
         return None
 
 
-def _opened(archive: Target) -> AbstractContextManager[Output]:
+def _opened(archive: Target, standing: files.Standing | None) -> AbstractContextManager[Output]:
     if isinstance(archive, str | os.PathLike):
-        return replacing(os.fspath(archive))
+        return replacing(os.fspath(archive), standing)
     return nullcontext(Output(archive, str(getattr(archive, "name", "-"))))
 
 

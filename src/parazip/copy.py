@@ -116,6 +116,15 @@ def stored(archive: File, file: FileIO, entry: Entry) -> Stored:
     return Stored(archive, begin, entry.record.size, entry.record.crc)
 
 
+def stored_at(packed: Packed) -> int:
+    """Where the contents of a stored member begin, counted from the start of their archive.
+
+    Raises what `stored` raises, and what `entries` raises of the file.
+    """
+    with files.reading(packed.archive) as file:
+        return stored(packed.archive, file, packed.entry).offset
+
+
 def refuse_name(archive: str, entry: Entry) -> None:
     """Refuses a name that leads out of the folder that it is unpacked in, or to no file in it.
 

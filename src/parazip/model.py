@@ -395,12 +395,17 @@ class Preview:
         left_out: what would not be, and why, sorted by name.
         skipped: how much was left out because it could not be put in, by its kind.
         notes: what people may want to know besides, a sentence each.
+        changes: where an archive would be changed, which of its members would be "added" and
+            "changed", by their names; all others are kept.
+        deleted: how many would be taken out; they are what is `left_out` then.
     """
 
     members: tuple[Member, ...]
     left_out: tuple[LeftOut, ...]
     skipped: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    changes: Mapping[str, str] | None = None
+    deleted: int = 0
 
     @property
     def bytes_in(self) -> int:

@@ -107,9 +107,9 @@ def delete(
     """Take the members that match out of the zip archive ARCHIVE.
 
     GLOB is compared as by --exclude of the other commands: with a name at any depth, or, with a
-    slash in it, with a whole member name; a folder goes with all it holds. A GLOB that matches
-    nothing is an error. All other members are copied as they are compressed; ARCHIVE is replaced
-    when all is done.
+    slash in it, with a whole member name (with a slash at its end, of a folder); a folder goes with
+    all it holds. A GLOB that matches nothing is an error. All other members are copied as they are
+    compressed; ARCHIVE is replaced when all is done.
     """
     from parazip import revision
 

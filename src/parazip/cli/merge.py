@@ -22,7 +22,7 @@ from parazip.sources import Modes, Skip
     metavar="GLOB",
     multiple=True,
     help="Leave out what matches: a name at any depth, or, with a slash in GLOB, a whole name as "
-    "it is in SOURCE. Repeatable.",
+    "it is in SOURCE; with a slash at its end, a folder. Repeatable.",
 )
 @options.selecting(
     "--on-duplicate",

@@ -140,7 +140,7 @@ _INPUT_OPTIONS = (
         metavar="GLOB",
         multiple=True,
         help="Leave out what matches: a name at any depth, or, with a slash in GLOB, a whole "
-        "member name. Repeatable.",
+        "member name; with a slash at its end, a folder. Repeatable.",
     ),
     selecting("--prefix", metavar="NAME", default="", help="Put everything below folder NAME."),
     selecting(
