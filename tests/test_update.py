@@ -45,6 +45,7 @@ from parazip import (
     revision,
 )
 from parazip.codecs import BLOCK
+from parazip.display import size_text
 from parazip.format.reader import read_directory
 from parazip.format.records import central_header, dos_date, end_records
 from parazip.format.refusals import Judge
@@ -1291,6 +1292,93 @@ def test_json_tells_what_changed(work: Path) -> None:
     assert last["event"] == "done"
     assert last["changes"] == {**NOTHING, "changed": 1}
     assert last["members"] == 7
+
+
+def listing(*args: str, cwd: Path) -> str:
+    """What a command that writes nothing tells on standard output."""
+    before = {path: path.read_bytes() for path in cwd.rglob("*") if path.is_file()}
+    done = subprocess.run(
+        [*COMMAND, *args], cwd=cwd, capture_output=True, timeout=HUNG, check=True, text=True
+    )
+    assert {path: path.read_bytes() for path in cwd.rglob("*") if path.is_file()} == before
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_a_dry_run_tells_what_would_be_added_and_changed(work: Path) -> None:
+    edit(work / "d/b", b"new")
+    edit(work / "d/new", TEXT)
+    os.utime("d", (SECONDS, SECONDS))
+    assert listing("update", "-n", "-x", "c", "out.zip", "d", cwd=work).splitlines() == [
+        "      3 B  d/b  (changed)",
+        f"{size_text(len(TEXT)):>9}  d/new  (added)",
+        " left out  d/c  (--exclude c)",
+        f"out.zip would have 8 members (1 added, 1 changed, 6 kept), "
+        f"{size_text(sum(map(len, TREE.values())) - 97 + len(TEXT))}, 1 left out",
+    ]
+    told = json.loads(listing("update", "-n", "--json", "out.zip", "d", cwd=work))
+    assert told["changes"] == {"added": 1, "changed": 1, "deleted": 0}
+    changes = {member["name"]: member["change"] for member in told["put_in"]}
+    assert changes == {**dict.fromkeys(IN_TREE, "kept"), "d/b": "changed", "d/new": "added"}
+    report = parazip.update("out.zip", ["d"])
+    assert report.changes == told["changes"]
+    assert [*changes] == names(work / "out.zip")
+    assert "(8 kept)" in listing("update", "-n", "out.zip", "d", cwd=work)
+
+
+def test_a_dry_run_of_an_archive_that_is_not_there_makes_none(work: Path) -> None:
+    told = json.loads(listing("update", "--dry-run", "--json", "new.zip", "d", cwd=work))
+    assert {member["change"] for member in told["put_in"]} == {"added"}
+    assert not (work / "new.zip").exists()
+
+
+def test_a_dry_run_tells_what_would_be_deleted(work: Path) -> None:
+    assert listing("delete", "-n", "out.zip", "d/sub/", "b", cwd=work).splitlines() == [
+        "  deleted  d/b  (b)",
+        "  deleted  d/sub/  (d/sub/)",
+        "  deleted  d/sub/x  (d/sub/)",
+        "  deleted  d/sub/y  (d/sub/)",
+        f"out.zip would have 3 members (4 deleted, 3 kept), {size_text(len(TEXT))}",
+    ]
+    told = json.loads(listing("delete", "-n", "--json", "out.zip", "d/sub/", cwd=work))
+    assert told["deleted"] == [
+        {"name": name, "why": "d/sub/"} for name in ("d/sub/", "d/sub/x", "d/sub/y")
+    ]
+    assert (told["changes"], told["left_out"]) == ({**NOTHING, "deleted": 3}, [])
+    assert [member["name"] for member in told["put_in"]] == IN_TREE[:4]
+    assert parazip.delete("out.zip", ["d/sub/"]).changes == told["changes"]
+
+
+def test_a_dry_run_tells_the_problems_that_there_would_be(work: Path) -> None:
+    info = zipfile.ZipInfo("commented", MOMENT)
+    info.comment = b"by a person"
+    with zipfile.ZipFile("out.zip", "a") as archive:
+        archive.writestr(info, b"")
+    edit(work / "d/b", b"new")
+    before = identity(work / "out.zip")
+    assert_fails(run("update", "-n", "out.zip", "d", "gone", cwd=work), 1, "cannot read gone")
+    for args in (["update", "out.zip", "d"], ["delete", "out.zip", "d/a"]):
+        told = run(*args, cwd=work)
+        assert_fails(told, 1, "cannot keep the comment of commented")
+        assert run(args[0], "-n", *args[1:], cwd=work) == told
+    assert identity(work / "out.zip") == before
+
+
+@pytest.mark.parametrize("args", [["update", "out.zip", "d"], ["delete", "out.zip", "d/b"]])
+def test_json_is_one_document_on_standard_output(work: Path, args: list[str]) -> None:
+    edit(work / "d/b", b"new")
+    command = [*COMMAND, args[0], "--json", *args[1:]]
+    done = subprocess.run(command, cwd=work, capture_output=True, timeout=HUNG, check=True)
+    told = json.loads(done.stdout)
+    assert done.stderr == b""
+    assert (told["archive"], told["dry_run"]) == ("out.zip", False)
+    assert sum(told["changes"].values()) == 1
+    assert told["members"] == len(names(work / "out.zip"))
+    failed = subprocess.run(
+        [*COMMAND, args[0], "--json", "out.zip", "gone"], cwd=work, capture_output=True, check=False
+    )
+    assert failed.returncode == 1
+    assert len(json.loads(failed.stdout)["problems"]) == 1
 
 
 @pytest.mark.parametrize("args", [["update", "out.zip", "d"], ["delete", "out.zip", "d/b"]])

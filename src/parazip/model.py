@@ -407,6 +407,12 @@ class Preview:
     changes: Mapping[str, str] | None = None
     deleted: int = 0
 
+    def counts(self) -> dict[str, int]:
+        """How many members would be new, and how many would be taken out."""
+        whats = [*(self.changes or {}).values()]
+        counts = {what: whats.count(what) for what in ("added", "changed")}
+        return {**counts, "deleted": self.deleted}
+
     @property
     def bytes_in(self) -> int:
         """Uncompressed bytes of all members."""

@@ -17,7 +17,6 @@ import glob
 import os
 import shlex
 import time
-from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from errno import ENOENT
@@ -144,7 +143,7 @@ def preview_update(
     """
     findings = Findings(lists_left_out=True)
     revision = _updated(archive, paths, settings or Settings(), selection, names, findings)
-    return revision.preview(findings)
+    return _previewed(revision, findings)
 
 
 def delete(
@@ -186,7 +185,7 @@ def delete(
 def preview_delete(archive: str | os.PathLike[str], patterns: Iterable[str]) -> Preview:
     """What `delete` would make of an archive; nothing is written. Arguments and errors are its."""
     findings = Findings(lists_left_out=True)
-    return _deleted(archive, patterns, findings).preview(findings)
+    return _previewed(_deleted(archive, patterns, findings), findings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,9 +214,8 @@ class _Revision:
         return self.standing.file
 
     def counts(self) -> dict[str, int]:
-        """How many members are new."""
-        counts = Counts(self.changes.values())
-        return {"added": counts["added"], "changed": counts["changed"], "deleted": self.deleted}
+        """How many members are new or gone."""
+        return self.preview(Findings()).counts()
 
     def preview(self, findings: Findings) -> Preview:
         """The same, to be listed."""
@@ -229,6 +227,15 @@ class _Revision:
             changes=self.changes,
             deleted=self.deleted,
         )
+
+
+def _previewed(revision: _Revision, findings: Findings) -> Preview:
+    """What would come of it; refuses what could not be kept."""
+    preview = revision.preview(findings)
+    if not (revision.changes or revision.deleted):
+        return preview
+    _, notes = _surroundings(revision)
+    return replace(preview, notes=(*preview.notes, *notes))
 
 
 def _updated(
@@ -448,9 +455,8 @@ def _written(
     """Writes the archive anew; `front` is what `assemble` puts in front of it, if anything."""
     path, file = revision.path, revision.file
     members = [*map(plan.as_first, revision.members[:1]), *revision.members[1:]]
+    around, notes = _surroundings(revision)
     with inputs.telling_of_archives([path]):
-        around = revision.around or (copy.surroundings(file) if file else None)
-        notes = _notes(path, members, around) if around else []
         counter = Counter(progress)
         counter.count(members)
         compressed = [
@@ -467,6 +473,15 @@ def _written(
         standing = revision.standing
         report = assemble(path, sections, means, counter, frame=frame, standing=standing, **front)
     return replace(report, notes=(*report.notes, *notes))
+
+
+def _surroundings(revision: _Revision) -> tuple[Surroundings | None, list[str]]:
+    """What an archive has besides members, if there is one, and notes on what is not kept of it."""
+    if revision.file is None:
+        return None, []
+    with inputs.telling_of_archives([revision.path]):
+        around = revision.around or copy.surroundings(revision.file)
+    return around, _notes(revision.path, revision.members, around)
 
 
 def _notes(archive: str, members: list[Member], around: Surroundings) -> list[str]:

@@ -22,6 +22,7 @@ _HELP = {"help_option_names": ["-h", "--help"]}
 @options.changes_option
 @options.layout_options
 @options.output_options
+@options.listing_options
 @click.pass_context
 def update(
     context: click.Context,
@@ -50,6 +51,8 @@ def update(
     shebang: str | None,
     progress: Mode,
     quiet: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Put files, and folders with all they hold, into the zip archive ARCHIVE.
 
@@ -77,9 +80,14 @@ def update(
     settings = options.settings(context, level, codec, jobs, memory)
     from parazip import revision
 
-    with Display(progress, quiet) as display:
+    archive = options.in_place(archive)
+    with options.told_as_json(as_json), Display(progress, quiet) as display:
+        if dry_run:
+            found = revision.preview_update(archive, paths, settings, selection, names=names)
+            display.preview(archive, found, as_json)
+            return
         report = revision.update(
-            options.in_place(archive),
+            archive,
             paths,
             settings,
             selection,
@@ -88,7 +96,7 @@ def update(
             shebang=shebang,
             progress=display,
         )
-        display.summary(report)
+        display.summary(report, as_json)
 
 
 @click.command(cls=options.GroupedCommand, context_settings=_HELP)
@@ -96,6 +104,7 @@ def update(
 @click.argument("patterns", metavar="GLOB...", nargs=-1, required=True)
 @options.working_options
 @options.telling_options
+@options.listing_options
 def delete(
     archive: str,
     patterns: tuple[str, ...],
@@ -103,6 +112,8 @@ def delete(
     memory: int,
     progress: Mode,
     quiet: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Take the members that match out of the zip archive ARCHIVE.
 
@@ -113,11 +124,11 @@ def delete(
     """
     from parazip import revision
 
-    with Display(progress, quiet) as display:
-        report = revision.delete(
-            options.in_place(archive),
-            patterns,
-            Settings(jobs=jobs, memory=memory),
-            progress=display,
-        )
-        display.summary(report)
+    archive = options.in_place(archive)
+    with options.told_as_json(as_json), Display(progress, quiet) as display:
+        if dry_run:
+            display.preview(archive, revision.preview_delete(archive, patterns), as_json)
+            return
+        settings = Settings(jobs=jobs, memory=memory)
+        report = revision.delete(archive, patterns, settings, progress=display)
+        display.summary(report, as_json)

@@ -292,7 +292,8 @@ _LISTING_OPTIONS = (
         "-n",
         "--dry-run",
         is_flag=True,
-        help="Write nothing; list what would be put in, with sizes, and what is left out, and why.",
+        help="Write nothing; list what would be put in or taken out, with sizes, and what is left "
+        "out, and why.",
     ),
     telling(
         "--json",
