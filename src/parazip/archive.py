@@ -365,8 +365,11 @@ def assemble(
         codecs=assembly.tallies,
         recalled=assembly.recalled,
         sections=tuple(assembly.made),
-        aligned=writer.aligned,
-        notes=(*_notes(means.cache, counter.align_total, writer.aligned), *output.notes),
+        aligned=writer.aligned - writer.kept,
+        notes=(
+            *_notes(means.cache, counter.align_total, writer.aligned - writer.kept),
+            *output.notes,
+        ),
     )
 
 

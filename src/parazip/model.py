@@ -163,10 +163,12 @@ class Header:
     Attributes:
         data: the header, without padding.
         multiple: of how many bytes, counted from the start of the file.
+        is_kept: whether that was so in another archive, and nobody has asked for it now.
     """
 
     data: bytes
     multiple: int
+    is_kept: bool = False
 
     def __len__(self) -> int:
         return len(self.data)

@@ -33,6 +33,7 @@ from parazip.errors import (
     SourceError,
 )
 from parazip.findings import Findings
+from parazip.format.records import ALIGN_TAG
 from parazip.format.surroundings import Surroundings
 from parazip.model import (
     STORED,
@@ -59,7 +60,6 @@ _EXTRA_FIELDS = {
     0x7855: "Unix owners",
     0x7875: "Unix owners",
     0xCAFE: "the mark of a jar",
-    0xD935: "alignment",
 }
 """What is in extra fields (APPNOTE 4.5.2, 4.6, and the notes of Info-ZIP, Java and Android)."""
 
@@ -490,7 +490,11 @@ def _notes(archive: str, members: list[Member], around: Surroundings) -> list[st
     refused = _Refused(archive)
     refused.refuse_comments(around, names.__contains__)
     refused.finish()
-    extras = [tags for name, tags in around.extras.items() if inputs.plain(name) in names]
+    extras = [
+        lost
+        for name, tags in around.extras.items()
+        if inputs.plain(name) in names and (lost := [tag for tag in tags if tag != ALIGN_TAG])
+    ]
     if not extras:
         return []
     tags = sorted({tag for member in extras for tag in member})
