@@ -344,8 +344,9 @@ class _Refused(Findings):
 
     def _not_kept(self, name: str, reason: str, rule: str = "") -> NotCopiedError:
         advice = f"take it out with {_delete(shlex.quote(self._archive), name)}"
+        told = f" [{rule}]" if rule else ""
         return NotCopiedError(
-            f"{reason}; {advice}, or change the archive with zip",
+            f"{reason}; {advice}, or change the archive with zip{told}",
             member=name,
             id=rule,
             reason=reason,
