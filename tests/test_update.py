@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import os
@@ -14,6 +15,7 @@ import stat
 import struct
 import subprocess
 import sys
+import threading
 import time
 import zipapp
 import zipfile
@@ -51,6 +53,7 @@ from parazip.format.records import central_header, dos_date, end_records
 from parazip.format.refusals import Judge
 from parazip.format.surroundings import Surroundings, read_surroundings
 from parazip.model import Record
+from parazip.output import Pipe
 from patience import HUNG
 from readers import PYTHONS, programs, pythons
 from readers import run as run_reader
@@ -1498,3 +1501,70 @@ def test_an_archive_that_came_through_a_pipe_is_changed(work: Path) -> None:
     assert (work / "x.zip").stat().st_size % 512 == 0
     parazip.delete("x.zip", ["d/sub"])
     assert {*names(work / "x.zip")} == {name for name in IN_TREE if "sub" not in name}
+
+
+def records(name: bytes = b"x") -> bytes:
+    """The bytes of an archive of one member."""
+    made = io.BytesIO()
+    parazip.write(made, [parazip.Member(name.decode(), b"front", 0o100644 << 16, DATE)])
+    return made.getvalue()
+
+
+FRONTS: dict[str, tuple[bytes, str]] = {
+    "a script": (b"#!/bin/sh\nexit\n", ""),
+    "a program with signatures": (b"\x7fELF" + bytes(300) + b"PK\3\4PK\5\6" + bytes(400), ""),
+    "an archive": (records(), "[unlisted-record]"),
+    "a record further on": (bytes(2 << 20) + b"-" + records()[:40], "[unlisted-record]"),
+    "a signature at the front": (b"PK\3\4" + bytes(60), "[unlisted-record]"),
+    "an empty archive": (b"PK\5\6" + bytes(18), "[end-record-in-front]"),
+}
+
+
+@pytest.mark.parametrize("output", ["a file", "a pipe"])
+@pytest.mark.parametrize("given", ["bytes", "a file", "a pipe"])
+@pytest.mark.parametrize("case", FRONTS)
+def test_what_is_put_in_front_is_told_if_merge_refuses_it(
+    work: Path, case: str, given: str, output: str
+) -> None:
+    front, rule = FRONTS[case]
+    prepend: Any = front
+    if given == "a file":
+        (work / "front").write_bytes(front)
+        prepend = Path("front")
+    elif given == "a pipe":
+        if not hasattr(os, "mkfifo"):
+            pytest.skip("there are no named pipes")
+        os.mkfifo("front")
+        prepend = "front"
+        writer = threading.Thread(target=lambda: (work / "front").write_bytes(front))
+        writer.start()
+    if output == "a pipe":
+        file = io.BytesIO()
+        report = parazip.create(Pipe(file, "-"), ["d"], prepend=prepend)
+        (work / "x.zip").write_bytes(file.getvalue())
+    else:
+        report = parazip.create("x.zip", ["d"], prepend=prepend)
+    if given == "a pipe":
+        writer.join()
+    assert (work / "x.zip").read_bytes().startswith(front)
+    assert names(work / "x.zip") == IN_TREE
+    if rule:
+        (note,) = report.notes
+        assert rule in note
+        with pytest.raises(BadArchiveError) as told:
+            parazip.merge("y.zip", ["x.zip"])
+        assert f"[{told.value.id}]" == rule
+        with pytest.raises(BadArchiveError):
+            parazip.delete("x.zip", ["d/a"])
+    else:
+        assert report.notes == ()
+        parazip.delete("x.zip", ["d/a"])
+
+
+def test_a_shebang_line_counts_in_front(work: Path) -> None:
+    front = FRONTS["a signature at the front"][0]
+    assert parazip.create("x.zip", ["d"], prepend=front, shebang="/bin/sh").notes == ()
+    parazip.delete("x.zip", ["d/a"])
+    report = parazip.update("x.zip", [], prepend=records(), shebang="/bin/sh")
+    assert "at offset 10;" in " ".join(report.notes)
+    assert (work / "x.zip").read_bytes().startswith(b"#!/bin/sh\nPK\3\4")

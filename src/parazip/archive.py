@@ -6,17 +6,20 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
+from io import BytesIO
 from itertools import chain, islice
-from typing import Any, Literal, TypeAlias
+from typing import IO, Any, Literal, TypeAlias
 
 from parazip import codecs, files, inputs, plan
 from parazip.assembly import Assembly, Means
 from parazip.cache import Cache, by_content, by_stat, key
-from parazip.errors import SettingsError, SourceError
+from parazip.errors import FileError, SettingsError, SourceError
 from parazip.findings import Findings
+from parazip.format.reader import check_front
+from parazip.format.refusals import Judge
 from parazip.inputs import OnDuplicate
 from parazip.model import (
     DEFLATE_STORED,
@@ -345,7 +348,7 @@ def assemble(
     with _opened(archive, standing) as output:
         start = output.position
         writer = ArchiveWriter(output)
-        is_script = _prepend(writer, shebang, prepend)
+        is_script, misread = _prepend(writer, shebang, prepend)
         if frame is not None and shebang is prepend is None:
             writer.prefix(Range(frame.archive, 0, frame.front))
         if not output.seekable:
@@ -368,6 +371,7 @@ def assemble(
         aligned=writer.aligned - writer.kept,
         notes=(
             *_notes(means.cache, counter.align_total, writer.aligned - writer.kept),
+            *misread,
             *output.notes,
         ),
     )
@@ -452,22 +456,80 @@ def _check_shebang(text: str) -> None:
 
 def _prepend(
     writer: ArchiveWriter, shebang: str | None, path: str | os.PathLike[str] | bytes | None
-) -> bool:
-    """Writes what stands in front of the archive; tells whether it is a script."""
+) -> tuple[bool, list[str]]:
+    """Writes what stands in front of the archive; tells whether it is a script, and notes on it."""
     line = b"" if shebang is None else b"#!" + os.fsencode(shebang.removeprefix("#!")) + b"\n"
-    writer.prefix(line)
-    begins = line
-    chunks = [path] if isinstance(path, bytes) else _chunks(os.fspath(path)) if path else ()
-    for chunk in chunks:
-        begins = begins or chunk
-        writer.prefix(chunk)
-    return begins.startswith(b"#!")
+    if not path:
+        writer.prefix(line)
+        return bool(line), []
+    with _front(path) as file:
+        notes = _misread(line, file)
+        file.seek(0)
+        begins = line + file.read(_CHUNK)
+        writer.prefix(begins)
+        while chunk := file.read(_CHUNK):
+            writer.prefix(chunk)
+    return begins.startswith(b"#!"), notes
 
 
-def _chunks(path: str) -> Iterator[bytes]:
+@contextmanager
+def _front(path: str | os.PathLike[str] | bytes) -> Iterator[IO[bytes]]:
+    """What is put in front, as a file that can seek."""
+    if isinstance(path, bytes):
+        yield BytesIO(path)
+        return
     try:
         with open(path, "rb") as file:
-            while chunk := file.read(_CHUNK):
-                yield chunk
+            if file.seekable():
+                yield file
+                return
+            from tempfile import TemporaryFile  # it loads much that is not needed elsewhere
+
+            with TemporaryFile() as whole:
+                while chunk := file.read(_CHUNK):
+                    whole.write(chunk)
+                yield whole
+    except FileError:
+        raise
     except OSError as error:
-        raise SourceError.of(path, error) from error
+        raise SourceError.of(os.fspath(path), error) from error
+
+
+def _misread(line: bytes, file: IO[bytes]) -> list[str]:
+    """What another reader finds in what is put in front, though it is no part of the archive."""
+
+    def read(offset: int, length: int) -> bytes:
+        piece = line[offset : offset + length]
+        file.seek(max(0, offset - len(line)))
+        return piece + file.read(length - len(piece))
+
+    judge = _Listening("")
+    check_front(judge, len(line) + file.seek(0, os.SEEK_END), read)
+    return judge.notes
+
+
+class _Listening(Judge):
+    """Takes note of what readers could take otherwise.
+
+    Attributes:
+        notes: a sentence for each.
+    """
+
+    def __init__(self, archive: str) -> None:
+        super().__init__(archive)
+        self.notes: list[str] = []
+
+    def refuse(
+        self,
+        id: str,  # noqa: A002 # as that of `Judge`
+        record: str,
+        offset: int,
+        expected: object,
+        found: object,
+        member: str | None = None,
+    ) -> None:
+        """Takes note of it."""
+        self.notes.append(
+            f"some readers take for a part of the archive what stands in front of it, at offset "
+            f"{offset}; parazip merge and update refuse such archives [{id}]"
+        )

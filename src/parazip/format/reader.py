@@ -43,7 +43,7 @@ def read_directory(path: str, size: int, read: Read, judge: Judge | None = None)
     order = sorted(range(len(records)), key=lambda i: records[i].offset)
     ends = _ends(judge, directory, records, order, read)
     first = records[order[0]].offset if order else directory.begin
-    _check_front(judge, first, read)
+    check_front(judge, first, read)
     if directory.shift:
         for name, record in zip(names, records, strict=True):
             _check_unshifted(judge, name, record, directory.shift, read)
@@ -72,8 +72,14 @@ def _ends(
     return ends
 
 
-def _check_front(judge: Judge, first: int, read: Read) -> None:
-    """Refuses a record, or an archive without any, in front of the first record that is listed."""
+def check_front(judge: Judge, first: int, read: Read) -> None:
+    """Refuses a record, or an archive without any, in front of the first record that is listed.
+
+    Args:
+        judge: is told of it.
+        first: the offset of that record.
+        read: gives the file.
+    """
     if not first:
         return
     start = read(0, min(4, first))
