@@ -489,6 +489,62 @@ def test_many_short_members_are_aligned_by_whoever_makes_them(tmp_path: Path, he
         assert member.method == STORED or "3" not in name
 
 
+SLASHES: dict[str, set[str]] = {
+    "lib": {"lib/x", "deep/lib/x", "file/lib"},
+    "lib/": {"lib/x"},
+    "./lib": {"lib/x"},
+    "/lib": {"lib/x"},
+    "/lib/": {"lib/x"},
+    "*/lib": {"deep/lib/x", "file/lib"},
+    "*/lib/": {"deep/lib/x"},
+    "file/lib": {"file/lib"},
+    "file/lib/": set(),
+    "./x": set(),
+    "lib/x": {"lib/x"},
+}
+
+
+@pytest.mark.parametrize("prefix", ["", "p/"])
+@pytest.mark.parametrize("command", ["create", "update", "merge", "merge an archive"])
+@pytest.mark.parametrize("pattern", SLASHES)
+def test_slashes_in_patterns_mean_the_same_to_all_options(
+    tmp_path: Path, pattern: str, command: str, prefix: str
+) -> None:
+    tree = tmp_path / "t"
+    for name in ("lib/x", "deep/lib/x", "file/lib"):
+        (tree / name).parent.mkdir(parents=True)
+        (tree / name).write_bytes(b"shrinks " * 50)
+    path = tmp_path / "a.zip"
+
+    def made(**fields: Any) -> dict[str, Placed]:
+        chosen = Selection(directory=tree, prefix=prefix, **fields)
+        if command == "merge":
+            parazip.merge(path, [tree], FAST, replace(chosen, directory=None))
+        elif command == "merge an archive":
+            source = tmp_path / "s.zip"
+            parazip.create(source, ["."], Settings(level=0), Selection(directory=tree))
+            parazip.merge(path, [source], FAST, replace(chosen, directory=None))
+        else:
+            path.unlink(missing_ok=True)
+            call = parazip.create if command == "create" else parazip.update
+            call(path, ["."], FAST, chosen)
+        found = placed(path.read_bytes())
+        return {n[len(prefix) :]: m for n, m in found.items() if not n.endswith("/")}
+
+    every = {"lib/x", "deep/lib/x", "file/lib"}
+    assert {*made(exclude=(pattern,))} == every - SLASHES[pattern]
+    aligned = made(store=("x", "lib"), align=((64, pattern),))
+    assert {name for name, member in aligned.items() if member.extra} == SLASHES[pattern]
+    if command != "merge an archive":
+        stored = made(store=(pattern,))
+        assert {n for n, m in stored.items() if m.method == STORED} == SLASHES[pattern]
+    if SLASHES[pattern] and not prefix:
+        parazip.create(path, ["."], FAST, Selection(directory=tree))
+        parazip.delete(path, [pattern])
+        left = {name for name in placed(path.read_bytes()) if not name.endswith("/")}
+        assert left == every - SLASHES[pattern]
+
+
 # --- Copied members --------------------------------------------------------------------------
 
 

@@ -1134,3 +1134,31 @@ def test_what_is_no_source_is_replaced_whatever_becomes_of_it(work: Path) -> Non
         due.append(True)
         parazip.merge(work / "out.zip", [work / "a.zip"], progress=sink)
         assert names(work / "out.zip") == IN_A
+
+
+def test_a_path_with_the_sign_of_a_name_in_it_is_a_path_where_nothing_else_is_meant(
+    work: Path,
+) -> None:
+    (work / "o").mkdir(exist_ok=True)
+    (work / "o/=b2.zip").write_bytes((work / "b.zip").read_bytes())
+    assert run("out.zip", "o/=b2.zip", cwd=work).code == 0
+    assert names(work / "out.zip") == IN_B
+    assert run("-C", "..", "out.zip", f"{work.name}/o/=b2.zip", cwd=work).code == 0
+    assert names(work / "out.zip") == IN_B
+    (work / "b2.zip").write_bytes((work / "a.zip").read_bytes())
+    assert run("out.zip", "o/=b2.zip", cwd=work).code == 0
+    assert names(work / "out.zip") == below("o/", IN_A)
+    assert run("out.zip", "/=o/=b2.zip", cwd=work).code == 0
+    assert names(work / "out.zip") == IN_B
+    assert_fails(run("out.zip", "o/=b3.zip", cwd=work), 1, "cannot read b3.zip")
+
+
+def test_an_archive_from_a_pipe_is_refused_with_a_way_out(work: Path) -> None:
+    if not os.path.isdir("/dev/fd"):
+        pytest.skip("there is no /dev/fd")
+    command = [sys.executable, "-m", "parazip", "merge", "out.zip", "/dev/stdin"]
+    done = subprocess.run(
+        command, cwd=work, input=b"PK", capture_output=True, timeout=HUNG, check=False
+    )
+    assert done.returncode == 1
+    assert b"it is a named pipe, and an archive is read from its end; write it to" in done.stderr

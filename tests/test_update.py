@@ -1568,3 +1568,60 @@ def test_a_shebang_line_counts_in_front(work: Path) -> None:
     report = parazip.update("x.zip", [], prepend=records(), shebang="/bin/sh")
     assert "at offset 10;" in " ".join(report.notes)
     assert (work / "x.zip").read_bytes().startswith(b"#!/bin/sh\nPK\3\4")
+
+
+def test_all_that_cannot_be_kept_is_told_in_one_run(work: Path) -> None:
+    with zipfile.ZipFile("odd.zip", "w") as archive:
+        archive.writestr("bz", TEXT, zipfile.ZIP_BZIP2)
+        archive.writestr("../up", TEXT)
+        archive.writestr("plain", b"plain")
+        archive.writestr("xz", TEXT, zipfile.ZIP_LZMA)
+        for name in ("commented", "d/commented"):
+            info = zipfile.ZipInfo(name, MOMENT)
+            info.comment = b"by a person"
+            archive.writestr(info, b"")
+    edit(work / "d/b", b"new")
+    for args in (["update", "odd.zip", "d/b"], ["delete", "odd.zip", "plain"]):
+        told = run(*args, cwd=work)
+        assert_fails(told, 1, "bz", "../up", "xz", "of commented", "of d/commented")
+        assert len(told.err.splitlines()) == 5
+    left = run("delete", "odd.zip", "bz", "xz", cwd=work)
+    assert_fails(left, 1, "../up", "of commented", "of d/commented")
+    assert len(left.err.splitlines()) == 3
+    for line in told.err.splitlines():
+        command = shlex.split(line.split("take it out with ")[1].split(", or change")[0])
+        patterns = command[3:]
+        assert len(patterns) == 1
+    assert run("delete", "odd.zip", "bz", "xz", "../up", "commented", cwd=work).code == 0
+    assert names(work / "odd.zip") == ["plain"]
+
+
+def test_what_is_advised_takes_out_one_member_alone(work: Path) -> None:
+    with zipfile.ZipFile("odd.zip", "w") as archive:
+        archive.writestr("x", TEXT, zipfile.ZIP_BZIP2)
+        archive.writestr("d/x", TEXT)
+        archive.writestr("d/e/x", TEXT)
+    done = run("delete", "odd.zip", "d/e/x", cwd=work)
+    command = shlex.split(done.err.split("take it out with ")[1].split(", or change")[0])
+    assert command == ["parazip", "delete", "odd.zip", "./x"]
+    assert run(*command[1:], cwd=work).code == 0
+    assert names(work / "odd.zip") == ["d/x", "d/e/x"]
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_of_two_members_of_one_name_one_can_be_kept_as_told(work: Path) -> None:
+    with zipfile.ZipFile("dup it.zip", "w") as archive:
+        for data in (b"first", b"last"):
+            archive.writestr("a", data)
+        archive.writestr("d/a", b"another")
+    before = (work / "dup it.zip").read_bytes()
+    done = run("update", "dup it.zip", "d/b", cwd=work)
+    assert_fails(done, 1, "two members of the name a")
+    assert (work / "dup it.zip").read_bytes() == before
+    keeping = done.err.split("keep the last of two files with ")[1].split(" (without")[0]
+    assert run(*shlex.split(keeping)[1:], cwd=work).code == 0
+    assert contents(work / "dup it.zip") == {"a": b"last", "d/a": b"another"}
+    (work / "dup it.zip").write_bytes(before)
+    taking = done.err.split("take out all of that name with ")[1]
+    assert run(*shlex.split(taking)[1:], cwd=work).code == 0
+    assert contents(work / "dup it.zip") == {"d/a": b"another"}

@@ -369,15 +369,15 @@ class _Walk:
         if inside.split(os.sep)[0] == os.pardir or os.path.isabs(inside):
             return False
         name = "/".join(filter(None, (member_name(given), inside.replace(os.sep, "/"))))
-        if self._left_out(f"{name}/" if os.path.isdir(place) else name):
+        if self._left_out(f"{name}/" if what == "the cache" else name):
             return False
-        self._findings.refuse(
-            SourceError(
-                f"{what} {place} lies inside {top}, which is to be put in; "
-                f"place it elsewhere, or leave it out with {_excluding(name)}",
-                member=place,
-            )
+        told = (
+            f"{what} {place} lies inside {top}, which is to be put in; place it elsewhere, or "
+            f"leave it out with {_excluding(name)}"
         )
+        if inside == os.curdir:
+            told = f"{what} cannot be {place}: that is a folder to be put in; name another place"
+        self._findings.refuse(SourceError(told, member=place))
         return True
 
     def _top(self, path: str, given: str) -> tuple[str, os.stat_result] | None:
