@@ -165,15 +165,6 @@ def reading(file: File, opener: Opener = open_regular) -> Iterator[FileIO]:
     _check(file, info, taken)
 
 
-def check(file: File) -> None:
-    """Raises what `reading` raises, if what stands under that path is not what it was."""
-    try:
-        info = os.stat(file.path)
-    except OSError as error:
-        raise SourceError.of(file.path, error) from error
-    _check(file, info)
-
-
 class Standing:
     """What stands where an archive is to be, and must still stand there when that is complete.
 
@@ -228,7 +219,7 @@ class Standing:
         is_touched = any(getattr(info, what) != getattr(self._info, what) for what in _BESIDE)
         file = self._file._replace(ctime_ns=0) if is_touched else self._file
         if _differences(file, info):
-            self.refuse(f"was changed by somebody else: {_told_differences(file, info)}")
+            self.refuse("was changed by somebody else", f": {_told_differences(file, info)}")
         return info
 
     @contextmanager
@@ -263,10 +254,10 @@ class Standing:
             pass
         return descriptor
 
-    def refuse(self, what: str) -> NoReturn:
+    def refuse(self, what: str, why: str = "") -> NoReturn:
         """Raises the error that says what happened to it."""
         raise SourceChangedError(
-            f"{self._path} {what} meanwhile, and stays as it is; run the command again",
+            f"{self._path} {what} meanwhile{why}; it stays as it is, run the command again",
             member=self._path,
         )
 
