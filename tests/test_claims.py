@@ -234,16 +234,16 @@ def test_steps_of_names_add_no_work(exclude: tuple[str, ...], tmp_path: Path) ->
 def test_what_is_left_out_is_asked_once_for_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    def patterns(*args: object) -> tuple[sources.Match, sources.Match]:
+    def patterns(*args: object) -> tuple[sources.Match, sources.Match, sources.Match]:
         def ask(text: str) -> None:
             asked.append(text)
 
-        return ask, ask
+        return ask, ask, ask
 
     monkeypatch.setattr(sources, "_patterns", patterns)
     name = deep(1, MOST_STEPS)[0]
     assert not sources.exclusion(("x", "y/z"))(name)
-    assert sum(map(len, asked)) < 2 * len(name)
+    assert sum(map(len, asked)) < 3 * len(name)
 
 
 def test_a_name_of_more_steps_is_refused_with_the_number(tmp_path: Path) -> None:

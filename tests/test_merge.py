@@ -26,9 +26,11 @@ from parazip import (
     DuplicateMemberError,
     NotCopiedError,
     ParazipError,
+    Progress,
     Selection,
     Settings,
     SettingsError,
+    SourceChangedError,
     SourceError,
 )
 from parazip.cli import commands as command
@@ -296,7 +298,8 @@ EXCLUDES: dict[str, tuple[list[str], list[str], list[str]]] = {
     "a pattern": (["*.txt"], ["a.zip", "tree"], ["d/", "d/x", "d/z", "empty/"]),
     "two": (["*.txt", "x"], ["a.zip"], ["d/"]),
     "a whole name": (["d/x"], ["a.zip", "b.zip"], ["a.txt", "d/", "b.txt", "d/y"]),
-    "a whole name that is none": (["e/x", "/a.txt"], ["a.zip"], IN_A),
+    "a whole name that is none": (["e/x", "./x", "a.txt/"], ["a.zip"], IN_A),
+    "a name at the top": (["/a.txt", "./b.txt"], ["a.zip", "b.zip"], ["d/", "d/x", "d/y"]),
     "what a folder holds": (["d/*"], ["a.zip", "tree"], ["a.txt", "d/", "empty/", "t.txt"]),
     "a folder": (["d"], ["a.zip", "tree"], ["a.txt", "empty/", "t.txt"]),
     "a folder with a slash": (["d/"], ["a.zip", "tree"], ["a.txt", "empty/", "t.txt"]),
@@ -602,7 +605,7 @@ def test_what_is_in_an_excluded_folder_is_not_refused(tmp_path: Path) -> None:
 
 # What fails
 
-TOLD_ALL = "it is neither an archive nor a folder"
+TOLD_ALL = "an archive is read from its end; write it to a file first"
 FAILURES: dict[str, tuple[list[str], int, list[str]]] = {
     "missing": (["out.zip", "a.zip", "gone.zip"], 1, ["cannot read gone.zip: No such file"]),
     "missing, below a name": (["out.zip", "p/=gone.zip"], 1, ["cannot read gone.zip: No such"]),
@@ -1082,3 +1085,80 @@ def test_a_duplicate_that_is_dropped_need_not_be_one_that_can_be_copied(
     assert contents(tmp_path / "out.zip") == {"x": TEXT}
     with pytest.raises(NotCopiedError, match="method 12"):
         parazip.merge(tmp_path / "out.zip", reversed(sources), on_duplicate=choice)
+
+
+@pytest.mark.parametrize("how", ["as it is", "by a link", "below a name", "in a directory"])
+def test_an_archive_that_is_merged_into_itself_is_not_lost_when_it_changes(
+    work: Path, how: str
+) -> None:
+    """As `update`: what others have made of it since it was read would be gone."""
+    os.symlink("a.zip", work / "link.zip")
+    given = {"by a link": work / "link.zip", "below a name": ("n", work / "a.zip")}
+    source: Any = given.get(how, work / "a.zip")
+    selection = Selection(directory=work) if how == "in a directory" else Selection()
+    if how == "in a directory":
+        source = "a.zip"
+    due = [True]
+
+    def sink(progress: Progress) -> None:
+        if due.pop() if due else False:
+            parazip.delete(work / "a.zip", ["a.txt"])
+
+    with pytest.raises(SourceChangedError, match=r"a\.zip .*run the command again") as told:
+        parazip.merge(work / "a.zip", [source, work / "tree"], selection=selection, progress=sink)
+    assert "--exclude" not in str(told.value)
+    assert names(work / "a.zip") == [name for name in IN_A if name != "a.txt"]
+    parazip.merge(work / "a.zip", [source, work / "tree"], selection=selection)
+    assert names(work / "a.zip")[-1] == "t.txt"
+
+
+def test_an_archive_that_is_merged_into_itself_may_get_other_rights(work: Path) -> None:
+    due = [True]
+
+    def sink(progress: Progress) -> None:
+        if due.pop() if due else False:
+            os.chmod(work / "a.zip", 0o604)
+
+    parazip.merge(work / "a.zip", [work / "a.zip", work / "tree"], progress=sink)
+    assert (work / "a.zip").stat().st_mode & 0o777 == 0o604
+
+
+def test_what_is_no_source_is_replaced_whatever_becomes_of_it(work: Path) -> None:
+    due = [True]
+
+    def sink(progress: Progress) -> None:
+        if due.pop() if due else False:
+            (work / "out.zip").write_bytes(b"theirs")
+
+    for _ in range(2):
+        due.append(True)
+        parazip.merge(work / "out.zip", [work / "a.zip"], progress=sink)
+        assert names(work / "out.zip") == IN_A
+
+
+def test_a_path_with_the_sign_of_a_name_in_it_is_a_path_where_nothing_else_is_meant(
+    work: Path,
+) -> None:
+    (work / "o").mkdir(exist_ok=True)
+    (work / "o/=b2.zip").write_bytes((work / "b.zip").read_bytes())
+    assert run("out.zip", "o/=b2.zip", cwd=work).code == 0
+    assert names(work / "out.zip") == IN_B
+    assert run("-C", "..", "out.zip", f"{work.name}/o/=b2.zip", cwd=work).code == 0
+    assert names(work / "out.zip") == IN_B
+    (work / "b2.zip").write_bytes((work / "a.zip").read_bytes())
+    assert run("out.zip", "o/=b2.zip", cwd=work).code == 0
+    assert names(work / "out.zip") == below("o/", IN_A)
+    assert run("out.zip", "/=o/=b2.zip", cwd=work).code == 0
+    assert names(work / "out.zip") == IN_B
+    assert_fails(run("out.zip", "o/=b3.zip", cwd=work), 1, "cannot read b3.zip")
+
+
+def test_an_archive_from_a_pipe_is_refused_with_a_way_out(work: Path) -> None:
+    if not os.path.isdir("/dev/fd"):
+        pytest.skip("there is no /dev/fd")
+    command = [sys.executable, "-m", "parazip", "merge", "out.zip", "/dev/stdin"]
+    done = subprocess.run(
+        command, cwd=work, input=b"PK", capture_output=True, timeout=HUNG, check=False
+    )
+    assert done.returncode == 1
+    assert b"it is a named pipe, and an archive is read from its end; write it to" in done.stderr

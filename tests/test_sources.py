@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from parazip import (
+    Cache,
     DateError,
     DuplicateMemberError,
     File,
@@ -623,7 +624,19 @@ def test_deep_nesting_needs_no_recursion(tmp_path: Path) -> None:
 EXCLUDES = [
     ("*.pyc", ["t/", "t/build/", "t/build/x", "t/d/", "t/d/a.txt", "t/d/build/", "t/d/build/y"]),
     ("build", ["t/", "t/a.pyc", "t/d/", "t/d/a.txt", "t/d/b.pyc"]),
-    ("build/", ["t/", "t/a.pyc", "t/d/", "t/d/a.txt", "t/d/b.pyc"]),
+    ("build/", None),
+    ("*/build/", ["t/", "t/a.pyc", "t/d/", "t/d/a.txt", "t/d/b.pyc"]),
+    ("t/build/", ["t/", "t/a.pyc", "t/d/", "t/d/a.txt", "t/d/b.pyc", "t/d/build/", "t/d/build/y"]),
+    ("/t/build", ["t/", "t/a.pyc", "t/d/", "t/d/a.txt", "t/d/b.pyc", "t/d/build/", "t/d/build/y"]),
+    ("./t//./d", ["t/", "t/a.pyc", "t/build/", "t/build/x"]),
+    ("t/a.pyc/", None),
+    ("./build", None),
+    ("/a.pyc", None),
+    ("./", None),
+    ("/", None),
+    ("./t", []),
+    ("/t/", []),
+    ("t/", []),
     ("t/build", ["t/", "t/a.pyc", "t/d/", "t/d/a.txt", "t/d/b.pyc", "t/d/build/", "t/d/build/y"]),
     ("t/d", ["t/", "t/a.pyc", "t/build/", "t/build/x"]),
     ("./t/d/", ["t/", "t/a.pyc", "t/build/", "t/build/x"]),
@@ -1252,3 +1265,41 @@ def test_a_progress_callback_that_fails_ends_the_archive(tmp_path: Path) -> None
         )
     assert os.listdir(tmp_path) == ["t"]
     assert threading.active_count() == 1
+
+
+@pytest.mark.parametrize("path", ["d", "d/", "./d", "link"])
+def test_an_archive_that_is_the_folder_to_be_put_in_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path, "d/a")
+    os.symlink("d", "link")
+    with pytest.raises(SourceError, match="the archive cannot be d: that is a folder") as told:
+        create("d", [path])
+    assert "--exclude" not in str(told.value)
+
+
+def test_a_pattern_of_a_folder_leaves_out_what_is_named_and_where_the_archive_is(
+    tmp_path: Path,
+) -> None:
+    put(tmp_path, "dist/a", "d/dist/b", "e")
+    assert gathered(tmp_path, "dist", "e", exclude=("dist/",)) == ["e"]
+    assert gathered(tmp_path, "dist/a", "d", exclude=("dist/",)) == ["d/", "d/dist/", "d/dist/b"]
+    chosen = Selection(directory=tmp_path, exclude=("dist/",))
+    create(tmp_path / "dist/out.zip", ["."], selection=chosen)
+    assert read_zip(tmp_path / "dist/out.zip").namelist() == ["d/", "d/dist/", "d/dist/b", "e"]
+    create(tmp_path / "o.zip", [], selection=chosen, names=["dist", "dist/a", "e"])
+    assert read_zip(tmp_path / "o.zip").namelist() == ["e"]
+    cache = Cache(tmp_path / "dist" / "cache")
+    chosen = Selection(directory=tmp_path, exclude=("dist/cache/", "*.zip"))
+    create(tmp_path / "o.zip", ["."], selection=chosen, cache=cache)
+    assert "dist/" in read_zip(tmp_path / "o.zip").namelist()
+
+
+def test_a_link_that_is_kept_is_no_folder_to_a_pattern(tmp_path: Path) -> None:
+    put(tmp_path, "t/real/a")
+    os.symlink("real", tmp_path / "t/link")
+    exclude = ("t/link/",)
+    assert gathered(tmp_path, "t", exclude=exclude) == ["t/", "t/real/", "t/real/a"]
+    stored = ["t/", "t/link", "t/real/", "t/real/a"]
+    assert gathered(tmp_path, "t", symlinks="store", exclude=exclude) == stored

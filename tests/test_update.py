@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import os
@@ -14,6 +15,7 @@ import stat
 import struct
 import subprocess
 import sys
+import threading
 import time
 import zipapp
 import zipfile
@@ -40,14 +42,18 @@ from parazip import (
     SourceChangedError,
     SourceError,
     copy,
+    files,
+    naming,
     revision,
 )
 from parazip.codecs import BLOCK
+from parazip.display import size_text
 from parazip.format.reader import read_directory
 from parazip.format.records import central_header, dos_date, end_records
 from parazip.format.refusals import Judge
 from parazip.format.surroundings import Surroundings, read_surroundings
 from parazip.model import Record
+from parazip.output import Pipe
 from patience import HUNG
 from readers import PYTHONS, programs, pythons
 from readers import run as run_reader
@@ -669,7 +675,10 @@ DELETED: dict[str, tuple[list[str], list[str]]] = {
     "a name": (["d/b"], ["d/", "d/a", "d/c", "d/sub/", "d/sub/x", "d/sub/y"]),
     "a step": (["b", "c"], ["d/", "d/a", "d/sub/", "d/sub/x", "d/sub/y"]),
     "a folder": (["d/sub"], ["d/", "d/a", "d/b", "d/c"]),
-    "a folder with a slash": (["sub/"], ["d/", "d/a", "d/b", "d/c"]),
+    "a folder with a slash": (["d/sub/"], ["d/", "d/a", "d/b", "d/c"]),
+    "a folder further down": (["*/sub/"], ["d/", "d/a", "d/b", "d/c"]),
+    "a folder at the top": (["/d/"], []),
+    "a name at the top": (["/d/a", "./d/b"], ["d/", "d/c", "d/sub/", "d/sub/x", "d/sub/y"]),
     "what a folder holds": (["d/sub/*"], ["d/", "d/a", "d/b", "d/c", "d/sub/"]),
     "stars": (["d/*x"], ["d/", "d/a", "d/b", "d/c", "d/sub/", "d/sub/y"]),
     "a set": (["[abc]"], ["d/", "d/sub/", "d/sub/x", "d/sub/y"]),
@@ -897,6 +906,183 @@ def test_of_two_updates_at_once_none_is_lost(work: Path) -> None:
     assert contents(work / "out.zip")["d/b"] == b"ours"
 
 
+def refuse_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*args: Any, **options: Any) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    monkeypatch.setattr(os, "link", refused)
+
+
+@pytest.mark.parametrize("way", ["a file without a name", "hard links", "neither", "elsewhere"])
+@pytest.mark.parametrize("is_link", [False, True])
+def test_an_archive_that_comes_meanwhile_is_not_replaced(
+    work: Path, monkeypatch: pytest.MonkeyPatch, way: str, is_link: bool
+) -> None:
+    plant(work, {"theirs": b"theirs"})
+    if is_link:
+        os.symlink("far.zip", "new.zip")
+    before = sorted(os.listdir(work))
+    if way == "hard links":
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    elif way == "neither":
+        refuse_links(monkeypatch)
+    elif way == "elsewhere":
+        (work / "tmp").mkdir()
+        monkeypatch.setattr("tempfile.tempdir", str(work / "tmp"))
+        open_in = naming._open_in
+
+        def refused(folder: str, *args: Any, **options: Any) -> naming.Temporary:
+            if folder == str(work):
+                raise PermissionError(13, "Permission denied")
+            return open_in(folder, *args, **options)
+
+        monkeypatch.setattr(naming, "_open_in", refused)
+    made = "far.zip" if is_link else "new.zip"
+
+    def other() -> None:
+        with monkeypatch.context() as patch:
+            if way == "elsewhere":
+                patch.setattr(naming, "_open_in", open_in)
+            parazip.update("new.zip", ["theirs"])
+
+    with pytest.raises(SourceChangedError, match=r"new\.zip was made by somebody else meanwhile"):
+        parazip.update("new.zip", ["d"], progress=when_written(other))
+    assert names(work / made) == ["theirs"]
+    left = sorted({*before, made} | ({"tmp"} if way == "elsewhere" else set()))
+    assert sorted(os.listdir(work)) == left
+    assert way != "elsewhere" or os.listdir(work / "tmp") == []
+    parazip.update("new.zip", ["d"])
+    assert names(work / made) == ["theirs", *IN_TREE]
+    os.unlink(made)
+    parazip.update("new.zip", ["d"])  # each way makes what is not there
+    assert names(work / made) == IN_TREE
+    assert sorted(os.listdir(work)) == left
+
+
+@pytest.mark.parametrize("way", ["a file without a name", "hard links", "neither"])
+def test_what_comes_at_the_last_moment_is_not_replaced_either(
+    work: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """After the last look: only what gives the name can see it."""
+    if way == "hard links":
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    elif way == "neither":
+        refuse_links(monkeypatch)
+    check = files.Standing.check
+    calls = 0
+
+    def look(standing: files.Standing) -> os.stat_result | None:
+        nonlocal calls
+        calls += 1
+        found = check(standing)
+        if calls == 3 - (way == "a file without a name"):
+            (work / "new.zip").write_bytes(b"theirs")
+        return found
+
+    monkeypatch.setattr(files.Standing, "check", look)
+    with pytest.raises(SourceChangedError, match="made by somebody else"):
+        parazip.update("new.zip", ["d"])
+    assert (work / "new.zip").read_bytes() == b"theirs"
+    assert sorted(os.listdir(work)) == ["d", "new.zip", "out.zip"]
+
+
+def test_of_many_updates_at_once_each_is_there_or_has_failed(work: Path) -> None:
+    plant(work, {f"n{number}": b"%d" % number for number in range(8)})
+    for archive in ("new.zip", "out.zip"):
+        running = [
+            subprocess.Popen(
+                [*COMMAND, "update", "-q", archive, f"n{number}"], cwd=work, stderr=subprocess.PIPE
+            )
+            for number in range(8)
+        ]
+        told = [process.communicate(timeout=HUNG)[1].decode() for process in running]
+        done = [f"n{n}" for n, process in enumerate(running) if process.returncode == 0]
+        assert done
+        expected = {*done, *(IN_TREE if archive == "out.zip" else ())}
+        assert {*names(work / archive)} == expected, told
+        assert all("run the command again" in text for text in told if text)
+    assert sorted(os.listdir(work)) == ["d", *(f"n{n}" for n in range(8)), "new.zip", "out.zip"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="flock is POSIX's")
+def test_an_archive_that_somebody_has_locked_is_left_alone(work: Path) -> None:
+    import fcntl
+
+    before = identity(work / "out.zip")
+    with open("out.zip", "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(SourceChangedError, match=r"out\.zip is locked by somebody else"):
+            parazip.delete("out.zip", ["d/a"])
+    assert identity(work / "out.zip") == before
+    parazip.delete("out.zip", ["d/a"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="flock is POSIX's")
+def test_file_systems_without_locks_do_without(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*args: Any) -> None:
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", refused)
+    parazip.delete("out.zip", ["d/a"])
+    assert "d/a" not in names(work / "out.zip")
+
+
+@pytest.mark.parametrize("call", ["update", "delete"])
+def test_new_rights_of_the_archive_are_no_change_and_are_handed_on(work: Path, call: str) -> None:
+    edit(work / "d/b", b"new")
+    sink = when_written(lambda: os.chmod("out.zip", 0o640))
+    if call == "update":
+        parazip.update("out.zip", ["d"], progress=sink)
+    else:
+        parazip.delete("out.zip", ["d/b"], progress=sink)
+    assert stat.S_IMODE(os.stat("out.zip").st_mode) == 0o640
+    assert names(work / "out.zip") == [
+        name for name in IN_TREE if call == "update" or name != "d/b"
+    ]
+
+
+def test_contents_that_change_while_their_date_is_put_back_are_seen(work: Path) -> None:
+    if not files.HAS_CTIME:
+        pytest.skip("the system has no change times")
+
+    def change() -> None:
+        info = os.stat("out.zip")
+        with open("out.zip", "r+b") as file:
+            file.seek(40)
+            file.write(b"theirs")
+        os.utime("out.zip", ns=(info.st_atime_ns, info.st_mtime_ns))
+
+    told = "by somebody else meanwhile: its change time is not what it was; it stays"
+    with pytest.raises(SourceChangedError, match=told):
+        parazip.delete("out.zip", ["d/b"], progress=when_written(change))
+    assert b"theirs" in (work / "out.zip").read_bytes()
+
+
+@pytest.mark.parametrize("how", ["replaced", "appended to", "touched", "gone", "a named pipe"])
+def test_errors_of_the_archive_do_not_advise_to_leave_it_out(work: Path, how: str) -> None:
+    if how == "a named pipe" and not hasattr(os, "mkfifo"):
+        pytest.skip("there are no named pipes")
+
+    def change() -> None:
+        if how == "replaced":
+            parazip.delete("out.zip", ["d/a"])
+        elif how == "appended to":
+            with open("out.zip", "ab") as file:
+                file.write(b"more")
+        elif how == "touched":
+            os.utime("out.zip", (1, 1))
+        else:
+            os.unlink("out.zip")
+            if how == "a named pipe":
+                os.mkfifo("out.zip")
+
+    edit(work / "d/b", b"new")
+    with pytest.raises(SourceError, match=r"out\.zip .*run the command again") as told:
+        parazip.update("out.zip", ["d"], progress=when_written(change))
+    assert "--exclude" not in str(told.value)
+
+
 def test_who_reads_the_old_archive_reads_on(work: Path) -> None:
     with zipfile.ZipFile("out.zip") as archive, archive.open("d/a") as member:
         begin = member.read(100)
@@ -1112,6 +1298,93 @@ def test_json_tells_what_changed(work: Path) -> None:
     assert last["members"] == 7
 
 
+def listing(*args: str, cwd: Path) -> str:
+    """What a command that writes nothing tells on standard output."""
+    before = {path: path.read_bytes() for path in cwd.rglob("*") if path.is_file()}
+    done = subprocess.run(
+        [*COMMAND, *args], cwd=cwd, capture_output=True, timeout=HUNG, check=True, text=True
+    )
+    assert {path: path.read_bytes() for path in cwd.rglob("*") if path.is_file()} == before
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_a_dry_run_tells_what_would_be_added_and_changed(work: Path) -> None:
+    edit(work / "d/b", b"new")
+    edit(work / "d/new", TEXT)
+    os.utime("d", (SECONDS, SECONDS))
+    assert listing("update", "-n", "-x", "c", "out.zip", "d", cwd=work).splitlines() == [
+        "      3 B  d/b  (changed)",
+        f"{size_text(len(TEXT)):>9}  d/new  (added)",
+        " left out  d/c  (--exclude c)",
+        f"out.zip would have 8 members (1 added, 1 changed, 6 kept), "
+        f"{size_text(sum(map(len, TREE.values())) - 97 + len(TEXT))}, 1 left out",
+    ]
+    told = json.loads(listing("update", "-n", "--json", "out.zip", "d", cwd=work))
+    assert told["changes"] == {"added": 1, "changed": 1, "deleted": 0}
+    changes = {member["name"]: member["change"] for member in told["put_in"]}
+    assert changes == {**dict.fromkeys(IN_TREE, "kept"), "d/b": "changed", "d/new": "added"}
+    report = parazip.update("out.zip", ["d"])
+    assert report.changes == told["changes"]
+    assert [*changes] == names(work / "out.zip")
+    assert "(8 kept)" in listing("update", "-n", "out.zip", "d", cwd=work)
+
+
+def test_a_dry_run_of_an_archive_that_is_not_there_makes_none(work: Path) -> None:
+    told = json.loads(listing("update", "--dry-run", "--json", "new.zip", "d", cwd=work))
+    assert {member["change"] for member in told["put_in"]} == {"added"}
+    assert not (work / "new.zip").exists()
+
+
+def test_a_dry_run_tells_what_would_be_deleted(work: Path) -> None:
+    assert listing("delete", "-n", "out.zip", "d/sub/", "b", cwd=work).splitlines() == [
+        "  deleted  d/b  (b)",
+        "  deleted  d/sub/  (d/sub/)",
+        "  deleted  d/sub/x  (d/sub/)",
+        "  deleted  d/sub/y  (d/sub/)",
+        f"out.zip would have 3 members (4 deleted, 3 kept), {size_text(len(TEXT))}",
+    ]
+    told = json.loads(listing("delete", "-n", "--json", "out.zip", "d/sub/", cwd=work))
+    assert told["deleted"] == [
+        {"name": name, "why": "d/sub/"} for name in ("d/sub/", "d/sub/x", "d/sub/y")
+    ]
+    assert (told["changes"], told["left_out"]) == ({**NOTHING, "deleted": 3}, [])
+    assert [member["name"] for member in told["put_in"]] == IN_TREE[:4]
+    assert parazip.delete("out.zip", ["d/sub/"]).changes == told["changes"]
+
+
+def test_a_dry_run_tells_the_problems_that_there_would_be(work: Path) -> None:
+    info = zipfile.ZipInfo("commented", MOMENT)
+    info.comment = b"by a person"
+    with zipfile.ZipFile("out.zip", "a") as archive:
+        archive.writestr(info, b"")
+    edit(work / "d/b", b"new")
+    before = identity(work / "out.zip")
+    assert_fails(run("update", "-n", "out.zip", "d", "gone", cwd=work), 1, "cannot read gone")
+    for args in (["update", "out.zip", "d"], ["delete", "out.zip", "d/a"]):
+        told = run(*args, cwd=work)
+        assert_fails(told, 1, "cannot keep the comment of commented")
+        assert run(args[0], "-n", *args[1:], cwd=work) == told
+    assert identity(work / "out.zip") == before
+
+
+@pytest.mark.parametrize("args", [["update", "out.zip", "d"], ["delete", "out.zip", "d/b"]])
+def test_json_is_one_document_on_standard_output(work: Path, args: list[str]) -> None:
+    edit(work / "d/b", b"new")
+    command = [*COMMAND, args[0], "--json", *args[1:]]
+    done = subprocess.run(command, cwd=work, capture_output=True, timeout=HUNG, check=True)
+    told = json.loads(done.stdout)
+    assert done.stderr == b""
+    assert (told["archive"], told["dry_run"]) == ("out.zip", False)
+    assert sum(told["changes"].values()) == 1
+    assert told["members"] == len(names(work / "out.zip"))
+    failed = subprocess.run(
+        [*COMMAND, args[0], "--json", "out.zip", "gone"], cwd=work, capture_output=True, check=False
+    )
+    assert failed.returncode == 1
+    assert len(json.loads(failed.stdout)["problems"]) == 1
+
+
 @pytest.mark.parametrize("args", [["update", "out.zip", "d"], ["delete", "out.zip", "d/b"]])
 def test_quiet_says_nothing(work: Path, args: list[str]) -> None:
     assert run(*args, "-q", cwd=work) == (0, "")
@@ -1193,3 +1466,163 @@ def test_an_archive_that_has_become_a_named_pipe_is_not_waited_for(
     monkeypatch.setattr(copy, "surroundings", swapped)
     with pytest.raises(SourceError, match="a named pipe"):
         parazip.update("out.zip", ["d"])
+
+
+@pytest.mark.parametrize("zeros", [1, 512, 10_000, 65_000])
+def test_zeros_behind_an_archive_go_when_it_is_written(work: Path, zeros: int) -> None:
+    with zipfile.ZipFile("out.zip", "a") as archive:
+        archive.comment = b"a comment\0"
+    data = (work / "out.zip").read_bytes()
+    (work / "out.zip").write_bytes(data + bytes(zeros))
+    before = identity(work / "out.zip")
+    assert parazip.update("out.zip", ["d"]).changes == NOTHING
+    assert identity(work / "out.zip") == before
+    parazip.delete("out.zip", ["d/c"])
+    with zipfile.ZipFile("out.zip") as archive:
+        assert archive.comment == b"a comment\0"
+    assert (work / "out.zip").read_bytes().endswith(b"a comment\0")
+    assert names(work / "out.zip") == [name for name in IN_TREE if name != "d/c"]
+
+
+@pytest.mark.parametrize("name", programs())
+def test_programs_pass_over_zeros_behind_an_archive(work: Path, name: str) -> None:
+    """That is why they pass; 7-Zip warns of them."""
+    with open("out.zip", "ab") as file:
+        file.write(bytes(10_240))
+    done = run_reader([programs()[name].command, *PROGRAMS[name], "out.zip"], cwd=work)
+    assert done.returncode == 0, done.stdout
+    assert names(work / "out.zip") == IN_TREE
+    parazip.merge("again.zip", ["out.zip"])
+    assert contents(work / "again.zip") == contents(work / "out.zip")
+
+
+@pytest.mark.skipif(shutil.which("bsdtar") is None, reason="bsdtar is not installed")
+def test_an_archive_that_came_through_a_pipe_is_changed(work: Path) -> None:
+    subprocess.run(["sh", "-c", "bsdtar -c --format zip d | cat > x.zip"], check=True)
+    assert (work / "x.zip").stat().st_size % 512 == 0
+    parazip.delete("x.zip", ["d/sub"])
+    assert {*names(work / "x.zip")} == {name for name in IN_TREE if "sub" not in name}
+
+
+def records(name: bytes = b"x") -> bytes:
+    """The bytes of an archive of one member."""
+    made = io.BytesIO()
+    parazip.write(made, [parazip.Member(name.decode(), b"front", 0o100644 << 16, DATE)])
+    return made.getvalue()
+
+
+FRONTS: dict[str, tuple[bytes, str]] = {
+    "a script": (b"#!/bin/sh\nexit\n", ""),
+    "a program with signatures": (b"\x7fELF" + bytes(300) + b"PK\3\4PK\5\6" + bytes(400), ""),
+    "an archive": (records(), "[unlisted-record]"),
+    "a record further on": (bytes(2 << 20) + b"-" + records()[:40], "[unlisted-record]"),
+    "a signature at the front": (b"PK\3\4" + bytes(60), "[unlisted-record]"),
+    "an empty archive": (b"PK\5\6" + bytes(18), "[end-record-in-front]"),
+}
+
+
+@pytest.mark.parametrize("output", ["a file", "a pipe"])
+@pytest.mark.parametrize("given", ["bytes", "a file", "a pipe"])
+@pytest.mark.parametrize("case", FRONTS)
+def test_what_is_put_in_front_is_told_if_merge_refuses_it(
+    work: Path, case: str, given: str, output: str
+) -> None:
+    front, rule = FRONTS[case]
+    prepend: Any = front
+    if given == "a file":
+        (work / "front").write_bytes(front)
+        prepend = Path("front")
+    elif given == "a pipe":
+        if not hasattr(os, "mkfifo"):
+            pytest.skip("there are no named pipes")
+        os.mkfifo("front")
+        prepend = "front"
+        writer = threading.Thread(target=lambda: (work / "front").write_bytes(front))
+        writer.start()
+    if output == "a pipe":
+        file = io.BytesIO()
+        report = parazip.create(Pipe(file, "-"), ["d"], prepend=prepend)
+        (work / "x.zip").write_bytes(file.getvalue())
+    else:
+        report = parazip.create("x.zip", ["d"], prepend=prepend)
+    if given == "a pipe":
+        writer.join()
+    assert (work / "x.zip").read_bytes().startswith(front)
+    assert names(work / "x.zip") == IN_TREE
+    if rule:
+        (note,) = report.notes
+        assert rule in note
+        with pytest.raises(BadArchiveError) as told:
+            parazip.merge("y.zip", ["x.zip"])
+        assert f"[{told.value.id}]" == rule
+        with pytest.raises(BadArchiveError):
+            parazip.delete("x.zip", ["d/a"])
+    else:
+        assert report.notes == ()
+        parazip.delete("x.zip", ["d/a"])
+
+
+def test_a_shebang_line_counts_in_front(work: Path) -> None:
+    front = FRONTS["a signature at the front"][0]
+    assert parazip.create("x.zip", ["d"], prepend=front, shebang="/bin/sh").notes == ()
+    parazip.delete("x.zip", ["d/a"])
+    report = parazip.update("x.zip", [], prepend=records(), shebang="/bin/sh")
+    assert "at offset 10;" in " ".join(report.notes)
+    assert (work / "x.zip").read_bytes().startswith(b"#!/bin/sh\nPK\3\4")
+
+
+def test_all_that_cannot_be_kept_is_told_in_one_run(work: Path) -> None:
+    with zipfile.ZipFile("odd.zip", "w") as archive:
+        archive.writestr("bz", TEXT, zipfile.ZIP_BZIP2)
+        archive.writestr("../up", TEXT)
+        archive.writestr("plain", b"plain")
+        archive.writestr("xz", TEXT, zipfile.ZIP_LZMA)
+        for name in ("commented", "d/commented"):
+            info = zipfile.ZipInfo(name, MOMENT)
+            info.comment = b"by a person"
+            archive.writestr(info, b"")
+    edit(work / "d/b", b"new")
+    for args in (["update", "odd.zip", "d/b"], ["delete", "odd.zip", "plain"]):
+        told = run(*args, cwd=work)
+        assert_fails(told, 1, "bz", "../up", "xz", "of commented", "of d/commented")
+        assert len(told.err.splitlines()) == 5
+    left = run("delete", "odd.zip", "bz", "xz", cwd=work)
+    assert_fails(left, 1, "../up", "of commented", "of d/commented")
+    assert len(left.err.splitlines()) == 3
+    for line in told.err.splitlines():
+        command = shlex.split(line.split("take it out with ")[1].split(", or change")[0])
+        patterns = command[3:]
+        assert len(patterns) == 1
+    assert run("delete", "odd.zip", "bz", "xz", "../up", "commented", cwd=work).code == 0
+    assert names(work / "odd.zip") == ["plain"]
+
+
+def test_what_is_advised_takes_out_one_member_alone(work: Path) -> None:
+    with zipfile.ZipFile("odd.zip", "w") as archive:
+        archive.writestr("x", TEXT, zipfile.ZIP_BZIP2)
+        archive.writestr("d/x", TEXT)
+        archive.writestr("d/e/x", TEXT)
+    done = run("delete", "odd.zip", "d/e/x", cwd=work)
+    command = shlex.split(done.err.split("take it out with ")[1].split(", or change")[0])
+    assert command == ["parazip", "delete", "odd.zip", "./x"]
+    assert run(*command[1:], cwd=work).code == 0
+    assert names(work / "odd.zip") == ["d/x", "d/e/x"]
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_of_two_members_of_one_name_one_can_be_kept_as_told(work: Path) -> None:
+    with zipfile.ZipFile("dup it.zip", "w") as archive:
+        for data in (b"first", b"last"):
+            archive.writestr("a", data)
+        archive.writestr("d/a", b"another")
+    before = (work / "dup it.zip").read_bytes()
+    done = run("update", "dup it.zip", "d/b", cwd=work)
+    assert_fails(done, 1, "two members of the name a")
+    assert (work / "dup it.zip").read_bytes() == before
+    keeping = done.err.split("keep the last of two files with ")[1].split(" (without")[0]
+    assert run(*shlex.split(keeping)[1:], cwd=work).code == 0
+    assert contents(work / "dup it.zip") == {"a": b"last", "d/a": b"another"}
+    (work / "dup it.zip").write_bytes(before)
+    taking = done.err.split("take out all of that name with ")[1]
+    assert run(*shlex.split(taking)[1:], cwd=work).code == 0
+    assert contents(work / "dup it.zip") == {"d/a": b"another"}

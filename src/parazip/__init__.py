@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     )
     from parazip.model import File, LeftOut, Member, Preview, Report, Settings, Tally
     from parazip.progress import Progress
-    from parazip.revision import delete, update
+    from parazip.revision import delete, preview_delete, preview_update, update
     from parazip.sources import Selection
 
 _HOME = {
@@ -42,6 +42,8 @@ _HOME = {
     "preview_merge": "archive",
     "write": "archive",
     "delete": "revision",
+    "preview_delete": "revision",
+    "preview_update": "revision",
     "update": "revision",
     "PyZipFile": "dropin.zip_file",
     "ZipFile": "dropin.zip_file",
@@ -100,7 +102,9 @@ __all__ = [
     "merge",
     "patch",
     "preview",
+    "preview_delete",
     "preview_merge",
+    "preview_update",
     "unpatch",
     "update",
     "write",

@@ -6,17 +6,20 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
+from io import BytesIO
 from itertools import chain, islice
-from typing import Any, Literal, TypeAlias
+from typing import IO, Any, Literal, TypeAlias
 
 from parazip import codecs, files, inputs, plan
 from parazip.assembly import Assembly, Means
 from parazip.cache import Cache, by_content, by_stat, key
-from parazip.errors import SettingsError, SourceError
+from parazip.errors import FileError, SettingsError, SourceError
 from parazip.findings import Findings
+from parazip.format.front import check_front
+from parazip.format.refusals import Judge
 from parazip.inputs import OnDuplicate
 from parazip.model import (
     DEFLATE_STORED,
@@ -150,18 +153,27 @@ def merge(
     """
     began = time.monotonic()
     findings = Findings()
-    members = inputs.gather(
-        sources, selection or Selection(), on_duplicate, _place(archive), findings
-    )
-    report = _write(
-        archive,
-        plan.checked(members, findings, is_one_tree=True),  # as `gather` has seen to
-        settings or Settings(),
-        prepend=prepend,
-        shebang=shebang,
-        progress=progress,
-        check_crc=check_crc,
-    )
+    selection = selection or Selection()
+    place = _place(archive)
+    # Looked at before the sources: what others made of it after it was read would be lost.
+    is_there = isinstance(place, str) and os.path.isfile(place)
+    standing = files.Standing(str(place), selection.changes) if is_there else None
+    given: list[inputs.Source] = []
+    with inputs.telling_of_archives(given, selection):
+        noted = inputs.noted(sources, given)
+        members = inputs.gather(noted, selection, on_duplicate, place, findings)
+        if not inputs.is_among(place, given, selection):
+            standing = None
+        report = _write(
+            archive,
+            plan.checked(members, findings, is_one_tree=True),  # as `gather` has seen to
+            settings or Settings(),
+            prepend=prepend,
+            shebang=shebang,
+            progress=progress,
+            check_crc=check_crc,
+            standing=standing,
+        )
     return _complete(report, began, findings)
 
 
@@ -275,6 +287,7 @@ def _write(
     check_crc: bool = False,
     cache: Cache | None = None,
     identity: Identification = "stat",
+    standing: files.Standing | None = None,
 ) -> Report:
     """Writes a new archive of members whose names are checked as they come."""
     recipe = codecs.recipe(settings.level, settings.codec)
@@ -298,7 +311,9 @@ def _write(
         sections = _known_by_content(plan.sections(every), recipe, settings)
     else:
         sections = _known_by_stat(plan.sections(every), recipe)
-    return assemble(archive, sections, means, counter, prepend=prepend, shebang=shebang)
+    return assemble(
+        archive, sections, means, counter, prepend=prepend, shebang=shebang, standing=standing
+    )
 
 
 def assemble(
@@ -310,6 +325,7 @@ def assemble(
     prepend: str | os.PathLike[str] | bytes | None = None,
     shebang: str | None = None,
     frame: Frame | None = None,
+    standing: files.Standing | None = None,
 ) -> Report:
     """Writes a new archive of sections; see `write`.
 
@@ -323,17 +339,16 @@ def assemble(
         prepend: bytes that are put in front of the archive, or the path of a file that has them.
         shebang: what follows `#!` on the archive's first line.
         frame: what is taken over from the archive that is replaced: its comment, and what stands
-            in front of it, if nothing else is given. It must not have changed by the end.
+            in front of it, if nothing else is given.
+        standing: what has to stand under that path until the end, if not anything may.
     """
     if shebang is not None:
         _check_shebang(shebang)
     began = time.monotonic()
-    if frame is not None:
-        files.check(frame.archive)  # a named pipe that has come there would be waited for
-    with _opened(archive) as output:
+    with _opened(archive, standing) as output:
         start = output.position
         writer = ArchiveWriter(output)
-        is_script = _prepend(writer, shebang, prepend)
+        is_script, misread = _prepend(writer, shebang, prepend)
         if frame is not None and shebang is prepend is None:
             writer.prefix(Range(frame.archive, 0, frame.front))
         if not output.seekable:
@@ -344,8 +359,6 @@ def assemble(
         assembly.fill(sections)
         writer.finish(frame.comment if frame is not None else b"")
         output.is_executable = is_script
-        if frame is not None:
-            files.check(frame.archive)
     return Report(
         archive=output.name,
         members=counter.members_total,
@@ -355,8 +368,12 @@ def assemble(
         codecs=assembly.tallies,
         recalled=assembly.recalled,
         sections=tuple(assembly.made),
-        aligned=writer.aligned,
-        notes=(*_notes(means.cache, counter.align_total, writer.aligned), *output.notes),
+        aligned=writer.aligned - writer.kept,
+        notes=(
+            *_notes(means.cache, counter.align_total, writer.aligned - writer.kept),
+            *misread,
+            *output.notes,
+        ),
     )
 
 
@@ -423,9 +440,9 @@ def _place(archive: Target) -> str | int | None:
         return None
 
 
-def _opened(archive: Target) -> AbstractContextManager[Output]:
+def _opened(archive: Target, standing: files.Standing | None) -> AbstractContextManager[Output]:
     if isinstance(archive, str | os.PathLike):
-        return replacing(os.fspath(archive))
+        return replacing(os.fspath(archive), standing)
     return nullcontext(Output(archive, str(getattr(archive, "name", "-"))))
 
 
@@ -439,22 +456,80 @@ def _check_shebang(text: str) -> None:
 
 def _prepend(
     writer: ArchiveWriter, shebang: str | None, path: str | os.PathLike[str] | bytes | None
-) -> bool:
-    """Writes what stands in front of the archive; tells whether it is a script."""
+) -> tuple[bool, list[str]]:
+    """Writes what stands in front of the archive; tells whether it is a script, and notes on it."""
     line = b"" if shebang is None else b"#!" + os.fsencode(shebang.removeprefix("#!")) + b"\n"
-    writer.prefix(line)
-    begins = line
-    chunks = [path] if isinstance(path, bytes) else _chunks(os.fspath(path)) if path else ()
-    for chunk in chunks:
-        begins = begins or chunk
-        writer.prefix(chunk)
-    return begins.startswith(b"#!")
+    if not path:
+        writer.prefix(line)
+        return bool(line), []
+    with _front(path) as file:
+        notes = _misread(line, file)
+        file.seek(0)
+        begins = line + file.read(_CHUNK)
+        writer.prefix(begins)
+        while chunk := file.read(_CHUNK):
+            writer.prefix(chunk)
+    return begins.startswith(b"#!"), notes
 
 
-def _chunks(path: str) -> Iterator[bytes]:
+@contextmanager
+def _front(path: str | os.PathLike[str] | bytes) -> Iterator[IO[bytes]]:
+    """What is put in front, as a file that can seek."""
+    if isinstance(path, bytes):
+        yield BytesIO(path)
+        return
     try:
         with open(path, "rb") as file:
-            while chunk := file.read(_CHUNK):
-                yield chunk
+            if file.seekable():
+                yield file
+                return
+            from tempfile import TemporaryFile  # it loads much that is not needed elsewhere
+
+            with TemporaryFile() as whole:
+                while chunk := file.read(_CHUNK):
+                    whole.write(chunk)
+                yield whole
+    except FileError:
+        raise
     except OSError as error:
-        raise SourceError.of(path, error) from error
+        raise SourceError.of(os.fspath(path), error) from error
+
+
+def _misread(line: bytes, file: IO[bytes]) -> list[str]:
+    """What another reader finds in what is put in front, though it is no part of the archive."""
+
+    def read(offset: int, length: int) -> bytes:
+        piece = line[offset : offset + length]
+        file.seek(max(0, offset - len(line)))
+        return piece + file.read(length - len(piece))
+
+    judge = _Listening("")
+    check_front(judge, len(line) + file.seek(0, os.SEEK_END), read)
+    return judge.notes
+
+
+class _Listening(Judge):
+    """Takes note of what readers could take otherwise.
+
+    Attributes:
+        notes: a sentence for each.
+    """
+
+    def __init__(self, archive: str) -> None:
+        super().__init__(archive)
+        self.notes: list[str] = []
+
+    def refuse(
+        self,
+        id: str,  # noqa: A002 # as that of `Judge`
+        record: str,
+        offset: int,
+        expected: object,
+        found: object,
+        member: str | None = None,
+    ) -> None:
+        """Takes note of it."""
+        self.notes.append(
+            f"some readers take for a part of the archive what stands in front of it, at offset "
+            f"{offset}; parazip merge and update refuse such archives [{id}]"
+        )

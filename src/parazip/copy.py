@@ -4,7 +4,8 @@ A deflate stream does not know where it stands, so it can be taken out of one ar
 another as it is. What describes it is made anew: a fresh header with the member's new name, date
 and attributes, real sizes and CRC, and a zip64 extra field only where a number does not fit. What
 the old archive said besides (extra fields, comments, data descriptors, the flag that announces
-them) stays behind.
+them) stays behind, but for the alignment of stored members: where their padding says a multiple
+(0xD935) and they begin there, they go on doing so.
 
 What is probably the same file elsewhere (a `Twin`) is copied too, once the CRC-32 of that file is
 found to be the one that the archive's directory tells of; if it is not, the file is compressed.
@@ -36,6 +37,7 @@ from parazip.format.records import (
     FLAG_PATCH,
     LIMIT_32,
     LOCAL,
+    alignment,
     central_header,
     headers,
     local_header,
@@ -59,7 +61,7 @@ from parazip.model import (
     Tally,
     Twin,
 )
-from parazip.names import fault, leads_out
+from parazip.names import MIMETYPE, fault, leads_out
 from parazip.plan import RANGE, Copies
 
 COPIED = "copied"
@@ -118,6 +120,15 @@ def stored(archive: File, file: FileIO, entry: Entry) -> Stored:
     read = partial(_read, file)
     begin = data_offset(Judge(archive.path), entry, _front(read, entry), read)
     return Stored(archive, begin, entry.record.size, entry.record.crc)
+
+
+def stored_at(packed: Packed) -> int:
+    """Where the contents of a stored member begin, counted from the start of their archive.
+
+    Raises what `stored` raises, and what `entries` raises of the file.
+    """
+    with files.reading(packed.archive) as file:
+        return stored(packed.archive, file, packed.entry).offset
 
 
 def refuse_name(archive: str, entry: Entry) -> None:
@@ -211,13 +222,17 @@ def batch(copies: Copies) -> Part | None:
             read = _ahead(file) if file else None
             for member in members:
                 source = member.source
+                align = member.align
                 data: Buffer | Range
                 if isinstance(source, Twin):
                     source = _same(source)
                 if isinstance(source, Packed) and archive and judge and read:
                     entry = source.entry
                     _, _, method, _, crc, packed, size, attributes, _ = entry.record
-                    data = _data(judge, archive, read, entry)
+                    data, multiple = _data(judge, archive, read, entry)
+                    # A twin is to be as its file would be, and `mimetype` without any extra field.
+                    if multiple and source is member.source and member.name != MIMETYPE:
+                        align = align or multiple
                     is_link = attributes >> 28 == _LINK
                     if is_link or copies.check or (packed and not member.size):
                         _check(judge, entry, _chunks(read, data))
@@ -242,8 +257,8 @@ def batch(copies: Copies) -> Part | None:
                     made = record(member, method, crc, packed, offset)._replace(size=size)
                     header = local_header(made, max(size, packed) >= LIMIT_32)
                     central = central_header(made)
-                if member.align and not method:
-                    pieces += (b"".join(small), Header(header, member.align))
+                if align and not method:
+                    pieces += (b"".join(small), Header(header, align, not member.align))
                     small.clear()
                 else:
                     small.append(header)
@@ -286,8 +301,8 @@ def _archive() -> Callable[[Member], File | None]:
     return find
 
 
-def _data(judge: Judge, archive: File, read: Read, entry: Entry) -> memoryview | Range:
-    """A member's compressed bytes; large ones as a range of their file.
+def _data(judge: Judge, archive: File, read: Read, entry: Entry) -> tuple[memoryview | Range, int]:
+    """A member's compressed bytes; large ones as a range of their file. And its multiple, if any.
 
     One read takes the local header and, of a small member, its data: how long the extra field
     between them is, only the header tells.
@@ -296,10 +311,14 @@ def _data(judge: Judge, archive: File, read: Read, entry: Entry) -> memoryview |
     is_small = size <= RANGE
     data = _front(read, entry, size if is_small else 0)
     begin = data_offset(judge, entry, data, read)
+    multiple = 0
+    at = LOCAL.size + len(entry.record.name)
+    at_data = begin - entry.record.offset
+    if at < at_data and (found := alignment(data[at:at_data])) and begin % found == 0:
+        multiple = found
     if not is_small:
-        return Range(archive, begin, size)
-    begin -= entry.record.offset
-    return memoryview(data)[begin : begin + size]
+        return Range(archive, begin, size), multiple
+    return memoryview(data)[at_data : at_data + size], multiple
 
 
 def _front(read: Read, entry: Entry, more: int = 0) -> bytes:

@@ -85,28 +85,49 @@ class Display:
                 {"name": member.name, "size": member.size, "source": origin(member)}
                 for member in found.members
             ]
-            print_json(
-                {
-                    "archive": archive,
-                    "dry_run": True,
-                    "members": len(found.members),
-                    "bytes_in": found.bytes_in,
-                    "put_in": put_in,
-                    "left_out": [left_out._asdict() for left_out in found.left_out],
-                    "skipped": dict(found.skipped),
-                    "notes": found.notes,
-                }
-            )
+            left_out = [each._asdict() for each in found.left_out]
+            document = {
+                "archive": archive,
+                "dry_run": True,
+                "members": len(found.members),
+                "bytes_in": found.bytes_in,
+                "put_in": put_in,
+                "left_out": left_out,
+                "skipped": dict(found.skipped),
+                "notes": found.notes,
+            }
+            if (changes := found.changes) is not None:
+                for each in put_in:
+                    each["change"] = changes.get(str(each["name"]), "kept")
+                document["changes"] = found.counts()
+                if found.deleted:
+                    document |= {"left_out": [], "deleted": left_out}
+            print_json(document)
             return
-        for member in found.members:
-            print_name(f"{size_text(member.size):>9}  {printable(member.name)}")
-        for name, why in found.left_out:
+        if found.changes is None:
+            for member in found.members:
+                print_name(f"{size_text(member.size):>9}  {printable(member.name)}")
+        else:
+            self._preview_changes(found)
+        for name, why in () if found.deleted else found.left_out:
             print_name(f" left out  {printable(name)}  ({printable(why)})")
         members = _counted(len(found.members), found.skipped)
-        left_out = f", {len(found.left_out):,} left out" if found.left_out else ""
+        if found.changes is not None:
+            kept = len(found.members) - len(found.changes)
+            members += f" ({_changes({**found.counts(), 'kept': kept})})"
+        is_left_out = found.left_out and not found.deleted
+        more = f", {len(found.left_out):,} left out" if is_left_out else ""
         size = size_text(found.bytes_in)
-        print_name(f"{printable(archive)} would have {members}, {size}{left_out}")
+        print_name(f"{printable(archive)} would have {members}, {size}{more}")
         self._notes(found.notes)
+
+    def _preview_changes(self, found: Preview) -> None:
+        """What would be new; what is kept is counted."""
+        for member in found.members:
+            if what := (found.changes or {}).get(member.name):
+                print_name(f"{size_text(member.size):>9}  {printable(member.name)}  ({what})")
+        for name, why in found.left_out if found.deleted else ():
+            print_name(f"  deleted  {printable(name)}  ({printable(why)})")
 
     def summary(self, report: Report, as_json: bool = False) -> None:
         """The last word on an archive; as a JSON document it goes to standard output."""
@@ -211,13 +232,17 @@ def summary_line(report: Report) -> str:
     ratio = f" ({100 * report.bytes_out / report.bytes_in:.1f} %)" if report.bytes_in else ""
     members = _counted(report.members, report.skipped, report.recalled)
     if report.changes is not None:
-        counts = [f"{count:,} {what}" for what, count in report.changes.items() if count]
-        members += f" ({', '.join(counts) or 'nothing changed'})"
+        members += f" ({_changes(report.changes)})"
     speed = size_text(report.bytes_in / report.seconds) if report.seconds else "?"
     return (
         f"{printable(report.archive)}: {members}, {size_text(report.bytes_in)} -> "
         f"{size_text(report.bytes_out)}{ratio} in {report.seconds:.1f} s, {speed}/s"
     )
+
+
+def _changes(changes: Mapping[str, int]) -> str:
+    counts = [f"{count:,} {what}" for what, count in changes.items() if count]
+    return ", ".join(counts) or "nothing changed"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -55,13 +55,23 @@ class DateError(ParazipError, ValueError):
 
 
 class FileError(ParazipError, OSError):
-    """The operating system, or what is found in a file, stands in the way."""
+    """The operating system, or what is found in a file, stands in the way.
+
+    Attributes:
+        reason: why, without what can be done about it.
+    """
 
     def __init__(
-        self, message: str, *, member: str | None = None, errno: int | None = None
+        self,
+        message: str,
+        *,
+        member: str | None = None,
+        errno: int | None = None,
+        reason: str = "",
     ) -> None:
         super().__init__(message, member=member)
         self.errno = errno
+        self.reason = reason or message
 
 
 class SourceError(FileError):

@@ -20,14 +20,18 @@ import errno
 import hashlib
 import os
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import FileIO
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 from parazip import codecs
 from parazip.errors import BadArchiveError, FileError, SourceChangedError, SourceError
 from parazip.model import Changes, File
+
+if sys.platform != "win32":
+    import fcntl
 
 READ_ONLY = (
     os.O_RDONLY
@@ -161,13 +165,105 @@ def reading(file: File, opener: Opener = open_regular) -> Iterator[FileIO]:
     _check(file, info, taken)
 
 
-def check(file: File) -> None:
-    """Raises what `reading` raises, if what stands under that path is not what it was."""
-    try:
-        info = os.stat(file.path)
-    except OSError as error:
-        raise SourceError.of(file.path, error) from error
-    _check(file, info)
+class Standing:
+    """What stands where an archive is to be, and must still stand there when that is complete.
+
+    Its contents count, as far as the system tells; rights, owners and further links may change.
+
+    Args:
+        path: where.
+        changes: what shows that it has changed, see `File`.
+
+    Attributes:
+        file: what stands there, without its change time: that moves when its rights do. None if
+            nothing stands there, and nothing may.
+
+    Raises:
+        SourceError: the system does not tell, or it is no regular file.
+    """
+
+    def __init__(self, path: str, changes: Changes = "ctime") -> None:
+        self._path = path
+        self._info = self._found()
+        self._file = None if self._info is None else found(path, self._info, changes)
+        self.file = self._file and self._file._replace(ctime_ns=0)
+        if self._info is not None and not stat.S_ISREG(self._info.st_mode):
+            what = kind_of(self._info.st_mode)
+            raise SourceError(f"cannot change {path}: it is {what}, no regular file", member=path)
+
+    def _found(self) -> os.stat_result | None:
+        try:
+            return os.stat(self._path)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise SourceError.of(self._path or "''", error) from error
+        except ValueError as error:
+            raise SourceError(f"cannot read {self._path!r}: {error}", member=self._path) from error
+
+    def check(self) -> os.stat_result | None:
+        """What the system tells of it now.
+
+        Raises:
+            SourceChangedError: it is not what it was.
+        """
+        info = self._found()
+        if self._info is None or self._file is None:
+            if info is not None:
+                self.refuse("was made by somebody else")
+            return None
+        if info is None:
+            self.refuse("has gone")
+        if not stat.S_ISREG(info.st_mode):
+            self.refuse(f"has become {kind_of(info.st_mode)}")
+        is_touched = any(getattr(info, what) != getattr(self._info, what) for what in _BESIDE)
+        file = self._file._replace(ctime_ns=0) if is_touched else self._file
+        if _differences(file, info):
+            self.refuse("was changed by somebody else", f": {_told_differences(file, info)}")
+        return info
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps others who change it in this way from doing so before the block ends.
+
+        Where the system or the file system has no locks, `check` is all that there is.
+
+        Raises:
+            SourceChangedError: somebody else has locked it.
+        """
+        descriptor = self._lock()
+        try:
+            yield
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def _lock(self) -> int | None:
+        if sys.platform == "win32" or self._file is None:
+            return None
+        try:
+            descriptor = open_regular(self._path)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            self.refuse("is locked by somebody else")
+        except OSError:
+            pass
+        return descriptor
+
+    def refuse(self, what: str, why: str = "") -> NoReturn:
+        """Raises the error that says what happened to it."""
+        raise SourceChangedError(
+            f"{self._path} {what} meanwhile{why}; it stays as it is, run the command again",
+            member=self._path,
+        )
+
+
+_BESIDE = ("st_mode", "st_uid", "st_gid", "st_nlink")
+"""What explains another change time, and is not contents."""
 
 
 def fill(file: File, opened: FileIO, offset: int, view: memoryview) -> memoryview:
@@ -307,21 +403,27 @@ def changed_unseen(file: File) -> SourceChangedError:
     )
 
 
+def _told_differences(file: File, info: os.stat_result) -> str:
+    """What of an open file is not what it was, as a sentence; empty if all is."""
+    differing = _differences(file, info)
+    if not differing:
+        return ""
+    if differing[0] == "size":
+        return f"it had {file.size} bytes and has {info.st_size} now"
+    *most, last = differing
+    what = f"{', '.join(most)} and {last}" if most else last
+    return f"its {what} {'are' if most else 'is'} not what {'they were' if most else 'it was'}"
+
+
 def _changed(file: File, info: os.stat_result, what: str = "") -> SourceChangedError:
     differing = _differences(file, info)
-    if differing[:1] == ["size"]:
-        what = f"it had {file.size} bytes and has {info.st_size} now"
-    elif differing:
-        *most, last = differing
-        what = f"{', '.join(most)} and {last}" if most else last
-        what = f"its {what} {'are' if most else 'is'} not what {'they were' if most else 'it was'}"
+    what = _told_differences(file, info) or what
     advice = "try again when nothing writes to it, or leave it out with --exclude"
     if differing:
         less = _LESS.get(differing[0], "mtime")
         advice += f"; where that is no matter, --changes {less} does not look at it"
-    return SourceChangedError(
-        f"{file.path} changed while it was read: {what}; {advice}", member=file.path
-    )
+    reason = f"{file.path} changed while it was read: {what}"
+    return SourceChangedError(f"{reason}; {advice}", member=file.path, reason=reason)
 
 
 _KINDS = (
@@ -340,10 +442,9 @@ def kind_of(mode: int) -> str:
 
 
 def _no_file(path: str, mode: int) -> SourceError:
+    reason = f"cannot read {path}: it is {kind_of(mode)}, not a file"
     return SourceError(
-        f"cannot read {path}: it is {kind_of(mode)}, not a file; put a file there, or leave it out "
-        "with --exclude",
-        member=path,
+        f"{reason}; put a file there, or leave it out with --exclude", member=path, reason=reason
     )
 
 

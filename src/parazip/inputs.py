@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import groupby
 from typing import Literal, TypeAlias
 
@@ -54,8 +55,7 @@ def gather(
         DuplicateMemberError: two members have one name, and must not.
         SettingsError: a prefix leads out of the archive.
     """
-    if isinstance(sources, str | bytes | os.PathLike):
-        raise TypeError(f"a list of sources is needed, not the single path {sources!r}")
+    _refuse_single(sources)
     if on_duplicate not in _CHOICES:
         raise SettingsError(f"on_duplicate {on_duplicate!r} is not one of {', '.join(_CHOICES)}")
     choose = _CHOICES[on_duplicate]
@@ -95,6 +95,69 @@ def gather(
     return list(members.values())
 
 
+def noted(sources: Iterable[Source], given: list[Source]) -> Iterator[Source]:
+    """The sources, which are also put into `given`, as they come."""
+    _refuse_single(sources)
+
+    def note() -> Iterator[Source]:
+        for source in sources:
+            given.append(source)
+            yield source
+
+    return note()
+
+
+def _refuse_single(sources: Iterable[Source]) -> None:
+    if isinstance(sources, str | bytes | os.PathLike):
+        raise TypeError(f"a list of sources is needed, not the single path {sources!r}")
+
+
+def is_among(archive: str | int | None, sources: Iterable[Source], selection: Selection) -> bool:
+    """Whether the new archive takes the place of one of the sources.
+
+    Args:
+        archive: where it will be.
+        sources: what is merged.
+        selection: where sources are.
+    """
+    for source in sources if isinstance(archive, str) else ():
+        with suppress(OSError, ValueError):
+            if os.path.samefile(str(archive), _place(source, selection)[1]):
+                return True
+    return False
+
+
+@contextmanager
+def telling_of_archives(
+    sources: Iterable[Source], selection: Selection | None = None
+) -> Iterator[None]:
+    """Lets errors of sources in this block not advise to leave them out, as if put in themselves.
+
+    Args:
+        sources: archives, and others.
+        selection: where they are, if not where their paths say.
+    """
+    try:
+        yield
+    except SourceError as error:
+        paths = {_place(source, selection or Selection())[1] for source in sources}
+        for each in (error, *error.others):
+            if not isinstance(each, SourceError) or each.reason == each.args[0]:
+                continue
+            if each.member in paths:
+                each.args = (f"{each.reason}; run the command again when it is at rest",)
+        raise
+
+
+def _place(source: Source, selection: Selection) -> tuple[str, str]:
+    """The name of a folder inside the archive, and the path of a source."""
+    name, path = source if isinstance(source, tuple) else ("", source)
+    path = os.fspath(path)
+    if path and selection.directory is not None:
+        path = os.path.join(os.fspath(selection.directory), path)
+    return name, path
+
+
 _KEEP_APART = "leave one out with --exclude, or keep them apart with NAME/=SOURCE"
 
 
@@ -125,12 +188,9 @@ def _members(
     findings: Findings,
     passed: list[Packed],
 ) -> Iterator[Member]:
-    name, path = source if isinstance(source, tuple) else ("", source)
-    path = os.fspath(path)
+    name, path = _place(source, selection)
     if not path:
         raise SourceError("cannot merge '': name an archive or a folder", member=path)
-    if selection.directory is not None:
-        path = os.path.join(os.fspath(selection.directory), path)
     prefix = selection.folder_prefix + folder_name(name)
     try:
         info = os.stat(path)
@@ -142,7 +202,9 @@ def _members(
         return marked(contents(path, prefix, selection, archive, findings), selection, prefix)
     if not stat.S_ISREG(info.st_mode):
         raise SourceError(
-            f"cannot merge {path}: it is neither an archive nor a folder", member=path
+            f"cannot merge {path}: it is {files.kind_of(info.st_mode)}, and an archive is read "
+            "from its end; write it to a file first",
+            member=path,
         )
     if isinstance(archive, int) and os.path.samestat(os.fstat(archive), info):
         raise SourceError(f"cannot merge {path}: it is open as the new archive", member=path)
@@ -160,9 +222,9 @@ def _copied(
     for entry in copy.entries(archive):
         name, record, _ = entry
         name = plain(name)
-        if left_out((name or entry.name).rstrip("/")):
+        if left_out(name or entry.name):
             if findings.left_out is not None:
-                findings.leave_out(prefix + entry.name, pattern(entry.name.rstrip("/")))
+                findings.leave_out(prefix + entry.name, pattern(name or entry.name))
             passed.append(Packed(archive, entry))
             continue
         try:

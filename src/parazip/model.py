@@ -163,10 +163,12 @@ class Header:
     Attributes:
         data: the header, without padding.
         multiple: of how many bytes, counted from the start of the file.
+        is_kept: whether that was so in another archive, and nobody has asked for it now.
     """
 
     data: bytes
     multiple: int
+    is_kept: bool = False
 
     def __len__(self) -> int:
         return len(self.data)
@@ -395,12 +397,23 @@ class Preview:
         left_out: what would not be, and why, sorted by name.
         skipped: how much was left out because it could not be put in, by its kind.
         notes: what people may want to know besides, a sentence each.
+        changes: where an archive would be changed, which of its members would be "added" and
+            "changed", by their names; all others are kept.
+        deleted: how many would be taken out; they are what is `left_out` then.
     """
 
     members: tuple[Member, ...]
     left_out: tuple[LeftOut, ...]
     skipped: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    changes: Mapping[str, str] | None = None
+    deleted: int = 0
+
+    def counts(self) -> dict[str, int]:
+        """How many members would be new, and how many would be taken out."""
+        whats = [*(self.changes or {}).values()]
+        counts = {what: whats.count(what) for what in ("added", "changed")}
+        return {**counts, "deleted": self.deleted}
 
     @property
     def bytes_in(self) -> int:

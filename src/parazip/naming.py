@@ -25,6 +25,7 @@ import os
 import re
 import stat
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from io import FileIO
@@ -76,7 +77,13 @@ class Temporary:
         return os.path.dirname(self._path)
 
     def become(
-        self, target: str, old: os.stat_result | None, size: int, is_executable: bool, name: str
+        self,
+        target: str,
+        old: os.stat_result | None,
+        size: int,
+        is_executable: bool,
+        name: str,
+        check: Callable[[], object] | None = None,
     ) -> None:
         """Lets the first `size` bytes be the file `target`, and closes it.
 
@@ -86,11 +93,14 @@ class Temporary:
             size: how many bytes count. There may be more, where the system cuts nothing off.
             is_executable: whether all may execute it who may read it.
             name: what messages call the target.
+            check: raises if something else stands there than may be replaced. Where nothing may,
+                what has come there since is not replaced even so.
 
         Raises:
             OutputError: it cannot be written there. Its bytes are where the error says.
             OSError: the bytes have not all arrived in the temporary file.
         """
+        is_new = old is None and check is not None
         if os.fstat(self.file.fileno()).st_size > size:
             self._copy(size)
         self._set_rights(target, old, is_executable)
@@ -105,12 +115,24 @@ class Temporary:
             self._take_name()
             self._set_rights(target, old, is_executable)
         _close(self.file)
+        if check is not None:
+            check()
         if self.is_beside:
             with suppress(OSError):
-                os.replace(self._path, target)
+                if is_new:
+                    _rename_to_free(self._path, target)
+                    self._is_kept = True  # where two names were left, the bytes are the target's
+                    self._note_what_is_left()
+                else:
+                    os.replace(self._path, target)
                 return
+            if is_new and check is not None:
+                check()
         self._is_kept = True
-        write_over(self._path, target, name)
+        write_over(self._path, target, name, may_replace=not is_new)
+        self._note_what_is_left()
+
+    def _note_what_is_left(self) -> None:
         if os.path.lexists(self._path):
             self.notes.append(f"{self._path} is left over: the system refuses to remove it")
 
@@ -246,7 +268,28 @@ def move(source: str, target: str, name: str) -> None:
         write_over(source, os.path.realpath(target), name)
 
 
-def write_over(source: str, target: str, name: str) -> None:
+def _rename_to_free(path: str, target: str) -> None:
+    """Renames a file to a name that nothing has, and replaces nothing that has got it meanwhile."""
+    if os.name == "nt":
+        os.rename(path, target)
+        return
+    try:
+        os.link(path, target)
+    except FileExistsError:
+        raise
+    except OSError:  # there are no hard links; an empty file takes the name
+        FileIO(target, "xb").close()
+        try:
+            os.replace(path, target)
+        except BaseException:
+            _remove(target)
+            raise
+    else:
+        with suppress(OSError):
+            os.unlink(path)
+
+
+def write_over(source: str, target: str, name: str, may_replace: bool = True) -> None:
     """Writes a finished file into `target` as it stands there, or anew, and removes the file.
 
     What stood there keeps its owner and rights, loses set-ID bits, and gains the right to be
@@ -256,13 +299,14 @@ def write_over(source: str, target: str, name: str) -> None:
         source: the path of a finished file.
         target: an absolute path without links.
         name: what messages call it.
+        may_replace: whether it may write over what stands there.
 
     Raises:
         OutputError: it cannot be done. `source` stays, and the error says so.
     """
     try:
         with FileIO(source, "rb") as file:
-            _pour_into(file, target)
+            _pour_into(file, target, may_replace)
     except OSError as error:
         raise kept(source, name, error) from error
     except BaseException as error:
@@ -288,9 +332,9 @@ def kept(source: str, name: str, error: OSError) -> OutputError:
     return told
 
 
-def _pour_into(file: FileIO, target: str) -> None:
+def _pour_into(file: FileIO, target: str, may_replace: bool) -> None:
     source = os.fstat(file.fileno())
-    is_new = not os.path.lexists(target)
+    is_new = not may_replace or not os.path.lexists(target)
     place = FileIO(target, "xb") if is_new else _open_over(target, source.st_size)
     try:
         if not is_new:

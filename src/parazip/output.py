@@ -19,7 +19,7 @@ from typing import Protocol
 
 from parazip import files, naming
 from parazip.codecs import crc32
-from parazip.errors import OutputError
+from parazip.errors import FileError, OutputError
 from parazip.model import Buffer, Range
 
 
@@ -234,7 +234,7 @@ _copy_file_range: Callable[[int, int, int, int], int] | None = getattr(os, "copy
 
 
 @contextmanager
-def replacing(path: str) -> Iterator[Output]:
+def replacing(path: str, standing: files.Standing | None = None) -> Iterator[Output]:
     """An output that becomes `path` when the block ends well, and vanishes when it does not.
 
     What stood under that name before stays until then, and hands on its rights (no set-ID bits). A
@@ -242,14 +242,19 @@ def replacing(path: str) -> Iterator[Output]:
     when all is done. Something that exists and is no regular file (a pipe, `/dev/null`) is written
     to as it is.
 
+    Args:
+        path: where.
+        standing: what has to stand there until then, if not anything may.
+
     Raises:
+        SourceChangedError: something else stands there, and stays.
         OutputError: the folder does not exist, is not writable, or the disk is full. What fails
             when the archive is complete leaves it where the error says.
     """
     if not path:
         raise OutputError("cannot write the archive: '' is not a path", member=path)
     with _told(path):
-        old = _found(path)
+        old = _found(path) if standing is None else standing.check()
     if old is not None and stat.S_ISDIR(old.st_mode):
         raise OutputError(f"cannot write {path}: it is a folder; name a file in it", member=path)
     if old is not None and not stat.S_ISREG(old.st_mode):
@@ -271,8 +276,15 @@ def replacing(path: str) -> Iterator[Output]:
         file, place = temporary.file, "" if temporary.is_beside else temporary.folder
         output = Output(file, path, file.fileno(), place)
         yield output
+        size, is_executable = output.position, output.is_executable
         with output.told():
-            temporary.become(target, old, output.position, output.is_executable, path)
+            if standing is None:
+                temporary.become(target, old, size, is_executable, path)
+            else:
+                with standing.locked():
+                    old = standing.check()
+                    check = standing.check
+                    temporary.become(target, old, size, is_executable, path, check)
         output.notes = temporary.notes
         if output.is_executable and os.name == "posix" and not os.stat(target).st_mode & 0o111:
             output.notes.append(f"{path} is not executable: the system refuses to make it so")
@@ -305,7 +317,7 @@ def _open_special(name: str) -> Iterator[Output]:
 def _told(name: str, hint: str = "") -> Iterator[None]:
     try:
         yield
-    except OutputError:
+    except FileError:
         raise
     except OSError as error:
         raise OutputError.of(name, error, hint) from error

@@ -74,6 +74,7 @@ class Counter:
         """So many more members are to be done."""
         self.members_total += len(members)
         self.bytes_total += sum([member.size for member in members])
+        self.align_total += sum([member.align > 0 for member in members])
 
     def correct(self, size: int) -> None:
         """What is finished has `size` more bytes than was thought when it was counted."""

@@ -16,19 +16,36 @@ from __future__ import annotations
 import glob
 import os
 import shlex
-import stat
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from errno import ENOENT
 from typing import Any
 
 from parazip import codecs, copy, files, inputs, plan
-from parazip.archive import assemble, create
+from parazip.archive import assemble
 from parazip.assembly import Means
-from parazip.errors import DuplicateMemberError, NoSuchMemberError, NotCopiedError, SourceError
+from parazip.errors import (
+    DuplicateMemberError,
+    NoSuchMemberError,
+    NotCopiedError,
+    ParazipError,
+    SourceError,
+)
 from parazip.findings import Findings
+from parazip.format.records import ALIGN_TAG
 from parazip.format.surroundings import Surroundings
-from parazip.model import STORED, File, Frame, Member, Packed, Report, Section, Settings
+from parazip.model import (
+    STORED,
+    File,
+    Frame,
+    Member,
+    Packed,
+    Preview,
+    Report,
+    Section,
+    Settings,
+)
 from parazip.progress import Counter, Sink
 from parazip.sources import Selection, exclusion, is_same, scan
 from parazip.workers.line import line_of
@@ -43,7 +60,6 @@ _EXTRA_FIELDS = {
     0x7855: "Unix owners",
     0x7875: "Unix owners",
     0xCAFE: "the mark of a jar",
-    0xD935: "alignment",
 }
 """What is in extra fields (APPNOTE 4.5.2, 4.6, and the notes of Info-ZIP, Java and Android)."""
 
@@ -91,48 +107,43 @@ def update(
         OutputError: the archive cannot be written.
     """
     began = time.monotonic()
-    path = os.fspath(archive)
-    if path and not os.path.exists(path):
-        report = create(
-            path,
-            paths,
-            settings,
-            selection,
-            names=names,
-            prepend=prepend,
-            shebang=shebang,
-            progress=progress,
-        )
-        return replace(report, changes=_changes(added=report.members))
     settings = settings or Settings()
-    file = _found(path)
-    members = {_key(member): member for member in _kept(file)}
     findings = Findings()
-    found = scan(paths, selection or Selection(), path, names, findings=findings)
-    checked = plan.checked(found, findings, is_same=is_same)
-    changes = _put_in(members, checked, settings)
-    every = list(members.values())
-    front = {"prepend": prepend, "shebang": shebang}
-    if shebang is prepend is None and not any(changes.values()):
-        size = sum(member.size for member in every)
-        return Report(
-            archive=path,
-            members=len(every),
-            bytes_in=size,
-            bytes_out=file.size,
-            seconds=time.monotonic() - began,
-            changes=changes,
-            skipped=findings.skipped,
-            notes=findings.notes(),
+    revision = _updated(archive, paths, settings, selection, names, findings)
+    if shebang is prepend is None and revision.file is not None and not revision.changes:
+        report = Report(
+            archive=revision.path,
+            members=len(revision.members),
+            bytes_in=sum(member.size for member in revision.members),
+            bytes_out=revision.file.size,
+            seconds=0,
         )
-    report = _written(file, every, copy.surroundings(file), settings, progress, **front)
+    else:
+        report = _written(revision, settings, progress, prepend=prepend, shebang=shebang)
     return replace(
         report,
         seconds=time.monotonic() - began,
-        changes=changes,
+        changes=revision.counts(),
         skipped=findings.skipped,
         notes=findings.notes() + report.notes,
     )
+
+
+def preview_update(
+    archive: str | os.PathLike[str],
+    paths: Iterable[str | os.PathLike[str]],
+    settings: Settings | None = None,
+    selection: Selection | None = None,
+    *,
+    names: Iterable[str | os.PathLike[str]] = (),
+) -> Preview:
+    """What `update` would make of an archive; nothing is written.
+
+    Files of the size of their members are read, as by `update`. Arguments and errors are its.
+    """
+    findings = Findings(lists_left_out=True)
+    revision = _updated(archive, paths, settings or Settings(), selection, names, findings)
+    return _previewed(revision, findings)
 
 
 def delete(
@@ -166,57 +177,186 @@ def delete(
     if isinstance(patterns, str):
         raise TypeError(f"a list of patterns is needed, not the single {patterns!r}")
     began = time.monotonic()
-    file = _found(os.fspath(archive))
-    around = copy.surroundings(file)
+    revision = _deleted(archive, patterns)
+    report = _written(revision, settings or Settings(), progress)
+    return replace(report, seconds=time.monotonic() - began, changes=revision.counts())
+
+
+def preview_delete(archive: str | os.PathLike[str], patterns: Iterable[str]) -> Preview:
+    """What `delete` would make of an archive; nothing is written. Arguments and errors are its."""
+    findings = Findings(lists_left_out=True)
+    return _previewed(_deleted(archive, patterns, findings), findings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Revision:
+    """What an archive is to become.
+
+    Attributes:
+        path: where it is.
+        standing: what stands there.
+        members: what it is to have, in order.
+        changes: which of them are "added" and "changed", by their names.
+        deleted: how many are not to be there any more.
+        around: what it has besides members, if that is known yet.
+    """
+
+    path: str
+    standing: files.Standing
+    members: list[Member]
+    changes: dict[str, str]
+    deleted: int = 0
+    around: Surroundings | None = None
+
+    @property
+    def file(self) -> File | None:
+        """The archive as it is; None if there is none."""
+        return self.standing.file
+
+    def counts(self) -> dict[str, int]:
+        """How many members are new or gone."""
+        return self.preview(Findings()).counts()
+
+    def preview(self, findings: Findings) -> Preview:
+        """The same, to be listed."""
+        return Preview(
+            members=tuple(self.members),
+            left_out=tuple(sorted(findings.left_out or ())),
+            skipped=findings.skipped,
+            notes=findings.notes(),
+            changes=self.changes,
+            deleted=self.deleted,
+        )
+
+
+def _previewed(revision: _Revision, findings: Findings) -> Preview:
+    """What would come of it; refuses what could not be kept."""
+    preview = revision.preview(findings)
+    if not (revision.changes or revision.deleted):
+        return preview
+    _, notes = _surroundings(revision)
+    return replace(preview, notes=(*preview.notes, *notes))
+
+
+def _updated(
+    archive: str | os.PathLike[str],
+    paths: Iterable[str | os.PathLike[str]],
+    settings: Settings,
+    selection: Selection | None,
+    names: Iterable[str | os.PathLike[str]],
+    findings: Findings,
+) -> _Revision:
+    """What an archive is to become when files and folders are put in; see `update`."""
+    path = os.fspath(archive)
+    standing = files.Standing(path)
+    with inputs.telling_of_archives([path]):
+        kept = _kept(standing.file) if standing.file else []
+        members = {_key(member): member for member in kept}
+        found = scan(paths, selection or Selection(), path, names, findings=findings)
+        checked = plan.checked(found, findings, is_same=is_same)
+        changes = _put_in(members, checked, settings)
+        return _Revision(path, standing, list(members.values()), changes)
+
+
+def _deleted(
+    archive: str | os.PathLike[str], patterns: Iterable[str], findings: Findings | None = None
+) -> _Revision:
+    """What an archive is to become when members are taken out; see `delete`."""
+    if isinstance(patterns, str):
+        raise TypeError(f"a list of patterns is needed, not the single {patterns!r}")
+    path = os.fspath(archive)
+    standing = files.Standing(path)
+    if standing.file is None:
+        raise SourceError.of(path or "''", FileNotFoundError(ENOENT, os.strerror(ENOENT)))
     patterns = tuple(patterns)
-    _refuse_unmatched(file.path, patterns, around.names)
-    members = _kept(file, patterns)
-    report = _written(file, members, around, settings or Settings(), progress)
-    deleted = len(around.names) - len(members)
-    return replace(report, seconds=time.monotonic() - began, changes=_changes(deleted=deleted))
+    with inputs.telling_of_archives([path]):
+        around = copy.surroundings(standing.file)
+        _refuse_unmatched(path, patterns, around.names)
+        members = _kept(standing.file, patterns, around, findings)
+        return _Revision(path, standing, members, {}, len(around.names) - len(members), around)
 
 
-def _changes(added: int = 0, changed: int = 0, deleted: int = 0) -> dict[str, int]:
-    return {"added": added, "changed": changed, "deleted": deleted}
+def _kept(
+    archive: File,
+    without: tuple[str, ...] = (),
+    around: Surroundings | None = None,
+    findings: Findings | None = None,
+) -> list[Member]:
+    """The members of an archive as they are, those that match `without` left out.
 
-
-def _found(path: str) -> File:
-    """The archive that is to be changed."""
+    Args:
+        archive: the archive.
+        without: patterns.
+        around: what it has besides members, if that is known yet.
+        findings: hear of what is left out, with its pattern.
+    """
+    # Inode and change time are looked at when all is done; a change of rights matters to nobody.
+    selection = Selection(exclude=without, timestamp="keep", changes="mtime")
+    refused = _Refused(archive.path, findings)
     try:
-        info = os.stat(path)
-    except OSError as error:
-        raise SourceError.of(path or "''", error) from error
-    except ValueError as error:
-        raise SourceError(f"cannot read {path!r}: {error}", member=path) from error
-    if not stat.S_ISREG(info.st_mode):
-        raise SourceError(f"cannot change {path}: it is no regular file", member=path)
-    return files.found(path, info)
+        return inputs.gather([archive.path], selection, findings=refused)
+    except NotCopiedError:  # whatever else cannot be kept is told along
+        is_gone = exclusion(without)
+        around = around or copy.surroundings(archive)
+        refused.refuse_comments(around, lambda name: not is_gone(name))
+        refused.finish()
+        raise
 
 
-def _kept(archive: File, without: tuple[str, ...] = ()) -> list[Member]:
-    """The members of an archive as they are, those that match `without` left out."""
-    path = archive.path
-    selection = Selection(exclude=without, timestamp="keep")
-    try:
-        return inputs.gather([path], selection)
-    except NotCopiedError as error:
-        raise _not_kept(path, str(error.member), error.reason, error.id) from error
-    except DuplicateMemberError as error:
-        raise DuplicateMemberError(
-            f"cannot change {path}: it has two members of the name {error.member}, or one that is "
-            f"a file and a folder; {_take_out(path, str(error.member))}",
-            member=error.member,
-        ) from error
+class _Refused(Findings):
+    """Hears what cannot be kept of an archive, and tells it for one that is changed.
+
+    Args:
+        archive: its path.
+        findings: hear of what is left out.
+    """
+
+    def __init__(self, archive: str, findings: Findings | None = None) -> None:
+        super().__init__()
+        self._archive = archive
+        self.left_out = findings.left_out if findings is not None else None
+
+    def leave_out(self, name: str, why: str) -> None:
+        """Takes note of a member that is left out by a pattern."""
+        super().leave_out(name, why.removeprefix("--exclude "))
+
+    def refuse(self, error: ParazipError, kind: str = "", name: str = "") -> None:
+        """Takes note of a problem."""
+        if isinstance(error, NotCopiedError):
+            error = self._not_kept(str(error.member), error.reason, error.id)
+        elif isinstance(error, DuplicateMemberError):
+            archive = shlex.quote(self._archive)
+            error = DuplicateMemberError(
+                f"cannot change {self._archive}: it has two members of the name {error.member}, or "
+                "one that is a file and a folder; keep the last of two files with parazip merge "
+                f"--on-duplicate last {archive} {archive} (without what is in front, and the "
+                f"comment), or take out all of that name with {_delete(archive, error.member)}",
+                member=error.member,
+            )
+        super().refuse(error, kind, name)
+
+    def refuse_comments(self, around: Surroundings, stays: Callable[[str], bool]) -> None:
+        """Refuses comments of members that stay: people wrote them."""
+        for name in around.names:
+            if name in around.commented and stays(inputs.plain(name)):
+                reason = f"cannot keep the comment of {name} in {self._archive}"
+                super().refuse(self._not_kept(name, reason))
+
+    def _not_kept(self, name: str, reason: str, rule: str = "") -> NotCopiedError:
+        advice = f"take it out with {_delete(shlex.quote(self._archive), name)}"
+        told = f" [{rule}]" if rule else ""
+        return NotCopiedError(
+            f"{reason}; {advice}, or change the archive with zip{told}",
+            member=name,
+            id=rule,
+            reason=reason,
+        )
 
 
-def _not_kept(archive: str, name: str, reason: str, rule: str = "") -> NotCopiedError:
-    advice = f"{_take_out(archive, name)}, or change the archive with zip"
-    told = f" [{rule}]" if rule else ""
-    return NotCopiedError(f"{reason}; {advice}{told}", member=name, id=rule, reason=reason)
-
-
-def _take_out(archive: str, name: str) -> str:
-    return f"take it out with {shlex.join(['parazip', 'delete', archive, glob.escape(name)])}"
+def _delete(archive: str, name: str | None) -> str:
+    """The command that takes members of a name out, and no others."""
+    pattern = glob.escape(str(name).rstrip("/"))
+    return f"parazip delete {archive} {shlex.quote(pattern if '/' in pattern else f'./{pattern}')}"
 
 
 def _key(member: Member) -> str:
@@ -226,7 +366,7 @@ def _key(member: Member) -> str:
 
 def _put_in(
     members: dict[str, Member], found: Iterable[Member], settings: Settings
-) -> dict[str, int]:
+) -> dict[str, str]:
     """Puts what was found in the place of the members of its names, or behind all of them.
 
     Args:
@@ -235,49 +375,64 @@ def _put_in(
         settings: how many threads read files, and how many bytes may be in flight.
 
     Returns:
-        How many are new.
+        Which are "added" and "changed", by their names.
     """
     added: list[Member] = []
+    first = next(iter(members), None)
 
     def known() -> Iterator[Member]:
         for member in found:
-            if _key(member) in members:
-                yield member
+            key = _key(member)
+            if key in members:
+                yield plan.as_first(member) if key == first else member
             else:
                 added.append(member)
 
-    def settle(run: list[Member]) -> list[Member]:
+    def settle(run: list[Member]) -> list[tuple[Member, bool]]:
         return [_settled(members[_key(member)], member) for member in run]
 
-    changed = 0
+    changes: dict[str, str] = {}
     line = line_of(settings.jobs, settings.memory)
     with line.lane(settle, cost=lambda run: _READING, weight=len) as lane:
         for _, run in lane.through(plan.sections(known())):
-            for member in run:
-                changed += members[_key(member)] != member
+            for member, is_changed in run:
                 members[_key(member)] = member
-    members.update((_key(member), member) for member in added)
+                if is_changed:
+                    changes[member.name] = "changed"
+    for member in added:
+        members[_key(member)] = member
+        changes[member.name] = "added"
     inputs.refuse_files_as_folders(
         {member.name: member for member in members.values()},
         "leave one out with --exclude, or take the other out with parazip delete",
     )
-    return _changes(len(added), changed)
+    return changes
 
 
-def _settled(old: Member, new: Member) -> Member:
-    """`new`, with the contents of `old` if they are the same, as they are compressed there."""
-    is_stored = not isinstance(old.source, Packed) or old.source.entry.record.method == STORED
-    if new.size != old.size or (new.store and not is_stored):
-        return new
-    if inputs.crc_and_size(new) != inputs.crc_and_size(old):
-        return new
-    return new._replace(source=old.source, store=old.store)
+def _settled(old: Member, new: Member) -> tuple[Member, bool]:
+    """`new`, with the contents of `old` if they are the same; and whether anything is not.
+
+    The contents are those that are compressed there. If they are stored where `new` is to be
+    aligned to, they need not be put anywhere else.
+    """
+    packed = old.source
+    assert isinstance(packed, Packed)
+    is_stored = packed.entry.record.method == STORED
+    if (
+        new.size != old.size
+        or (new.store and not is_stored)
+        or inputs.crc_and_size(new) != inputs.crc_and_size(old)
+    ):
+        return new, True
+    new = new._replace(source=packed, store=old.store)
+    is_moved = new.align and is_stored and copy.stored_at(packed) % new.align
+    return new, bool(is_moved) or new._replace(align=old.align) != old
 
 
 def _refuse_unmatched(archive: str, patterns: tuple[str, ...], names: list[str]) -> None:
     """Refuses patterns that match no name."""
-    plain = [(inputs.plain(name) or name).rstrip("/") for name in names]
-    whole = set(plain)
+    plain = [inputs.plain(name) or name for name in names]
+    whole = {name.rstrip("/") for name in plain}
     unmatched = [
         pattern
         for pattern in patterns
@@ -285,48 +440,62 @@ def _refuse_unmatched(archive: str, patterns: tuple[str, ...], names: list[str])
         and not any(map(exclusion((pattern,)), plain))
     ]
     if unmatched:
+        hint = ""
+        if unmatched[0].strip("./") and unmatched[0].endswith("/"):
+            hint = f"; {unmatched[0]} is a folder at the top, */{unmatched[0]} one further down"
         raise NoSuchMemberError(
             f"cannot delete {shlex.join(unmatched)} from {archive}: no member has a name that "
-            "matches; nothing was deleted",
+            f"matches; nothing was deleted{hint}",
             member=unmatched[0],
         )
 
 
 def _written(
-    archive: File,
-    members: list[Member],
-    around: Surroundings,
-    settings: Settings,
-    progress: Sink | None,
-    **front: Any,
+    revision: _Revision, settings: Settings, progress: Sink | None, **front: Any
 ) -> Report:
     """Writes the archive anew; `front` is what `assemble` puts in front of it, if anything."""
-    notes = _notes(archive.path, members, around)
-    members = [*map(plan.as_first, members[:1]), *members[1:]]
-    counter = Counter(progress)
-    counter.count(members)
-    compressed = [
-        member for member in members if member.size and not isinstance(member.source, Packed)
-    ]
-    means = Means(
-        recipe=codecs.recipe(settings.level, settings.codec),
-        jobs=settings.jobs,
-        memory=settings.memory,
-        helped=plan.wants_help(compressed[: plan.PEEK]),  # for few, starting them takes longer
-    )
-    frame = Frame(archive, around.front, around.comment)
-    sections = [Section(lambda: members)]
-    report = assemble(archive.path, sections, means, counter, frame=frame, **front)
+    path, file = revision.path, revision.file
+    members = [*map(plan.as_first, revision.members[:1]), *revision.members[1:]]
+    around, notes = _surroundings(revision)
+    with inputs.telling_of_archives([path]):
+        counter = Counter(progress)
+        counter.count(members)
+        compressed = [
+            member for member in members if member.size and not isinstance(member.source, Packed)
+        ]
+        means = Means(
+            recipe=codecs.recipe(settings.level, settings.codec),
+            jobs=settings.jobs,
+            memory=settings.memory,
+            helped=plan.wants_help(compressed[: plan.PEEK]),  # for few, starting them takes longer
+        )
+        frame = Frame(file, around.front, around.comment) if file and around else None
+        sections = [Section(lambda: members)]
+        standing = revision.standing
+        report = assemble(path, sections, means, counter, frame=frame, standing=standing, **front)
     return replace(report, notes=(*report.notes, *notes))
+
+
+def _surroundings(revision: _Revision) -> tuple[Surroundings | None, list[str]]:
+    """What an archive has besides members, if there is one, and notes on what is not kept of it."""
+    if revision.file is None:
+        return None, []
+    with inputs.telling_of_archives([revision.path]):
+        around = revision.around or copy.surroundings(revision.file)
+    return around, _notes(revision.path, revision.members, around)
 
 
 def _notes(archive: str, members: list[Member], around: Surroundings) -> list[str]:
     """What is not kept of the members that stay; comments, which people wrote, are refused."""
     names = {member.name for member in members}
-    for name in around.names:
-        if name in around.commented and inputs.plain(name) in names:
-            raise _not_kept(archive, name, f"cannot keep the comment of {name} in {archive}")
-    extras = [tags for name, tags in around.extras.items() if inputs.plain(name) in names]
+    refused = _Refused(archive)
+    refused.refuse_comments(around, names.__contains__)
+    refused.finish()
+    extras = [
+        lost
+        for name, tags in around.extras.items()
+        if inputs.plain(name) in names and (lost := [tag for tag in tags if tag != ALIGN_TAG])
+    ]
     if not extras:
         return []
     tags = sorted({tag for member in extras for tag in member})

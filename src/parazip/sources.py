@@ -45,8 +45,9 @@ class Selection:
     Attributes:
         directory: paths are relative to this folder.
         exclude: patterns of what is left out. One without a slash is compared with the last
-            part of each name, at any depth; one with a slash with the whole name. `*` stands
-            for any characters, `/` included. A folder that is left out takes along what it holds.
+            part of each name, at any depth; one with a slash with the whole name. A slash at its
+            end asks for a folder, one in front or `./` for no more. `*` stands for any characters,
+            `/` included. A folder that is left out takes along what it holds.
         exclude_vcs: leaves out what version control systems keep, by the names that tar knows.
         ignore: leaves out what the .gitignore and .zipignore files say that folders hold, as git
             does, and `.git`. Those of the folders above count too, from the top of the repository
@@ -240,7 +241,7 @@ def marked(members: Iterator[Member], selection: Selection, prefix: str) -> Iter
     aligns = [(align, exclusion((glob,))) for align, glob in sorted(selection.align, reverse=True)]
 
     def mark(member: Member) -> Member:
-        name = member.name[len(prefix) :].rstrip("/")
+        name = member.name[len(prefix) :]
         align = next((align for align, matches in aligns if matches(name)), 0)
         return member._replace(store=is_stored(name), align=align)
 
@@ -320,6 +321,7 @@ class _Walk:
         self._spell = speller()
         self._excluded = _exclusion(selection.patterns)
         self._left_out = exclusion(selection.patterns)
+        self._left_out_folder = _patterns(selection.patterns)[2]
         self._pattern = leaving(selection)
         self._ignore = selection.ignore
 
@@ -367,15 +369,15 @@ class _Walk:
         if inside.split(os.sep)[0] == os.pardir or os.path.isabs(inside):
             return False
         name = "/".join(filter(None, (member_name(given), inside.replace(os.sep, "/"))))
-        if self._left_out(name):
+        if self._left_out(f"{name}/" if what == "the cache" else name):
             return False
-        self._findings.refuse(
-            SourceError(
-                f"{what} {place} lies inside {top}, which is to be put in; "
-                f"place it elsewhere, or leave it out with {_excluding(name)}",
-                member=place,
-            )
+        told = (
+            f"{what} {place} lies inside {top}, which is to be put in; place it elsewhere, or "
+            f"leave it out with {_excluding(name)}"
         )
+        if inside == os.curdir:
+            told = f"{what} cannot be {place}: that is a folder to be put in; name another place"
+        self._findings.refuse(SourceError(told, member=place))
         return True
 
     def _top(self, path: str, given: str) -> tuple[str, os.stat_result] | None:
@@ -388,12 +390,16 @@ class _Walk:
             self._leave_out(name)
             return None
         try:
-            return name, os.stat(path) if self._follow else os.lstat(path)
+            info = os.stat(path) if self._follow else os.lstat(path)
         except OSError as error:
             self._refuse_lost(path, name, error)
         except ValueError as error:
             message = f"{path!r} is not a path: {error}"
             self._findings.refuse(MemberNameError(message, member=path))
+        else:
+            if not (stat.S_ISDIR(info.st_mode) and self._left_out(f"{name}/")):
+                return name, info
+            self._leave_out(f"{name}/")
         return None
 
     def _below(self, held: _Held, info: os.stat_result) -> Iterator[Member]:
@@ -453,7 +459,10 @@ class _Walk:
                             is_folder = entry.is_dir(follow_symlinks=self._follow)
                         except OSError:  # what stands in the way is told when it is looked at
                             is_folder = False
-                        found.append((name + "/" if is_folder else name, entry, is_folder))
+                        if is_folder and self._left_out_folder(f"{name}/"):
+                            self._leave_out(f"{name}/")
+                        else:
+                            found.append((name + "/" if is_folder else name, entry, is_folder))
         except OSError as error:
             self._refuse_lost(path, folder, error)
             return None
@@ -661,34 +670,56 @@ def leaving(selection: Selection) -> Callable[[str], str]:
 def exclusion(patterns: tuple[str, ...]) -> Callable[[str], bool]:
     """Whether a name is left out, or a folder above it; see `Selection`.
 
-    Names come without prefix and without a slash at their end.
+    Names come without prefix. One with a slash at its end is a folder's: only there patterns that
+    end with a slash match the name itself.
     """
     if not patterns:
         return lambda name: False
-    step, whole = _patterns(patterns, "", "/*")
-    return lambda name: any(map(step, name.split("/"))) or bool(whole(name))
+    step, whole, folder = _patterns(patterns, "", "/*")
+
+    def is_left_out(name: str) -> bool:
+        bare = name.rstrip("/")
+        return any(map(step, bare.split("/"))) or bool(whole(bare) or folder(name))
+
+    return is_left_out
 
 
 def _exclusion(patterns: tuple[str, ...]) -> Callable[[str], bool]:
     """Whether a name, without prefix and without a slash at its end, is left out."""
     if not patterns:
         return lambda name: False
-    last, whole = _patterns(patterns, "")
+    last, whole, _ = _patterns(patterns, "")
     return lambda name: bool(last(name.rpartition("/")[2]) or whole(name))
 
 
 Match: TypeAlias = Callable[[str], re.Match[str] | None]
 
 
-def _patterns(patterns: tuple[str, ...], *ends: str) -> tuple[Match, Match]:
-    """What one step of a name is compared with, and what the whole name is, with each end."""
-    wholes: list[str] = []
+def _patterns(patterns: tuple[str, ...], *ends: str) -> tuple[Match, Match, Match]:
+    """What names are compared with: one step; the whole, with each end; a folder's, and below.
+
+    A slash anywhere in a pattern asks for whole names, as names are relative: `./a` and `/a` are
+    the `a` at the top, and `a/` is that folder.
+    """
     steps: list[str] = []
+    wholes: list[str] = []
+    folders: list[str] = []
     for pattern in patterns:
-        plain = spelled(pattern).replace(os.sep, "/").removeprefix("./").rstrip("/")
-        if "/" in plain:
-            wholes += [fnmatch.translate(plain + end) for end in ends]
+        given = spelled(pattern).replace(os.sep, "/")
+        plain = "/".join(step for step in given.split("/") if step not in ("", "."))
+        if "/" not in given:
+            steps.append(fnmatch.translate(given))
+            continue
+        if not plain:  # only odd names in archives of others are such
+            wholes.append(fnmatch.translate(given))
+            continue
+        if given.startswith("/"):  # as names in archives of others may, which can be taken out
+            folders += map(fnmatch.translate, (given.rstrip("/"), f"{given.rstrip('/')}/*"))
+        if given.endswith("/"):
+            folders.append(fnmatch.translate(f"{plain}/*"))
         else:
-            steps.append(fnmatch.translate(plain))
-    never = r"(?!)"
-    return re.compile("|".join(steps) or never).match, re.compile("|".join(wholes) or never).match
+            wholes += [fnmatch.translate(plain + end) for end in ends]
+    match, whole, folder = (
+        re.compile("|".join(each) or "(?!)").match for each in (steps, wholes, folders)
+    )
+    return match, whole, folder

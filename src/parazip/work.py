@@ -85,15 +85,15 @@ def _plain_piece(piece: Buffer | Range | Header) -> Any:
     if isinstance(piece, Range):
         return tuple(piece.file), piece.offset, piece.length
     if isinstance(piece, Header):
-        return piece.data, piece.multiple
+        return piece.data, piece.multiple, piece.is_kept, None
     return piece
 
 
 def _piece(told: Any) -> Buffer | Range | Header:
     if isinstance(told, bytes):
         return told
-    if len(told) == len(fields(Header)):
-        return Header(*told)
+    if len(told) == len(fields(Header)) + 1:  # a range has three
+        return Header(*told[:-1])
     file, *where = told
     return Range(File(*file), *where)
 

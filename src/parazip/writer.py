@@ -35,6 +35,7 @@ class ArchiveWriter:
 
     Attributes:
         aligned: how many members have been placed at a multiple of some number.
+        kept: how many of them because they were so in another archive.
     """
 
     def __init__(self, output: Output) -> None:
@@ -43,6 +44,7 @@ class ArchiveWriter:
         self._opened: _OpenMember | None = None
         self._members = 0
         self.aligned = 0
+        self.kept = 0
 
     def prefix(self, data: bytes | Range) -> None:
         """Bytes in front of the archive; all offsets count them."""
@@ -55,7 +57,9 @@ class ArchiveWriter:
         padding: dict[int, int] = {}
         for piece in _padded(part.data, base, padding):
             self._put(piece)
-        self.aligned += len(padding)
+        if padding:
+            self.aligned += len(padding)
+            self.kept += sum(isinstance(piece, Header) and piece.is_kept for piece in part.data)
         self._place(part.directory, base, padding)
 
     def _put(self, piece: Buffer | Range) -> None:

@@ -22,6 +22,7 @@ _HELP = {"help_option_names": ["-h", "--help"]}
 @options.changes_option
 @options.layout_options
 @options.output_options
+@options.listing_options
 @click.pass_context
 def update(
     context: click.Context,
@@ -50,6 +51,8 @@ def update(
     shebang: str | None,
     progress: Mode,
     quiet: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Put files, and folders with all they hold, into the zip archive ARCHIVE.
 
@@ -77,9 +80,14 @@ def update(
     settings = options.settings(context, level, codec, jobs, memory)
     from parazip import revision
 
-    with Display(progress, quiet) as display:
+    archive = options.in_place(archive)
+    with options.told_as_json(as_json), Display(progress, quiet) as display:
+        if dry_run:
+            found = revision.preview_update(archive, paths, settings, selection, names=names)
+            display.preview(archive, found, as_json)
+            return
         report = revision.update(
-            options.in_place(archive),
+            archive,
             paths,
             settings,
             selection,
@@ -88,7 +96,7 @@ def update(
             shebang=shebang,
             progress=display,
         )
-        display.summary(report)
+        display.summary(report, as_json)
 
 
 @click.command(cls=options.GroupedCommand, context_settings=_HELP)
@@ -96,6 +104,7 @@ def update(
 @click.argument("patterns", metavar="GLOB...", nargs=-1, required=True)
 @options.working_options
 @options.telling_options
+@options.listing_options
 def delete(
     archive: str,
     patterns: tuple[str, ...],
@@ -103,21 +112,23 @@ def delete(
     memory: int,
     progress: Mode,
     quiet: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Take the members that match out of the zip archive ARCHIVE.
 
     GLOB is compared as by --exclude of the other commands: with a name at any depth, or, with a
-    slash in it, with a whole member name; a folder goes with all it holds. A GLOB that matches
-    nothing is an error. All other members are copied as they are compressed; ARCHIVE is replaced
-    when all is done.
+    slash in it, with a whole member name (with a slash at its end, of a folder); a folder goes with
+    all it holds. A GLOB that matches nothing is an error. All other members are copied as they are
+    compressed; ARCHIVE is replaced when all is done.
     """
     from parazip import revision
 
-    with Display(progress, quiet) as display:
-        report = revision.delete(
-            options.in_place(archive),
-            patterns,
-            Settings(jobs=jobs, memory=memory),
-            progress=display,
-        )
-        display.summary(report)
+    archive = options.in_place(archive)
+    with options.told_as_json(as_json), Display(progress, quiet) as display:
+        if dry_run:
+            display.preview(archive, revision.preview_delete(archive, patterns), as_json)
+            return
+        settings = Settings(jobs=jobs, memory=memory)
+        report = revision.delete(archive, patterns, settings, progress=display)
+        display.summary(report, as_json)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from parazip.cli import options
@@ -22,7 +24,7 @@ from parazip.sources import Modes, Skip
     metavar="GLOB",
     multiple=True,
     help="Leave out what matches: a name at any depth, or, with a slash in GLOB, a whole name as "
-    "it is in SOURCE. Repeatable.",
+    "it is in SOURCE; with a slash at its end, a folder. Repeatable.",
 )
 @options.selecting(
     "--on-duplicate",
@@ -90,7 +92,7 @@ def merge(
     settings = options.settings(context, level, codec, jobs, memory)
     from parazip import archive as engine
 
-    given = [_source(text) for text in sources]
+    given = [_source(text, directory or "") for text in sources]
     with options.told_as_json(as_json), Display(progress, quiet) as display:
         if dry_run:
             place = None if archive == "-" else archive
@@ -111,7 +113,14 @@ def merge(
         display.summary(report, as_json)
 
 
-def _source(text: str) -> Source:
-    """`NAME/=SOURCE`; what has "/=" in its own name is told as `/=SOURCE`."""
+def _source(text: str, directory: str) -> Source:
+    """`NAME/=SOURCE`, unless there is no such SOURCE and "/=" is part of a path that there is.
+
+    Where there are both, that path is told as `/=SOURCE`.
+    """
     name, given, path = text.partition("/=")
-    return (name, path) if given else text
+
+    def is_there(path: str) -> bool:
+        return bool(path) and os.path.lexists(os.path.join(directory, path))
+
+    return (name, path) if given and (is_there(path) or not is_there(text)) else text

@@ -140,7 +140,7 @@ _INPUT_OPTIONS = (
         metavar="GLOB",
         multiple=True,
         help="Leave out what matches: a name at any depth, or, with a slash in GLOB, a whole "
-        "member name. Repeatable.",
+        "member name; with a slash at its end, a folder. Repeatable.",
     ),
     selecting("--prefix", metavar="NAME", default="", help="Put everything below folder NAME."),
     selecting(
@@ -292,7 +292,8 @@ _LISTING_OPTIONS = (
         "-n",
         "--dry-run",
         is_flag=True,
-        help="Write nothing; list what would be put in, with sizes, and what is left out, and why.",
+        help="Write nothing; list what would be put in or taken out, with sizes, and what is left "
+        "out, and why.",
     ),
     telling(
         "--json",

@@ -54,6 +54,7 @@ _DESCRIPTOR = struct.Struct("<4s3I")
 _ZIP64_DESCRIPTOR = struct.Struct("<4sI2Q")
 _ZIP64_SIZES = struct.Struct("<2H2Q")
 _ALIGN = struct.Struct("<3H")
+_ALIGN_TAG_BYTES = struct.pack("<H", ALIGN_TAG)
 
 
 def record(member: Member, method: int, crc: int, compressed_size: int, offset: int) -> Record:
@@ -125,6 +126,25 @@ def check_align(name: str, multiple: int) -> None:
             f"cannot align {name} to {multiple} bytes: it has to be a power of two from 1 to "
             f"{MOST_ALIGN:,}, as padding goes into the extra field of a header"
         )
+
+
+def alignment(extra: bytes) -> int:
+    """The multiple that a padding field asks for; 0 if there is none, or none that we write.
+
+    Args:
+        extra: the extra fields of a local header (4.5.1).
+    """
+    at = extra.find(_ALIGN_TAG_BYTES)  # most have other fields, if any
+    if at < 0:
+        return 0
+    at = 0
+    while at + _ALIGN.size <= len(extra):
+        tag, size, multiple = _ALIGN.unpack_from(extra, at)
+        if tag == ALIGN_TAG and size >= 2:
+            is_ours = 1 < multiple <= MOST_ALIGN and not multiple & (multiple - 1)
+            return multiple if is_ours else 0
+        at += 4 + size
+    return 0
 
 
 def aligned_header(header: bytes, multiple: int, position: int) -> bytes:
