@@ -512,13 +512,38 @@ def test_a_dry_run_lists_and_writes_nothing(work: Path) -> None:
     assert sorted(os.listdir(work)) == before
     assert (work / "out.zip").read_bytes() == b"what stood there"
     assert create("-n", "-", "t", "--skip=special", cwd=work).code == 0
-    assert create("--dry-run", "gone/out.zip", "t", "-x", "pipe", cwd=work).code == 0
+    for refused in ("gone/out.zip", "t"):
+        for how in ([], ["--dry-run"]):
+            done = create(*how, refused, "t", "--skip=special", cwd=work)
+            assert_fails(done, 1, f"cannot write {refused}: ")
 
 
 def test_a_dry_run_tells_the_problems_that_there_would_be(work: Path) -> None:
     (work / "t" / "dead").symlink_to("nowhere")
     assert_fails(create("-n", "out.zip", "t", "gone", cwd=work), 1, "t/dead", "gone")
     assert_fails(create("-n", "t/out.zip", "t", "-x", "dead", cwd=work), 1, "lies inside t")
+
+
+def test_a_dry_run_refuses_what_a_real_one_refuses_before_its_work(work: Path) -> None:
+    for how in ([], ["-n"]):
+        assert_fails(create(*how, "--prepend=gone", "o.zip", "t", cwd=work), 1, "cannot read gone")
+        assert_fails(create(*how, "--shebang=", "o.zip", "t", cwd=work), 2, "the shebang ''")
+        assert_fails(create(*how, "o.zip", "t", "--align", "3", cwd=work), 2, "a power of two")
+    assert not (work / "o.zip").exists()
+
+
+@pytest.mark.parametrize("level", ["-0", "-6"])
+def test_a_dry_run_tells_of_what_is_not_aligned_as_a_real_one_does(work: Path, level: str) -> None:
+    (work / "t" / "mimetype").write_bytes(b"text" * 99)
+    options = [level, "-C", "t", "--align", "64", "--store", "x", "-x", "*.pyc", "-x", "run.sh"]
+    notes = [
+        json.loads(create(*how, "--json", *options, "out.zip", ".", cwd=work).out)["notes"]
+        for how in (["-n"], [])
+    ]
+    assert notes[0] == notes[1]
+    assert [note.partition(";")[0] for note in notes[0]] == (
+        [] if level == "-0" else ["compressed members are not aligned: 2 of the 5 that were to be"]
+    )
 
 
 def test_a_dry_run_puts_in_what_a_real_one_does(work: Path) -> None:

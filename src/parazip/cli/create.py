@@ -113,8 +113,16 @@ def create(
     kept = Cache(*context.obj) if cache is not None else None
     with options.told_as_json(as_json), Display(progress, quiet) as display:
         if dry_run:
-            place = None if archive == "-" else archive
-            found = engine.preview(paths, selection, names=names, archive=place, cache=kept)
+            found = engine.preview(
+                paths,
+                selection,
+                names=names,
+                archive=None if archive == "-" else archive,
+                settings=settings,
+                prepend=prepend,
+                shebang=shebang,
+                cache=kept,
+            )
             display.preview(archive, found, as_json)
             return
         report = engine.create(
