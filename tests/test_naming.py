@@ -20,6 +20,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -938,7 +939,7 @@ def test_other_links_are_followed_as_ever(planted: tuple[Path, Path]) -> None:
 def test_links_in_a_circle_are_told(tmp_path: Path) -> None:
     (tmp_path / "a.zip").symlink_to("b.zip")
     (tmp_path / "b.zip").symlink_to("a.zip")
-    with pytest.raises(OutputError, match="a.zip"):
+    with pytest.raises(OutputError, match=r"cannot write .*a\.zip: Too many levels"):
         make(tmp_path / "a.zip")
 
 
@@ -952,12 +953,12 @@ def test_what_is_in_vain_is_refused_before_the_work(
 ) -> None:
     """What a dry run and a real one refuse is the same, and nothing has been looked at by then."""
 
-    def refused(archive: Path | str, **front: Any) -> Exception:
+    def refused(archive: str, **front: Any) -> Exception:
+        done: Callable[..., object] = partial(parazip.create, archive, ["source"])
+        if goes_through == "preview":
+            done = partial(parazip.preview, ["source"], archive=archive)
         with pytest.raises(parazip.ParazipError) as error:
-            if goes_through == "create":
-                parazip.create(archive, ["source"], **front)
-            else:
-                parazip.preview(["source"], archive=archive, **front)
+            done(**front)
         return error.value
 
     monkeypatch.chdir(open_folder)

@@ -8,6 +8,8 @@ import io
 import os
 import socket
 import stat
+import subprocess
+import sys
 import threading
 import time
 import zipfile
@@ -37,7 +39,8 @@ from parazip.codecs import BLOCK
 from parazip.dates import Timestamp
 from parazip.display import summary_line
 from parazip.format.records import MAX_NAME
-from parazip.sources import Symlinks, member_name, scan
+from parazip.sources import SKIPS, Symlinks, member_name, scan
+from patience import HUNG
 
 DATE = 33 << 16
 FILE = (stat.S_IFREG | 0o644) << 16
@@ -600,6 +603,81 @@ def test_a_folder_that_may_not_be_read_is_skipped_as_a_whole(
 
     monkeypatch.setattr(os, "scandir", scandir)
     assert gathered(tmp_path, "t", skip=("unreadable",)) == ["t/", "t/z"]
+
+
+FAILURES = [
+    getattr(errno, name)
+    for name in (
+        "EMFILE",
+        "ENFILE",
+        "ENOMEM",
+        "EIO",
+        "ESTALE",
+        "ETIMEDOUT",
+        "ENAMETOOLONG",
+        "EINTR",
+    )
+]
+
+
+@pytest.mark.parametrize("number", FAILURES, ids=errno.errorcode.get)
+@pytest.mark.parametrize("call", ["open", "stat", "lstat", "scandir"])
+def test_what_the_system_fails_to_read_is_never_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
+) -> None:
+    """That something may not be read is known; why it fails is not, and it may be all there is."""
+    put(tmp_path, "t/a", "t/b/c")
+    path = str(tmp_path / "t" / ("b" if call == "scandir" else "a"))
+    original = getattr(os, call)
+
+    def failing(asked: Any, *args: Any, **kwargs: Any) -> Any:
+        if asked == path:
+            raise OSError(number, os.strerror(number), asked)
+        return original(asked, *args, **kwargs)
+
+    monkeypatch.setattr(os, call, failing)
+    given = ["t"] if call in ("open", "scandir") else ["t/a"]
+    for skip in ((), SKIPS):
+        with pytest.raises(SourceError) as caught:
+            gathered(
+                tmp_path,
+                *given,
+                skip=skip or ("unreadable",),
+                symlinks="store" if call == "lstat" else "follow",
+            )
+        assert str(caught.value) == f"cannot read {path}: {os.strerror(number)}"
+        assert caught.value.errno == number
+
+
+def test_without_open_files_left_there_is_no_archive(tmp_path: Path) -> None:
+    """A limit that is too low makes no archive that lacks what could not be opened."""
+    put(tmp_path, *[f"t/{i}" for i in range(50)])
+    program = (
+        "import os, resource, sys\n"
+        "import parazip\n"
+        "parazip.create('warm.zip', ['t'], parazip.Settings(jobs=1))\n"
+        "limit = len(os.listdir('/dev/fd')) + int(sys.argv[1])\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))\n"
+        "try:\n"
+        "    report = parazip.create('out.zip', ['t'], parazip.Settings(jobs=1),\n"
+        "        parazip.Selection(skip=('special', 'dangling', 'unreadable')))\n"
+        "    assert report.members == 51 and not report.skipped, report\n"
+        "except parazip.ParazipError as error:\n"
+        "    print(error)\n"
+    )
+    outputs = []
+    for spare in range(6):
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(spare)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=HUNG,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        outputs.append(done.stdout)
+    assert any("Too many open files" in output for output in outputs)
 
 
 def test_deep_nesting_needs_no_recursion(tmp_path: Path) -> None:

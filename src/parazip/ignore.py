@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -113,7 +114,7 @@ def above(folder: str) -> Rules:
     """
     steps: list[str] = []
     place = os.path.realpath(folder)
-    while not os.path.lexists(os.path.join(place, REPOSITORY)):
+    while _kind(os.path.join(place, REPOSITORY)) is None:
         parent, step = os.path.split(place)
         if parent == place:
             return Rules()
@@ -121,10 +122,21 @@ def above(folder: str) -> Rules:
         place = parent
     rules = Rules()
     for step in reversed(steps):
-        present = [name for name in FILES if os.path.isfile(os.path.join(place, name))]
+        present = [name for name in FILES if _kind(os.path.join(place, name)) == stat.S_IFREG]
         rules = rules.reading(place, present).below(step)
         place = os.path.join(place, step)
     return rules
+
+
+def _kind(path: str) -> int | None:
+    """Of what kind something is, None if it is not there; whatever else fails is an error.
+
+    A list that cannot be seen may say that something is to be left out.
+    """
+    try:
+        return stat.S_IFMT(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def read(text: bytes, path: str) -> Iterator[Pattern]:

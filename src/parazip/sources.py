@@ -16,7 +16,7 @@ import shlex
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from errno import EACCES, ELOOP
+from errno import EACCES, ELOOP, EPERM
 from typing import Literal, NamedTuple, TypeAlias
 
 from parazip import files
@@ -63,7 +63,8 @@ class Selection:
             and for files that somebody may execute.
         skip: what is left out and counted instead of being refused: "special" sockets, named pipes
             and devices, "dangling" links that lead nowhere or round in a circle, "unreadable" files
-            and folders that may not be read.
+            and folders that may not be read (EACCES, EPERM), not those that a disk, a network or
+            this process fails to read.
         timestamp: "keep" and "clamp" take the files' own local times, moved into 1980 to 2107 if
             they are outside, which "keep" tells; "epoch" takes 1980-01-01 00:00:00, a `datetime`
             that moment as it stands. None takes SOURCE_DATE_EPOCH (seconds since 1970, told in
@@ -521,6 +522,10 @@ class _Walk:
                 self._refuse_lost(path, name, error)
                 return None
             return Member(self._prefix + name, target, _LINK_ATTRIBUTES, self._date(path, info))
+        if stat.S_ISDIR(mode):  # when it was listed, it was none, or nobody could tell
+            changed = SourceError(f"{path} changed while it was found: try again", member=path)
+            self._findings.refuse(changed, "changed", name)
+            return None
         self._refuse(
             "special",
             f"cannot put in {path}: it is {files.kind_of(mode)}; leave it out with "
@@ -550,7 +555,7 @@ class _Walk:
             self._refuse_circle(path, name, "a link that leads back to itself", error.errno)
         elif is_absent:
             self._findings.refuse(SourceError.of(path, error), "missing", path)
-        else:
+        elif error.errno in _FORBIDDEN:
             told = SourceError.of(path, error)
             self._refuse(
                 "unreadable",
@@ -559,6 +564,8 @@ class _Walk:
                 name,
                 error.errno,
             )
+        else:  # the system fails, for now or for good: to leave out what it hides is no choice
+            self._findings.refuse(SourceError.of(path, error), "failed", name)
 
     def _refuse_circle(self, path: str, name: str, what: str, errno: int | None = None) -> None:
         self._refuse(
@@ -582,6 +589,9 @@ class _Walk:
             self._findings.refuse(SourceError(message, member=path, errno=errno), kind, name)
 
 
+_FORBIDDEN = (EACCES, EPERM)
+"""What may not be read. All other errors are failures, of a disk, a network or of this process."""
+
 _READ_BY_ALL = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 _EFFECTIVE = os.access in os.supports_effective_ids
 
@@ -590,12 +600,10 @@ def _check_readable(path: str, thoroughly: bool) -> None:
     """Raises the operating system's error if a file may not be read.
 
     To ask takes half the time of opening it, which is the thorough way: some file systems know
-    only then.
+    only then, and only then the system tells why.
     """
-    if thoroughly:
+    if thoroughly or not os.access(path, os.R_OK, effective_ids=_EFFECTIVE):
         os.close(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)))
-    elif not os.access(path, os.R_OK, effective_ids=_EFFECTIVE):
-        raise PermissionError(EACCES, os.strerror(EACCES))
 
 
 def _excluding(name: str) -> str:
