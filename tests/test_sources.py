@@ -987,6 +987,45 @@ def test_a_source_date_epoch_that_is_no_number_is_refused_by_its_name(
         Selection()
 
 
+@pytest.mark.parametrize("zone", ["UTC0", "XXX-14", "XXX+12"])
+@pytest.mark.parametrize(
+    ("epoch", "seconds", "moment"),
+    [
+        (1_700_000_000, 1_600_000_010, datetime.datetime(2020, 9, 13, 12, 26, 50)),
+        (1_700_000_000, 1_700_000_000, datetime.datetime(2023, 11, 14, 22, 13, 20)),
+        (1_700_000_000, 1_700_000_001, datetime.datetime(2023, 11, 14, 22, 13, 20)),
+        (1_700_000_000, 1_699_990_000, datetime.datetime(2023, 11, 14, 19, 26, 40)),
+        (1_700_000_000, 9_000_000_000, datetime.datetime(2023, 11, 14, 22, 13, 20)),
+        (1_700_000_000, 0, FIRST),
+        (0, 1_600_000_010, FIRST),
+        (-1, 0, FIRST),
+        (9_000_000_000, 8_000_000_000, LAST),
+        (9_000_000_000, 1_600_000_010, datetime.datetime(2020, 9, 13, 12, 26, 50)),
+    ],
+)
+def test_clamp_keeps_dates_up_to_source_date_epoch_the_same_in_each_time_zone(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    time_zone: Callable[[str], None],
+    zone: str,
+    epoch: int,
+    seconds: int,
+    moment: datetime.datetime,
+) -> None:
+    time_zone(zone)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", str(epoch))
+    selection = Selection(directory=dated(tmp_path, seconds), timestamp="clamp")
+    assert create(io.BytesIO(), ["f"], selection=selection).notes == ()
+    assert date_of(tmp_path, timestamp="clamp") == dos(moment)
+
+
+def test_clamp_needs_a_source_date_epoch_that_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
+    with pytest.raises(SettingsError, match="SOURCE_DATE_EPOCH=yesterday is not a number"):
+        Selection(timestamp="clamp")
+    assert Selection(timestamp="keep").timestamp == "keep"
+
+
 def test_a_chosen_date_wins_over_source_date_epoch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, time_zone: Callable[[str], None]
 ) -> None:

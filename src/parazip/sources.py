@@ -65,10 +65,11 @@ class Selection:
             and devices, "dangling" links that lead nowhere or round in a circle, "unreadable" files
             and folders that may not be read (EACCES, EPERM), not those that a disk, a network or
             this process fails to read.
-        timestamp: "keep" and "clamp" take the files' own local times, moved into 1980 to 2107 if
-            they are outside, which "keep" tells; "epoch" takes 1980-01-01 00:00:00, a `datetime`
-            that moment as it stands. None takes SOURCE_DATE_EPOCH (seconds since 1970, told in
-            UTC, moved likewise) if the environment has it, and "keep" otherwise.
+        timestamp: "keep" takes the files' own local times, moved into 1980 to 2107 if they are
+            outside, which it tells; "clamp" does the same without telling, and, if the environment
+            has SOURCE_DATE_EPOCH (seconds since 1970), takes that for newer ones, all in UTC;
+            "epoch" takes 1980-01-01 00:00:00, a `datetime` that moment as it stands. None takes
+            SOURCE_DATE_EPOCH (in UTC, moved likewise) if there is one, and "keep" otherwise.
         changes: what shows that a file has changed since it was found, which is an error: "ctime"
             its size, modification time, inode or change time; "mtime" size or modification time,
             for file systems that give other inodes and change times at each look; "size" its size

@@ -251,8 +251,8 @@ _OUTPUT_OPTIONS = (
         metavar="keep|clamp|epoch|DATE",
         callback=_timestamp,
         help="Dates of the members: their own (moved into 1980 to 2107, which keep tells and clamp "
-        "does not), 1980-01-01, or DATE (ISO 8601).  [default: SOURCE_DATE_EPOCH if set, else "
-        "keep]",
+        "does not; with clamp none newer than SOURCE_DATE_EPOCH, if that is set), 1980-01-01, or "
+        "DATE (ISO 8601).  [default: SOURCE_DATE_EPOCH if set, else keep]",
     ),
     producing(
         "--modes",
