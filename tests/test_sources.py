@@ -6,6 +6,7 @@ import datetime
 import errno
 import io
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -33,6 +34,7 @@ from parazip import (
     SourceError,
     create,
     merge,
+    preview,
     write,
 )
 from parazip.codecs import BLOCK
@@ -715,7 +717,6 @@ EXCLUDES = [
     ("T", None),
     ("a", None),
     ("d/a.txt", None),
-    ("", None),
 ]
 EVERYTHING = [
     "t/", "t/a.pyc", "t/build/", "t/build/x", "t/d/", "t/d/a.txt", "t/d/b.pyc", "t/d/build/",
@@ -1039,6 +1040,103 @@ def test_a_chosen_date_wins_over_source_date_epoch(
     assert date_of(tmp_path, timestamp="epoch") == DATE
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "")
     assert date_of(tmp_path) == dos(datetime.datetime(2020, 9, 13, 12, 26, 50))
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"timestamp": 5}, "timestamp 5 is not keep, clamp, epoch or a datetime"),
+        ({"timestamp": datetime.date(2020, 1, 1)}, "or a datetime"),
+        ({"exclude": "*.pyc"}, "exclude is a tuple of patterns, not the single '*.pyc'"),
+        ({"exclude": ["*.pyc"]}, "exclude is a tuple of patterns, not ['*.pyc']"),
+        ({"exclude": (b"*.pyc",)}, "exclude is a tuple of patterns, not (b'*.pyc',)"),
+        ({"store": None}, "store is a tuple of patterns, not None"),
+        ({"store": (1,)}, "store is a tuple of patterns, not (1,)"),
+        ({"align": 64}, "align is a tuple of pairs such as (64, '*.npy'), not 64"),
+        ({"align": (64, "*.npy")}, "align is a tuple of pairs such as (64, '*.npy'), not 64"),
+        ({"align": (("64", "*.npy"),)}, "not ('64', '*.npy')"),
+        ({"skip": "special"}, "skip is a tuple of kinds, not the single 'special'"),
+        ({"skip": ["special"]}, "skip is a tuple of kinds, not ['special']"),
+        ({"directory": 1}, "directory is a path or None, not 1"),
+        ({"directory": b"d"}, "directory is a path or None, not b'd'"),
+        ({"prefix": None}, "prefix is the name of a folder, not None"),
+        ({"prefix": Path("p")}, "prefix is the name of a folder"),
+        ({"ignore": "no"}, "ignore is True or False, not 'no'"),
+        ({"exclude_vcs": 2}, "exclude_vcs is True or False, not 2"),
+        ({"symlinks": True}, "symlinks must be 'follow' or 'store', not True"),
+        ({"modes": 0o644}, "modes must be 'keep' or 'normal', not 420"),
+        ({"changes": None}, "changes None is not one of"),
+    ],
+    ids=str,
+)
+def test_what_is_of_another_type_is_told_at_once(fields: dict[str, Any], told: str) -> None:
+    with pytest.raises((TypeError, SettingsError)) as error:
+        Selection(**fields)
+    assert told in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"level": "6"},
+        {"level": None},
+        {"level": 6.0},
+        {"jobs": "2"},
+        {"jobs": 1.5},
+        {"memory": "64M"},
+        {"memory": None},
+        {"codec": None},
+        {"codec": 1},
+        {"codec": []},
+    ],
+    ids=str,
+)
+def test_settings_of_another_type_are_told_at_once(fields: dict[str, Any]) -> None:
+    ((name, value),) = fields.items()
+    with pytest.raises((TypeError, SettingsError), match=rf"^{name} .*{re.escape(repr(value))}"):
+        Settings(**fields)
+
+
+@pytest.mark.parametrize("empty", ["", "/", "./", "//"])
+@pytest.mark.parametrize("field", ["exclude", "store", "align"])
+def test_a_pattern_of_nothing_is_refused(field: str, empty: str) -> None:
+    patterns: Any = ((64, empty),) if field == "align" else ("*.py", empty)
+    with pytest.raises(SettingsError, match=f"^{field} has the pattern '{empty}', which names no"):
+        Selection(**{field: patterns})
+
+
+def test_patterns_that_match_nothing_are_told_where_they_do_something(tmp_path: Path) -> None:
+    """Leaving out what is not there is as usual as `rm -f`; storing it is a slip of the pen."""
+    put(tmp_path, "t/a.npy", "t/d/b")
+    selection = Selection(
+        directory=tmp_path,
+        exclude=("*.pyc", "gone/*"),
+        store=("*.npy", "*.npz", "t/d", "t/x/*"),
+        align=((64, "*.npy"), (4, "*.so"), (8, "*"), (1, "*.lib")),
+        prefix="p",
+    )
+    notes = (
+        "--store *.npz matched nothing",
+        "--store t/x/* matched nothing",
+        "--align 4:*.so matched nothing",
+        "--align 1:*.lib matched nothing",
+    )
+    report = create(io.BytesIO(), ["t"], Settings(level=0), selection)
+    assert report.notes == notes
+    assert preview(["t"], selection, settings=Settings(level=0)).notes == notes
+    empty = Selection(directory=tmp_path, align=((64, "*"),))
+    assert create(io.BytesIO(), [], selection=empty).notes == ()
+
+
+def test_a_multiple_of_one_byte_asks_for_nothing(tmp_path: Path) -> None:
+    put(tmp_path, "t/a", "t/b")
+    made = []
+    for align in ((), ((1, "*"),), ((1, "*"), (1, "a"))):
+        output = io.BytesIO()
+        report = create(output, ["t"], selection=Selection(directory=tmp_path, align=align))
+        assert (report.notes, report.aligned) == ((), 0)
+        made.append(output.getvalue())
+    assert made[0] == made[1] == made[2]
 
 
 @pytest.mark.parametrize(

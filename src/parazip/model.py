@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, SupportsIndex, TypeAlias
 
 from parazip.errors import SettingsError
 
@@ -340,6 +340,7 @@ class Settings:
 
     Raises:
         SettingsError: a value is out of its range.
+        TypeError: a value is no whole number.
     """
 
     level: int = LEVEL
@@ -348,6 +349,10 @@ class Settings:
     memory: int = MEMORY
 
     def __post_init__(self) -> None:
+        _check_whole("level", "a whole number", self.level)
+        _check_whole("memory", "a number of bytes", self.memory)
+        if self.jobs is not None:
+            _check_whole("jobs", "a whole number or None", self.jobs)
         if not 0 <= self.level <= 9:
             raise SettingsError(f"level {self.level} is not one of 0 to 9")
         if self.codec not in CODEC_NAMES:
@@ -356,6 +361,11 @@ class Settings:
             raise SettingsError(f"jobs must be 1 or more, not {self.jobs}")
         if self.memory < MIB:
             raise SettingsError(f"memory must be 1 MiB or more, not {self.memory} bytes")
+
+
+def _check_whole(field: str, what: str, value: object) -> None:
+    if not isinstance(value, SupportsIndex):
+        raise TypeError(f"{field} is {what}, not {value!r}")
 
 
 class Made(NamedTuple):

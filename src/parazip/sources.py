@@ -8,6 +8,7 @@ opened here but folders: one `stat` for each file is all.
 
 from __future__ import annotations
 
+import datetime
 import fnmatch
 import glob
 import os
@@ -16,7 +17,7 @@ import shlex
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from errno import EACCES, ELOOP, EPERM
+from errno import EACCES, ELOOP, ENOENT, EPERM
 from typing import Literal, NamedTuple, TypeAlias
 
 from parazip import files
@@ -96,13 +97,20 @@ class Selection:
 
     def __post_init__(self) -> None:
         for field in ("exclude", "store"):
-            if isinstance(patterns := getattr(self, field), str):
-                raise TypeError(f"{field} is a tuple of patterns, not the single {patterns!r}")
+            for pattern in _strings(field, "patterns", getattr(self, field)):
+                _check_pattern(field, pattern)
+        if not isinstance(self.align, tuple):
+            raise TypeError(f"{_ALIGN}, not {self.align!r}")
         for pair in self.align:
             _check_align(pair)
-        if isinstance(self.skip, str):
-            raise TypeError(f"skip is a tuple of kinds, not the single {self.skip!r}")
-        for kind in self.skip:
+        for field in ("exclude_vcs", "ignore"):
+            if not isinstance(is_so := getattr(self, field), bool):
+                raise TypeError(f"{field} is True or False, not {is_so!r}")
+        if not isinstance(self.directory, str | os.PathLike | None):
+            raise TypeError(f"directory is a path or None, not {self.directory!r}")
+        if not isinstance(self.prefix, str):
+            raise TypeError(f"prefix is the name of a folder, not {self.prefix!r}")
+        for kind in _strings("skip", "kinds", self.skip):
             if kind not in SKIPS:
                 raise SettingsError(f"skip {kind!r} is not one of {', '.join(SKIPS)}")
         if self.symlinks not in ("follow", "store"):
@@ -112,7 +120,9 @@ class Selection:
         if self.changes not in CHANGES:
             raise SettingsError(f"changes {self.changes!r} is not one of {', '.join(CHANGES)}")
         folder_name(self.prefix)
-        if isinstance(self.timestamp, str) and self.timestamp not in TIMESTAMPS:
+        if self.timestamp not in (None, *TIMESTAMPS) and not isinstance(
+            self.timestamp, datetime.datetime
+        ):
             raise SettingsError(
                 f"timestamp {self.timestamp!r} is not {', '.join(TIMESTAMPS)} or a datetime"
             )
@@ -132,9 +142,29 @@ class Selection:
 def _check_align(pair: object) -> None:
     match pair:
         case (int(multiple), str(pattern)):
+            _check_pattern("align", pattern)
             check_align(pattern, multiple)
         case _:
-            raise TypeError(f"align is a tuple of pairs such as (64, '*.npy'), not {pair!r}")
+            raise TypeError(f"{_ALIGN}, not {pair!r}")
+
+
+_ALIGN = "align is a tuple of pairs such as (64, '*.npy')"
+
+
+def _strings(field: str, what: str, values: object) -> tuple[str, ...]:
+    if isinstance(values, str):
+        raise TypeError(f"{field} is a tuple of {what}, not the single {values!r}")
+    if not isinstance(values, tuple) or not all(isinstance(value, str) for value in values):
+        raise TypeError(f"{field} is a tuple of {what}, not {values!r}")
+    return values
+
+
+def _check_pattern(field: str, pattern: str) -> None:
+    if not pattern.replace(os.sep, "/").removeprefix("./").strip("/"):
+        raise SettingsError(
+            f"{field} has the pattern {pattern!r}, which names nothing; write a name, or a pattern "
+            "such as *.pyc"
+        )
 
 
 _VCS = (
@@ -199,7 +229,7 @@ def scan(
     walk = _Walk(selection, selection.folder_prefix, heard)
     inside = {"the archive": archive, "the cache": cache}
     found = _found(walk, list(paths), selection, inside, names)
-    found = marked(found, selection, selection.folder_prefix)
+    found = marked(found, selection, selection.folder_prefix, heard)
     if archive is not None:
         found = _without(archive, found, heard)
     return found if findings is not None else heard.searched(found)
@@ -228,25 +258,48 @@ def contents(
     return found if archive is None else _without(archive, found, findings)
 
 
-def marked(members: Iterator[Member], selection: Selection, prefix: str) -> Iterator[Member]:
+def marked(
+    members: Iterator[Member], selection: Selection, prefix: str, findings: Findings | None = None
+) -> Iterator[Member]:
     """The same members; those that are to be stored and aligned say so.
 
     Args:
         members: whose names begin with `prefix`.
         selection: what is to be stored and aligned.
         prefix: is not compared.
+        findings: hear of patterns that match nothing, in all that is marked.
     """
     if not (selection.store or selection.align):
         return members
     is_stored = exclusion(selection.store)
-    aligns = [(align, exclusion((glob,))) for align, glob in sorted(selection.align, reverse=True)]
+    aligns = [
+        (align, exclusion((glob,)))
+        for align, glob in sorted(selection.align, reverse=True)
+        if align > 1
+    ]
+    expected = _expected(selection, findings) if findings is not None else {}
 
     def mark(member: Member) -> Member:
         name = member.name[len(prefix) :].rstrip("/")
+        if expected and findings is not None:
+            for option in [option for option, matches in expected.items() if matches(name)]:
+                findings.match(option)
+                del expected[option]
         align = next((align for align, matches in aligns if matches(name)), 0)
         return member._replace(store=is_stored(name), align=align)
 
     return map(mark, members)
+
+
+def _expected(selection: Selection, findings: Findings) -> dict[str, Callable[[str], bool]]:
+    """The options whose patterns should match something and have not yet, with what matches."""
+    options = {f"--store {pattern}": pattern for pattern in selection.store}
+    options |= {f"--align {align}:{glob}": glob for align, glob in selection.align if glob != "*"}
+    return {
+        option: exclusion((pattern,))
+        for option, pattern in options.items()
+        if findings.expect(option)
+    }
 
 
 def _found(
@@ -392,7 +445,10 @@ class _Walk:
         try:
             return name, os.stat(path) if self._follow else os.lstat(path)
         except OSError as error:
-            self._refuse_lost(path, name, error)
+            if given == "-" and isinstance(error, FileNotFoundError):
+                self._findings.refuse(SourceError(_NO_INPUT, member=path, errno=ENOENT))
+            else:
+                self._refuse_lost(path, name, error)
         except ValueError as error:
             message = f"{path!r} is not a path: {error}"
             self._findings.refuse(MemberNameError(message, member=path))
@@ -589,6 +645,11 @@ class _Walk:
         else:
             self._findings.refuse(SourceError(message, member=path, errno=errno), kind, name)
 
+
+_NO_INPUT = (
+    "cannot read -: there is no file of that name, and standard input is not put in; write it to a "
+    "file first, or read names from it with --files-from -"
+)
 
 _FORBIDDEN = (EACCES, EPERM)
 """What may not be read. All other errors are failures, of a disk, a network or of this process."""
