@@ -1056,6 +1056,32 @@ def another_kind(path: Path, aside: Path) -> None:
         path.mkdir()
 
 
+@POSIX
+def test_another_users_link_is_no_cache(tmp_path: Path) -> None:
+    """It would lead into a folder of ours, where nothing is to be distrusted."""
+    if os.geteuid():
+        pytest.skip("only root makes links of others")
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    (tmp_path / "mine").mkdir(mode=0o700)
+    link = shared / "cache"
+    link.symlink_to(tmp_path / "mine")
+    cache = Cache(link)
+    keep(cache)
+    assert cache.find(KEY) is not None  # our own link is followed
+    os.chown(link, 12345, -1, follow_symlinks=False)
+    cache = Cache(link)
+    assert cache.find(KEY) is None
+    keep(cache)
+    assert cache.clear() == Usage(0, 0)
+    assert cache.notes == [
+        f"the cache is not used: {link} is another user's link in a folder that everybody may "
+        "write to; choose another folder with --cache-dir or PARAZIP_CACHE_DIR"
+    ]
+    assert Cache(tmp_path / "mine").usage().parts == 1
+
+
 DISTRUSTED: dict[str, tuple[Callable[[Path, Path], None], str]] = {
     "open to all": (open_to_all, r"can be written to by others \(mode 7?\d07\)"),
     "open to a group": (open_to_a_group, r"can be written to by others \(mode 7?\d70\)"),

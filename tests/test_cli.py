@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -184,6 +185,9 @@ def test_with_nul_all_else_belongs_to_names(work: Path) -> None:
     (work / "\ufeffa\r").write_bytes(b"")
     (work / "list").write_bytes("\ufeffa\r\0".encode())
     assert create("out.zip", "--null", "--files-from", "list", cwd=work).code == 0
+    for source, stdin in (("list", b""), ("-", (work / "list").read_bytes())):
+        done = create("out.zip", "--files-from", source, cwd=work, stdin=stdin)
+        assert_fails(done, 1, f"cannot read names from {source}: it has NUL", "--null")
     assert namelist(work / "out.zip") == ["\ufeffa\r"]
 
 
@@ -261,7 +265,8 @@ TIMESTAMPS = [
     ([], {"SOURCE_DATE_EPOCH": "1700000000"}, (2023, 11, 14, 22, 13, 20)),
     (["--timestamp", "keep"], {"SOURCE_DATE_EPOCH": "1700000000"}, (2020, 9, 13, 12, 26, 40)),
     (["--timestamp", "epoch"], {"SOURCE_DATE_EPOCH": "nonsense"}, (1980, 1, 1, 0, 0, 0)),
-    (["--timestamp", "clamp"], {"SOURCE_DATE_EPOCH": "0"}, (2020, 9, 13, 12, 26, 40)),
+    (["--timestamp", "clamp"], {"SOURCE_DATE_EPOCH": "0"}, (1980, 1, 1, 0, 0, 0)),
+    (["--timestamp", "clamp"], {"SOURCE_DATE_EPOCH": "1700000000"}, (2020, 9, 13, 12, 26, 40)),
     ([], {"SOURCE_DATE_EPOCH": "0"}, (1980, 1, 1, 0, 0, 0)),
     ([], {"SOURCE_DATE_EPOCH": "9999999999"}, (2107, 12, 31, 23, 59, 58)),
 ]
@@ -512,13 +517,38 @@ def test_a_dry_run_lists_and_writes_nothing(work: Path) -> None:
     assert sorted(os.listdir(work)) == before
     assert (work / "out.zip").read_bytes() == b"what stood there"
     assert create("-n", "-", "t", "--skip=special", cwd=work).code == 0
-    assert create("--dry-run", "gone/out.zip", "t", "-x", "pipe", cwd=work).code == 0
+    for refused in ("gone/out.zip", "t"):
+        for how in ([], ["--dry-run"]):
+            done = create(*how, refused, "t", "--skip=special", cwd=work)
+            assert_fails(done, 1, f"cannot write {refused}: ")
 
 
 def test_a_dry_run_tells_the_problems_that_there_would_be(work: Path) -> None:
     (work / "t" / "dead").symlink_to("nowhere")
     assert_fails(create("-n", "out.zip", "t", "gone", cwd=work), 1, "t/dead", "gone")
     assert_fails(create("-n", "t/out.zip", "t", "-x", "dead", cwd=work), 1, "lies inside t")
+
+
+def test_a_dry_run_refuses_what_a_real_one_refuses_before_its_work(work: Path) -> None:
+    for how in ([], ["-n"]):
+        assert_fails(create(*how, "--prepend=gone", "o.zip", "t", cwd=work), 1, "cannot read gone")
+        assert_fails(create(*how, "--shebang=", "o.zip", "t", cwd=work), 2, "the shebang ''")
+        assert_fails(create(*how, "o.zip", "t", "--align", "3", cwd=work), 2, "a power of two")
+    assert not (work / "o.zip").exists()
+
+
+@pytest.mark.parametrize("level", ["-0", "-6"])
+def test_a_dry_run_tells_of_what_is_not_aligned_as_a_real_one_does(work: Path, level: str) -> None:
+    (work / "t" / "mimetype").write_bytes(b"text" * 99)
+    options = [level, "-C", "t", "--align", "64", "--store", "x", "-x", "*.pyc", "-x", "run.sh"]
+    notes = [
+        json.loads(create(*how, "--json", *options, "out.zip", ".", cwd=work).out)["notes"]
+        for how in (["-n"], [])
+    ]
+    assert notes[0] == notes[1]
+    assert [note.partition(";")[0] for note in notes[0]] == (
+        [] if level == "-0" else ["compressed members are not aligned: 2 of the 5 that were to be"]
+    )
 
 
 def test_a_dry_run_puts_in_what_a_real_one_does(work: Path) -> None:
@@ -557,9 +587,93 @@ def test_json_tells_problems_too(work: Path) -> None:
     (work / "t" / "dead").symlink_to("nowhere")
     done = create("--json", "out.zip", "t", "gone", cwd=work)
     assert_fails(done, 1, "t/dead", "gone")
-    assert [*json.loads(done.out)] == ["problems"]
-    assert len(json.loads(done.out)["problems"]) == 2
+    told = json.loads(done.out)
+    assert [*told] == ["problems", "exit_code", "error"]
+    assert len(told["problems"]) == 2
+    assert told["exit_code"] == 1
+    assert told["error"] == {
+        "type": "SourceError",
+        "message": told["problems"][0],
+        "id": None,
+        "member": "t/dead",
+    }
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "type_"),
+    [
+        (["out.zip", "gone"], 1, "SourceError"),
+        (["-n", "out.zip", "gone"], 1, "SourceError"),
+        (["gone/out.zip", "t"], 1, "OutputError"),
+        (["-n", "gone/out.zip", "t"], 1, "OutputError"),
+        (["--prefix", "../x", "out.zip", "t"], 2, "SettingsError"),
+        (["--exclude", "", "out.zip", "t"], 2, "SettingsError"),
+        (["--memory", "lots", "out.zip", "t"], 2, "SettingsError"),
+        (["--memory", "1", "out.zip", "t"], 2, "SettingsError"),
+        (["--align", "x", "out.zip", "t"], 2, "SettingsError"),
+        (["--align", "3", "out.zip", "t"], 2, "SettingsError"),
+        (["--timestamp", "now", "out.zip", "t"], 2, "SettingsError"),
+        (["--timestamp", "1066-10-14", "out.zip", "t"], 2, "SettingsError"),
+        (["--shebang", "", "out.zip", "t"], 2, "SettingsError"),
+        (["--prepend", "gone", "out.zip", "t"], 1, "SourceError"),
+        (["--files-from", "gone", "out.zip"], 1, "SourceError"),
+        (["--progress", "json", "--prefix", "../x", "out.zip", "t"], 2, "SettingsError"),
+        (["--progress", "json", "out.zip", "gone"], 1, "SourceError"),
+    ],
+    ids=str,
+)
+def test_json_tells_each_outcome_once(work: Path, args: list[str], code: int, type_: str) -> None:
+    done = create("--json", *args, cwd=work)
+    assert_fails(done, code)
+    told = json.loads(done.out)  # one document, and nothing else
+    assert (told["exit_code"], told["error"]["type"]) == (code, type_)
+    assert told["problems"][0] == told["error"]["message"]
+    assert told["error"]["message"] in done.err.replace("\\", "")
+    assert not (work / "out.zip").exists()
+
+
+def test_json_tells_the_rule_that_an_archive_breaks(work: Path) -> None:
+    (work / "bad.zip").write_bytes(b"no archive")
+    done = run("merge", "--json", "out.zip", "bad.zip", cwd=work)
+    assert_fails(done, 1, "bad.zip")
+    told = json.loads(done.out)
+    assert told["error"]["type"] == "BadArchiveError"
+    assert told["error"]["id"]
+
+
+def test_a_command_line_that_is_not_understood_is_told_as_text(work: Path) -> None:
+    for args in (["--jsn", "out.zip", "t"], ["--json", "-", "t"], ["--json", "out.zip"]):
+        done = create(*args, cwd=work)
+        assert (done.code, done.out) == (2, b"")
+        assert "Usage: parazip create" in done.err
+    done = create("out.zip", "t", "--memory", "lots", "--", "--json", cwd=work)
+    assert (done.code, done.out) == (2, b"")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are any bytes on Linux only")
+def test_json_tells_names_that_are_not_utf8(work: Path) -> None:
+    """A byte that is none is told as a lone surrogate, as Python does (PEP 383)."""
+    name = os.fsdecode(b"odd\xff.pyc")
+    (work / "t" / name).write_bytes(b"x")
+    left_out = json.loads(create("-n", "--json", "-x*.pyc", "out.zip", "t", cwd=work).out)
+    assert rb"t/odd\udcff.pyc" in create("-n", "--json", "-x*.pyc", "out.zip", "t", cwd=work).out
+    told = [os.fsencode(one["name"]) for one in left_out["left_out"]]
+    assert told == [b"t/b.pyc", b"t/odd\xff.pyc"]
+    done = create("--json", "out.zip", "t", cwd=work)
+    assert_fails(done, 1, "not valid UTF-8")
+    assert os.fsencode(json.loads(done.out)["error"]["member"]) == b"t/odd\xff.pyc"
+    archive = os.fsdecode(b"out\xfe.zip")
+    made = json.loads(create("--json", archive, "t/a.txt", cwd=work).out)
+    assert os.fsencode(made["archive"]) == b"out\xfe.zip"
     assert_fails(create("--json", "-", "t", cwd=work), 2, "--json", "standard output")
+
+
+def test_standard_input_is_no_member_and_a_file_of_its_name_is_one(work: Path) -> None:
+    assert_fails(create("out.zip", "-", cwd=work), 1, "standard input is not put in", "files-from")
+    assert_fails(create("out.zip", "t/-", cwd=work), 1, "cannot read t/-: No such file")
+    (work / "-").write_bytes(b"x")
+    assert create("out.zip", "-", cwd=work).code == 0
+    assert namelist(work / "out.zip") == ["-"]
 
 
 def test_skipped_files_are_counted_in_the_summary(work: Path) -> None:
@@ -1010,3 +1124,74 @@ def test_a_full_standard_output_is_told_in_a_line(tmp_path: Path) -> None:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     said = "parazip: cannot write to standard output: No space left on device\n"
     assert (done.returncode, done.stderr) == (1, said)
+
+
+# What an error says
+
+
+@pytest.mark.parametrize(
+    ("error", "told", "code"),
+    [
+        (MemoryError(), "out of memory", 1),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "out of memory", 1),
+        (ImportError("x.so: failed to map segment from shared object"), "out of memory", 1),
+        (SystemError("returned NULL without setting an error"), "if memory is short", 1),
+        (OSError(errno.EMFILE, "Too many open files"), "opens no more files", 1),
+        (OSError(errno.ENFILE, "Too many open files in system"), "opens no more files", 1),
+        (RuntimeError("can't start new thread"), "no more threads; use fewer --jobs", 1),
+        (OSError(errno.ENOSPC, "No space left on device"), "cannot write to standard output", 1),
+        (KeyboardInterrupt(), "interrupted", 1),
+        (parazip.SettingsError("level 10"), "level 10", 2),
+        (parazip.ParazipError("it fails"), "it fails", 1),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_what_is_to_be_expected_is_told_in_a_line(
+    work: Path, error: BaseException, told: str, code: int, as_json: bool
+) -> None:
+    program = (
+        "import parazip.archive, sys\n"
+        "from parazip import ParazipError, SettingsError\n"
+        f"def create(*args, **more): raise {error!r}\n"
+        "parazip.archive.create = create\n"
+        "from parazip.__main__ import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "create", *["--json"][: int(as_json)], "o.zip", "t"],
+        cwd=work,
+        capture_output=True,
+        text=True,
+        timeout=HUNG,
+        check=False,
+    )
+    assert done.returncode == code
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("parazip: ")
+    assert told in line
+    if as_json and "standard output" not in told:
+        assert told in json.loads(done.stdout)["error"]["message"]
+    else:
+        assert done.stdout == ""
+
+
+def test_a_fault_of_ours_is_told_with_its_trace(work: Path) -> None:
+    program = (
+        "import parazip.archive\n"
+        "def create(*args, **more): raise RuntimeError('a bug')\n"
+        "parazip.archive.create = create\n"
+        "from parazip.__main__ import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "create", "--json", "o.zip", "t"],
+        cwd=work,
+        capture_output=True,
+        text=True,
+        timeout=HUNG,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "RuntimeError: a bug" in done.stderr
+    assert done.stdout == ""

@@ -56,7 +56,7 @@ def started(function: Callable[[bytes], bytes], count: int, capacity: int) -> It
     with helpers(name, count, capacity, FOLDERS) as crew:
         crew.start()
         for helper in all_of(crew, count):  # as a test is to ask all of them, and not who is first
-            helper.socket.recv(1, socket.MSG_PEEK)
+            assert helper.socket.recv(1, socket.MSG_PEEK), "it ended before it had begun"
         yield crew
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import random
@@ -404,3 +405,25 @@ def test_exclude_vcs_is_for_archives_too(tmp_path: Path) -> None:
     create(tmp_path / "all.zip", ["t"], selection=Selection(directory=tmp_path))
     chosen = Selection(exclude_vcs=True)
     assert merge(io.BytesIO(), [tmp_path / "all.zip"], selection=chosen).members == 2
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EACCES, errno.ENOMEM])
+@pytest.mark.parametrize("name", [".gitignore", ".zipignore", ".git"])
+def test_a_list_above_that_cannot_be_seen_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, number: int
+) -> None:
+    """What it leaves out may be secret; so not to know of it is not to be without it."""
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "secret").write_bytes(b"x")
+    original = os.stat
+
+    def failing(path: Any, *args: Any, **kwargs: Any) -> os.stat_result:
+        if path == str(tmp_path / name):
+            raise OSError(number, os.strerror(number), path)
+        return original(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "stat", failing)
+    selection = Selection(directory=tmp_path, ignore=True, skip=("unreadable",))
+    with pytest.raises(SourceError, match=re.escape(f"{tmp_path / name}: {os.strerror(number)}")):
+        preview(["t"], selection)

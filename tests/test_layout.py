@@ -325,7 +325,6 @@ ALIGNS = {
     "a page": ((4096, "*.jar"), (4, "*")),
     "the largest counts": ((64, "*"), (16, "*"), (1024, "noise")),
     "the most": ((MOST_ALIGN, "*"),),
-    "one": ((1, "*"),),
 }
 
 

@@ -20,6 +20,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -882,3 +883,144 @@ def test_moved_folder_stays_and_is_told_where_renaming_is_refused(
         naming.move(str(tmp_path / "new"), str(tmp_path / "there"), "there")
     assert kept_by(told.value) == str(tmp_path / "new")
     assert naming.is_kept(told.value)
+
+
+# --- Links that others have put there --------------------------------------------------------
+
+
+@pytest.fixture
+def planted(open_folder: Path) -> tuple[Path, Path]:
+    """A link of another user's in a folder like /tmp, and where it leads."""
+    if not IS_ROOT:
+        pytest.skip("only root makes links of others")
+    shared = open_folder / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    link, aim = shared / "a.zip", open_folder / "aim"
+    link.symlink_to(aim)
+    os.chown(link, NOBODY, NOBODY, follow_symlinks=False)
+    return link, aim
+
+
+@POSIX
+@pytest.mark.parametrize("is_there", [False, True])
+@pytest.mark.parametrize("steps", [0, 1])
+def test_another_users_link_in_a_shared_folder_is_not_followed(
+    planted: tuple[Path, Path], tmp_path: Path, is_there: bool, steps: int
+) -> None:
+    link, aim = planted
+    if is_there:
+        aim.write_bytes(OLD)
+    path = link
+    for step in range(steps):
+        path = tmp_path / f"step{step}"
+        path.symlink_to(link)
+    with pytest.raises(OutputError, match=re.escape(f"{link} is another user's link")):
+        make(path)
+    with pytest.raises(OutputError, match="another user's link"):
+        parazip.preview([__file__], archive=path)
+    assert aim.exists() == is_there
+    assert not is_there or aim.read_bytes() == OLD
+    finished = tmp_path / "finished"
+    finished.write_bytes(b"new")
+    with pytest.MonkeyPatch.context() as patch:
+        refuse(patch, "replace", errno.EPERM)
+        with pytest.raises(OutputError, match="another user's link") as error:
+            naming.move(str(finished), str(path), "a.zip")
+    assert kept_by(error.value) == str(finished)
+    assert aim.exists() == is_there
+
+
+@POSIX
+def test_other_links_are_followed_as_ever(planted: tuple[Path, Path]) -> None:
+    link, aim = planted
+    shared = link.parent
+    make(shared / ".." / "shared" / ".." / "b.zip")
+    assert is_right(aim.parent / "b.zip")
+    (shared / "ours").symlink_to(aim)
+    make(shared / "ours")
+    assert is_right(aim)
+    aim.unlink()
+    os.chown(shared, NOBODY, NOBODY)  # the link is its owner's now
+    make(link)
+    assert is_right(aim)
+    assert link.is_symlink()
+    aim.unlink()
+    os.chown(shared, 0, 0)
+    shared.chmod(0o755)
+    make(link)
+    assert is_right(aim)
+    (shared / "within").symlink_to(aim.parent)
+    os.chown(shared / "within", NOBODY, NOBODY, follow_symlinks=False)
+    shared.chmod(0o1777)
+    make(shared / "within" / "c.zip")  # what is no last step, Linux does not ask for either
+    assert is_right(aim.parent / "c.zip")
+
+
+@POSIX
+def test_links_in_a_circle_are_told(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").symlink_to("b.zip")
+    (tmp_path / "b.zip").symlink_to("a.zip")
+    with pytest.raises(OutputError, match=r"cannot write .*a\.zip: Too many levels"):
+        make(tmp_path / "a.zip")
+
+
+# --- What is known before the work -----------------------------------------------------------
+
+
+@POSIX
+@pytest.mark.parametrize("goes_through", ["create", "preview"])
+def test_what_is_in_vain_is_refused_before_the_work(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch, goes_through: str
+) -> None:
+    """What a dry run and a real one refuse is the same, and nothing has been looked at by then."""
+
+    def refused(archive: str, **front: Any) -> Exception:
+        done: Callable[..., object] = partial(parazip.create, archive, ["source"])
+        if goes_through == "preview":
+            done = partial(parazip.preview, ["source"], archive=archive)
+        with pytest.raises(parazip.ParazipError) as error:
+            done(**front)
+        return error.value
+
+    monkeypatch.chdir(open_folder)
+    Path("source").write_bytes(b"data")
+    Path("folder").mkdir()
+    with monkeypatch.context() as patch:  # no source is opened
+        patch.setattr("parazip.files.read", lambda file: pytest.fail("it was read"))
+        assert "does not exist; make it first" in str(refused("missing/a.zip"))
+        assert "it is a folder; name a file in it" in str(refused("folder"))
+        assert "is not a path" in str(refused(""))
+        assert "cannot write source/a.zip" in str(refused("source/a.zip"))
+        assert "the shebang '' is not" in str(refused("a.zip", shebang=""))
+        assert "cannot read gone: No such file" in str(refused("a.zip", prepend="gone"))
+        assert "cannot read folder: Is a directory" in str(refused("a.zip", prepend="folder"))
+        assert "cannot read '': No such file" in str(refused("a.zip", prepend=""))
+        Path("secret").write_bytes(b"#!")
+        Path("secret").chmod(0)
+        Path("fixed.zip").write_bytes(OLD)
+        open_folder.chmod(0o777)
+        if IS_ROOT:
+            with as_somebody():
+                assert "Permission denied" in str(refused("a.zip", prepend="secret"))
+                assert "folder takes no new file" in str(refused("folder/a.zip"))
+        assert Path("fixed.zip").read_bytes() == OLD
+    assert sorted(os.listdir()) == ["fixed.zip", "folder", "secret", "source"]
+    assert os.listdir("folder") == []
+
+
+@POSIX
+def test_a_dry_run_lets_pass_what_a_real_one_does(open_folder: Path) -> None:
+    source = open_folder / "source"
+    source.write_bytes(b"data")
+    folder = open_folder / "folder"
+    folder.mkdir()
+    (folder / "ours.zip").write_bytes(OLD)
+    (folder / "ours.zip").chmod(0o666)
+    os.mkfifo(folder / "pipe")
+    (folder / "pipe").chmod(0o666)
+    with as_somebody():
+        for name in ("ours.zip", "pipe"):
+            assert parazip.preview([source], archive=folder / name).members
+        assert parazip.preview([source], archive=os.devnull, prepend=folder / "pipe").members
+    assert (folder / "ours.zip").read_bytes() == OLD

@@ -190,3 +190,17 @@ def test_exact_bears_nothing_that_changes_bytes(tmp_path: Path, options: list[st
     name = options[0].partition("=")[0]
     assert f"{name} changes what --exact keeps as it is; leave one out" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mark_without_files_leaves_nothing_behind_even_if_it_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only who removes a folder can be killed before it does so."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for kind in ("build-property", "none"):
+        with marked(kind, "level 6", False, "") as arguments:
+            assert os.listdir(tmp_path) == []
+        assert len(arguments) == (2 if kind == "build-property" else 0)
+    with marked("sentinel", "level 6", False, ""):
+        assert len(os.listdir(tmp_path)) == 1
+    assert os.listdir(tmp_path) == []

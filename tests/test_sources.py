@@ -6,8 +6,11 @@ import datetime
 import errno
 import io
 import os
+import re
 import socket
 import stat
+import subprocess
+import sys
 import threading
 import time
 import zipfile
@@ -32,13 +35,15 @@ from parazip import (
     SourceError,
     create,
     merge,
+    preview,
     write,
 )
 from parazip.codecs import BLOCK
 from parazip.dates import Timestamp
 from parazip.display import summary_line
 from parazip.format.records import MAX_NAME
-from parazip.sources import Symlinks, member_name, scan
+from parazip.sources import SKIPS, Symlinks, member_name, scan
+from patience import HUNG
 
 DATE = 33 << 16
 FILE = (stat.S_IFREG | 0o644) << 16
@@ -603,6 +608,81 @@ def test_a_folder_that_may_not_be_read_is_skipped_as_a_whole(
     assert gathered(tmp_path, "t", skip=("unreadable",)) == ["t/", "t/z"]
 
 
+FAILURES = [
+    getattr(errno, name)
+    for name in (
+        "EMFILE",
+        "ENFILE",
+        "ENOMEM",
+        "EIO",
+        "ESTALE",
+        "ETIMEDOUT",
+        "ENAMETOOLONG",
+        "EINTR",
+    )
+]
+
+
+@pytest.mark.parametrize("number", FAILURES, ids=errno.errorcode.get)
+@pytest.mark.parametrize("call", ["open", "stat", "lstat", "scandir"])
+def test_what_the_system_fails_to_read_is_never_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
+) -> None:
+    """That something may not be read is known; why it fails is not, and it may be all there is."""
+    put(tmp_path, "t/a", "t/b/c")
+    path = str(tmp_path / "t" / ("b" if call == "scandir" else "a"))
+    original = getattr(os, call)
+
+    def failing(asked: Any, *args: Any, **kwargs: Any) -> Any:
+        if asked == path:
+            raise OSError(number, os.strerror(number), asked)
+        return original(asked, *args, **kwargs)
+
+    monkeypatch.setattr(os, call, failing)
+    given = ["t"] if call in ("open", "scandir") else ["t/a"]
+    for skip in ((), SKIPS):
+        with pytest.raises(SourceError) as caught:
+            gathered(
+                tmp_path,
+                *given,
+                skip=skip or ("unreadable",),
+                symlinks="store" if call == "lstat" else "follow",
+            )
+        assert str(caught.value) == f"cannot read {path}: {os.strerror(number)}"
+        assert caught.value.errno == number
+
+
+def test_without_open_files_left_there_is_no_archive(tmp_path: Path) -> None:
+    """A limit that is too low makes no archive that lacks what could not be opened."""
+    put(tmp_path, *[f"t/{i}" for i in range(50)])
+    program = (
+        "import os, resource, sys\n"
+        "import parazip\n"
+        "parazip.create('warm.zip', ['t'], parazip.Settings(jobs=1))\n"
+        "limit = len(os.listdir('/dev/fd')) + int(sys.argv[1])\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))\n"
+        "try:\n"
+        "    report = parazip.create('out.zip', ['t'], parazip.Settings(jobs=1),\n"
+        "        parazip.Selection(skip=('special', 'dangling', 'unreadable')))\n"
+        "    assert report.members == 51 and not report.skipped, report\n"
+        "except parazip.ParazipError as error:\n"
+        "    print(error)\n"
+    )
+    outputs = []
+    for spare in range(6):
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(spare)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=HUNG,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        outputs.append(done.stdout)
+    assert any("Too many open files" in output for output in outputs)
+
+
 def test_deep_nesting_needs_no_recursion(tmp_path: Path) -> None:
     levels = 500
     path = str(tmp_path)
@@ -650,7 +730,6 @@ EXCLUDES = [
     ("T", None),
     ("a", None),
     ("d/a.txt", None),
-    ("", None),
 ]
 EVERYTHING = [
     "t/", "t/a.pyc", "t/build/", "t/build/x", "t/d/", "t/d/a.txt", "t/d/b.pyc", "t/d/build/",
@@ -922,6 +1001,45 @@ def test_a_source_date_epoch_that_is_no_number_is_refused_by_its_name(
         Selection()
 
 
+@pytest.mark.parametrize("zone", ["UTC0", "XXX-14", "XXX+12"])
+@pytest.mark.parametrize(
+    ("epoch", "seconds", "moment"),
+    [
+        (1_700_000_000, 1_600_000_010, datetime.datetime(2020, 9, 13, 12, 26, 50)),
+        (1_700_000_000, 1_700_000_000, datetime.datetime(2023, 11, 14, 22, 13, 20)),
+        (1_700_000_000, 1_700_000_001, datetime.datetime(2023, 11, 14, 22, 13, 20)),
+        (1_700_000_000, 1_699_990_000, datetime.datetime(2023, 11, 14, 19, 26, 40)),
+        (1_700_000_000, 9_000_000_000, datetime.datetime(2023, 11, 14, 22, 13, 20)),
+        (1_700_000_000, 0, FIRST),
+        (0, 1_600_000_010, FIRST),
+        (-1, 0, FIRST),
+        (9_000_000_000, 8_000_000_000, LAST),
+        (9_000_000_000, 1_600_000_010, datetime.datetime(2020, 9, 13, 12, 26, 50)),
+    ],
+)
+def test_clamp_keeps_dates_up_to_source_date_epoch_the_same_in_each_time_zone(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    time_zone: Callable[[str], None],
+    zone: str,
+    epoch: int,
+    seconds: int,
+    moment: datetime.datetime,
+) -> None:
+    time_zone(zone)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", str(epoch))
+    selection = Selection(directory=dated(tmp_path, seconds), timestamp="clamp")
+    assert create(io.BytesIO(), ["f"], selection=selection).notes == ()
+    assert date_of(tmp_path, timestamp="clamp") == dos(moment)
+
+
+def test_clamp_needs_a_source_date_epoch_that_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
+    with pytest.raises(SettingsError, match="SOURCE_DATE_EPOCH=yesterday is not a number"):
+        Selection(timestamp="clamp")
+    assert Selection(timestamp="keep").timestamp == "keep"
+
+
 def test_a_chosen_date_wins_over_source_date_epoch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, time_zone: Callable[[str], None]
 ) -> None:
@@ -935,6 +1053,103 @@ def test_a_chosen_date_wins_over_source_date_epoch(
     assert date_of(tmp_path, timestamp="epoch") == DATE
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "")
     assert date_of(tmp_path) == dos(datetime.datetime(2020, 9, 13, 12, 26, 50))
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"timestamp": 5}, "timestamp 5 is not keep, clamp, epoch or a datetime"),
+        ({"timestamp": datetime.date(2020, 1, 1)}, "or a datetime"),
+        ({"exclude": "*.pyc"}, "exclude is a tuple of patterns, not the single '*.pyc'"),
+        ({"exclude": ["*.pyc"]}, "exclude is a tuple of patterns, not ['*.pyc']"),
+        ({"exclude": (b"*.pyc",)}, "exclude is a tuple of patterns, not (b'*.pyc',)"),
+        ({"store": None}, "store is a tuple of patterns, not None"),
+        ({"store": (1,)}, "store is a tuple of patterns, not (1,)"),
+        ({"align": 64}, "align is a tuple of pairs such as (64, '*.npy'), not 64"),
+        ({"align": (64, "*.npy")}, "align is a tuple of pairs such as (64, '*.npy'), not 64"),
+        ({"align": (("64", "*.npy"),)}, "not ('64', '*.npy')"),
+        ({"skip": "special"}, "skip is a tuple of kinds, not the single 'special'"),
+        ({"skip": ["special"]}, "skip is a tuple of kinds, not ['special']"),
+        ({"directory": 1}, "directory is a path or None, not 1"),
+        ({"directory": b"d"}, "directory is a path or None, not b'd'"),
+        ({"prefix": None}, "prefix is the name of a folder, not None"),
+        ({"prefix": Path("p")}, "prefix is the name of a folder"),
+        ({"ignore": "no"}, "ignore is True or False, not 'no'"),
+        ({"exclude_vcs": 2}, "exclude_vcs is True or False, not 2"),
+        ({"symlinks": True}, "symlinks must be 'follow' or 'store', not True"),
+        ({"modes": 0o644}, "modes must be 'keep' or 'normal', not 420"),
+        ({"changes": None}, "changes None is not one of"),
+    ],
+    ids=str,
+)
+def test_what_is_of_another_type_is_told_at_once(fields: dict[str, Any], told: str) -> None:
+    with pytest.raises((TypeError, SettingsError)) as error:
+        Selection(**fields)
+    assert told in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"level": "6"},
+        {"level": None},
+        {"level": 6.0},
+        {"jobs": "2"},
+        {"jobs": 1.5},
+        {"memory": "64M"},
+        {"memory": None},
+        {"codec": None},
+        {"codec": 1},
+        {"codec": []},
+    ],
+    ids=str,
+)
+def test_settings_of_another_type_are_told_at_once(fields: dict[str, Any]) -> None:
+    ((name, value),) = fields.items()
+    with pytest.raises((TypeError, SettingsError), match=rf"^{name} .*{re.escape(repr(value))}"):
+        Settings(**fields)
+
+
+@pytest.mark.parametrize("empty", ["", "/", "./", "//"])
+@pytest.mark.parametrize("field", ["exclude", "store", "align"])
+def test_a_pattern_of_nothing_is_refused(field: str, empty: str) -> None:
+    patterns: Any = ((64, empty),) if field == "align" else ("*.py", empty)
+    with pytest.raises(SettingsError, match=f"^{field} has the pattern '{empty}', which names no"):
+        Selection(**{field: patterns})
+
+
+def test_patterns_that_match_nothing_are_told_where_they_do_something(tmp_path: Path) -> None:
+    """Leaving out what is not there is as usual as `rm -f`; storing it is a slip of the pen."""
+    put(tmp_path, "t/a.npy", "t/d/b")
+    selection = Selection(
+        directory=tmp_path,
+        exclude=("*.pyc", "gone/*"),
+        store=("*.npy", "*.npz", "t/d", "t/x/*"),
+        align=((64, "*.npy"), (4, "*.so"), (8, "*"), (1, "*.lib")),
+        prefix="p",
+    )
+    notes = (
+        "--store *.npz matched nothing",
+        "--store t/x/* matched nothing",
+        "--align 4:*.so matched nothing",
+        "--align 1:*.lib matched nothing",
+    )
+    report = create(io.BytesIO(), ["t"], Settings(level=0), selection)
+    assert report.notes == notes
+    assert preview(["t"], selection, settings=Settings(level=0)).notes == notes
+    empty = Selection(directory=tmp_path, align=((64, "*"),))
+    assert create(io.BytesIO(), [], selection=empty).notes == ()
+
+
+def test_a_multiple_of_one_byte_asks_for_nothing(tmp_path: Path) -> None:
+    put(tmp_path, "t/a", "t/b")
+    made = []
+    for align in ((), ((1, "*"),), ((1, "*"), (1, "a"))):
+        output = io.BytesIO()
+        report = create(output, ["t"], selection=Selection(directory=tmp_path, align=align))
+        assert (report.notes, report.aligned) == ((), 0)
+        made.append(output.getvalue())
+    assert made[0] == made[1] == made[2]
 
 
 @pytest.mark.parametrize(

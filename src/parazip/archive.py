@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
@@ -23,16 +24,20 @@ from parazip.format.refusals import Judge
 from parazip.inputs import OnDuplicate
 from parazip.model import (
     DEFLATE_STORED,
+    STORE,
+    STORED,
     Frame,
     Member,
+    Packed,
     Preview,
     Range,
     Recipe,
     Report,
     Section,
     Settings,
+    Stored,
 )
-from parazip.output import BinaryOutput, Output, Pipe, replacing
+from parazip.output import BinaryOutput, Output, Pipe, place_of, refuse_unwritable, replacing
 from parazip.progress import Counter, Sink
 from parazip.sources import Selection, is_same, scan
 from parazip.workers.line import line_of
@@ -183,26 +188,36 @@ def preview(
     *,
     names: Iterable[str | os.PathLike[str]] = (),
     archive: Target | None = None,
+    settings: Settings | None = None,
+    prepend: str | os.PathLike[str] | bytes | None = None,
+    shebang: str | None = None,
     cache: Cache | None = None,
 ) -> Preview:
     """What `create` would put into an archive of these arguments; nothing is read or written.
+
+    What `create` would refuse before it begins to work is refused here, too.
 
     Args:
         paths: see `create`, as for the others.
         selection: what to leave out, names and dates.
         names: files and folders that are taken one by one, after `paths`.
-        archive: where it would be, if it is to be refused among its own sources.
+        archive: where it would be, if that is to be looked at.
+        settings: level and codec.
+        prepend: what would be put in front of the archive.
+        shebang: what would follow `#!` on the archive's first line.
         cache: what would be used.
 
     Raises:
         SourceError: something to be put in is missing, may not be read, or is no file.
         MemberNameError: a name cannot be stored, or two members have the same.
+        OutputError: the archive could not be written there.
+        SettingsError: the shebang is none.
     """
     findings = Findings(lists_left_out=True)
     kept = cache.folder if cache is not None else None
-    place = None if archive is None else _place(archive)
+    place = refuse_in_vain(archive, prepend, shebang)
     found = scan(paths, selection or Selection(), place, names, kept, findings)
-    return _preview(plan.checked(found, findings, is_same=is_same), findings)
+    return foreseen(plan.checked(found, findings, is_same=is_same), findings, settings)
 
 
 def preview_merge(
@@ -211,24 +226,73 @@ def preview_merge(
     *,
     on_duplicate: OnDuplicate = "error",
     archive: Target | None = None,
+    settings: Settings | None = None,
+    prepend: str | os.PathLike[str] | bytes | None = None,
+    shebang: str | None = None,
 ) -> Preview:
     """What `merge` would put into an archive of these arguments; nothing is copied or written.
 
     Args and errors are those of `merge`.
     """
     findings = Findings(lists_left_out=True)
-    place = None if archive is None else _place(archive)
+    place = refuse_in_vain(archive, prepend, shebang)
     members = inputs.gather(sources, selection or Selection(), on_duplicate, place, findings)
-    return _preview(plan.checked(members, findings, is_one_tree=True), findings)
+    return foreseen(plan.checked(members, findings, is_one_tree=True), findings, settings)
 
 
-def _preview(members: Iterator[Member], findings: Findings) -> Preview:
+def refuse_in_vain(
+    archive: Target | None,
+    prepend: str | os.PathLike[str] | bytes | None = None,
+    shebang: str | None = None,
+) -> str | int | None:
+    """Refuses what `write` would refuse before it begins to work, without writing anything.
+
+    Args:
+        archive: where it would be; None if that is not known.
+        prepend: what would be put in front of it.
+        shebang: what would follow `#!` on its first line.
+
+    Returns:
+        The path of the archive, or its file's descriptor, if it has one.
+
+    Raises:
+        SettingsError, SourceError, OutputError: see `write`.
+    """
+    _check_front(prepend, shebang)
+    if isinstance(archive, str | os.PathLike):
+        refuse_unwritable(os.fspath(archive))
+    return None if archive is None else _place(archive)
+
+
+def foreseen(
+    members: Iterator[Member], findings: Findings, settings: Settings | None = None
+) -> Preview:
+    """What is known of an archive before it is made.
+
+    Args:
+        members: what would be put in, checked.
+        findings: of the search for them.
+        settings: what it would be made with.
+    """
+    settings = settings or Settings()
+    all_members = tuple(plan.with_first(members))
+    compresses = codecs.recipe(settings.level, settings.codec).whole != STORE
+    aligned = [member for member in all_members if member.align > 1]
+    compressed = sum(_is_compressed(member, compresses) for member in aligned)
     return Preview(
-        members=tuple(members),
+        members=all_members,
         left_out=tuple(sorted(findings.left_out or ())),
         skipped=findings.skipped,
-        notes=findings.notes(),
+        notes=(*findings.notes(), *_not_aligned(len(aligned), compressed)),
     )
+
+
+def _is_compressed(member: Member, compresses: bool) -> bool:
+    """Whether a member is to be compressed; it is stored all the same if that does not help."""
+    source = member.source
+    if isinstance(source, Packed):
+        return source.entry.record.method != STORED
+    return compresses and member.size > 0 and not (member.store or isinstance(source, Stored))
 
 
 def write(
@@ -290,10 +354,12 @@ def _write(
     standing: files.Standing | None = None,
 ) -> Report:
     """Writes a new archive of members whose names are checked as they come."""
+    _check_front(prepend, shebang)
+    if isinstance(archive, str | os.PathLike):
+        place_of(os.fspath(archive))  # it is opened later, and there is work in between
     recipe = codecs.recipe(settings.level, settings.codec)
     counter = Counter(progress)
-    members = chain(map(plan.as_first, islice(members, 1)), members)
-    checked = counter.counted(members)
+    checked = counter.counted(plan.with_first(members))
     first = list(islice(checked, plan.PEEK))
     means = Means(
         recipe=recipe,
@@ -342,8 +408,7 @@ def assemble(
             in front of it, if nothing else is given.
         standing: what has to stand under that path until the end, if not anything may.
     """
-    if shebang is not None:
-        _check_shebang(shebang)
+    _check_front(prepend, shebang)
     began = time.monotonic()
     with _opened(archive, standing) as output:
         start = output.position
@@ -370,19 +435,18 @@ def assemble(
         sections=tuple(assembly.made),
         aligned=writer.aligned - writer.kept,
         notes=(
-            *_notes(means.cache, counter.align_total, writer.aligned - writer.kept),
+            *(means.cache.notes if means.cache is not None else ()),
+            *_not_aligned(counter.align_total, counter.align_total - writer.aligned + writer.kept),
             *misread,
             *output.notes,
         ),
     )
 
 
-def _notes(cache: Cache | None, asked: int, aligned: int) -> Iterator[str]:
-    if cache is not None:
-        yield from cache.notes
-    if asked > aligned:
+def _not_aligned(asked: int, compressed: int) -> Iterator[str]:
+    if compressed:
         yield (
-            f"compressed members are not aligned: {asked - aligned:,} of the {asked:,} that were "
+            f"compressed members are not aligned: {compressed:,} of the {asked:,} that were "
             "to be; --store keeps files as they are"
         )
 
@@ -446,12 +510,26 @@ def _opened(archive: Target, standing: files.Standing | None) -> AbstractContext
     return nullcontext(Output(archive, str(getattr(archive, "name", "-"))))
 
 
-def _check_shebang(text: str) -> None:
-    if not text.removeprefix("#!").strip() or any(c in text for c in "\n\r\0"):
+def _check_front(prepend: str | os.PathLike[str] | bytes | None, shebang: str | None) -> None:
+    """Refuses what cannot stand in front of an archive; what is no plain file is not opened."""
+    if shebang is not None and (
+        not shebang.removeprefix("#!").strip() or any(c in shebang for c in "\n\r\0")
+    ):
         raise SettingsError(
-            f"the shebang {text!r} is not one line that names a program, such as "
+            f"the shebang {shebang!r} is not one line that names a program, such as "
             "/usr/bin/env python3"
         )
+    if prepend is None or isinstance(prepend, bytes):
+        return
+    path = os.fspath(prepend)
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+            open(path, "rb").close()
+    except OSError as error:
+        raise SourceError.of(path or "''", error) from error
+    except ValueError as error:
+        raise SourceError(f"cannot read {path!r}: {error}", member=path) from error
 
 
 def _prepend(

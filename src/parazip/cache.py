@@ -290,6 +290,7 @@ class Cache:
 
     def _make_folder(self) -> None:
         """Makes the folder of parts, if it is not there."""
+        self._refuse_planted()
         if not os.path.isdir(self._parts):
             for place in (self.folder, self._parts):
                 os.makedirs(place, mode=0o700, exist_ok=True)
@@ -298,7 +299,15 @@ class Cache:
 
     def _opened(self) -> AbstractContextManager[_Folder]:
         """The folder of parts; see `_opened`."""
+        self._refuse_planted()
         return _opened(self._parts)
+
+    def _refuse_planted(self) -> None:
+        """Refuses another user's link in the place of the cache; what is below may be ours."""
+        try:
+            files.followed(self.folder)
+        except PermissionError as error:
+            raise _FolderError(f"the cache is not used: {error.strerror}; {_ANOTHER}") from error
 
     def _open_part(self, key: str, path: str, flags: int) -> int:
         """Opens the part of a key and gives its descriptor; an `Opener`.

@@ -86,7 +86,7 @@ def batch(batch: Batch) -> Part | None:
             return None
         packed_size = len(packed)
         header, central = headers(member, method, crc, packed_size, size, offset)
-        if member.align and not method:
+        if member.align > 1 and not method:
             pieces += (b"".join(data), Header(header, member.align))
             data.clear()
         else:
@@ -141,7 +141,7 @@ def untouched(task: Untouched) -> Part:
     made = record(member, STORED, crc, member.size, 0)
     header = local_header(made, made.size >= LIMIT_32)
     return Part(
-        (Header(header, member.align) if member.align else header, data),
+        (Header(header, member.align) if member.align > 1 else header, data),
         central_header(made),
         {str(STORE): Tally(1, made.size, made.size)},
     )

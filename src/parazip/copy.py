@@ -257,7 +257,7 @@ def batch(copies: Copies) -> Part | None:
                     made = record(member, method, crc, packed, offset)._replace(size=size)
                     header = local_header(made, max(size, packed) >= LIMIT_32)
                     central = central_header(made)
-                if align and not method:
+                if align > 1 and not method:
                     pieces += (b"".join(small), Header(header, align, not member.align))
                     small.clear()
                 else:

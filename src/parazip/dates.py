@@ -9,7 +9,7 @@ import datetime
 import os
 import time
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Literal, TypeAlias
 
 from parazip.errors import DateError, SettingsError
@@ -38,17 +38,25 @@ def date_policy(
 
     Times before 1980 (0 is what images, stores and reproducible builds have) and after 2107 become
     the nearest date. `findings` hear of them, unless that is what was asked for.
+
+    What "clamp" means beside SOURCE_DATE_EPOCH is what GNU tar's --clamp-mtime and dpkg do: what is
+    newer becomes that moment. All dates are told in UTC then, as that moment is: else they would
+    depend on the time zone, and an older one could look newer.
     """
     fixed = fixed_date(timestamp)
     if fixed is not None:
         return lambda path, info: fixed
-    local_date = lru_cache(maxsize=4096)(_local_date)  # its own: programs change their time zone
+    newest = _source_date_epoch() if timestamp == "clamp" else None
+    told_in = time.localtime if newest is None else time.gmtime
+    date_of = lru_cache(maxsize=4096)(partial(_date, told_in))  # programs change their time zone
     if timestamp == "clamp":
         findings = None
 
     def date(path: str, info: os.stat_result) -> int:
         seconds = info.st_mtime_ns // 1_000_000_000
-        date = local_date(seconds)
+        if newest is not None and seconds > newest:
+            seconds = newest
+        date = date_of(seconds)
         if date is not None:
             return date
         if findings is not None:
@@ -63,10 +71,11 @@ def fixed_date(timestamp: Timestamp | None) -> int | None:
 
     Raises:
         DateError: it is not in 1980 to 2107.
-        SettingsError: SOURCE_DATE_EPOCH is no number.
+        SettingsError: SOURCE_DATE_EPOCH is needed and is no number.
     """
     if timestamp is None:
-        timestamp = _source_date_epoch() or "keep"
+        seconds = _source_date_epoch()
+        timestamp = "keep" if seconds is None else _START + datetime.timedelta(seconds=seconds)
     if timestamp in ("keep", "clamp"):
         return None
     moment = EPOCH if isinstance(timestamp, str) else timestamp
@@ -80,8 +89,8 @@ def fixed_date(timestamp: Timestamp | None) -> int | None:
 _SOURCE_DATE_EPOCH = "SOURCE_DATE_EPOCH"
 
 
-def _source_date_epoch() -> datetime.datetime | None:
-    """SOURCE_DATE_EPOCH (reproducible-builds.org) as a moment in UTC, if the environment has it.
+def _source_date_epoch() -> int | None:
+    """SOURCE_DATE_EPOCH (reproducible-builds.org), if the environment has it: seconds since 1970.
 
     It says how new a date may be at most, not that a format can express it: 0 and 1 are usual. So
     it is moved into the years that zip has, as build tools do.
@@ -95,7 +104,7 @@ def _source_date_epoch() -> datetime.datetime | None:
         raise SettingsError(
             f"SOURCE_DATE_EPOCH={text} is not a number of seconds since 1970; correct or unset it"
         ) from error
-    return _START + datetime.timedelta(seconds=min(max(seconds, _seconds(EPOCH)), _seconds(_LAST)))
+    return min(max(seconds, _seconds(EPOCH)), _seconds(_LAST))
 
 
 _START = datetime.datetime(1970, 1, 1)
@@ -113,9 +122,9 @@ def _number(moment: datetime.datetime) -> int:
     return dos_date(*moment.timetuple()[:6])
 
 
-def _local_date(seconds: int) -> int | None:
+def _date(told_in: Callable[[int], time.struct_time], seconds: int) -> int | None:
     try:
-        moment = time.localtime(seconds)
+        moment = told_in(seconds)
     except (OverflowError, OSError, ValueError):
         return None
     return dos_date(*moment[:6]) if 1980 <= moment.tm_year <= 2107 else None

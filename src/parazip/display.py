@@ -14,7 +14,7 @@ from contextlib import suppress
 from io import StringIO
 from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
 
-from parazip.errors import ParazipError
+from parazip.errors import ParazipError, SettingsError
 from parazip.model import Preview, Report, Tally
 from parazip.plan import told as origin
 from parazip.progress import Progress
@@ -60,7 +60,7 @@ class Display:
         self._end_bar()
         if self._mode == "json" and isinstance(error, ParazipError):
             self._event("error", {"message": str(error), "problems": error.messages()})
-            raise SystemExit(1)
+            raise SystemExit(2 if isinstance(error, SettingsError) else 1) from error
 
     def __call__(self, progress: Progress) -> None:
         """Takes note of `progress` and shows it when it is time to."""

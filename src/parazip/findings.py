@@ -40,6 +40,7 @@ class Findings:
         self._known: set[tuple[str, str]] = set()
         self._cautions: dict[str, list[str]] = {}
         self._counts: dict[str, int] = {}
+        self._in_vain: dict[str, bool] = {}
 
     def refuse(self, error: ParazipError, kind: str = "", name: str = "") -> None:
         """Takes note of a problem; one of a kind and name that is met twice counts once."""
@@ -102,6 +103,14 @@ class Findings:
         if len(examples) < _MOST_EXAMPLES:
             examples.append(text)
 
+    def expect(self, what: str) -> bool:
+        """Takes note that something is to match; whether it has not done so yet."""
+        return self._in_vain.setdefault(what, True)
+
+    def match(self, what: str) -> None:
+        """Takes note that it has matched."""
+        self._in_vain[what] = False
+
     def _is_known(self, what: str, name: str) -> bool:
         if (what, name) in self._known:
             return True
@@ -116,6 +125,7 @@ class Findings:
             more = self._counts[what] - len(examples)
             end = f" and {more:,} more" if more else ""
             sentences.append(f"{what}: {', '.join(examples)}{end}")
+        sentences += [f"{what} matched nothing" for what, is_so in self._in_vain.items() if is_so]
         return tuple(sentences)
 
     def finish(self) -> None:

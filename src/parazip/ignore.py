@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -113,7 +114,7 @@ def above(folder: str) -> Rules:
     """
     steps: list[str] = []
     place = os.path.realpath(folder)
-    while not os.path.lexists(os.path.join(place, REPOSITORY)):
+    while _kind(os.path.join(place, REPOSITORY)) is None:
         parent, step = os.path.split(place)
         if parent == place:
             return Rules()
@@ -121,10 +122,21 @@ def above(folder: str) -> Rules:
         place = parent
     rules = Rules()
     for step in reversed(steps):
-        present = [name for name in FILES if os.path.isfile(os.path.join(place, name))]
+        present = [name for name in FILES if _kind(os.path.join(place, name)) == stat.S_IFREG]
         rules = rules.reading(place, present).below(step)
         place = os.path.join(place, step)
     return rules
+
+
+def _kind(path: str) -> int | None:
+    """Of what kind something is, None if it is not there; whatever else fails is an error.
+
+    A list that cannot be seen may say that something is to be left out.
+    """
+    try:
+        return stat.S_IFMT(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def read(text: bytes, path: str) -> Iterator[Pattern]:
@@ -172,26 +184,53 @@ _SET_OR_GROUP = re.compile(r"\\.|(?P<set>\[\^?\]?[^]]*\])|(?P<group>\(\?P<\w+>)"
 _WARNED_OF = re.compile(r"(?<!\A)[\[&~|]|(?<=[^\[^]-)-")
 
 
+# What pathspec writes for `*`, for `/**/` in between, and for `**/` at the start. Should it write
+# something else one day, nothing is found in an expression and it is left as it is: right, but slow
+# for lines with many asterisks.
+_STAR = "[^/]*"
+_FOLDERS = "(?:/.+)?"
+_FOLDERS_FIRST = "^(?:.+/)?"
+
+
 def _whole(regex: str) -> str:
     """What pathspec searches for, to be matched as a whole and joined with others.
 
-    As it is, a name matches in as many ways as asterisks can share its characters. But where
-    another asterisk follows, the first place that fits what is in between is as good as any. So
-    nothing else is tried then, or one name could take years.
+    As it is, a name that does not match is tried in as many ways as asterisks can share its
+    characters, and one name could take years. But where another asterisk follows, the shortest
+    match of what is in between is as good as any: the next asterisk takes what is left. So it is
+    made an atomic group, `(?>...)`, and nothing else is tried once it has matched.
     """
     regex = _SET_OR_GROUP.sub(_plain, regex)
     if not regex.startswith("^"):
         regex = ".*" + regex
-    regex, *pieces = regex.split("[^/]*")  # no set of the pattern's own has a slash
-    for count, piece in enumerate(pieces, 1):
-        shares = count < len(pieces) and "/" not in piece.replace("[^/]", "")
-        regex += f"(?>[^/]*?{piece})" if shares else "[^/]*" + piece
-    regex, *pieces = regex.split("(?:/.+)?")  # two asterisks between slashes
+    return _with_settled_folders(_with_settled_stars(regex))
+
+
+def _with_settled_stars(regex: str) -> str:
+    """For `*a*b*c`: `(?>[^/]*?a)(?>[^/]*?b)[^/]*c` instead of `[^/]*a[^/]*b[^/]*c`.
+
+    Not where a slash follows before the next asterisk: that one stands in another step, and cannot
+    take what is left of this one.
+    """
+    begin, *pieces = regex.split(_STAR)  # no set of the pattern's own has a slash
     if not pieces:
-        return regex
-    first = regex.replace("^(?:.+/)?", "^(?:.+?/)??")
-    inner = [f"(?>(?:/.+?)??{piece}(?=/))" for piece in pieces[:-1]]
-    return "".join([f"(?>{first}(?=/))", *inner, "(?:/.+)?", pieces[-1]])
+        return begin
+    *inner, last = pieces
+    for piece in inner:
+        crosses = "/" in piece.replace("[^/]", "")
+        begin += _STAR + piece if crosses else f"(?>{_STAR}?{piece})"
+    return begin + _STAR + last
+
+
+def _with_settled_folders(regex: str) -> str:
+    """For `**/a/**/b/**/c`: the first `a`, and the first `b` after it, as whole steps; then `c`."""
+    begin, *pieces = regex.split(_FOLDERS)
+    if not pieces:
+        return begin
+    *inner, last = pieces
+    begin = begin.replace(_FOLDERS_FIRST, "^(?:.+?/)??")
+    settled = [f"(?>{begin}(?=/))", *(f"(?>(?:/.+?)??{piece}(?=/))" for piece in inner)]
+    return "".join(settled) + _FOLDERS + last
 
 
 def _plain(match: re.Match[str]) -> str:

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, SupportsIndex, TypeAlias
 
 from parazip.errors import SettingsError
 
@@ -203,7 +203,8 @@ class Member(NamedTuple):
         date: its MS-DOS date in the high half and time in the low half (APPNOTE 4.4.6).
         store: True where it must not be compressed, whatever the settings say.
         align: where it is stored, its contents begin at a multiple of so many bytes in the file;
-            a power of two up to `format.records.MOST_ALIGN`. 0 where they may begin anywhere.
+            a power of two up to `format.records.MOST_ALIGN`. 1 where they may begin anywhere, and 0 where
+            they need not begin at another multiple than in the archive that the member comes from.
     """
 
     name: str
@@ -342,6 +343,7 @@ class Settings:
 
     Raises:
         SettingsError: a value is out of its range.
+        TypeError: a value is no whole number.
     """
 
     level: int = LEVEL
@@ -350,6 +352,10 @@ class Settings:
     memory: int = MEMORY
 
     def __post_init__(self) -> None:
+        _check_whole("level", "a whole number", self.level)
+        _check_whole("memory", "a number of bytes", self.memory)
+        if self.jobs is not None:
+            _check_whole("jobs", "a whole number or None", self.jobs)
         if not 0 <= self.level <= 9:
             raise SettingsError(f"level {self.level} is not one of 0 to 9")
         if self.codec not in CODEC_NAMES:
@@ -358,6 +364,11 @@ class Settings:
             raise SettingsError(f"jobs must be 1 or more, not {self.jobs}")
         if self.memory < MIB:
             raise SettingsError(f"memory must be 1 MiB or more, not {self.memory} bytes")
+
+
+def _check_whole(field: str, what: str, value: object) -> None:
+    if not isinstance(value, SupportsIndex):
+        raise TypeError(f"{field} is {what}, not {value!r}")
 
 
 class Made(NamedTuple):

@@ -30,6 +30,7 @@ from contextlib import suppress
 from functools import partial
 from io import FileIO
 
+from parazip import files
 from parazip.errors import OutputError
 
 _OPEN_FILES = "/proc/self/fd"
@@ -237,19 +238,45 @@ def temporary_for(target: str, old: os.stat_result | None, name: str) -> Tempora
     return temporary
 
 
-def refuse_folder(path: str) -> None:
+def refuse_unwritable(target: str, old: os.stat_result | None, name: str) -> None:
+    """Refuses what `temporary_for` would refuse, as far as that is known without making a file.
+
+    Args and errors are those of `temporary_for`.
+    """
+    if old is None or not _can_overwrite(target):
+        refuse_folder(target, name)
+    if old is not None:
+        _refuse_both(target, name)
+
+
+def refuse_folder(path: str, name: str = "") -> None:
     """Refuses a path whose folder takes no new file, as far as that is known without making one.
+
+    Args:
+        path: of a file that is to be.
+        name: what messages call it, if not that.
 
     Raises:
         OutputError: it takes none.
     """
+    name = name or path
     folder = os.path.dirname(os.path.abspath(path))
-    if os.path.isdir(folder) and not _may_write(folder):
+    if os.path.isdir(folder) and not _may_write(folder, os.W_OK | os.X_OK):
         raise OutputError(
-            f"cannot write {path}: {folder} takes no new file; write elsewhere",
-            member=path,
+            f"cannot write {name}: {folder} takes no new file; write elsewhere",
+            member=name,
             errno=errno.EACCES,
         )
+
+
+def refuse_special(path: str) -> None:
+    """Refuses a pipe or device that we may not write to, as far as that is known without opening.
+
+    Raises:
+        PermissionError: we may not.
+    """
+    if not _may_write(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def move(source: str, target: str, name: str) -> None:
@@ -265,7 +292,11 @@ def move(source: str, target: str, name: str) -> None:
     except OSError as error:
         if os.path.isdir(source):
             raise kept(source, name, error) from error
-        write_over(source, os.path.realpath(target), name)
+        try:
+            target = files.followed(target)
+        except OSError as error:
+            raise kept(source, name, error) from error
+        write_over(source, target, name)
 
 
 def _rename_to_free(path: str, target: str) -> None:
@@ -548,8 +579,8 @@ def _refuse_both(target: str, name: str) -> None:
             raise OutputError.of(name, error, hint) from error
 
 
-def _may_write(path: str) -> bool:
-    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+def _may_write(path: str, how: int = os.W_OK) -> bool:
+    return os.access(path, how, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _is_sticky(target: str) -> bool:

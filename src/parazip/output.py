@@ -251,25 +251,13 @@ def replacing(path: str, standing: files.Standing | None = None) -> Iterator[Out
         OutputError: the folder does not exist, is not writable, or the disk is full. What fails
             when the archive is complete leaves it where the error says.
     """
-    if not path:
-        raise OutputError("cannot write the archive: '' is not a path", member=path)
-    with _told(path):
-        old = _found(path) if standing is None else standing.check()
-    if old is not None and stat.S_ISDIR(old.st_mode):
-        raise OutputError(f"cannot write {path}: it is a folder; name a file in it", member=path)
+    target, old = place_of(path)
+    if standing is not None:
+        old = standing.check()
     if old is not None and not stat.S_ISREG(old.st_mode):
         with _open_special(path) as output:
             yield output
         return
-    with _told(path):
-        target = os.path.realpath(path)
-    folder = os.path.dirname(target)
-    if not os.path.exists(folder):
-        raise OutputError(
-            f"cannot write {path}: the folder {folder} does not exist; make it first",
-            member=path,
-            errno=errno.ENOENT,
-        )
     with _told(path):
         temporary = naming.temporary_for(target, old, path)
     try:
@@ -292,12 +280,46 @@ def replacing(path: str, standing: files.Standing | None = None) -> Iterator[Out
         temporary.discard()
 
 
-def _found(path: str) -> os.stat_result | None:
-    """What stands there."""
-    try:
-        return os.stat(path)
-    except FileNotFoundError:
-        return None
+def place_of(path: str) -> tuple[str, os.stat_result | None]:
+    """The absolute path, without links, where an archive named `path` goes, and what stands there.
+
+    Raises:
+        OutputError: there can be no archive.
+    """
+    if not path or "\0" in path:
+        raise OutputError(f"cannot write the archive: {path!r} is not a path", member=path)
+    with _told(path, "write elsewhere"):
+        target = files.followed(path)
+        try:
+            old = os.stat(path)
+        except FileNotFoundError:
+            old = None
+    folder = os.path.dirname(target)
+    if old is not None and stat.S_ISDIR(old.st_mode):
+        raise OutputError(f"cannot write {path}: it is a folder; name a file in it", member=path)
+    if old is not None and stat.S_ISSOCK(old.st_mode):
+        raise OutputError(f"cannot write {path}: it is a socket; name a file", member=path)
+    if not os.path.isdir(folder):
+        raise OutputError(
+            f"cannot write {path}: the folder {folder} does not exist; make it first",
+            member=path,
+            errno=errno.ENOENT,
+        )
+    return target, old
+
+
+def refuse_unwritable(path: str) -> None:
+    """Refuses what `replacing` would refuse, as far as that is known without writing anything.
+
+    Raises:
+        OutputError: there can be no archive.
+    """
+    target, old = place_of(path)
+    with _told(path):
+        if old is None or stat.S_ISREG(old.st_mode):
+            naming.refuse_unwritable(target, old, path)
+        else:
+            naming.refuse_special(path)
 
 
 @contextmanager

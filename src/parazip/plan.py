@@ -16,7 +16,7 @@ copied only if they are the same there, also by the bytes that are read to find 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, groupby
+from itertools import chain, groupby, islice
 from typing import NamedTuple, TypeAlias
 
 from parazip import codecs
@@ -184,6 +184,11 @@ def as_first(member: Member) -> Member:
     OpenDocument 1.2 part 3, 3.3).
     """
     return member._replace(store=True, align=0) if member.name == MIMETYPE else member
+
+
+def with_first(members: Iterator[Member]) -> Iterator[Member]:
+    """The same members, the first as it is put in; see `as_first`."""
+    return chain(map(as_first, islice(members, 1)), members)
 
 
 def checked(
@@ -449,7 +454,7 @@ def pieces(
         yield Stream(member, recipe.block)
         return
     compress = not member.store and recipe.block != STORE and shrinks(member)
-    if compress or recipe.plain == STORE or not (member.store or member.align):
+    if compress or recipe.plain == STORE or not (member.store or member.align > 1):
         yield from cuts(member, recipe.block if compress else recipe.plain)
     else:
         yield Untouched(member)

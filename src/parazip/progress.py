@@ -66,7 +66,7 @@ class Counter:
         for member in members:
             self.members_total += 1
             self.bytes_total += member.size
-            if member.align:
+            if member.align > 1:
                 self.align_total += 1
             yield member
 
@@ -74,7 +74,7 @@ class Counter:
         """So many more members are to be done."""
         self.members_total += len(members)
         self.bytes_total += sum([member.size for member in members])
-        self.align_total += sum([member.align > 0 for member in members])
+        self.align_total += sum([member.align > 1 for member in members])
 
     def correct(self, size: int) -> None:
         """What is finished has `size` more bytes than was thought when it was counted."""

@@ -8,6 +8,7 @@ opened here but folders: one `stat` for each file is all.
 
 from __future__ import annotations
 
+import datetime
 import fnmatch
 import glob
 import os
@@ -16,7 +17,7 @@ import shlex
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from errno import EACCES, ELOOP
+from errno import EACCES, ELOOP, ENOENT, EPERM
 from typing import Literal, NamedTuple, TypeAlias
 
 from parazip import files
@@ -64,11 +65,13 @@ class Selection:
             and for files that somebody may execute.
         skip: what is left out and counted instead of being refused: "special" sockets, named pipes
             and devices, "dangling" links that lead nowhere or round in a circle, "unreadable" files
-            and folders that may not be read.
-        timestamp: "keep" and "clamp" take the files' own local times, moved into 1980 to 2107 if
-            they are outside, which "keep" tells; "epoch" takes 1980-01-01 00:00:00, a `datetime`
-            that moment as it stands. None takes SOURCE_DATE_EPOCH (seconds since 1970, told in
-            UTC, moved likewise) if the environment has it, and "keep" otherwise.
+            and folders that may not be read (EACCES, EPERM), not those that a disk, a network or
+            this process fails to read.
+        timestamp: "keep" takes the files' own local times, moved into 1980 to 2107 if they are
+            outside, which it tells; "clamp" does the same without telling, and, if the environment
+            has SOURCE_DATE_EPOCH (seconds since 1970), takes that for newer ones, all in UTC;
+            "epoch" takes 1980-01-01 00:00:00, a `datetime` that moment as it stands. None takes
+            SOURCE_DATE_EPOCH (in UTC, moved likewise) if there is one, and "keep" otherwise.
         changes: what shows that a file has changed since it was found, which is an error: "ctime"
             its size, modification time, inode or change time; "mtime" size or modification time,
             for file systems that give other inodes and change times at each look; "size" its size
@@ -95,13 +98,20 @@ class Selection:
 
     def __post_init__(self) -> None:
         for field in ("exclude", "store"):
-            if isinstance(patterns := getattr(self, field), str):
-                raise TypeError(f"{field} is a tuple of patterns, not the single {patterns!r}")
+            for pattern in _strings(field, "patterns", getattr(self, field)):
+                _check_pattern(field, pattern)
+        if not isinstance(self.align, tuple):
+            raise TypeError(f"{_ALIGN}, not {self.align!r}")
         for pair in self.align:
             _check_align(pair)
-        if isinstance(self.skip, str):
-            raise TypeError(f"skip is a tuple of kinds, not the single {self.skip!r}")
-        for kind in self.skip:
+        for field in ("exclude_vcs", "ignore"):
+            if not isinstance(is_so := getattr(self, field), bool):
+                raise TypeError(f"{field} is True or False, not {is_so!r}")
+        if not isinstance(self.directory, str | os.PathLike | None):
+            raise TypeError(f"directory is a path or None, not {self.directory!r}")
+        if not isinstance(self.prefix, str):
+            raise TypeError(f"prefix is the name of a folder, not {self.prefix!r}")
+        for kind in _strings("skip", "kinds", self.skip):
             if kind not in SKIPS:
                 raise SettingsError(f"skip {kind!r} is not one of {', '.join(SKIPS)}")
         if self.symlinks not in ("follow", "store"):
@@ -111,7 +121,9 @@ class Selection:
         if self.changes not in CHANGES:
             raise SettingsError(f"changes {self.changes!r} is not one of {', '.join(CHANGES)}")
         folder_name(self.prefix)
-        if isinstance(self.timestamp, str) and self.timestamp not in TIMESTAMPS:
+        if self.timestamp not in (None, *TIMESTAMPS) and not isinstance(
+            self.timestamp, datetime.datetime
+        ):
             raise SettingsError(
                 f"timestamp {self.timestamp!r} is not {', '.join(TIMESTAMPS)} or a datetime"
             )
@@ -131,9 +143,29 @@ class Selection:
 def _check_align(pair: object) -> None:
     match pair:
         case (int(multiple), str(pattern)):
+            _check_pattern("align", pattern)
             check_align(pattern, multiple)
         case _:
-            raise TypeError(f"align is a tuple of pairs such as (64, '*.npy'), not {pair!r}")
+            raise TypeError(f"{_ALIGN}, not {pair!r}")
+
+
+_ALIGN = "align is a tuple of pairs such as (64, '*.npy')"
+
+
+def _strings(field: str, what: str, values: object) -> tuple[str, ...]:
+    if isinstance(values, str):
+        raise TypeError(f"{field} is a tuple of {what}, not the single {values!r}")
+    if not isinstance(values, tuple) or not all(isinstance(value, str) for value in values):
+        raise TypeError(f"{field} is a tuple of {what}, not {values!r}")
+    return values
+
+
+def _check_pattern(field: str, pattern: str) -> None:
+    if not pattern.replace(os.sep, "/").removeprefix("./").strip("/"):
+        raise SettingsError(
+            f"{field} has the pattern {pattern!r}, which names nothing; write a name, or a pattern "
+            "such as *.pyc"
+        )
 
 
 _VCS = (
@@ -198,7 +230,7 @@ def scan(
     walk = _Walk(selection, selection.folder_prefix, heard)
     inside = {"the archive": archive, "the cache": cache}
     found = _found(walk, list(paths), selection, inside, names)
-    found = marked(found, selection, selection.folder_prefix)
+    found = marked(found, selection, selection.folder_prefix, heard)
     if archive is not None:
         found = _without(archive, found, heard)
     return found if findings is not None else heard.searched(found)
@@ -227,25 +259,44 @@ def contents(
     return found if archive is None else _without(archive, found, findings)
 
 
-def marked(members: Iterator[Member], selection: Selection, prefix: str) -> Iterator[Member]:
+def marked(
+    members: Iterator[Member], selection: Selection, prefix: str, findings: Findings | None = None
+) -> Iterator[Member]:
     """The same members; those that are to be stored and aligned say so.
 
     Args:
         members: whose names begin with `prefix`.
         selection: what is to be stored and aligned.
         prefix: is not compared.
+        findings: hear of patterns that match nothing, in all that is marked.
     """
     if not (selection.store or selection.align):
         return members
     is_stored = exclusion(selection.store)
     aligns = [(align, exclusion((glob,))) for align, glob in sorted(selection.align, reverse=True)]
+    expected = _expected(selection, findings) if findings is not None else {}
 
     def mark(member: Member) -> Member:
         name = member.name[len(prefix) :]
+        if expected and findings is not None:
+            for option in [option for option, matches in expected.items() if matches(name)]:
+                findings.match(option)
+                del expected[option]
         align = next((align for align, matches in aligns if matches(name)), 0)
         return member._replace(store=is_stored(name), align=align)
 
     return map(mark, members)
+
+
+def _expected(selection: Selection, findings: Findings) -> dict[str, Callable[[str], bool]]:
+    """The options whose patterns should match something and have not yet, with what matches."""
+    options = {f"--store {pattern}": pattern for pattern in selection.store}
+    options |= {f"--align {align}:{glob}": glob for align, glob in selection.align if glob != "*"}
+    return {
+        option: exclusion((pattern,))
+        for option, pattern in options.items()
+        if findings.expect(option)
+    }
 
 
 def _found(
@@ -392,7 +443,10 @@ class _Walk:
         try:
             info = os.stat(path) if self._follow else os.lstat(path)
         except OSError as error:
-            self._refuse_lost(path, name, error)
+            if given == "-" and isinstance(error, FileNotFoundError):
+                self._findings.refuse(SourceError(_NO_INPUT, member=path, errno=ENOENT))
+            else:
+                self._refuse_lost(path, name, error)
         except ValueError as error:
             message = f"{path!r} is not a path: {error}"
             self._findings.refuse(MemberNameError(message, member=path))
@@ -530,6 +584,10 @@ class _Walk:
                 self._refuse_lost(path, name, error)
                 return None
             return Member(self._prefix + name, target, _LINK_ATTRIBUTES, self._date(path, info))
+        if stat.S_ISDIR(mode):  # when it was listed, it was none, or nobody could tell
+            changed = SourceError(f"{path} changed while it was found: try again", member=path)
+            self._findings.refuse(changed, "changed", name)
+            return None
         self._refuse(
             "special",
             f"cannot put in {path}: it is {files.kind_of(mode)}; leave it out with "
@@ -559,7 +617,7 @@ class _Walk:
             self._refuse_circle(path, name, "a link that leads back to itself", error.errno)
         elif is_absent:
             self._findings.refuse(SourceError.of(path, error), "missing", path)
-        else:
+        elif error.errno in _FORBIDDEN:
             told = SourceError.of(path, error)
             self._refuse(
                 "unreadable",
@@ -568,6 +626,8 @@ class _Walk:
                 name,
                 error.errno,
             )
+        else:  # the system fails, for now or for good: to leave out what it hides is no choice
+            self._findings.refuse(SourceError.of(path, error), "failed", name)
 
     def _refuse_circle(self, path: str, name: str, what: str, errno: int | None = None) -> None:
         self._refuse(
@@ -591,6 +651,14 @@ class _Walk:
             self._findings.refuse(SourceError(message, member=path, errno=errno), kind, name)
 
 
+_NO_INPUT = (
+    "cannot read -: there is no file of that name, and standard input is not put in; write it to a "
+    "file first, or read names from it with --files-from -"
+)
+
+_FORBIDDEN = (EACCES, EPERM)
+"""What may not be read. All other errors are failures, of a disk, a network or of this process."""
+
 _READ_BY_ALL = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 _EFFECTIVE = os.access in os.supports_effective_ids
 
@@ -599,12 +667,10 @@ def _check_readable(path: str, thoroughly: bool) -> None:
     """Raises the operating system's error if a file may not be read.
 
     To ask takes half the time of opening it, which is the thorough way: some file systems know
-    only then.
+    only then, and only then the system tells why.
     """
-    if thoroughly:
+    if thoroughly or not os.access(path, os.R_OK, effective_ids=_EFFECTIVE):
         os.close(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)))
-    elif not os.access(path, os.R_OK, effective_ids=_EFFECTIVE):
-        raise PermissionError(EACCES, os.strerror(EACCES))
 
 
 def _excluding(name: str) -> str:

@@ -105,7 +105,7 @@ class ArchiveWriter:
         `is_wide`, it will take zip64 whatever the size that is told of it. If it is stored, its
         contents begin at a multiple of `align` bytes.
         """
-        align = align if record.method == STORED else 0
+        align = align if record.method == STORED and align > 1 else 0
         opened = _OpenMember(record, self._output, is_wide, align)
         self._output.write(opened.header(opened.record))
         opened.data_position = self._output.position

@@ -1,7 +1,7 @@
 """The `parazip` command line: finds the face that a subcommand asks for, and has the last word.
 
-Exit codes: 0 all went well, 1 something failed, 2 the command line is wrong. The faces are named
-here and imported when they are asked for, so that `parazip --version` loads none of them.
+The faces are named here and imported when they are asked for, so that `parazip --version` loads
+none of them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import NoReturn
 import click
 
 from parazip import __version__
-from parazip.errors import ParazipError, SettingsError
+from parazip.cli.outcomes import outcome_of
 from parazip.workers import starting
 
 _FACES = {
@@ -93,24 +93,18 @@ def last_word() -> Iterator[None]:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort) as error:
-        _fail("; ".join(("interrupted", *getattr(error, "__notes__", ()))))
-    except ParazipError as error:
-        _fail(*error.messages(), code=2 if isinstance(error, SettingsError) else 1)
-    except BrokenPipeError:  # who reads standard output has seen enough
-        _end_standard_output()
-        sys.exit(1)
-    except OSError as error:
-        if error.filename is not None:
+    except SystemExit:
+        raise
+    except BaseException as error:
+        outcome = outcome_of(error)
+        if isinstance(error, BrokenPipeError):  # who reads standard output has seen enough
+            _end_standard_output()
+            sys.exit(1)
+        if outcome is None:
             raise
-        _end_standard_output()
-        _fail(f"cannot write to standard output: {error.strerror}")
-    except MemoryError:
-        _fail("out of memory; use a smaller --memory or fewer --jobs")
-    except RuntimeError as error:
-        if "start new thread" not in str(error):
-            raise
-        _fail("the system gives no more threads; use fewer --jobs")
+        if outcome.is_of_output:
+            _end_standard_output()
+        _fail(*outcome.messages, code=outcome.code)
 
 
 def _end_standard_output() -> None:

@@ -111,10 +111,18 @@ def create(
 
     names = _listed(files_from, null) if files_from is not None else ()
     kept = Cache(*context.obj) if cache is not None else None
-    with options.told_as_json(as_json), Display(progress, quiet) as display:
+    with Display(progress, quiet) as display:
         if dry_run:
-            place = None if archive == "-" else archive
-            found = engine.preview(paths, selection, names=names, archive=place, cache=kept)
+            found = engine.preview(
+                paths,
+                selection,
+                names=names,
+                archive=None if archive == "-" else archive,
+                settings=settings,
+                prepend=prepend,
+                shebang=shebang,
+                cache=kept,
+            )
             display.preview(archive, found, as_json)
             return
         report = engine.create(
@@ -151,6 +159,12 @@ def _listed(source: str, null: bool) -> Iterator[str]:
         with _opened(source) as file:
             rest = b""
             for piece in _pieces(file) if null else _text(file, source):
+                if not null and b"\0" in piece:
+                    raise SourceError(
+                        f"cannot read names from {source}: it has NUL characters, as find -print0 "
+                        "and git ls-files -z write them; read it with --null",
+                        member=source,
+                    )
                 *names, rest = (rest + piece).split(end)
                 if not null:
                     names = [name.removesuffix(b"\r") for name in names]

@@ -6,16 +6,17 @@ import datetime
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from io import FileIO
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from parazip.cli.outcomes import print_failure
 from parazip.dates import TIMESTAMPS, Timestamp
-from parazip.display import MODES, print_json
-from parazip.errors import DateError, OutputError, ParazipError, SettingsError
+from parazip.display import MODES
+from parazip.errors import DateError, OutputError, SettingsError
 from parazip.model import CHANGES, CODEC_NAMES, CodecName, Settings, parse_size
 from parazip.sources import SKIPS, Selection
 
@@ -45,7 +46,21 @@ _GROUPS: tuple[str, ...] = tuple(
 
 
 class GroupedCommand(click.Command):
-    """A command whose help page shows its options by groups; --help stands in the last."""
+    """A command whose help page shows its options by groups; --help stands in the last.
+
+    With --json it tells as a document whatever fails, but that the command line is not understood.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Reads the command line; values that make no sense are refused on the way."""
+        options = args[: args.index("--")] if "--" in args else args
+        with ctx.scope(cleanup=False), told_as_json("--json" in options):
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Does what the command does."""
+        with told_as_json(ctx.params.get("as_json", False)):
+            return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the options, a section for each group."""
@@ -251,8 +266,8 @@ _OUTPUT_OPTIONS = (
         metavar="keep|clamp|epoch|DATE",
         callback=_timestamp,
         help="Dates of the members: their own (moved into 1980 to 2107, which keep tells and clamp "
-        "does not), 1980-01-01, or DATE (ISO 8601).  [default: SOURCE_DATE_EPOCH if set, else "
-        "keep]",
+        "does not; with clamp none newer than SOURCE_DATE_EPOCH, if that is set), 1980-01-01, or "
+        "DATE (ISO 8601).  [default: SOURCE_DATE_EPOCH if set, else keep]",
     ),
     producing(
         "--modes",
@@ -364,13 +379,21 @@ def in_place(archive: str) -> str:
 
 @contextmanager
 def told_as_json(as_json: bool) -> Iterator[None]:
-    """Tells problems as a JSON document on standard output, too, if that is asked for."""
+    """Tells what fails as a JSON document on standard output, too, if that is asked for, once."""
     try:
         yield
-    except ParazipError as error:
-        if as_json:
-            print_json({"problems": error.messages()})
+    except (click.ClickException, click.exceptions.Exit):
         raise
+    except BaseException as error:
+        context = click.get_current_context()
+        if as_json and not context.meta.get(_TOLD):
+            context.meta[_TOLD] = True
+            with suppress(OSError):
+                print_failure(error)
+        raise
+
+
+_TOLD = "parazip.told"
 
 
 def refuse_two_on_standard_output(archive: str, dry_run: bool, as_json: bool) -> None:

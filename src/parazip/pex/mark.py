@@ -1,7 +1,7 @@
 """How a PEX tells that its bytes are not those that pex alone makes of the same inputs.
 
-Through pex's own command line, so it works with any pex and every layout. What the mark is made
-of lies in a temporary folder while pex runs.
+Through pex's own command line, so it works with any pex and every layout. The files that a mark is
+made of, if it needs any, lie in a temporary folder while pex runs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Literal, TypeAlias
 
 from parazip.errors import SourceError
@@ -78,7 +78,11 @@ def marked(kind: Kind, mode: str, warns: bool, preamble: str) -> Iterator[list[s
     Raises:
         SourceError: the preamble cannot be read.
     """
-    with tempfile.TemporaryDirectory(prefix="parazip-", ignore_cleanup_errors=True) as folder:
+    with ExitStack() as stack:
+        folder = ""
+        if kind == "sentinel" or warns:  # else there is nothing that a kill could leave behind
+            made = tempfile.TemporaryDirectory(prefix="parazip-", ignore_cleanup_errors=True)
+            folder = stack.enter_context(made)
         arguments = []
         if kind == "build-property":
             value = {"tool": "parazip", "version": __version__, "mode": mode}

@@ -1,0 +1,86 @@
+"""What an error says to who has called a command: messages and the exit code.
+
+0 all went well, 1 something failed, 2 the command line is wrong.
+"""
+
+from __future__ import annotations
+
+from errno import EMFILE, ENFILE, ENOMEM
+from typing import NamedTuple
+
+import click
+
+from parazip.errors import ParazipError, SettingsError
+
+
+class Outcome(NamedTuple):
+    """How a command has ended.
+
+    Attributes:
+        messages: what is wrong, for people.
+        code: the exit code.
+        is_of_output: whether nothing more can be written to standard output.
+    """
+
+    messages: tuple[str, ...]
+    code: int = 1
+    is_of_output: bool = False
+
+
+_NO_MEMORY = Outcome(("out of memory; use a smaller --memory or fewer --jobs",))
+_NO_FILES = Outcome(
+    ("the system opens no more files; use fewer --jobs, or allow more (ulimit -n)",)
+)
+_NO_THREADS = Outcome(("the system gives no more threads; use fewer --jobs",))
+
+
+def outcome_of(error: BaseException) -> Outcome | None:
+    """What an error says; None if it is none that is expected."""
+    match error:
+        case ParazipError():
+            return Outcome(tuple(error.messages()), 2 if isinstance(error, SettingsError) else 1)
+        case KeyboardInterrupt() | click.Abort():
+            notes = getattr(error, "__notes__", ())
+            return Outcome(("; ".join(("interrupted", *notes)),))
+        case MemoryError():
+            return _NO_MEMORY
+        case OSError(errno=number, filename=None):
+            if number == ENOMEM:
+                return _NO_MEMORY
+            if number in (EMFILE, ENFILE):
+                return _NO_FILES
+            message = f"cannot write to standard output: {error.strerror}"
+            return Outcome((message,), is_of_output=True)
+        case RuntimeError() if "start new thread" in str(error):
+            return _NO_THREADS
+        case ImportError() if "allocate memory" in str(error) or "map segment" in str(error):
+            return _NO_MEMORY
+        case SystemError():  # extension modules fail so where they get no memory
+            message = (
+                f"a codec library failed inside ({error}); if memory is short, use fewer --jobs"
+            )
+            return Outcome((message,))
+    return None
+
+
+def print_failure(error: BaseException) -> None:
+    """Writes what has failed to standard output, as one JSON document; nothing if it is a bug."""
+    if isinstance(error, SystemExit) and error.__cause__ is not None:
+        error = error.__cause__  # it has been told already, on standard error
+    outcome = outcome_of(error)
+    if outcome is None or outcome.is_of_output or isinstance(error, BrokenPipeError):
+        return
+    from parazip.display import print_json  # which loads the codecs
+
+    print_json(
+        {
+            "problems": outcome.messages,
+            "exit_code": outcome.code,
+            "error": {
+                "type": type(error).__name__,
+                "message": outcome.messages[0],
+                "id": getattr(error, "id", "") or None,
+                "member": getattr(error, "member", None),
+            },
+        }
+    )
