@@ -1626,3 +1626,30 @@ def test_of_two_members_of_one_name_one_can_be_kept_as_told(work: Path) -> None:
     taking = done.err.split("take out all of that name with ")[1]
     assert run(*shlex.split(taking)[1:], cwd=work).code == 0
     assert contents(work / "dup it.zip") == {"d/a": b"another"}
+
+
+@pytest.mark.parametrize("changes", ["ctime", "mtime", "size", "none"])
+def test_the_archive_is_looked_at_whatever_shows_that_files_changed(
+    work: Path, changes: Any
+) -> None:
+    """But inodes and change times that are unsteady are no matter where that is said of files."""
+
+    def given_another_inode() -> None:
+        shutil.copy2("out.zip", "other.zip")
+        os.replace("other.zip", "out.zip")
+
+    edit(work / "d/b", b"new")
+    selection = Selection(changes=changes)
+    due: list[Callable[[], object]] = [lambda: os.truncate("out.zip", 10), given_another_inode]
+    for change in reversed(due):
+        is_seen = changes == "ctime" or change is due[0]
+        before = identity(work / "out.zip")
+        try:
+            parazip.update("out.zip", ["d"], None, selection, progress=when_written(change))
+        except SourceChangedError:
+            assert is_seen
+        else:
+            assert not is_seen
+        if change is due[1]:
+            (work / "out.zip").write_bytes(before[2])
+    assert (work / "out.zip").stat().st_size == 10

@@ -211,7 +211,8 @@ class Standing:
 
     Args:
         path: where.
-        changes: what shows that it has changed, see `File`.
+        changes: what shows that files have changed, see `File`; here modification time and size do
+            in any case.
 
     Attributes:
         file: what stands there, without its change time: that moves when its rights do. None if
@@ -224,6 +225,7 @@ class Standing:
     def __init__(self, path: str, changes: Changes = "ctime") -> None:
         self._path = path
         self._info = self._found()
+        changes = "ctime" if changes == "ctime" else "mtime"
         self._file = None if self._info is None else found(path, self._info, changes)
         self.file = self._file and self._file._replace(ctime_ns=0)
         if self._info is not None and not stat.S_ISREG(self._info.st_mode):

@@ -248,11 +248,12 @@ def _updated(
 ) -> _Revision:
     """What an archive is to become when files and folders are put in; see `update`."""
     path = os.fspath(archive)
-    standing = files.Standing(path)
+    selection = selection or Selection()
+    standing = files.Standing(path, selection.changes)
     with inputs.telling_of_archives([path]):
         kept = _kept(standing.file) if standing.file else []
         members = {_key(member): member for member in kept}
-        found = scan(paths, selection or Selection(), path, names, findings=findings)
+        found = scan(paths, selection, path, names, findings=findings)
         checked = plan.checked(found, findings, is_same=is_same)
         changes = _put_in(members, checked, settings)
         return _Revision(path, standing, list(members.values()), changes)
