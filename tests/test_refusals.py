@@ -285,6 +285,8 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
     },
     "bytes-behind-archive": {
         "a byte": lambda: PLAIN + b"\n",
+        "a zero": lambda: PLAIN + b"\0",
+        "zeros up to a block's end": lambda: PLAIN + bytes(10_240 - len(PLAIN)),
         "zeros and a byte": lambda: PLAIN + bytes(511) + b"\n",
         "zeros and an archive": lambda: PLAIN + bytes(511) + RECORD,
         "behind a comment": lambda: zipped(A, comment=b"comment") + b"-",
@@ -943,14 +945,6 @@ ODD: dict[str, tuple[Callable[[], bytes], list[str]]] = {
     "no members": (lambda: zipped(), []),
     # The end
     "a comment": (lambda: zipped(A, comment=b"PK\1\2 PK\3\4 PK\6\6"), ["a.py"]),
-    "zeros behind it": (lambda: PLAIN + bytes(10_240 - len(PLAIN)), NAMES),
-    "a zero behind it": (lambda: PLAIN + b"\0", NAMES),
-    "zeros behind a comment": (lambda: zipped(A, comment=b"of all\0\0") + bytes(512), ["a.py"]),
-    "zeros behind a comment of zeros": (lambda: zipped(A, comment=bytes(7)) + bytes(9), ["a.py"]),
-    "zeros behind nothing": (lambda: zipped() + bytes(512), []),
-    "as many as readers pass over": (lambda: PLAIN + bytes(LIMIT16), NAMES),
-    "zeros behind zip64": (lambda: wide() + bytes(512), NAMES),
-    "zeros behind a program's archive": (lambda: EXECUTABLE + PLAIN + bytes(512), NAMES),
     "a directory on disk 1": (lambda: zipped(A, end={"first": 1}), ["a.py"]),
     "zip64": (lambda: wide(), NAMES),
     "zip64 that is not needed": (lambda: wide({}), NAMES),

@@ -199,7 +199,9 @@ def _members(
     except ValueError as error:
         raise SourceError(f"cannot read {path!r}: {error}", member=path) from error
     if stat.S_ISDIR(info.st_mode):
-        return marked(contents(path, prefix, selection, archive, findings), selection, prefix)
+        return marked(
+            contents(path, prefix, selection, archive, findings), selection, prefix, findings
+        )
     if not stat.S_ISREG(info.st_mode):
         raise SourceError(
             f"cannot merge {path}: it is {files.kind_of(info.st_mode)}, and an archive is read "
@@ -209,7 +211,7 @@ def _members(
     if isinstance(archive, int) and os.path.samestat(os.fstat(archive), info):
         raise SourceError(f"cannot merge {path}: it is open as the new archive", member=path)
     found = files.found(path, info, selection.changes)
-    return marked(_copied(found, prefix, selection, findings, passed), selection, prefix)
+    return marked(_copied(found, prefix, selection, findings, passed), selection, prefix, findings)
 
 
 def _copied(

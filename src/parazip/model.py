@@ -203,8 +203,8 @@ class Member(NamedTuple):
         date: its MS-DOS date in the high half and time in the low half (APPNOTE 4.4.6).
         store: True where it must not be compressed, whatever the settings say.
         align: where it is stored, its contents begin at a multiple of so many bytes in the file;
-            a power of two up to `format.records.MOST_ALIGN`. 1 where they may begin anywhere, and 0 where
-            they need not begin at another multiple than in the archive that the member comes from.
+            a power of two up to `format.records.MOST_ALIGN`. 1 where they may begin anywhere, and 0
+            where a multiple counts that the archive asks for which the member comes from.
     """
 
     name: str

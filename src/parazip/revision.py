@@ -23,7 +23,7 @@ from errno import ENOENT
 from typing import Any
 
 from parazip import codecs, copy, files, inputs, plan
-from parazip.archive import assemble
+from parazip.archive import assemble, refuse_in_vain
 from parazip.assembly import Means
 from parazip.errors import (
     DuplicateMemberError,
@@ -136,11 +136,14 @@ def preview_update(
     selection: Selection | None = None,
     *,
     names: Iterable[str | os.PathLike[str]] = (),
+    prepend: str | os.PathLike[str] | bytes | None = None,
+    shebang: str | None = None,
 ) -> Preview:
     """What `update` would make of an archive; nothing is written.
 
     Files of the size of their members are read, as by `update`. Arguments and errors are its.
     """
+    refuse_in_vain(archive, prepend, shebang)
     findings = Findings(lists_left_out=True)
     revision = _updated(archive, paths, settings or Settings(), selection, names, findings)
     return _previewed(revision, findings)
@@ -184,6 +187,7 @@ def delete(
 
 def preview_delete(archive: str | os.PathLike[str], patterns: Iterable[str]) -> Preview:
     """What `delete` would make of an archive; nothing is written. Arguments and errors are its."""
+    refuse_in_vain(archive)
     findings = Findings(lists_left_out=True)
     return _previewed(_deleted(archive, patterns, findings), findings)
 

@@ -260,7 +260,7 @@ def contents(
 
 
 def marked(
-    members: Iterator[Member], selection: Selection, prefix: str, findings: Findings | None = None
+    members: Iterator[Member], selection: Selection, prefix: str, findings: Findings
 ) -> Iterator[Member]:
     """The same members; those that are to be stored and aligned say so.
 
@@ -274,14 +274,13 @@ def marked(
         return members
     is_stored = exclusion(selection.store)
     aligns = [(align, exclusion((glob,))) for align, glob in sorted(selection.align, reverse=True)]
-    expected = _expected(selection, findings) if findings is not None else {}
+    expected = _expected(selection, findings)
 
     def mark(member: Member) -> Member:
         name = member.name[len(prefix) :]
-        if expected and findings is not None:
-            for option in [option for option, matches in expected.items() if matches(name)]:
-                findings.match(option)
-                del expected[option]
+        for option in [option for option, matches in expected.items() if matches(name)]:
+            findings.match(option)
+            del expected[option]
         align = next((align for align, matches in aligns if matches(name)), 0)
         return member._replace(store=is_stored(name), align=align)
 

@@ -81,9 +81,17 @@ def update(
     from parazip import revision
 
     archive = options.in_place(archive)
-    with options.told_as_json(as_json), Display(progress, quiet) as display:
+    with Display(progress, quiet) as display:
         if dry_run:
-            found = revision.preview_update(archive, paths, settings, selection, names=names)
+            found = revision.preview_update(
+                archive,
+                paths,
+                settings,
+                selection,
+                names=names,
+                prepend=prepend,
+                shebang=shebang,
+            )
             display.preview(archive, found, as_json)
             return
         report = revision.update(
@@ -125,7 +133,7 @@ def delete(
     from parazip import revision
 
     archive = options.in_place(archive)
-    with options.told_as_json(as_json), Display(progress, quiet) as display:
+    with Display(progress, quiet) as display:
         if dry_run:
             display.preview(archive, revision.preview_delete(archive, patterns), as_json)
             return

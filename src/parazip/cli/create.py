@@ -109,7 +109,6 @@ def create(
     from parazip import archive as engine
     from parazip.cache import Cache
 
-    names = _listed(files_from, null) if files_from is not None else ()
     kept = Cache(*context.obj) if cache is not None else None
     with Display(progress, quiet) as display:
         if dry_run:

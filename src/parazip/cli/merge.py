@@ -93,10 +93,18 @@ def merge(
     from parazip import archive as engine
 
     given = [_source(text, directory or "") for text in sources]
-    with options.told_as_json(as_json), Display(progress, quiet) as display:
+    with Display(progress, quiet) as display:
         if dry_run:
             place = None if archive == "-" else archive
-            found = engine.preview_merge(given, selection, on_duplicate=on_duplicate, archive=place)
+            found = engine.preview_merge(
+                given,
+                selection,
+                on_duplicate=on_duplicate,
+                archive=place,
+                settings=settings,
+                prepend=prepend,
+                shebang=shebang,
+            )
             display.preview(archive, found, as_json)
             return
         report = engine.merge(

@@ -3,7 +3,7 @@
 An archive is read from its end (APPNOTE 4.3.6): the end of central directory record (EOCD), with
 its zip64 twin where a number did not fit, tells where the central directory is. Readers look for
 the EOCD in different ways: the last signature, the last that fits, the first that fits. So one must
-fit to the byte, but for zeros behind it that all pass over, and no signature stand behind it.
+fit to the byte, and no signature stand behind it.
 
 The directory's place can be computed in three ways, and readers take any of them: it ends where the
 end records begin, it begins at its offset, and zip64's locator tells where the end records
@@ -105,8 +105,7 @@ def _find_end(judge: Judge, size: int, read: Read) -> tuple[int, bytes]:
     tail = read_exactly(judge, read, begin, size - begin)
     places = _places(tail, b"PK\5\6")
     ends = {at: at + END.size + END.unpack_from(tail, at)[-1] for at in places}
-    last = len(tail.rstrip(b"\0"))  # zeros fill a block of a pipe or a disk up to its end
-    fitting = [at for at, end in ends.items() if last <= end <= len(tail)]
+    fitting = [at for at, end in ends.items() if end == len(tail)]
     if not fitting:
         if not places:
             judge.stop("no-end-record", _EOCD, begin, b"PK\5\6", f"none in {size} bytes")
@@ -129,7 +128,7 @@ def _find_end(judge: Judge, size: int, read: Read) -> tuple[int, bytes]:
             "no other behind it",
             f"another at {begin + behind}",
         )
-    return begin + at, tail[at : ends[at]]
+    return begin + at, tail[at:]
 
 
 def _places(data: bytes, signature: bytes) -> list[int]:

@@ -16,6 +16,7 @@ _DAMAGED = "is damaged"
 _AMBIGUOUS = "can be read in two ways"
 
 _WHOLE = "get the whole file again, without anything behind it"
+_BARE = f"{_WHOLE} (bsdtar fills up what it writes to a pipe with zeros, but not a file)"
 _AGAIN = "get the archive again, or unpack it with what still reads it and merge the folder"
 _TRUSTED = "unpack it with the program whose reading you trust and merge the folder"
 
@@ -36,7 +37,7 @@ REFUSALS: dict[str, Rule] = {
     # The end: where the central directory is
     "no-end-record": Rule(_CUT, _WHOLE),
     "comment-cut-off": Rule(_CUT, _WHOLE),
-    "bytes-behind-archive": Rule(_AMBIGUOUS, _WHOLE),
+    "bytes-behind-archive": Rule(_AMBIGUOUS, _BARE),
     "file-cut-off": Rule(_DAMAGED, _AGAIN),
     "end-record-in-comment": Rule(_AMBIGUOUS, _TRUSTED),
     "end-record-in-front": Rule(_AMBIGUOUS, _TRUSTED),

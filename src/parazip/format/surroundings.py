@@ -67,10 +67,9 @@ def read_surroundings(judge: Judge, size: int, read: Read, entries: list[Entry])
     tail = read_exactly(judge, read, end, size - end)
     if tail.startswith(b"PK\6\6"):
         tail = tail[ZIP64_END.size + ZIP64_LOCATOR.size :]
-    comment_length = END.unpack_from(tail)[-1]
     return Surroundings(
         front=min((entry.record.offset for entry in entries), default=begin),
-        comment=tail[END.size : END.size + comment_length],
+        comment=tail[END.size :],
         names=[entry.name for entry in entries],
         commented=commented,
         extras=extras,
