@@ -623,6 +623,9 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
         "MS-DOS": lambda: kept(b"l", LINK, DOS, contents=b"/etc"),
         "NTFS": lambda: kept(b"l", LINK, 11, contents=b"/etc"),
         "macOS": lambda: kept(b"l", LINK, DARWIN, contents=b"/etc"),
+        "internal attributes": lambda: zipped(
+            Item(b"l", b"a", central={"attributes": LINK, "internal": 4})
+        ),
     },
     # The records
     "record-outside": {

@@ -63,6 +63,9 @@ _AMIGA_KINDS, _AMIGA_FOLDER = 0o6000 << 16, 0o4000 << 16
 _ASI_SYSTEMS = (2, 3, 5, 12, 13, 16, 17, 30)
 """Those where unzip takes a kind from ASi's extra field if there is no mode."""
 
+_NO_LINK = 1 << 2
+"""A bit of the internal attributes, reserved by APPNOTE (4.4.14): with it unzip makes no link."""
+
 _MOST_TARGET = 4095
 """No system makes a link to a longer path."""
 
@@ -117,7 +120,7 @@ def read_headers(judge: Judge, directory: Directory, read: Read) -> tuple[list[s
             base = at
         fields = unpack(data, at - base)
         signature, made_by, version, flags, method, date, crc, packed, size = fields[:9]
-        name_length, extra_length, comment_length, disk, _, attributes, offset = fields[9:]
+        name_length, extra_length, comment_length, disk, internal, attributes, offset = fields[9:]
         if signature != b"PK\1\2":
             stop(at, b"PK\1\2", signature)
         extra_at = at + fixed + name_length
@@ -169,6 +172,9 @@ def read_headers(judge: Judge, directory: Directory, read: Read) -> tuple[list[s
         if attributes >> 28 == _KIND_FILE and system == _UNIX and raw[-1:] != b"/":
             attributes &= 0xFFFF0000
         else:
+            if attributes >> 28 == _KIND_LINK and internal & _NO_LINK:
+                expected = "a link without bit 2 of the internal attributes"
+                judge.refuse("link-mismatch", _HEADER, begin + at, expected, f"{internal:#06x}")
             name, attributes = _kind(judge, begin + at, name, attributes, system, size)
         names.append(name)
         records.append(Record(raw, flags, method, date, crc, packed, size, attributes, offset))
