@@ -332,10 +332,24 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
         "cpio": lambda: zipped(A, front=b"070701" + b"0" * 104 + b"evil"),
         "7z": lambda: zipped(A, front=b"7z\xbc\xaf\x27\x1c\0\4" + bytes(24)),
         "ISO 9660": lambda: zipped(A, front=b"#" + bytes(0x8000) + b"CD001\1" + bytes(99)),
+        **{
+            f"{front!r}": partial(lambda front: zipped(A, front=front.ljust(99, b"-")), front)
+            for front in (
+                b"begin 144 evil\n",
+                b"\xed\xab\xee\xdb\3\0",
+                b"\x50\x2a\x4d\x18\4\0\0\0",
+                b"\x5f\x2a\x4d\x18\4\0\0\0",
+                b"\x02\x21\x4c\x18",
+                b"\x89LZO\0\r\n\x1a\n",
+            )
+        },
         "text": lambda: zipped(A, front=b"begin 644 evil\n$979I;```\n`\nend\n"),
     },
     "split-archive": {
         "this disk": lambda: zipped(A, end={"disk": 1}),
+        "the directory's, with a link": lambda: zipped(
+            Item(b"l", b"a", central={"attributes": LINK}), end={"first": 1}
+        ),
         "both disks": lambda: zipped(A, end={"disk": 1, "first": 1}),
         "saturated": lambda: zipped(A, end={"disk": LIMIT16}),
         "both saturated": lambda: zipped(A, end={"disk": LIMIT16, "first": LIMIT16}),
@@ -528,6 +542,16 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
         "a file that is a folder": lambda: zipped(Item(b"a;2"), Item(b"a/b")),
         "a folder that is a file": lambda: zipped(Item(b"a"), Item(b"a\1/b")),
         "a folder alone that is a file": lambda: zipped(Item(b"a"), Item(b"a\1/", b"", STORED)),
+        "only Unicode paths tell them apart": lambda: zipped(
+            named(b"?", unicode_path(b"?", "\u4e2d".encode())),
+            named(b"?", unicode_path(b"?", "\u6587".encode())),
+        ),
+        "only code pages tell them apart": lambda: zipped(
+            Item(b"\xc3\xa9", central={"made_by": 20}), Item(b"\xc3\xa9")
+        ),
+        "one that is in UTF-8 what another is in a code page": lambda: zipped(
+            Item(b"\xc3\xa9".decode("cp437").encode(), both={"flags": UTF8}), Item(b"\xc3\xa9")
+        ),
     },
     "unicode-path-twice": {
         "another": lambda: zipped(named(GBK, chinese() + unicode_path(GBK, b"x.txt"))),
@@ -559,6 +583,24 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
         ),
         "steps": lambda: zipped(named(GBK, unicode_path(GBK, "\u4e2d/\u6587.txt".encode()))),
         "a way out": lambda: zipped(named(GBK, unicode_path(GBK, "../\u4e2d.txt".encode()))),
+        **{
+            f"beside {raw!r}": partial(
+                lambda raw, path: zipped(named(raw, unicode_path(raw, path.encode()))), raw, path
+            )
+            for raw, path in (
+                (b"../evil", "\u00e9/\u00e8"),
+                (b"/evil", "\u00e9/\u00e8"),
+                (b"..\\evil", "\u00e9"),
+                (b"evil.py", "\u00e9.py"),
+                (b"\x82evil.py", "\u00e9.py"),
+                (b".py", "\u00e9.py"),
+                (b"", "\u00e9"),
+                (b"a\0b", "\u00e9"),
+                (b"\x82\0", "\u00e9"),
+                (b"#U12", "\u00e9"),
+                (b"a?evil?b", "a\u00e9?\u00e9b"),
+            )
+        },
         "another end": lambda: zipped(named(GBK, unicode_path(GBK, "\u4e2d\u6587.exe".encode()))),
         "beside the flag of UTF-8": lambda: zipped(
             named(
@@ -1199,6 +1241,7 @@ ODD: dict[str, tuple[Callable[[], bytes], list[str]]] = {
     "a folder's reparse point": (lambda: kept(b"d/", 0x410, DOS), ["d/", "last"]),
     "a reparse point of nothing": (lambda: kept(b"f", 0x420, DOS), ["f", "last"]),
     "a link": (lambda: kept(b"l", LINK, contents=b"/etc"), ["l", "last"]),
+    "a pipe with contents": (lambda: kept(b"-", PIPE, contents=b"hi"), ["-", "last"]),
     "a link of 4,095 bytes": (
         lambda: kept(b"l", LINK, contents=b"/a" * 2047 + b"b"),
         ["l", "last"],
@@ -1282,13 +1325,19 @@ ODD: dict[str, tuple[Callable[[], bytes], list[str]]] = {
         ),
         ["d\u00fc/\u4e2d.txt"],
     ),
-    "two names that only Unicode paths tell apart": (
-        lambda: zipped(
-            named(b"?", unicode_path(b"?", "\u4e2d".encode())),
-            named(b"?", unicode_path(b"?", "\u6587".encode())),
-        ),
-        ["\u4e2d", "\u6587"],
-    ),
+    **{
+        f"a Unicode path beside {raw!r}": (
+            partial(lambda raw, path: zipped(named(raw, unicode_path(raw, path.encode()))), raw, p),
+            [p],
+        )
+        for raw, p in (
+            (b"#U4e2d#U6587.txt", CHINESE),
+            (b"#L01f600.txt", "\U0001f600.txt"),
+            (b"??.txt", CHINESE),
+            (b"_.txt", CHINESE),
+            (b"x\x83\x5cy/\x82.py", "x\u30bdy/\u00e9.py"),
+        )
+    },
     "a folder's Unicode path": (
         lambda: zipped(named(b"?/", unicode_path(b"?/", "\u4e2d/".encode()), contents=b"")),
         ["\u4e2d/"],

@@ -1519,3 +1519,13 @@ def test_a_link_that_is_kept_is_no_folder_to_a_pattern(tmp_path: Path) -> None:
     assert gathered(tmp_path, "t", exclude=exclude) == ["t/", "t/real/", "t/real/a"]
     stored = ["t/", "t/link", "t/real/", "t/real/a"]
     assert gathered(tmp_path, "t", symlinks="store", exclude=exclude) == stored
+
+
+@pytest.mark.parametrize("pattern", ["*/", "**/", "*/*", "/*"])
+def test_the_folder_that_all_is_in_has_no_name_to_match(tmp_path: Path, pattern: str) -> None:
+    put(tmp_path, "a", "b/c")
+    left = [] if pattern == "/*" else ["a"]
+    assert [name for name in gathered(tmp_path, ".", exclude=(pattern,)) if name[0] != "b"] == left
+    merge(tmp_path / "m.zip", [tmp_path], selection=Selection(exclude=(pattern, "m.zip")))
+    with zipfile.ZipFile(tmp_path / "m.zip") as archive:
+        assert [name for name in archive.namelist() if name[0] != "b"] == left

@@ -17,7 +17,6 @@ said to be in a deflate stream is always checked, and so is a link's target.
 
 from __future__ import annotations
 
-import glob
 import shlex
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
@@ -61,7 +60,7 @@ from parazip.model import (
     Tally,
     Twin,
 )
-from parazip.names import MIMETYPE, fault, leads_out
+from parazip.names import MIMETYPE, fault, leads_out, pattern_of
 from parazip.plan import RANGE, Copies
 
 COPIED = "copied"
@@ -192,7 +191,7 @@ NOT_COPIED = (
 def _refuse(archive: str, entry: Entry, rule: str, what: str, other: str = "") -> NoReturn:
     reason = f"cannot copy {entry.name} of {archive}: {what}"
     raise NotCopiedError(
-        f"{reason}; leave it out with --exclude {shlex.quote(glob.escape(entry.name))}{other} "
+        f"{reason}; leave it out with --exclude {shlex.quote(pattern_of(entry.name))}{other} "
         f"[{rule}]",
         member=entry.name,
         id=rule,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import sys
@@ -209,3 +210,8 @@ def file_as_folder(files: Iterable[str], folders: Iterable[str]) -> tuple[str, s
         if at < end and ways[at].startswith(file):
             return file, ways[at]
     return None
+
+
+def pattern_of(name: str) -> str:
+    """The pattern of a name that people can type: what cannot be shown is any character."""
+    return glob.escape("".join(c if c.isprintable() else "\0" for c in name)).replace("\0", "?")

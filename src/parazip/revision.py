@@ -46,6 +46,7 @@ from parazip.model import (
     Section,
     Settings,
 )
+from parazip.names import pattern_of
 from parazip.progress import Counter, Sink
 from parazip.sources import Selection, exclusion, is_same, scan
 from parazip.workers.line import line_of
@@ -360,7 +361,7 @@ class _Refused(Findings):
 
 def _delete(archive: str, name: str | None) -> str:
     """The command that takes members of a name out, and no others."""
-    pattern = glob.escape(str(name).rstrip("/"))
+    pattern = pattern_of(str(name).rstrip("/"))
     return f"parazip delete {archive} {shlex.quote(pattern if '/' in pattern else f'./{pattern}')}"
 
 

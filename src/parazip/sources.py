@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import datetime
 import fnmatch
-import glob
 import os
 import re
 import shlex
@@ -29,7 +28,7 @@ from parazip.ignore import FILES as RULE_FILES
 from parazip.ignore import Rules
 from parazip.ignore import above as rules_above
 from parazip.model import CHANGES, Changes, File, Member
-from parazip.names import MIMETYPE, leads_out, spelled, speller
+from parazip.names import MIMETYPE, leads_out, pattern_of, spelled, speller
 
 Symlinks: TypeAlias = Literal["follow", "store"]
 Modes: TypeAlias = Literal["keep", "normal"]
@@ -436,7 +435,7 @@ class _Walk:
             self._findings.refuse(MemberNameError(f"{given!r} is not a path", member=given))
             return None
         name = member_name(given)
-        if self._left_out(name):
+        if name and self._left_out(name):
             self._leave_out(name)
             return None
         try:
@@ -450,7 +449,7 @@ class _Walk:
             message = f"{path!r} is not a path: {error}"
             self._findings.refuse(MemberNameError(message, member=path))
         else:
-            if not (stat.S_ISDIR(info.st_mode) and self._left_out(f"{name}/")):
+            if not (name and stat.S_ISDIR(info.st_mode) and self._left_out(f"{name}/")):
                 return name, info
             self._leave_out(f"{name}/")
         return None
@@ -674,7 +673,7 @@ def _check_readable(path: str, thoroughly: bool) -> None:
 
 def _excluding(name: str) -> str:
     """The option that leaves out a name, as one writes it in a shell."""
-    return f"--exclude {shlex.quote(glob.escape(name.rstrip('/')))}"
+    return f"--exclude {shlex.quote(pattern_of(name.rstrip('/')))}"
 
 
 def _target(path: str) -> str:

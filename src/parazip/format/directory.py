@@ -69,7 +69,7 @@ _NO_LINK = 1 << 2
 _MOST_TARGET = 4095
 """No system makes a link to a longer path."""
 
-_KIND_FILE, _KIND_FOLDER, _KIND_LINK = 8, 4, 10
+_KIND_FILE, _KIND_FOLDER, KIND_LINK = 8, 4, 10
 """The highest 4 bits of a Unix mode that are in use."""
 
 _KINDS = 0o170000 << 16
@@ -77,6 +77,8 @@ _FILE, _FILE_MODE = 0o100000 << 16, 0o100644 << 16
 _FOLDER, _FOLDER_MODE = 0o040000 << 16, 0o040755 << 16
 _SPECIAL_KINDS = (1, 2, 6, 12)
 """A named pipe, devices, a socket: handed on as they are, for who copies to refuse."""
+_PIPE = 1
+"""One with contents is a file to all: `zip archive.zip -` tells what standard input was."""
 _NO_KIND = 0
 """In a header: none is told. In ours: a label or a reparse point, for who copies to refuse."""
 
@@ -97,7 +99,7 @@ def read_headers(judge: Judge, directory: Directory, read: Read) -> tuple[list[s
         directory: where it is.
         read: gives the file's bytes.
     """
-    begin, end, members, shift = directory
+    begin, end, members, shift, _ = directory
     length = end - begin
     data, base = b"", 0  # what was read of it, from where on
     names: list[str] = []
@@ -172,7 +174,7 @@ def read_headers(judge: Judge, directory: Directory, read: Read) -> tuple[list[s
         if attributes >> 28 == _KIND_FILE and system == _UNIX and raw[-1:] != b"/":
             attributes &= 0xFFFF0000
         else:
-            if attributes >> 28 == _KIND_LINK and internal & _NO_LINK:
+            if attributes >> 28 == KIND_LINK and internal & _NO_LINK:
                 expected = "a link without bit 2 of the internal attributes"
                 judge.refuse("link-mismatch", _HEADER, begin + at, expected, f"{internal:#06x}")
             name, attributes = _kind(judge, begin + at, name, attributes, system, size)
@@ -266,8 +268,10 @@ def _kind(
     is_unix = system in _UNIX_SYSTEMS
     mode = attributes & 0xFFFF0000 if is_unix else 0
     kind = attributes >> 28
+    if kind == _PIPE and size:
+        kind = _KIND_FILE
     is_folder = name.endswith("/")
-    if kind == _KIND_LINK and (is_folder or system != _UNIX):
+    if kind == KIND_LINK and (is_folder or system != _UNIX):
         found = f"{name!r}, made by system {system}"
         judge.refuse("link-mismatch", _HEADER, at, "a link by Unix, whose name has no slash", found)
     if is_unix:
@@ -283,10 +287,10 @@ def _kind(
     if is_folder or is_told:
         name = name if is_folder else name + "/"
         return name, (mode & ~_KINDS or _FOLDER_MODE) | _FOLDER | ATTRIBUTE_FOLDER
-    if is_unix and kind == _KIND_LINK and not 0 < size <= _MOST_TARGET:
+    if is_unix and kind == KIND_LINK and not 0 < size <= _MOST_TARGET:
         expected = f"a link's target of 1 to {_MOST_TARGET:,} bytes"
         judge.refuse("link-target", _HEADER, at, expected, f"{size:,} bytes in {name!r}")
-    if is_unix and (kind == _KIND_LINK or kind in _SPECIAL_KINDS):
+    if is_unix and (kind == KIND_LINK or kind in _SPECIAL_KINDS):
         return name, mode
     if system == _UNIX and kind not in (_NO_KIND, _KIND_FILE) and size:
         return name, mode  # there is no such kind, and bsdtar makes zeros of the contents

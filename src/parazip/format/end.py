@@ -43,12 +43,14 @@ class Directory(NamedTuple):
         end: the offset of what follows it.
         members: how many it has.
         shift: what is to be added to its offsets: the bytes in front that they leave out.
+        disk: the number of the one that it begins on, as the EOCD tells it.
     """
 
     begin: int
     end: int
     members: int
     shift: int
+    disk: int = 0
 
 
 class _Claims(NamedTuple):
@@ -76,7 +78,7 @@ def find_directory(judge: Judge, size: int, read: Read) -> Directory:
         read: gives its bytes.
     """
     position, tail = _find_end(judge, size, read)
-    _, disk, _, here, *numbers, _ = END.unpack_from(tail)  # where it begins counts for no reader
+    _, disk, first, here, *numbers, _ = END.unpack_from(tail)
     claims = _Claims(*numbers)
     if here != claims.members:
         judge.refuse("count-mismatch", _EOCD, position, f"{claims.members} members here", here)
@@ -96,7 +98,7 @@ def find_directory(judge: Judge, size: int, read: Read) -> Directory:
     directory = _place(judge, position, end, claims)
     if directory.shift:
         _refuse_unshifted(judge, read, directory, claims, wide)
-    return directory
+    return directory._replace(disk=first)
 
 
 def _find_end(judge: Judge, size: int, read: Read) -> tuple[int, bytes]:

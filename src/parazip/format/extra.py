@@ -229,8 +229,13 @@ def _stands_for(raw: bytes, name: str) -> bool:
     return len(steps) == len(raw_steps) and all(map(_step_stands_for, raw_steps, steps))
 
 
+_STANDS_IN = re.compile(rb"(?:[\x80-\xff][\x30-\x7e]?+|#[UL][0-9A-Fa-f]{4,8}+|[?_])++").fullmatch
+"""What takes the place of letters that are not ASCII. Of two bytes in an East Asian code page the
+second may be ASCII."""
+
+
 def _step_stands_for(raw: bytes, step: str) -> bool:
-    # No regular expression: the time that one takes to fail may grow with a power of the length.
+    # Not one regular expression: the time to fail might grow with a power of the length.
     first, *rest = (piece.encode() for piece in _NOT_ASCII.split(step))
     if not rest:
         return raw == first
@@ -240,8 +245,8 @@ def _step_stands_for(raw: bytes, step: str) -> bool:
     if at > end or not raw.startswith(first) or not raw.endswith(last):
         return False
     for piece in middle:
-        at = raw.find(piece, at, end)
-        if at < 0:
+        found = raw.find(piece, at, end)
+        if found < 0 or not _STANDS_IN(raw, at, found):
             return False
-        at += len(piece)
-    return True
+        at = found + len(piece)
+    return bool(_STANDS_IN(raw, at, end))

@@ -34,26 +34,32 @@ def refuse_forms(judge: Judge, at: int, names: list[str], records: list[Record])
         records: theirs, in the same order.
     """
     forms: dict[str, str] = {}
-    spelled: dict[bytes, tuple[str, int]] = {}
+    spelled: dict[bytes, int] = {}
     dropped: set[str] = set()
     for name, record in zip(names, records, strict=True):
-        steps = name.replace("\\", "/").split("/")
-        whole = "/".join([normalize("NFC", s) if len(s) <= _LONGEST_STEP else s for s in steps])
+        flag = record.flags & FLAG_UTF8
+        whole = _composed(name)
         form = _VMS_VERSION.sub("", whole.translate(_CONTROLS))
         if form != whole:
             dropped.add(form)
-        other = forms.setdefault(form, name)
-        if other == name and not record.name.isascii():
-            flag = record.flags & FLAG_UTF8
-            other, other_flag = spelled.setdefault(record.name, (name, flag))
-            if flag == other_flag:  # then Unicode paths tell them apart
-                continue
-        if other != name:
+        readings = [form]
+        if not flag and (in_header := record.name.decode("cp437")) != name:
+            # Readers that know neither Unicode paths nor names of Unix in UTF-8 see that.
+            readings.append(_composed(in_header))
+        others = [forms.setdefault(reading, name) for reading in readings]
+        other = next((other for other in others if other != name), name)
+        if other != name or spelled.setdefault(record.name, flag) != flag:
             expected = f"one spelling of {other!r}"
             judge.refuse("name-in-two-forms", "central directory", at, expected, repr(name))
     if dropped and (found := _file_as_folder(forms.keys(), dropped)):
         expected = f"no folder {found!r}, which is a file to some readers"
         judge.refuse("name-in-two-forms", "central directory", at, expected, repr(forms[found]))
+
+
+def _composed(name: str) -> str:
+    """A name with slashes and composed letters alone."""
+    steps = name.replace("\\", "/").split("/")
+    return "/".join([normalize("NFC", s) if len(s) <= _LONGEST_STEP else s for s in steps])
 
 
 def _file_as_folder(forms: Collection[str], dropped: Collection[str]) -> str | None:

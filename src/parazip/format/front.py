@@ -153,7 +153,11 @@ _FORMATS = (
     ("LZMA", (b"]\0\0",)),
     ("lzip", (b"LZIP",)),
     ("Zstandard", (b"\x28\xb5\x2f\xfd",)),
-    ("LZ4", (b"\x04\x22\x4d\x18",)),
+    ("LZ4", (b"\x04\x22\x4d\x18", b"\x02\x21\x4c\x18")),
+    ("Zstandard or LZ4", tuple(bytes((byte,)) + b"\x2a\x4d\x18" for byte in range(0x50, 0x60))),
+    ("lzop", (b"\x89LZO\0",)),
+    ("grzip", (b"GRZipII\0",)),
+    ("RPM", (b"\xed\xab\xee\xdb",)),
     ("cpio", (b"070707", b"070701", b"070702", b"\xc7\x71", b"\x71\xc7")),
     ("ar", (b"!<arch>\n",)),
     ("7z", (b"7z\xbc\xaf\x27\x1c",)),
@@ -163,7 +167,7 @@ _FORMATS = (
     ("WIM", (b"MSWIM\0\0\0",)),
     ("WARC", (b"WARC/",)),
     ("mtree", (b"#mtree",)),
-    ("uuencode", (b"begin 6", b"begin 7", b"begin-base64 ")),
+    ("uuencode", (*(b"begin %d" % digit for digit in range(8)), b"begin-base64 ")),
 )
 """How archives and compressed files begin that 7-Zip or bsdtar take for what they are."""
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from parazip.format.directory import read_headers
+from parazip.format.directory import KIND_LINK, read_headers
 from parazip.format.end import Directory, Read, find_directory
 from parazip.format.front import check_front
 from parazip.format.local import end_of_last
@@ -41,6 +41,10 @@ def read_directory(path: str, size: int, read: Read, judge: Judge | None = None)
     judge = judge or Judge(path)
     directory = find_directory(judge, size, read)
     names, records = read_headers(judge, directory, read)
+    if directory.disk and any(record.attributes >> 28 == KIND_LINK for record in records):
+        # bsdtar reads it as a stream then, where links are files; nobody else looks at it.
+        expected = "a directory on disk 0, as there are links"
+        judge.refuse("split-archive", "EOCD", directory.end, expected, directory.disk)
     order = sorted(range(len(records)), key=lambda i: records[i].offset)
     ends = _ends(judge, directory, records, order, read)
     first = records[order[0]].offset if order else directory.begin
