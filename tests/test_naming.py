@@ -985,7 +985,9 @@ def test_what_is_in_vain_is_refused_before_the_work(
 
     monkeypatch.chdir(open_folder)
     Path("source").write_bytes(b"data")
+    Path("source").chmod(0o644)
     Path("folder").mkdir()
+    Path("folder").chmod(0o755)
     with monkeypatch.context() as patch:  # no source is opened
         patch.setattr("parazip.files.read", lambda file: pytest.fail("it was read"))
         assert "does not exist; make it first" in str(refused("missing/a.zip"))
@@ -1013,8 +1015,10 @@ def test_what_is_in_vain_is_refused_before_the_work(
 def test_a_dry_run_lets_pass_what_a_real_one_does(open_folder: Path) -> None:
     source = open_folder / "source"
     source.write_bytes(b"data")
+    source.chmod(0o644)
     folder = open_folder / "folder"
     folder.mkdir()
+    folder.chmod(0o755)
     (folder / "ours.zip").write_bytes(OLD)
     (folder / "ours.zip").chmod(0o666)
     os.mkfifo(folder / "pipe")
