@@ -1,13 +1,5 @@
-# make demo   set up, build a real PEX fast and run it
-# make test   set up, then every check and test, on every Python at hand
-# make damaged  thousands of damaged archives, read in every way beside zipfile, on each Python at hand
-# make bench  the whole benchmark against zipfile and zip (half an hour, half a gigabyte of wheels)
-# make figures  the table and the chart of docs/pex.md (half an hour)
-# make neighbours  the suites of programs that use zipfile, with parazip in its place (half an hour)
-# make clean  take back what the others made
-
 PYTHON ?= python3
-BIN := .venv/bin
+BIN := $(if $(filter Windows_NT,$(OS)),.venv/Scripts,.venv/bin)
 READY := .venv/ready
 # What Python takes from its surroundings when it starts, no test can set; the rest tests/surroundings.py does.
 PYTEST := python -E -X utf8 -m pytest
@@ -16,9 +8,12 @@ OTHERS := 12 13 14 15
 SELECTED ?= -m "not slow"
 SELECTED_OTHERS ?= -m "not slow and not once"
 
-.PHONY: demo test test-all proofs damaged check unit odd coverage pexes pexes-first pexes-rest bench targets figures neighbours clean
+.PHONY: help demo test test-all proofs damaged check unit odd coverage pexes pexes-first pexes-rest bench targets figures neighbours clean
 
-demo: $(READY)
+help:
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(READY)  ## set up, build a real PEX fast and run it
 	mkdir -p demo
 	$(BIN)/parazip pex numpy scipy pandas -o demo/science.pex
 	ls -l demo/science.pex
@@ -28,45 +23,45 @@ demo: $(READY)
 # PEXes, which start many programs, all others, and other Pythons.
 # Other Pythons leave out what is marked "once"; `make test-all` does not. GNU make 3.81, which macOS
 # has, cannot keep their outputs apart.
-test: check
+test: check  ## set up, then every check and test, on every Python at hand
 	@$(MAKE) --no-print-directory -j3 $(if $(filter output-sync,$(.FEATURES)),-Otarget) pexes-first pexes-rest unit $(addprefix other-,$(OTHERS))
 
-test-all: check
+test-all: check  ## the same, but other Pythons run all tests, too
 	@$(MAKE) --no-print-directory SELECTED= SELECTED_OTHERS= pexes unit $(addprefix other-,$(OTHERS))
 
 # Builds of PEXes killed at many more places, damaged archives by the thousands, the tests in odd
 # surroundings, and what else takes long.
-proofs: $(READY) odd damaged
+proofs: $(READY) odd damaged  ## what is slow: odd surroundings, damaged archives, builds killed at many places
 	PARAZIP_KILLS=50 $(BIN)/$(PYTEST) tests/test_pex_whole.py
 	$(BIN)/$(PYTEST) -m slow --ignore=tests/test_damaged.py
 
 # Damaged archives, by the Python of .venv and by those that `make test` has set up.
-damaged: $(READY)
+damaged: $(READY)  ## thousands of damaged archives, read in every way beside zipfile
 	$(BIN)/$(PYTEST) tests/test_damaged.py
 	@for python in .venv/other-3.*/bin/python; do \
 	  test ! -x $$python || $$python -m pytest -q tests/test_damaged.py || exit 1; \
 	done
 
-check: $(READY)
+check: $(READY)  ## ruff, mypy and import-linter alone
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-unit: $(READY)
+unit: $(READY)  ## the tests but those of PEXes, on one Python
 	$(BIN)/$(PYTEST) --ignore-glob='tests/test_pex*' $(SELECTED)
 
 # The same where signals are ignored and blocked, and variables, limits, locale and time zone are odd.
-odd: $(READY)
+odd: $(READY)  ## the same where signals, variables, limits, locale and time zone are odd
 	$(BIN)/python tests/odd.py $(BIN)/$(PYTEST) --ignore-glob='tests/test_pex*' $(SELECTED)
 
 # The same, telling which lines no test reaches; half as slow again.
-coverage: $(READY)
+coverage: $(READY)  ## the same, telling which lines no test reaches
 	$(BIN)/coverage run -m pytest --ignore-glob='tests/test_pex*'
 	$(BIN)/coverage report
 
 # In two halves, that no lane is left alone with the longest of all.
-pexes: pexes-first pexes-rest
+pexes: pexes-first pexes-rest  ## the tests of PEXes alone
 pexes-first: $(READY)
 	$(BIN)/$(PYTEST) tests/test_pex_[iow]*.py $(SELECTED)
 pexes-rest: $(READY)
@@ -75,7 +70,7 @@ pexes-rest: $(READY)
 .PHONY: $(addprefix other-,$(OTHERS))
 $(addprefix other-,$(OTHERS)): other-%:
 	@python="$(firstword $(wildcard $(foreach folder,$(HOME)/.pyenv/versions/3.$*.*/bin /usr/bin /usr/local/bin,$(folder)/python3.$*)))"; \
-	test -n "$$python" || exit 0; \
+	test -n "$$python" || { echo "python3.$* is not installed: its tests are left out"; exit 0; }; \
 	name=.venv/other-3.$*; \
 	test -e $$name/ready || { \
 	  "$$python" -m venv $$name && \
@@ -83,24 +78,24 @@ $(addprefix other-,$(OTHERS)): other-%:
 	  $$name/bin/python -m pip install -q -e .[pex] pytest hypothesis && touch $$name/ready; } && \
 	$$name/bin/$(PYTEST) -q $(SELECTED_OTHERS)
 
-bench: $(READY)
+bench: $(READY)  ## the benchmark against zipfile and zip (half an hour, half a gigabyte of wheels)
 	$(BIN)/python -m benchmarks prepare
 	$(BIN)/python -m benchmarks run
 
-targets: $(READY)
+targets: $(READY)  ## the speed figures that are promised, measured (needs Python 3.8 for a workload)
 	$(BIN)/python -m benchmarks prepare
 	$(BIN)/python -m benchmarks targets
 	$(BIN)/python -m benchmarks copying
 
-figures: $(READY)
+figures: $(READY)  ## the table and the chart of docs/pex.md (half an hour)
 	$(BIN)/python -m pip install -q --disable-pip-version-check --group charts
 	$(BIN)/python -m benchmarks prepare tensorflow
 	$(BIN)/python -m benchmarks pexes --chart docs/pex.svg
 
-neighbours: $(READY)
+neighbours: $(READY)  ## the suites of programs that use zipfile, with parazip in its place (half an hour)
 	$(BIN)/python -m neighbours
 
-clean:
+clean:  ## take back what the others made
 	rm -rf .venv demo dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 $(READY): pyproject.toml
