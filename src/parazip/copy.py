@@ -236,7 +236,7 @@ def batch(copies: Copies) -> Part | None:
                     if is_link or copies.check or (packed and not member.size):
                         _check(judge, entry, _chunks(read, data))
                         if is_link:
-                            _check_target(judge, entry, _chunks(read, data))
+                            _check_target(judge, entry, data)
                     how = COPIED
                 else:
                     if member.size > copies.recipe.cut:
@@ -360,14 +360,22 @@ def _chunks(read: Read, data: memoryview | Range) -> Iterator[Buffer]:
         yield read(data.offset + start, min(_CHUNK, data.length - start))
 
 
-def _check_target(judge: Judge, entry: Entry, chunks: Iterable[Buffer]) -> None:
-    """Refuses a link's target that ends at a NUL for who makes the link."""
-    data = b"".join(chunks)
-    target = codecs.inflated_whole(data, entry.record.size) if entry.record.method else data
-    if target is not None and b"\0" in target:
-        what = f"the data of {entry.name}"
+def _check_target(judge: Judge, entry: Entry, data: memoryview | Range) -> None:
+    """Refuses a link's target that ends at a NUL for who makes the link.
+
+    It is in memory as a whole for that. Empty blocks make a deflate stream as long as one likes, so
+    one that is no short target's is refused as well.
+    """
+    record = entry.record
+    what = f"the data of {entry.name}"
+    if isinstance(data, Range):
+        expected = f"at most {RANGE:,} compressed bytes of a link's target"
+        judge.refuse("link-target", what, record.offset, expected, data.length, entry.name)
+        return
+    target = codecs.inflated_whole(bytes(data), record.size) if record.method else bytes(data)
+    if target is None or b"\0" in target:
         expected = "a link's target without NUL"
-        judge.refuse("link-target", what, entry.record.offset, expected, target, entry.name)
+        judge.refuse("link-target", what, record.offset, expected, target, entry.name)
 
 
 def _check(judge: Judge, entry: Entry, chunks: Iterable[Buffer]) -> None:

@@ -54,12 +54,12 @@ class GroupedCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Reads the command line; values that make no sense are refused on the way."""
         options = args[: args.index("--")] if "--" in args else args
-        with ctx.scope(cleanup=False), told_as_json("--json" in options):
+        with ctx.scope(cleanup=False), _told_as_json("--json" in options):
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Does what the command does."""
-        with told_as_json(ctx.params.get("as_json", False)):
+        with _told_as_json(ctx.params.get("as_json", False)):
             return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -378,7 +378,7 @@ def in_place(archive: str) -> str:
 
 
 @contextmanager
-def told_as_json(as_json: bool) -> Iterator[None]:
+def _told_as_json(as_json: bool) -> Iterator[None]:
     """Tells what fails as a JSON document on standard output, too, if that is asked for, once."""
     try:
         yield
