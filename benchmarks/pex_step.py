@@ -50,19 +50,19 @@ def parazip(arguments: list[str], seconds: dict[str, float]) -> None:
     place; so what is timed is what stands there after that.
     """
     from parazip.__main__ import main
-    from parazip.pex import seam, zipper
+    from parazip.pex import inside, zipper
 
-    fast = seam.fast
+    fast = inside.making_zips_fast
 
     @contextlib.contextmanager
-    def fast_then_timed(way: zipper.Way) -> Iterator[None]:
+    def fast_then_timed(way: zipper.ZipPlan) -> Iterator[None]:
         import pex.common as common
 
         with fast(way):
             common.Chroot.zip = timed(common.Chroot.zip, "zip_step", seconds)
             yield
 
-    seam.fast = fast_then_timed
+    inside.making_zips_fast = fast_then_timed
     sys.argv = ["parazip", "pex", *arguments]
     main()
 

@@ -86,14 +86,14 @@ def outcome(kind: Callable[..., zipfile.ZipFile], made: bytes | bytearray, folde
 def stretches(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether each stretch that was tried stood for itself."""
     tried: list[bool] = []
-    inflate = codecs.inflated_stretch
+    inflate = codecs.inflate_stretch
 
     def counted(data: list[memoryview]) -> codecs.Stretch | None:
         stretch = inflate(data)
         tried.append(stretch is not None)
         return stretch
 
-    monkeypatch.setattr(codecs, "inflated_stretch", counted)
+    monkeypatch.setattr(codecs, "inflate_stretch", counted)
     return tried
 
 
@@ -153,7 +153,7 @@ def test_no_more_are_in_flight_than_memory_is_given_for(
 def test_what_contents_have_of_marks_misleads_nobody(stretches: list[bool], tmp_path: Path) -> None:
     """Stored blocks that hold another archive's restarts, which would even inflate."""
     inner = bytes(archive_of(random.Random(3).randbytes(MIB) + contents(), level=1))
-    assert inner.count(codecs.MARK) == 3
+    assert inner.count(codecs.SYNC_MARKER) == 3
     data = (random.Random(4).randbytes(5 * MIB + 3) + inner) * 3
     compared(archive_of(data, level=0), tmp_path)
     assert False in stretches
@@ -164,8 +164,8 @@ def test_a_damaged_stretch_is_damaged_as_ever(at: int, tmp_path: Path) -> None:
     """What comes before it is extracted, and the error is the same."""
     made = archive_of(contents())
     ends = [0]
-    while (found := made.find(codecs.MARK, ends[-1])) >= 0:
-        ends.append(found + len(codecs.MARK))
+    while (found := made.find(codecs.SYNC_MARKER, ends[-1])) >= 0:
+        ends.append(found + len(codecs.SYNC_MARKER))
     assert len(ends) == 4
     for i in range(40):
         made[ends[at] + 1000 + i] ^= 0x55
@@ -193,12 +193,12 @@ def test_a_size_is_believed_as_ever(size: int, tmp_path: Path) -> None:
     assert compared(made, tmp_path).error == ""
 
 
-@pytest.mark.parametrize("cut", [1000, 100_000, len(codecs.MARK)])
+@pytest.mark.parametrize("cut", [1000, 100_000, len(codecs.SYNC_MARKER)])
 def test_a_stream_that_breaks_off(cut: int, tmp_path: Path) -> None:
     data = contents()
     raw = stream(data, codecs.RESTART)
-    if cut == len(codecs.MARK):
-        cut = len(raw) - raw.rindex(codecs.MARK) - cut  # right behind a mark
+    if cut == len(codecs.SYNC_MARKER):
+        cut = len(raw) - raw.rindex(codecs.SYNC_MARKER) - cut  # right behind a mark
     ours = compared(archive_of_stream(raw[:-cut], zlib.crc32(data), SIZE), tmp_path)
     assert ours.error == "BadZipFile"
 
@@ -227,7 +227,7 @@ def test_marks_in_a_stream_that_does_not_restart(stretches: list[bool], tmp_path
     for start in range(0, SIZE, MIB):
         raw += compressor.compress(data[start : start + MIB])
         raw += compressor.flush(zlib.Z_SYNC_FLUSH)
-        raw += b"" if (start + MIB) % codecs.RESTART else codecs.MARK[4:]
+        raw += b"" if (start + MIB) % codecs.RESTART else codecs.SYNC_MARKER[4:]
     raw += compressor.flush()
     compared(archive_of_stream(raw, zlib.crc32(data), SIZE), tmp_path)
     assert stretches.count(True) == 2  # the first, which nothing stands before; twice
@@ -239,7 +239,7 @@ def read_by_stretches(made: bytes, every: int) -> bytes | str:
     with (
         mock.patch.object(codecs, "RESTART", every),
         parazip.ZipFile(io.BytesIO(made)) as archive,
-        ahead.opened_by(lambda file: ahead.StretchReader(file, Line(2, 4 * ahead.STRETCH))),
+        ahead.opening_with(lambda file: ahead.StretchReader(file, Line(2, 4 * ahead.STRETCH))),
         archive.open("large") as file,
     ):
         try:
@@ -285,9 +285,9 @@ def test_whatever_happened_to_a_stream_it_reads_as_one(
         elif kind == "cut out":
             del raw[at : at + length]
         elif kind == "mark":
-            raw[at:at] = codecs.MARK
+            raw[at:at] = codecs.SYNC_MARKER
         elif kind == "restart":
-            raw[at:at] = stream(data[:length], length // 2 + 1) + codecs.MARK
+            raw[at:at] = stream(data[:length], length // 2 + 1) + codecs.SYNC_MARKER
         else:
             raw[at:at] = raw[at : at + length]
     made = bytes(archive_of_stream(bytes(raw), zlib.crc32(data), int(size * len(data))))
@@ -296,7 +296,7 @@ def test_whatever_happened_to_a_stream_it_reads_as_one(
 
 def test_a_stream_of_nothing_but_marks_takes_no_time(stretches: list[bool], tmp_path: Path) -> None:
     data = bytes(SIZE)
-    raw = (b"\0\0\0\xff\xff" + codecs.MARK[4:]) * 2000 + zlib.compress(data, 1, -15)
+    raw = (b"\0\0\0\xff\xff" + codecs.SYNC_MARKER[4:]) * 2000 + zlib.compress(data, 1, -15)
     assert compared(archive_of_stream(raw, zlib.crc32(data), SIZE), tmp_path).error == ""
     assert 2 <= len(stretches) <= 2 * (2 + 2)
     assert not any(stretches)
@@ -342,7 +342,7 @@ def stream(data: bytes, every: int) -> bytes:
         compressor = zlib.compressobj(1, zlib.DEFLATED, -15)
         pieces.append(compressor.compress(data[start : start + every]))
         pieces.append(compressor.flush(zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH))
-        pieces.append(b"" if last else codecs.MARK[4:])
+        pieces.append(b"" if last else codecs.SYNC_MARKER[4:])
     return b"".join(pieces)
 
 
@@ -351,10 +351,10 @@ def test_marks_are_found_wherever_they_stand() -> None:
     made = random.Random(5)
     for _ in range(300):
         stretches = [made.randbytes(made.choice((0, 1, 7, 30, 99))) for _ in range(5)]
-        joined = codecs.MARK.join(stretches)
+        joined = codecs.SYNC_MARKER.join(stretches)
         source = Slow(joined, made)
         found = [b"".join(stretch) for stretch in ahead._stretches(source, len(joined))]
-        assert found == [stretch + codecs.MARK for stretch in stretches[:-1]]
+        assert found == [stretch + codecs.SYNC_MARKER for stretch in stretches[:-1]]
 
 
 class Slow(io.BytesIO):

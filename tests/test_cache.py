@@ -32,9 +32,17 @@ from hypothesis import strategies as st
 import parazip
 from parazip import cache as cache_module
 from parazip import codecs, files
-from parazip.cache import LIMIT, Cache, Kept, Usage, by_content, by_stat, key
+from parazip.cache import (
+    LIMIT,
+    Cache,
+    CachedPart,
+    Usage,
+    identify_by_content,
+    identify_by_stat,
+    make_key,
+)
 from parazip.errors import OutputError, SettingsError, SourceError
-from parazip.model import Coder, Entry, File, Member, Packed, Range, Recipe, Record, Tally
+from parazip.model import ArchiveMember, Coder, Entry, File, Member, Range, Recipe, Record, Tally
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX permissions only")
 
@@ -72,12 +80,14 @@ def everything(cache: Cache) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def data_of(kept: Kept) -> bytes:
+def data_of(kept: CachedPart) -> bytes:
     """The data of a part as they stand in its file."""
     (piece,) = kept.part.data
     assert isinstance(piece, Range)
-    with files.reading(piece.file) as file:
-        return bytes(files.fill(piece.file, file, piece.offset, memoryview(bytearray(len(piece)))))
+    with files.open_unchanged(piece.file) as file:
+        return bytes(
+            files.fill_view(piece.file, file, piece.offset, memoryview(bytearray(len(piece))))
+        )
 
 
 def recalled(cache: Cache, key: str = KEY) -> bytes | None:
@@ -831,11 +841,11 @@ FILE = File("/tree/a", 1000, OLD, 77, OLD)
 MEMBER = Member("a", FILE, 0o100644 << 16, 0x5264_28C4)
 RECORD = Record(b"a", 0, 8, 0x5264_28C4, 1234, 500, 1000, 0o100644 << 16, 0)
 ARCHIVE = File("/wheel", 5000, OLD, 78, OLD)
-PACKED = MEMBER._replace(source=Packed(ARCHIVE, Entry("a", RECORD, 600)))
+PACKED = MEMBER._replace(source=ArchiveMember(ARCHIVE, Entry("a", RECORD, 600)))
 LINK = Member("link", b"target", 0o120777 << 16, 0x5264_28C4)
 MEMBERS = [MEMBER, LINK, PACKED._replace(name="packed")]
 
-named = partial(key, identity=by_stat)
+named = partial(make_key, identity=identify_by_stat)
 
 
 def of_file(**changes: Any) -> list[Member]:
@@ -850,7 +860,7 @@ def of_link(**changes: Any) -> list[Member]:
     return [MEMBER, LINK._replace(**changes), MEMBERS[2]]
 
 
-def of_packed(source: Packed) -> list[Member]:
+def of_packed(source: ArchiveMember) -> list[Member]:
     return [*MEMBERS[:2], PACKED._replace(name="packed", source=source)]
 
 
@@ -868,10 +878,11 @@ OTHER_KEYS: dict[str, Callable[[], str]] = {
     "nothing for a file": lambda: named(of_member(source=b""), RECIPE),
     "target of a link": lambda: named(of_link(source=b"other"), RECIPE),
     "archive that is copied from": lambda: named(
-        of_packed(Packed(ARCHIVE._replace(mtime_ns=OLD + 1), Entry("a", RECORD, 600))), RECIPE
+        of_packed(ArchiveMember(ARCHIVE._replace(mtime_ns=OLD + 1), Entry("a", RECORD, 600))),
+        RECIPE,
     ),
     "record that is copied": lambda: named(
-        of_packed(Packed(ARCHIVE, Entry("a", RECORD._replace(offset=9), 600))), RECIPE
+        of_packed(ArchiveMember(ARCHIVE, Entry("a", RECORD._replace(offset=9), 600))), RECIPE
     ),
     "order": lambda: named(MEMBERS[::-1], RECIPE),
     "fewer members": lambda: named(MEMBERS[:2], RECIPE),
@@ -884,8 +895,8 @@ OTHER_KEYS: dict[str, Callable[[], str]] = {
     ),
     "something more": lambda: named(MEMBERS, RECIPE, "more"),
     "something else more": lambda: named(MEMBERS, RECIPE, "mo", "re"),
-    "contents": lambda: key(MEMBERS, RECIPE, identity=lambda file: "a"),
-    "other contents": lambda: key(MEMBERS, RECIPE, identity=lambda file: "b"),
+    "contents": lambda: make_key(MEMBERS, RECIPE, identity=lambda file: "a"),
+    "other contents": lambda: make_key(MEMBERS, RECIPE, identity=lambda file: "b"),
 }
 
 
@@ -914,13 +925,13 @@ def test_other_versions_have_other_keys(monkeypatch: pytest.MonkeyPatch, what: s
 def test_each_library_and_the_cpu_count_as_versions(
     monkeypatch: pytest.MonkeyPatch, library: str
 ) -> None:
-    before = codecs.versions()
-    assert before == codecs.versions()
+    before = codecs.describe_versions()
+    assert before == codecs.describe_versions()
     if library == "cpu":
         monkeypatch.setattr(codecs, "_cpu", lambda: "another")
     else:
         monkeypatch.setattr(f"parazip.codecs.{library}", "99.99.99")
-    assert codecs.versions() != before
+    assert codecs.describe_versions() != before
 
 
 def test_where_a_file_is_makes_no_other_key() -> None:
@@ -936,8 +947,8 @@ def test_by_contents_only_the_contents_of_a_file_count(
     for name, contents in (("one", b"same"), ("two", b"same"), ("three", b"Same")):
         path = tmp_path / name
         path.write_bytes(contents)
-        file = files.found(str(path), path.stat())
-        keys.append(key([MEMBER._replace(source=file)], RECIPE, identity=by_content))
+        file = files.describe_file(str(path), path.stat())
+        keys.append(make_key([MEMBER._replace(source=file)], RECIPE, identity=identify_by_content))
     assert keys[0] == keys[1] != keys[2]
 
 
@@ -978,12 +989,12 @@ def test_files_of_just_now_have_no_key(
     monkeypatch: pytest.MonkeyPatch, now: int, mtime: int, ctime: int, certain: bool
 ) -> None:
     monkeypatch.setattr(cache_module, "time", SimpleNamespace(time_ns=lambda: now))
-    monkeypatch.setattr(files, "digest", lambda file: "contents")
+    monkeypatch.setattr(files, "hash_file", lambda file: "contents")
     file = File("x", 1, mtime, 1, ctime)
-    for source in (file, Packed(file, Entry("a", RECORD, 600))):
-        for identity in (by_stat, by_content):
+    for source in (file, ArchiveMember(file, Entry("a", RECORD, 600))):
+        for identity in (identify_by_stat, identify_by_content):
             members = [LINK, MEMBER._replace(name="x", source=source)]
-            assert bool(key(members, RECIPE, identity=identity)) is certain
+            assert bool(make_key(members, RECIPE, identity=identity)) is certain
 
 
 def test_bytes_at_hand_have_a_key_at_once() -> None:
@@ -1001,9 +1012,9 @@ def test_one_file_of_just_now_is_enough() -> None:
 
 def test_a_file_of_just_now_is_not_hashed() -> None:
     with pytest.raises(SourceError):
-        key(of_file(path="/missing"), RECIPE, identity=by_content)
+        make_key(of_file(path="/missing"), RECIPE, identity=identify_by_content)
     fresh = of_file(path="/missing", ctime_ns=time.time_ns())
-    assert key(fresh, RECIPE, identity=by_content) == ""
+    assert make_key(fresh, RECIPE, identity=identify_by_content) == ""
 
 
 def test_the_public_name_is_this_one() -> None:

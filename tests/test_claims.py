@@ -23,9 +23,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import parazip
-from parazip import BadArchiveError, ParazipError, Selection, cache, copy, files, inputs, sources
+from parazip import (
+    BadArchiveError,
+    ParazipError,
+    Selection,
+    cache,
+    copying,
+    files,
+    merging,
+    sources,
+)
 from parazip.cli import create
-from parazip.display import table
+from parazip.display import format_table
 from parazip.dropin import targets
 from parazip.errors import MemberNameError
 from parazip.names import MOST_STEPS
@@ -105,13 +114,16 @@ NAMES: dict[str, list[str]] = {
 def test_to_look_at_names_takes_their_bytes_a_few_times(case: str) -> None:
     infos = [zipfile.ZipInfo(name) for name in NAMES[case]]
     held = sum(sys.getsizeof(name) for name in NAMES[case])
-    assert peak(lambda: targets.folders(infos)) < 8 * held + MIB
+    assert peak(lambda: targets.list_target_folders(infos)) < 8 * held + MIB
 
 
 def test_names_that_are_too_deep_for_any_system_are_left_to_zipfile() -> None:
     at_most = [zipfile.ZipInfo(name) for name in deep(1, MOST_STEPS)]
-    assert targets.folders(at_most) is not None
-    assert targets.folders([zipfile.ZipInfo(name) for name in deep(1, 2 * MOST_STEPS)]) is None
+    assert targets.list_target_folders(at_most) is not None
+    assert (
+        targets.list_target_folders([zipfile.ZipInfo(name) for name in deep(1, 2 * MOST_STEPS)])
+        is None
+    )
 
 
 def kinds(name: str) -> list[str]:
@@ -130,7 +142,7 @@ def may_meet(names: Sequence[str]) -> bool:
 
 @given(st.lists(st.text("aAb/. ", max_size=6).map(lambda name: name or "a"), max_size=5))
 def test_the_order_counts_where_a_file_meets_another_member(names: list[str]) -> None:
-    found = targets.folders([zipfile.ZipInfo(name) for name in names])
+    found = targets.list_target_folders([zipfile.ZipInfo(name) for name in names])
     assert found is None or not may_meet(names)
     if found is None:
         lasts = [name.rpartition("/")[2] for name in names]
@@ -147,7 +159,7 @@ APART = [("a", "b"), ("a/", "a/b"), ("ab", "a/b"), ("a/b/", "a/"), ("a/b", "a/c"
 @pytest.mark.parametrize("names", [*ALIKE, *APART], ids=" ".join)
 def test_names_that_one_system_or_another_takes_for_one(names: tuple[str, str]) -> None:
     for order in (names, names[::-1]):
-        found = targets.folders([zipfile.ZipInfo(name) for name in order])
+        found = targets.list_target_folders([zipfile.ZipInfo(name) for name in order])
         assert (found is None) == (names in ALIKE)
 
 
@@ -206,7 +218,7 @@ MERGED: dict[str, Callable[[], bytes]] = {
 
 
 def gathered(path: Path, *exclude: str) -> object:
-    return inputs.gather([path], Selection(exclude=exclude))
+    return merging.gather_members([path], Selection(exclude=exclude))
 
 
 @pytest.mark.parametrize("exclude", [(), ("x", "*/x/y")], ids=["all", "excluding"])
@@ -242,14 +254,14 @@ def test_what_is_left_out_is_asked_once_for_each_step(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(sources, "_patterns", patterns)
     name = deep(1, MOST_STEPS)[0]
-    assert not sources.exclusion(("x", "y/z"))(name)
+    assert not sources.make_exclusion(("x", "y/z"))(name)
     assert sum(map(len, asked)) < 3 * len(name)
 
 
 def test_a_name_of_more_steps_is_refused_with_the_number(tmp_path: Path) -> None:
     path = tmp_path / "deep.zip"
     path.write_bytes(claiming(deep(1, MOST_STEPS + 1)))
-    assert len(list(copy.entries(files.found(str(path), path.stat())))) == 1
+    assert len(list(copying.read_entries(files.describe_file(str(path), path.stat())))) == 1
     path.write_bytes(claiming(deep(1, MOST_STEPS + 2)))
     with pytest.raises(BadArchiveError) as error:
         parazip.merge(tmp_path / "out.zip", [path])
@@ -336,8 +348,8 @@ def test_a_damaged_pex_info_is_told_of(tmp_path: Path) -> None:
 
 def test_one_long_cell_does_not_widen_all_rows() -> None:
     rows = [("x" * 60_000, "1"), *((str(i), "2") for i in range(2000))]
-    assert peak(lambda: table(("name", "n"), rows)) < 4 * MIB
-    assert table(("name", "n"), rows).splitlines()[1] == "x" * 252 + "...  1"
+    assert peak(lambda: format_table(("name", "n"), rows)) < 4 * MIB
+    assert format_table(("name", "n"), rows).splitlines()[1] == "x" * 252 + "...  1"
 
 
 def test_a_repository_is_looked_through_once(
@@ -347,9 +359,9 @@ def test_a_repository_is_looked_through_once(
     path = tmp_path / "repository.pex"
     path.write_bytes(claiming(f".deps/{name}/{i}.py" for name in names for i in range(3)))
     asked: list[str] = []
-    label = wheels.label
-    monkeypatch.setattr(wheels, "label", lambda name: asked.append(name) or label(name))  # type: ignore[func-returns-value] # the usual idiom
-    archive = files.found(str(path), path.stat())
+    label = wheels.label_member
+    monkeypatch.setattr(wheels, "label_member", lambda name: asked.append(name) or label(name))  # type: ignore[func-returns-value] # the usual idiom
+    archive = files.describe_file(str(path), path.stat())
     for name in names:
         assert sorted(wheels.Wheel(archive, f".deps/{name}/").entries()) == ["0.py", "1.py", "2.py"]
     assert len(asked) == 300

@@ -26,7 +26,7 @@ import parazip
 from parazip import Selection, Settings
 from parazip.cli.create import create as create_command
 from parazip.cli.merge import merge as merge_command
-from parazip.display import size_text
+from parazip.display import format_size
 from patience import HUNG
 
 pytestmark = pytest.mark.once
@@ -504,14 +504,14 @@ def test_a_dry_run_lists_and_writes_nothing(work: Path) -> None:
     assert done.out.decode().splitlines() == [
         "      0 B  t/",
         "     13 B  t/.gitignore",
-        f"{size_text(len(TEXT)):>9}  t/a.txt",
+        f"{format_size(len(TEXT)):>9}  t/a.txt",
         "      0 B  t/empty/",
-        f"{size_text(len(TEXT)):>9}  t/link",
+        f"{format_size(len(TEXT)):>9}  t/link",
         " left out  t/b.pyc  (t/.gitignore, line 2: *.pyc)",
         " left out  t/build/  (t/.gitignore, line 1: build/)",
         " left out  t/pipe  (--skip special: cannot put in t/pipe: it is a named pipe)",
         " left out  t/run.sh  (--exclude *.sh)",
-        f"out.zip would have 5 members (skipped 1 special), {size_text(2 * len(TEXT) + 13)}, "
+        f"out.zip would have 5 members (skipped 1 special), {format_size(2 * len(TEXT) + 13)}, "
         "4 left out",
     ]
     assert sorted(os.listdir(work)) == before

@@ -12,11 +12,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parazip import codecs
-from parazip.codecs import BLOCK, WINDOW, compress_block, compress_whole, recipe, shrinks
+from parazip.codecs import (
+    BLOCK,
+    WINDOW,
+    choose_recipe,
+    compress_block,
+    compress_whole,
+    looks_compressible,
+)
 from parazip.model import CODEC_NAMES, DEFLATE_STORED, STORE, CodecName, Coder
 
-WHOLE = sorted({recipe(level, codec).whole for level in range(1, 10) for codec in CODEC_NAMES})
-BLOCKS = sorted({recipe(level, codec).block for level in range(1, 10) for codec in CODEC_NAMES})
+WHOLE = sorted(
+    {choose_recipe(level, codec).whole for level in range(1, 10) for codec in CODEC_NAMES}
+)
+BLOCKS = sorted(
+    {choose_recipe(level, codec).block for level in range(1, 10) for codec in CODEC_NAMES}
+)
 WORDS = [bytes(random.Random(n).choices(b"abcdefgh_", k=n % 9 + 2)) for n in range(500)]
 
 
@@ -84,7 +95,7 @@ def restarting(coder: Coder, data: bytes, block: int, monkeypatch: pytest.Monkey
 
 def inflated(*pieces: bytes, size: int) -> bytes | None:
     with mock.patch.object(codecs, "RESTART", size):
-        stretch = codecs.inflated_stretch(map(memoryview, pieces))
+        stretch = codecs.inflate_stretch(map(memoryview, pieces))
     if stretch is None:
         return None
     data = b"".join(stretch.pieces)
@@ -104,12 +115,14 @@ def test_a_stretch_stands_for_itself(
     stream = zlib.decompressobj(-15)
     assert stream.decompress(joined) == data
     assert stream.eof
-    first, second, rest = joined.split(codecs.MARK)
+    first, second, rest = joined.split(codecs.SYNC_MARKER)
     size = 2 * block
-    assert inflated(first + codecs.MARK, size=size) == data[:size]
-    assert inflated(second[:11], second[11:], codecs.MARK, size=size) == data[size : 2 * size]
-    assert inflated(first + codecs.MARK, size=size - 1) is None
-    assert inflated(first + codecs.MARK, size=size + 1) is None
+    assert inflated(first + codecs.SYNC_MARKER, size=size) == data[:size]
+    assert (
+        inflated(second[:11], second[11:], codecs.SYNC_MARKER, size=size) == data[size : 2 * size]
+    )
+    assert inflated(first + codecs.SYNC_MARKER, size=size - 1) is None
+    assert inflated(first + codecs.SYNC_MARKER, size=size + 1) is None
     assert inflated(rest, size=block + 7) is None  # it is the last
 
 
@@ -120,7 +133,7 @@ def test_where_a_large_member_restarts() -> None:
         window = data[max(0, start - WINDOW) : start]
         last = start + BLOCK == len(data)
         made = b"".join(compress_block(Coder("zlib", 1), window, data[start:][:BLOCK], start, last))
-        ends.append(made.endswith(codecs.MARK))
+        ends.append(made.endswith(codecs.SYNC_MARKER))
     assert ends == [False] * 7 + [True, False]
 
 
@@ -167,7 +180,7 @@ def test_what_ends_within_a_block_is_no_stretch(data: bytes, level: int, strateg
 
 def test_a_stream_that_has_ended_is_no_stretch() -> None:
     whole = zlib.compress(text(1000), 6, -15)
-    for more in (b"", b"\0", codecs.MARK, whole):
+    for more in (b"", b"\0", codecs.SYNC_MARKER, whole):
         assert inflated(whole + more, size=1000) is None
 
 
@@ -217,18 +230,18 @@ def test_isa_l_never_starts_a_stream_without_a_dictionary(level: int) -> None:
 @pytest.mark.parametrize("codec", CODEC_NAMES)
 def test_every_level_of_every_codec_has_a_recipe(codec: CodecName) -> None:
     for level in range(1, 10):
-        made = recipe(level, codec)
+        made = choose_recipe(level, codec)
         if codec != "auto":
             assert made.whole.codec == codec
         assert made.block.codec != "libdeflate"
         assert made.cut in (codecs.CUT_FAST, codecs.CUT_SMALL)
-    assert recipe(0, codec).whole == STORE
+    assert choose_recipe(0, codec).whole == STORE
 
 
 @pytest.mark.parametrize("codec", [name for name in CODEC_NAMES if name != "isal"])
 def test_higher_levels_are_smaller(codec: CodecName) -> None:
     data = text(400_000) + noise(10_000) + text(100_000, 2)
-    sizes = [len(compress_whole(recipe(level, codec).whole, data)) for level in (1, 6, 9)]
+    sizes = [len(compress_whole(choose_recipe(level, codec).whole, data)) for level in (1, 6, 9)]
     assert sizes[0] > sizes[1]
     assert sizes[1] * 1.001 > sizes[2]
 
@@ -258,7 +271,7 @@ def test_data_that_is_compressed_already_is_noticed(data: bytes, verdict: bool) 
         assert start + length <= len(data)
         return data[start : start + length]
 
-    assert shrinks(len(data), read) is verdict
+    assert looks_compressible(len(data), read) is verdict
     assert looked_at <= codecs.SAMPLED
 
 

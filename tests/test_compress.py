@@ -14,7 +14,7 @@ from parazip.errors import SourceChangedError, SourceError
 from parazip.format.records import parse_central_header
 from parazip.model import DEFLATED, STORE, STORED, Coder, File, Member, Recipe, Record, Tally
 from parazip.plan import Batch
-from parazip.sources import Selection, scan
+from parazip.sources import Selection, find_members
 
 CODER = Coder("libdeflate", 6)
 NOISE = random.Random(3).randbytes(300_000)
@@ -22,7 +22,7 @@ NOISE = random.Random(3).randbytes(300_000)
 
 def found(path: Path, contents: bytes) -> File:
     path.write_bytes(contents)
-    (member,) = scan([path], Selection())
+    (member,) = find_members([path], Selection())
     assert isinstance(member.source, File)
     return member.source
 
@@ -48,7 +48,7 @@ def test_a_part_holds_its_members_and_tells_where(tmp_path: Path) -> None:
         Member(f"m{i}", found(tmp_path / f"m{i}", data) if i % 2 else data, i << 16, i, i == 4)
         for i, data in enumerate(contents)
     ]
-    part = compress.batch(batch_of(*members))
+    part = compress.compress_batch(batch_of(*members))
     assert part is not None
     methods = []
     (joined,) = part.data
@@ -122,9 +122,11 @@ def test_a_changed_source_is_an_error(
     path = tmp_path / "file"
     member = Member("file", found(path, b"12345" * 1000), 0, 0)
     change(path)
-    task = next(plan.cuts(member, Coder("isal", 2))) if cut else batch_of(member)
+    task = next(plan.cut_into_blocks(member, Coder("isal", 2))) if cut else batch_of(member)
     with pytest.raises(SourceChangedError, match=complaint) as caught:
-        compress.block(task) if isinstance(task, plan.Cut) else compress.batch(task)
+        compress.compress_block(task) if isinstance(
+            task, plan.BlockTask
+        ) else compress.compress_batch(task)
     assert str(path) in str(caught.value)
     assert isinstance(caught.value, OSError)
 
@@ -134,9 +136,11 @@ def test_a_source_that_went_is_an_error_with_its_errno(tmp_path: Path, cut: bool
     path = tmp_path / "file"
     member = Member("file", found(path, b"12345"), 0, 0)
     path.unlink()
-    task = next(plan.cuts(member, STORE)) if cut else batch_of(member)
+    task = next(plan.cut_into_blocks(member, STORE)) if cut else batch_of(member)
     with pytest.raises(SourceError, match=f"cannot read {path}: No such file") as caught:
-        compress.block(task) if isinstance(task, plan.Cut) else compress.batch(task)
+        compress.compress_block(task) if isinstance(
+            task, plan.BlockTask
+        ) else compress.compress_batch(task)
     assert caught.value.errno == 2
 
 
@@ -145,7 +149,7 @@ def test_blocks_join_and_carry_their_crc(tmp_path: Path) -> None:
     for source in (data, found(tmp_path / "file", data)):
         member = Member("file", source, 0, 0)
         for coder in (STORE, Coder("isal", 2), Coder("zlib-ng", 5), Coder("zlib", 9)):
-            blocks = [compress.block(cut) for cut in plan.cuts(member, coder)]
+            blocks = [compress.compress_block(cut) for cut in plan.cut_into_blocks(member, coder)]
             joined = b"".join(chunk for block in blocks for chunk in block.data)
             assert (joined if coder is STORE else zlib.decompress(joined, -15)) == data
             crc = 0
@@ -157,7 +161,7 @@ def test_blocks_join_and_carry_their_crc(tmp_path: Path) -> None:
 def test_large_members_are_judged_by_their_contents(tmp_path: Path) -> None:
     for data, verdict in ((NOISE, False), (b"text " * 60_000, True)):
         for source in (data, found(tmp_path / "file", data)):
-            assert compress.shrinks(Member("m", source, 0, 0)) is verdict
+            assert compress.looks_compressible(Member("m", source, 0, 0)) is verdict
 
 
 def test_noise_is_stored_without_being_compressed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +173,7 @@ def test_noise_is_stored_without_being_compressed(monkeypatch: pytest.MonkeyPatc
         return real(coder, data)
 
     monkeypatch.setattr(codecs, "compress_whole", watch)
-    part = compress.batch(batch_of(Member("noise", NOISE, 0, 0)))
+    part = compress.compress_batch(batch_of(Member("noise", NOISE, 0, 0)))
     assert part is not None
     assert set(part.tallies) == {"stored"}
     assert sum(seen) <= codecs.SAMPLED

@@ -21,12 +21,12 @@ from typing import Any, NamedTuple
 import pytest
 
 import parazip
-from parazip import BadArchiveError, Settings, SourceChangedError, codecs, copy, files
+from parazip import BadArchiveError, Settings, SourceChangedError, codecs, copying, files
 from parazip import output as output_module
 from parazip.format.records import central_header, end_records, local_header
-from parazip.model import DEFLATED, MIB, STORED, File, Member, Packed, Range, Record
+from parazip.model import DEFLATED, MIB, STORED, ArchiveMember, File, Member, Range, Record
 from parazip.output import Pipe
-from parazip.plan import RANGE, Copies
+from parazip.plan import RANGE, CopyBatch
 from parazip.testing import ShortOutput, SparseOutput
 from readers import ENVIRONMENT, programs
 
@@ -850,7 +850,7 @@ def sparse(path: Path, method: int, size: int, compressed_size: int) -> File:
         directory = central_header(huge) + central_header(small)
         place = file.tell()
         file.write(directory + end_records(2, len(directory), place))
-    return files.found(str(path), path.stat())
+    return files.describe_file(str(path), path.stat())
 
 
 @pytest.mark.parametrize("size", [LIMIT - 1, LIMIT, LIMIT + 1, 5 << 30])
@@ -859,9 +859,11 @@ def test_a_copied_member_of_4_gib(tmp_path: Path, method: int, size: int) -> Non
     """Looked at as the part that is to be written: the bytes themselves are no affair of it."""
     packed = size if method == STORED else size // 1000
     archive = sparse(tmp_path / "s.zip", method, size, packed)
-    entries = copy.entries(archive)
-    members = [Member("p/" + e.name, Packed(archive, e), FILE, DATE) for e in entries]
-    part = copy.batch(Copies(members, codecs.recipe(6, "auto"), False, size + 1, 1))
+    entries = copying.read_entries(archive)
+    members = [Member("p/" + e.name, ArchiveMember(archive, e), FILE, DATE) for e in entries]
+    part = copying.copy_batch(
+        CopyBatch(members, codecs.choose_recipe(6, "auto"), False, size + 1, 1)
+    )
     assert part is not None
     header, data, rest = part.data
     is_wide = size >= LIMIT

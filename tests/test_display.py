@@ -12,7 +12,7 @@ import pytest
 import rich.progress  # noqa: F401 - now, so that it takes the real clock and not a test's
 
 from parazip import Progress, Report, Tally
-from parazip.display import MODES, Display, Mode, size_text, summary_line
+from parazip.display import MODES, Display, Mode, format_size, summary_line
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -355,7 +355,7 @@ def test_a_json_summary_has_every_number() -> None:
     ],
 )
 def test_sizes_for_people(size: float, text: str) -> None:
-    assert size_text(size) == text
+    assert format_size(size) == text
 
 
 def test_the_stream_may_be_any_encoding() -> None:

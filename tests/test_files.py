@@ -35,16 +35,16 @@ from parazip import (
     assembly,
     codecs,
     files,
-    inputs,
+    merging,
 )
 from parazip import cache as cache_module
-from parazip.assembly import Means
+from parazip.assembly import Workshop
 from parazip.cache import Cache
 from parazip.codecs import BLOCK
 from parazip.model import CHANGES, Changes, Section
 from parazip.output import Pipe
 from parazip.progress import Counter
-from parazip.sources import scan
+from parazip.sources import find_members
 from patience import HUNG
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX only")
@@ -63,7 +63,7 @@ def contents(path: Path | io.BytesIO) -> dict[str, bytes]:
 
 def found(path: Path, changes: Changes = "ctime") -> list[Member]:
     selection = Selection(directory=path.parent, changes=changes)
-    return list(scan([path.name], selection))
+    return list(find_members([path.name], selection))
 
 
 # --- What shows that a file has changed ------------------------------------------------------
@@ -205,14 +205,14 @@ def test_archives_that_are_merged_may_change_as_files_may(
 ) -> None:
     source = tmp_path / "s.zip"
     parazip.write(source, [Member("a", TEXT, 0, 33 << 16)])
-    gather = inputs.gather
+    gather = merging.gather_members
 
     def touched(*args: Any) -> list[Member]:
         members: list[Member] = gather(*args)
         link(source)
         return members
 
-    monkeypatch.setattr(inputs, "gather", touched)
+    monkeypatch.setattr(merging, "gather_members", touched)
     target = tmp_path / "o.zip"
     if changes == "ctime":
         with pytest.raises(SourceChangedError, match=r"s\.zip changed while it was read"):
@@ -446,7 +446,7 @@ def test_what_is_made_as_zipfile_makes_it_is_read_to_its_end(
     monkeypatch.setattr(files, "os", Telling(size))
     counter = Counter(None)
     counter.count([member])
-    means = Means(recipe=codecs.AS_ZIPFILE, jobs=1, memory=1 << 20)
+    means = Workshop(recipe=codecs.AS_ZIPFILE, jobs=1, memory=1 << 20)
     report = archive.assemble(tmp_path / "o.zip", [Section(lambda: [member])], means, counter)
     assert contents(tmp_path / "o.zip") == {"file": TEXT * 2}
     assert report.bytes_in == len(TEXT * 2)
@@ -502,8 +502,8 @@ def test_sums_are_of_all_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             assert isinstance(source, File)
             with monkeypatch.context() as patch:
                 patch.setattr(files, "os", Telling(size))
-                assert files.measure(source) == (zlib.crc32(data), len(data))
-                assert files.digest(source) == hashlib.sha256(data).hexdigest()
+                assert files.measure_file(source) == (zlib.crc32(data), len(data))
+                assert files.hash_file(source) == hashlib.sha256(data).hexdigest()
 
 
 def test_merging_takes_all_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -514,7 +514,7 @@ def test_merging_takes_all_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     small.write_bytes(TEXT[:700])
     large.write_bytes(TEXT[: 3 * BLOCK])
     (tmp_path / "s2.zip").write_bytes((tmp_path / "s.zip").read_bytes())
-    (packed,) = inputs.gather([tmp_path / "s2.zip"], Selection())
+    (packed,) = merging.gather_members([tmp_path / "s2.zip"], Selection())
     members = [packed, told(small, 0), told(large, 0), packed._replace(name="c")]
 
     class Both(Telling):
@@ -618,7 +618,12 @@ def test_what_takes_a_files_place_is_an_error_at_once(
         parazip.write(tmp_path / "o.zip", members)
     source = members[0].source
     assert isinstance(source, File)
-    for look in (files.read, files.crc32, files.digest, lambda file: list(files.chunks(file))):
+    for look in (
+        files.read_file,
+        files.crc32_of_file,
+        files.hash_file,
+        lambda file: list(files.read_chunks(file)),
+    ):
         with pytest.raises(SourceError, match=what):
             look(source)
     assert not (tmp_path / "o.zip").exists()
@@ -644,7 +649,7 @@ def test_a_pipe_that_somebody_writes_to_is_none_either(tmp_path: Path) -> None:
 def test_an_archive_that_becomes_a_pipe_is_an_error_at_once(tmp_path: Path) -> None:
     source = tmp_path / "s.zip"
     parazip.write(source, [Member("a", os.urandom(1 << 20), 0, 33 << 16, True)])
-    members = inputs.gather([source], Selection())
+    members = merging.gather_members([source], Selection())
     source.unlink()
     os.mkfifo(source)
     with pytest.raises(SourceError, match=r"s\.zip: it is a named pipe, not a file"):

@@ -26,7 +26,7 @@ import parazip
 from parazip import assembly
 from parazip.workers import helpers as helpers_module
 from parazip.workers import starting
-from parazip.workers.helpers import Helper, Helpers, HelpersClosedError, helpers
+from parazip.workers.helpers import Helper, Helpers, HelpersClosedError, running_helpers
 from parazip.workers.system import own
 from patience import HUNG
 
@@ -53,7 +53,7 @@ def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
 @contextmanager
 def started(function: Callable[[bytes], bytes], count: int, capacity: int) -> Iterator[Helpers]:
     name = f"{function.__module__}:{function.__name__}"
-    with helpers(name, count, capacity, FOLDERS) as crew:
+    with running_helpers(name, count, capacity, FOLDERS) as crew:
         crew.start()
         for helper in all_of(crew, count):  # as a test is to ask all of them, and not who is first
             assert helper.socket.recv(1, socket.MSG_PEEK), "it ended before it had begun"
@@ -273,7 +273,7 @@ WHY_NONE = {
 def test_there_are_none_where_that_is_not_safe(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(starting, "may_fork", False)
     WHY_NONE[why](monkeypatch)
-    with helpers("helper_functions:span", 2, 100, FOLDERS) as crew:
+    with running_helpers("helper_functions:span", 2, 100, FOLDERS) as crew:
         crew.start()
         assert crew.ask(b"?") is None
 
@@ -302,7 +302,7 @@ def test_forking_is_safe_only_on_linux_with_a_single_thread(
     thread.join()
     monkeypatch.setattr(starting, "may_fork", True)
     monkeypatch.setattr(starting, "_is_single_threaded", lambda: False)
-    assert starting.way_to_begin("helper_functions:span", 100, FOLDERS, []) is None
+    assert starting.choose_way_to_start("helper_functions:span", 100, FOLDERS, []) is None
 
 
 @pytest.mark.parametrize("error", [OSError("no processes left"), RuntimeError("Python ends")])
@@ -321,7 +321,7 @@ def test_there_are_as_many_as_can_be_started(
     spoiled = SimpleNamespace(**{**vars(own), name: begin})
     monkeypatch.setattr(starting, "own", spoiled)
     before = os.listdir("/proc/self/fd")
-    with helpers("helper_functions:span", 2, 100, FOLDERS) as crew:
+    with running_helpers("helper_functions:span", 2, 100, FOLDERS) as crew:
         crew.start()
         with ThreadPoolExecutor(2) as threads:
             answers = list(threads.map(crew.ask, [b"?"] * 10))

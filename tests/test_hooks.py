@@ -25,7 +25,7 @@ from isal import isal_zlib
 import parazip
 from parazip.dropin import hooks
 from parazip.dropin.handle import MemberWriter
-from parazip.dropin.members import Members
+from parazip.dropin.members import MemberJobs
 
 MEMBERS = 210
 Stock = zipfile.ZipFile
@@ -184,7 +184,7 @@ def test_where_nobody_hooks_in_all_cores_are_used(many: Path, tmp_path: Path) ->
         assert originals.are_in_place()
     with (
         parazip.patch(),
-        mock.patch("parazip.dropin.zip_file.Members", wraps=Members) as first,
+        mock.patch("parazip.dropin.zip_file.MemberJobs", wraps=MemberJobs) as first,
         mock.patch.object(
             MemberWriter, "close", autospec=True, side_effect=MemberWriter.close
         ) as end,
@@ -201,7 +201,7 @@ def test_a_hook_that_is_taken_back_by_hand_is_gone(many: Path, tmp_path: Path) -
     with parazip.patch(), pytest.MonkeyPatch.context() as patch:
         for name in OF_ARCHIVES:
             patch.setattr(zipfile.ZipFile, name, getattr(zipfile.ZipFile, name))
-        with mock.patch("parazip.dropin.zip_file.Members", wraps=Members) as first:
+        with mock.patch("parazip.dropin.zip_file.MemberJobs", wraps=MemberJobs) as first:
             extract(many, tmp_path)
             check(many, tmp_path)
         assert first.call_count == 2
@@ -382,7 +382,7 @@ def test_members_that_are_told_one_by_one(many: Path, tmp_path: Path) -> None:
         (tmp_path / "out").mkdir()
         archive.extractall(tmp_path / "out", names())
         assert (tmp_path / "out" / "large").stat().st_size == 1 << 20
-        with mock.patch("parazip.dropin.zip_file.Members", wraps=Members) as first:
+        with mock.patch("parazip.dropin.zip_file.MemberJobs", wraps=MemberJobs) as first:
             archive.extractall(tmp_path / "out1", archive.NameToInfo)
             archive.extractall(tmp_path / "out2", archive.NameToInfo.values())
             archive.extractall(tmp_path / "out3", archive.infolist())
@@ -404,7 +404,7 @@ def test_members_of_a_class_of_ones_own(many: Path, tmp_path: Path) -> None:
         archive.extractall(tmp_path / "out")
         assert list(dict.fromkeys(seen)) == archive.namelist()
         seen.clear()
-        with mock.patch("parazip.dropin.zip_file.Members", wraps=Members) as first:
+        with mock.patch("parazip.dropin.zip_file.MemberJobs", wraps=MemberJobs) as first:
             assert archive.testzip() is None
         assert not first.called
 

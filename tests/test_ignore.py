@@ -17,7 +17,7 @@ from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 from parazip import Selection, SourceError, create, merge, preview
 from parazip.ignore import Rules, read
-from parazip.sources import scan
+from parazip.sources import find_members
 
 GIT = shutil.which("git")
 TAR = shutil.which("gtar") or shutil.which("tar")
@@ -34,7 +34,7 @@ def put(root: Path, **files: str) -> None:
 def found(root: Path, *paths: str, **selection: Any) -> list[str]:
     """The files that are put in."""
     chosen = Selection(directory=root, **{"ignore": True, **selection})
-    names = [member.name for member in scan(paths or ["."], chosen)]
+    names = [member.name for member in find_members(paths or ["."], chosen)]
     return [name for name in names if not name.endswith("/")]
 
 
@@ -326,7 +326,7 @@ def test_what_is_named_itself_is_taken(tmp_path: Path) -> None:
     put(tmp_path, **{".gitignore": "*.log\nout/\n", "a.log": "", "out__x": "", "b": ""})
     assert found(tmp_path, "a.log", "out") == ["a.log", "out/x"]
     chosen = Selection(directory=tmp_path, ignore=True)
-    assert [m.name for m in scan([], chosen, names=["a.log", "b"])] == ["a.log", "b"]
+    assert [m.name for m in find_members([], chosen, names=["a.log", "b"])] == ["a.log", "b"]
 
 
 def test_a_link_to_a_folder_is_a_file_to_git(tmp_path: Path) -> None:

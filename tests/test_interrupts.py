@@ -22,7 +22,7 @@ import pytest
 
 import parazip
 from parazip.workers import line
-from parazip.workers.helpers import helpers
+from parazip.workers.helpers import running_helpers
 from patience import HUNG
 
 HERE = os.path.dirname(parazip.__file__)
@@ -252,7 +252,7 @@ def test_helpers_that_are_interrupted_leave_no_process_behind() -> None:
     before = children()  # of other tests
 
     def use() -> None:
-        with helpers("helper_functions:span", 2, 100, [os.path.dirname(__file__)]) as crew:
+        with running_helpers("helper_functions:span", 2, 100, [os.path.dirname(__file__)]) as crew:
             crew.start()
 
     for at in itertools.count(1):

@@ -34,7 +34,7 @@ from parazip.format.records import (
     local_header,
     shift,
 )
-from parazip.inputs import OnDuplicate, Source
+from parazip.merging import OnDuplicate, Source
 from parazip.model import File, Header, Member, Record
 from parazip.output import Output, Pipe
 from parazip.testing import SparseOutput
@@ -195,7 +195,7 @@ def test_a_file_that_changes_between_its_crc_and_its_bytes_is_an_error(tree: Pat
     path = tree / "large.txt"
     info = path.stat()
     file = File(str(path), info.st_size, info.st_mtime_ns, info.st_ino, info.st_ctime_ns)
-    part = compress.untouched(plan.Untouched(Member("large", file, FILE, DATE, store=True)))
+    part = compress.store_untouched(plan.StoredTask(Member("large", file, FILE, DATE, store=True)))
     path.write_bytes(TEXT.replace(b"line", b"LINE"))
     os.utime(path, ns=(1, 1))
     with pytest.raises(SourceChangedError, match=r"large\.txt"):

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parazip.workers import line as line_module
-from parazip.workers.line import MEMORY, Lane, Line, line_of, shared_line
+from parazip.workers.line import MEMORY, Lane, Line, line_for, shared_line
 from patience import HUNG
 
 
@@ -163,7 +163,7 @@ def test_closing_cancels_what_has_not_begun_and_waits_for_what_has() -> None:
     lane = make_lane(work, 1, limit=10**6)
     for task in range(100):
         lane.put(task)
-    results = lane.rest()
+    results = lane.take_all()
     assert next(results) == (0, 0)
     assert at_work.wait(HUNG)
     closing = threading.Thread(target=lane.close)
@@ -180,8 +180,8 @@ def test_what_is_put_in_is_given_when_it_is_ready_and_all_of_it_in_the_end() -> 
         given: list[tuple[int, int]] = []
         for task in range(100):
             lane.put(task)
-            given += lane.ready()
-        given += lane.rest()
+            given += lane.take_finished()
+        given += lane.take_all()
     assert given == [(task, task * 2) for task in range(100)]
 
 
@@ -205,11 +205,11 @@ def test_two_lanes_that_one_thread_uses_in_turn_do_not_wait_for_each_other() -> 
     second: Lane[int, int] = line.lane(lambda n: n, lambda n: 90, lambda n: 90)
     with first, second:
         first.put(1)
-        assert list(first.ready()) in ([], [(1, 1)])
+        assert list(first.take_finished()) in ([], [(1, 1)])
         second.put(2)
-        assert list(second.rest()) == [(2, 2)]
+        assert list(second.take_all()) == [(2, 2)]
         first.put(3)
-        assert list(first.rest())[-1] == (3, 3)
+        assert list(first.take_all())[-1] == (3, 3)
 
 
 def test_all_lanes_share_the_threads() -> None:
@@ -219,10 +219,10 @@ def test_all_lanes_share_the_threads() -> None:
     ]
     for lane in lanes:
         lane.put(1)
-        list(lane.ready())
+        list(lane.take_finished())
     assert threads_alive() <= 2
     for lane in lanes:
-        assert list(lane.rest()) in ([], [(1, 1)])
+        assert list(lane.take_all()) in ([], [(1, 1)])
         lane.close()
 
 
@@ -275,11 +275,11 @@ def test_what_a_thread_began_that_will_never_go_on_is_done_again(
 
     lane = make_lane(work, 1)
     lane.put(7)
-    list(lane.ready())
+    list(lane.take_finished())
     assert at_work.wait(HUNG)
     with monkeypatch.context() as patch:
         patch.setattr(sys, "is_finalizing", lambda: True)
-        assert list(lane.rest()) == [(7, 7)]
+        assert list(lane.take_all()) == [(7, 7)]
     may_end.set()
     lane.close()
 
@@ -300,9 +300,9 @@ def test_a_forked_copy_goes_on_by_itself() -> None:
 
 def test_the_line_of_the_process_is_for_all_who_ask_for_nothing_else() -> None:
     line = shared_line()
-    assert line_of(None, MEMORY) is line is shared_line()
-    assert line_of(1, MEMORY) is not line
-    assert line_of(None, 1 << 20) is not line
+    assert line_for(None, MEMORY) is line is shared_line()
+    assert line_for(1, MEMORY) is not line
+    assert line_for(None, 1 << 20) is not line
     assert threads_alive() == 0
 
 
@@ -323,7 +323,7 @@ def test_an_executor_of_ones_own_does_the_work() -> None:
 
 def test_a_line_is_used_by_many_threads_at_once() -> None:
     def use(number: int) -> list[int]:
-        line = line_of(None, MEMORY)
+        line = line_for(None, MEMORY)
         lane: Lane[int, int] = line.lane(lambda n: n * number, lambda n: 1, lambda n: 1)
         with lane:
             return [result for _, result in lane.through(range(100))]
@@ -349,7 +349,7 @@ def test_an_interrupt_does_not_wait_for_what_never_comes(
     def interrupted() -> None:
         with make_lane(stuck, jobs=1) as lane:
             lane.put(1)
-            assert list(lane.ready()) == []
+            assert list(lane.take_finished()) == []
             assert begun.wait(HUNG)
             raise error
 

@@ -34,7 +34,7 @@ from parazip import (
     SourceError,
 )
 from parazip.cli import commands as command
-from parazip.inputs import ON_DUPLICATE, OnDuplicate, Source
+from parazip.merging import ON_DUPLICATE, OnDuplicate, Source
 from parazip.plan import RANGE
 from patience import HUNG
 from readers import PYTHONS, programs, pythons

@@ -28,7 +28,7 @@ from parazip import (
     write,
 )
 from parazip.findings import Findings
-from parazip.names import MOST_STEPS, Readers
+from parazip.names import MOST_STEPS, ReaderJudge
 from patience import HUNG
 
 FILE = (stat.S_IFREG | 0o644) << 16
@@ -188,9 +188,9 @@ def test_a_member_object_that_comes_twice_is_two_of_one_name() -> None:
 @given(st.lists(st.text("abcn.: /\\-\0\tul", min_size=1, max_size=9), max_size=6))
 def test_many_names_are_judged_as_each_would_be(names: list[str]) -> None:
     together, alone = Findings(), Findings()
-    Readers(together, "").judge(names)
+    ReaderJudge(together, "").judge(names)
     for name in names:
-        Readers(alone, "").judge([name])
+        ReaderJudge(alone, "").judge([name])
     assert sorted(together.notes()) == sorted(alone.notes())
     assert [*map(str, together.problems)] == [*map(str, alone.problems)]
 

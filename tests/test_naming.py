@@ -31,7 +31,7 @@ from parazip import naming
 from parazip import output as output_module
 from parazip.cli.commands import last_word
 from parazip.errors import OutputError
-from parazip.output import replacing
+from parazip.output import open_replacement
 from refusals import ERRORS, OLD
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX files only")
@@ -246,7 +246,7 @@ def test_bytes_that_cannot_be_cut_off_do_not_stay(
         refuse(monkeypatch, "O_TMPFILE", errno.EOPNOTSUPP)
     refuse(monkeypatch, "truncate", errno.EPERM)
     path = tmp_path / "a.zip"
-    with replacing(str(path)) as output:
+    with open_replacement(str(path)) as output:
         output.write(b"kept ")
         position = output.position
         output.write(b"taken back, and longer than what follows")
@@ -280,7 +280,7 @@ def test_last_look_at_the_bytes_may_be_refused(
     for old in (None, OLD):
         if old is not None:
             path.write_bytes(old)
-        with replacing(str(path)) as output:
+        with open_replacement(str(path)) as output:
             output.write(b"complete")
             is_done = True
             if call == "dup":
@@ -468,7 +468,7 @@ def test_pipe_that_came_under_the_name_meanwhile_takes_nothing(
     refuse(monkeypatch, "replace", errno.EBUSY)
 
     def write() -> None:
-        with replacing(str(path)) as output:
+        with open_replacement(str(path)) as output:
             output.write(b"complete")
             os.mkfifo(path)
 
@@ -515,7 +515,7 @@ def test_refused_unlink_does_not_hide_the_error(
 ) -> None:
     refuse(monkeypatch, "O_TMPFILE", errno.EOPNOTSUPP)
     refuse(monkeypatch, "unlink", errno.EPERM)
-    with pytest.raises(ValueError, match="on purpose"), replacing(str(tmp_path / "a.zip")):
+    with pytest.raises(ValueError, match="on purpose"), open_replacement(str(tmp_path / "a.zip")):
         raise ValueError("on purpose")
 
 
@@ -524,7 +524,7 @@ def test_refused_unlink_does_not_hide_the_error(
 
 def begin(path: Path) -> OutputError:
     """The error of an output that cannot be opened."""
-    with pytest.raises(OutputError) as told, replacing(str(path)):
+    with pytest.raises(OutputError) as told, open_replacement(str(path)):
         raise AssertionError("it was said only after the work")
     assert told.value.kept == ""
     return told.value
@@ -829,7 +829,7 @@ def test_nobody_may_read_it_meanwhile_who_may_not_read_the_old_file(
     path = tmp_path / "a.zip"
     path.write_bytes(OLD)
     path.chmod(0o600)
-    with replacing(str(path)) as output:
+    with open_replacement(str(path)) as output:
         assert output.descriptor is not None
         assert stat.S_IMODE(os.fstat(output.descriptor).st_mode) == 0o600
 
@@ -869,7 +869,7 @@ def test_moved_file_is_written_over_where_renaming_is_refused(
             path.write_bytes(old)
         with pytest.MonkeyPatch.context() as patch:
             refuse(patch, "replace", errno.EBUSY)
-            naming.move(str(new), str(path), "a.zip")
+            naming.move_finished(str(new), str(path), "a.zip")
         assert path.read_bytes() == b"finished"
         assert rest(tmp_path) == []
 
@@ -880,9 +880,9 @@ def test_moved_folder_stays_and_is_told_where_renaming_is_refused(
     (tmp_path / "new").mkdir()
     refuse(monkeypatch, "replace", errno.EBUSY)
     with pytest.raises(OutputError, match=re.escape(os.strerror(errno.EBUSY))) as told:
-        naming.move(str(tmp_path / "new"), str(tmp_path / "there"), "there")
+        naming.move_finished(str(tmp_path / "new"), str(tmp_path / "there"), "there")
     assert kept_by(told.value) == str(tmp_path / "new")
-    assert naming.is_kept(told.value)
+    assert naming.leaves_file_behind(told.value)
 
 
 # --- Links that others have put there --------------------------------------------------------
@@ -926,7 +926,7 @@ def test_another_users_link_in_a_shared_folder_is_not_followed(
     with pytest.MonkeyPatch.context() as patch:
         refuse(patch, "replace", errno.EPERM)
         with pytest.raises(OutputError, match="another user's link") as error:
-            naming.move(str(finished), str(path), "a.zip")
+            naming.move_finished(str(finished), str(path), "a.zip")
     assert kept_by(error.value) == str(finished)
     assert aim.exists() == is_there
 
@@ -989,7 +989,7 @@ def test_what_is_in_vain_is_refused_before_the_work(
     Path("folder").mkdir()
     Path("folder").chmod(0o755)
     with monkeypatch.context() as patch:  # no source is opened
-        patch.setattr("parazip.files.read", lambda file: pytest.fail("it was read"))
+        patch.setattr("parazip.files.read_file", lambda file: pytest.fail("it was read"))
         assert "does not exist; make it first" in str(refused("missing/a.zip"))
         assert "it is a folder; name a file in it" in str(refused("folder"))
         assert "is not a path" in str(refused(""))

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple, cast
 import pytest
 
 from parazip import ParazipError, Report, Settings, SourceError, archive
-from parazip.pex import seam, zipper
-from parazip.pex.seam import SeamError
+from parazip.pex import inside, zipper
+from parazip.pex.inside import MisfitError
 
 pytest.importorskip("pex.common", reason="pex is not installed")
 
@@ -430,13 +430,13 @@ def zip_it(chroot: Any, path: Path, mode: str = "a", **more: Any) -> list[Report
     way = dataclasses.replace(plain_way(), settings=Settings(jobs=1), reports=[])
     if mode == "a":
         path.write_bytes(b"#!/usr/bin/env python\n")
-    with seam.fast(way):
+    with inside.making_zips_fast(way):
         chroot.zip(str(path), mode=mode, deterministic=True, **more)
     return [report for report, _ in way.reports]
 
 
-def plain_way() -> zipper.Way:
-    return zipper.Way(settings=Settings(), arguments=(), progress=None, cache=None)
+def plain_way() -> zipper.ZipPlan:
+    return zipper.ZipPlan(settings=Settings(), arguments=(), progress=None, cache=None)
 
 
 @pytest.mark.parametrize("mode", ["a", "w"])
@@ -455,17 +455,17 @@ def test_a_chroot_is_zipped_as_pex_does(chroot: Any, tmp_path: Path, mode: str) 
 def test_archives_that_are_read_are_none_of_our_business(chroot: Any, tmp_path: Path) -> None:
     zip_it(chroot, tmp_path / "out.zip")
     way = plain_way()
-    with seam.fast(way), common.open_zip(str(tmp_path / "out.zip")) as made:
+    with inside.making_zips_fast(way), common.open_zip(str(tmp_path / "out.zip")) as made:
         assert made.namelist() == ["__main__.py", "pkg/", "pkg/data.txt"]
     assert way.reports == []
 
 
 def test_the_seam_is_closed_afterwards(chroot: Any, tmp_path: Path) -> None:
     before = common.open_zip
-    with seam.fast(plain_way()):
+    with inside.making_zips_fast(plain_way()):
         assert common.open_zip is not before
     assert common.open_zip is before
-    with pytest.raises(KeyboardInterrupt), seam.fast(plain_way()):
+    with pytest.raises(KeyboardInterrupt), inside.making_zips_fast(plain_way()):
         raise KeyboardInterrupt
     assert common.open_zip is before
 
@@ -611,16 +611,16 @@ MISFITS: list[tuple[dict[str, Any], str]] = [
     ("changes", "misfit"), MISFITS, ids=[f"{row[1]} {i}" for i, row in enumerate(MISFITS)]
 )
 def test_a_pex_that_does_not_fit_is_refused_clearly(changes: dict[str, Any], misfit: str) -> None:
-    with pytest.raises(SeamError) as caught:
-        seam.check_module(fake(**changes), "9.9")
+    with pytest.raises(MisfitError) as caught:
+        inside.check_module(fake(**changes), "9.9")
     message = str(caught.value)
     assert message == f"pex 9.9 does not fit: {misfit} (parazip is made for pex 2.60 to 2.105)"
     assert isinstance(caught.value, ParazipError)
 
 
 def test_a_pex_that_fits_is_taken() -> None:
-    seam.check_module(fake(), "9.9")
-    seam.check()
+    inside.check_module(fake(), "9.9")
+    inside.check_fit()
 
 
 def shim(folder: Path, **files: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from parazip.pex.asked import Asked, read
+from parazip.pex.asked import Asked, read_options
 
 CASES: dict[str, tuple[list[str], Asked]] = {
     "nothing": ([], Asked()),
@@ -49,12 +49,12 @@ CASES: dict[str, tuple[list[str], Asked]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_what_is_asked_for(case: str) -> None:
     arguments, expected = CASES[case]
-    assert read(arguments) == expected
+    assert read_options(arguments) == expected
 
 
 def test_arguments_may_stand_in_files(tmp_path: Path) -> None:
     (tmp_path / "arguments").write_text("--layout\npacked\n--no-compress\n")
-    assert read([f"@{tmp_path}/arguments"]) == Asked(layout="packed", compress=False)
+    assert read_options([f"@{tmp_path}/arguments"]) == Asked(layout="packed", compress=False)
 
 
 @pytest.mark.parametrize(

@@ -270,7 +270,7 @@ def test_a_time_that_zip_does_not_have_is_told_in_pex_terms(
 def test_a_name_that_cannot_be_stored_is_told_in_pex_terms(
     tmp_path: Path, names: list[str], advice: str
 ) -> None:
-    way = zipper.Way(settings=Settings(), arguments=[], progress=None, cache=None)
+    way = zipper.ZipPlan(settings=Settings(), arguments=[], progress=None, cache=None)
     members = [Member(name, b"", 0o100644 << 16, 33 << 16) for name in names]
     with pytest.raises(MemberNameError, match=advice) as caught:
         zipper.make_zip(str(tmp_path / "a.pex"), "a.pex", b"", members, way)

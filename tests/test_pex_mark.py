@@ -14,7 +14,7 @@ import pytest
 
 from parazip import SourceError
 from parazip.pex.info import contents
-from parazip.pex.mark import SENTINEL, inserted, marked, told
+from parazip.pex.mark import SENTINEL, describe_mark, insert_arguments, mark_arguments
 from parazip.version import __version__
 
 pytest.importorskip("pex.common", reason="pex is not installed")
@@ -121,7 +121,7 @@ def test_a_pex_does_not_warn_unless_that_is_wanted(tmp_path: Path) -> None:
 def test_a_preamble_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     with (
         pytest.raises(SourceError, match=r"cannot read .*nothing.py: No such file"),
-        marked("none", "", True, str(tmp_path / "nothing.py")),
+        mark_arguments("none", "", True, str(tmp_path / "nothing.py")),
     ):
         pass
 
@@ -133,7 +133,7 @@ def test_the_preamble_is_code_for_all_pythons(version: str) -> None:
     pythons += [path for home in homes for path in home.glob(f"python{version}")]
     if not pythons:
         pytest.skip(f"python{version} is not installed")
-    with marked("none", "", True, "") as (_, path):
+    with mark_arguments("none", "", True, "") as (_, path):
         done = subprocess.run(
             [str(pythons[0]), path], capture_output=True, text=True, check=False, timeout=HUNG
         )
@@ -142,7 +142,7 @@ def test_the_preamble_is_code_for_all_pythons(version: str) -> None:
 
 
 def test_what_marks_lie_in_is_gone_afterwards() -> None:
-    with marked("sentinel", "", True, "") as (_, root, _, preamble):
+    with mark_arguments("sentinel", "", True, "") as (_, root, _, preamble):
         assert os.listdir(root) == [SENTINEL]
         assert os.path.getsize(preamble) > 100
     assert not os.path.exists(root)
@@ -161,7 +161,7 @@ def test_what_marks_lie_in_is_gone_afterwards() -> None:
 def test_marks_stand_last_but_before_two_dashes(
     arguments: list[str], expected: tuple[str, ...]
 ) -> None:
-    assert inserted(arguments, ["x", "y"]) == expected
+    assert insert_arguments(arguments, ["x", "y"]) == expected
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_marks_stand_last_but_before_two_dashes(
     ],
 )
 def test_what_is_told_of_a_mark(properties: object, has_sentinel: bool, expected: str) -> None:
-    assert told({"build_properties": properties}, has_sentinel) == expected
+    assert describe_mark({"build_properties": properties}, has_sentinel) == expected
 
 
 @pytest.mark.parametrize(
@@ -198,9 +198,9 @@ def test_a_mark_without_files_leaves_nothing_behind_even_if_it_is_killed(
     """Only who removes a folder can be killed before it does so."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     for kind in ("build-property", "none"):
-        with marked(kind, "level 6", False, "") as arguments:
+        with mark_arguments(kind, "level 6", False, "") as arguments:
             assert os.listdir(tmp_path) == []
         assert len(arguments) == (2 if kind == "build-property" else 0)
-    with marked("sentinel", "level 6", False, ""):
+    with mark_arguments("sentinel", "level 6", False, ""):
         assert len(os.listdir(tmp_path)) == 1
     assert os.listdir(tmp_path) == []

@@ -16,7 +16,7 @@ from parazip import SettingsError
 from parazip.cache import Cache
 from parazip.cli import commands as command_line
 from parazip.model import MIB, Settings
-from parazip.pex import command, seam, stock, zipper
+from parazip.pex import command, inside, opt_in, zipper
 from test_pex import FAST, STOCK, make_sources, run
 
 pytestmark = pytest.mark.once
@@ -28,21 +28,21 @@ ON = "--use-feature=parallel-zip"
 @pytest.fixture
 def called(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Callable[..., tuple[Any, zipper.Way]]:
+) -> Callable[..., tuple[Any, zipper.ZipPlan]]:
     """Runs `parazip pex` with a pex that only tells its arguments; gives them, and the way."""
     told: list[Any] = []
-    fast = seam.fast
+    fast = inside.making_zips_fast
 
-    def watched(way: zipper.Way) -> Any:
+    def watched(way: zipper.ZipPlan) -> Any:
         told.append(way)
         return fast(way)
 
-    monkeypatch.setattr(seam, "fast", watched)
+    monkeypatch.setattr(inside, "making_zips_fast", watched)
     monkeypatch.setattr(command, "stock", lambda: lambda: told.append(sys.argv[1:]))
     monkeypatch.setattr(sys, "argv", sys.argv)
     monkeypatch.setenv("PARAZIP_CACHE_DIR", str(tmp_path))
 
-    def call(*arguments: str) -> tuple[list[str], zipper.Way]:
+    def call(*arguments: str) -> tuple[list[str], zipper.ZipPlan]:
         told.clear()
         with (
             command_line.parazip.make_context(
@@ -76,14 +76,14 @@ FORWARDED: dict[str, tuple[list[str], list[str]]] = {
 
 @pytest.mark.parametrize("case", FORWARDED)
 def test_what_is_not_ours_goes_to_pex_in_its_order(
-    called: Callable[..., tuple[list[str], zipper.Way]], case: str
+    called: Callable[..., tuple[list[str], zipper.ZipPlan]], case: str
 ) -> None:
     given, expected = FORWARDED[case]
     assert called(*given)[0] == expected
 
 
 def test_settings_are_what_was_asked_for(
-    called: Callable[..., tuple[list[str], zipper.Way]],
+    called: Callable[..., tuple[list[str], zipper.ZipPlan]],
 ) -> None:
     _, way = called()
     assert way.settings == Settings()
@@ -240,9 +240,9 @@ def test_parapex_refuses_other_features_in_its_variable(tmp_path: Path) -> None:
 )
 def test_when_parallel_zip_is_wanted(arguments: list[str], variable: str, wanted: bool) -> None:
     environment = {"PARAPEX_USE_FEATURE": variable} if variable else {}
-    assert stock.wants_parallel_zip(arguments, environment) == wanted
+    assert opt_in.wants_parallel_zip(arguments, environment) == wanted
 
 
 def test_another_variable_value_is_an_error() -> None:
     with pytest.raises(SettingsError, match="parallel-zip"):
-        stock.wants_parallel_zip([], {"PARAPEX_USE_FEATURE": "1"})
+        opt_in.wants_parallel_zip([], {"PARAPEX_USE_FEATURE": "1"})

@@ -291,4 +291,4 @@ def test_versions_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
         return subprocess.CompletedProcess(args, 0, "2.105.2\n")
 
     monkeypatch.setattr(subprocess, "run", say)
-    assert outside.version(["pex"]) == (2, 105, 2)
+    assert outside.ask_version(["pex"]) == (2, 105, 2)

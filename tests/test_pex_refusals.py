@@ -152,7 +152,7 @@ def test_what_stood_there_comes_back_when_a_pex_cannot_get_its_name(
         return
     with pytest.raises(OutputError, match="all of it is in") as told:
         outside._replace(str(made), str(final))
-    assert naming.is_kept(told.value)
+    assert naming.leaves_file_behind(told.value)
     assert (made / "inside").read_text() == "temporary"
     assert (old is None) == (not final.exists())
     if old == "folder":

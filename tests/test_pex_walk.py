@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from parazip.pex import seam, walk, zipper
+from parazip.pex import inside, walk, zipper
 from test_pex import plain_way
 
 common = pytest.importorskip("pex.common", reason="pex is not installed")
@@ -70,19 +70,19 @@ def test_pex_s_loop_and_ours_give_the_same_members(
     chroot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: dict[str, Any]
 ) -> None:
     found = []
-    monkeypatch.setattr(seam, "_take", lambda path: b"")
+    monkeypatch.setattr(inside, "_take", lambda path: b"")
 
     def remember(
-        path: str, name: str, prefix: bytes, members: Iterable[Any], way: zipper.Way
+        path: str, name: str, prefix: bytes, members: Iterable[Any], way: zipper.ZipPlan
     ) -> None:
         found.append(list(members))
 
-    monkeypatch.setattr(seam, "make_zip", remember)
+    monkeypatch.setattr(inside, "make_zip", remember)
     arguments = {"exclude_file": lambda path: path.endswith(".pyc"), **call}
     for is_known in (True, False):
-        monkeypatch.setattr(seam, "is_known", lambda method, is_known=is_known: is_known)
+        monkeypatch.setattr(inside, "is_known", lambda method, is_known=is_known: is_known)
         before = common.Chroot.zip
-        with seam.fast(plain_way()):
+        with inside.making_zips_fast(plain_way()):
             assert (common.Chroot.zip is before) == (not is_known)
             chroot.zip(str(tmp_path / "out"), **arguments)
         assert common.Chroot.zip is before
@@ -98,6 +98,6 @@ def test_a_folder_that_cannot_be_read_is_an_error_where_pex_says_so(
         raise PermissionError(13, "Permission denied", path)
 
     monkeypatch.setattr(os, "scandir", fail)
-    with seam.fast(plain_way()), pytest.raises(PermissionError):
+    with inside.making_zips_fast(plain_way()), pytest.raises(PermissionError):
         chroot.zip(str(tmp_path / "out.zip"))
     assert not (tmp_path / "out.zip").exists()

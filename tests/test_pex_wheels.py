@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from parazip import BadArchiveError, cache, codecs, copy, plan
-from parazip.copy import COPIED
+from parazip import BadArchiveError, cache, codecs, copying, plan
+from parazip.copying import COPIED
 from parazip.model import File, Member, Part, Twin
-from parazip.pex.wheels import Distribution, distributions
+from parazip.pex.wheels import Distribution, group_by_distribution
 from test_pex import STOCK, UNMARKED, assert_same_zip, run
 
 pytestmark = pytest.mark.once
@@ -253,8 +253,8 @@ def twins(found: Distribution) -> set[str]:
 def how_made(found: Distribution, name: str) -> str:
     """How one of the members is made when all are compared."""
     members = [member for member in found.make() if member.name.endswith(name)]
-    (task,) = plan.tasks(members, codecs.recipe(6, "auto"), lambda _: True)
-    part = copy.batch(task) if isinstance(task, plan.Copies) else None
+    (task,) = plan.plan_tasks(members, codecs.choose_recipe(6, "auto"), lambda _: True)
+    part = copying.copy_batch(task) if isinstance(task, plan.CopyBatch) else None
     assert isinstance(part, Part)
     (how,) = part.tallies
     return how
@@ -279,21 +279,21 @@ def test_wheels_are_found_where_they_may_be(
     folder, arguments = place(tmp_path)
     folder.mkdir(parents=True)
     make_wheel(folder)
-    (found,) = distributions(members_of(installed), arguments)
+    (found,) = group_by_distribution(members_of(installed), arguments)
     assert {"__init__.py", "module.py", "large.txt"} <= twins(found)
     assert "empty.py" not in twins(found)
 
 
 def test_a_zip_of_a_packed_pex_is_one_distribution(tmp_path: Path, installed: Path) -> None:
     make_wheel(tmp_path / "here")
-    (found,) = distributions(members_of(installed, ""), ["-f", str(tmp_path / "here")])
+    (found,) = group_by_distribution(members_of(installed, ""), ["-f", str(tmp_path / "here")])
     assert found.name == NAME
     assert twins(found)
 
 
 def test_where_no_wheel_is_all_is_compressed(installed: Path) -> None:
     members = members_of(installed)
-    (found,) = distributions(members, [])
+    (found,) = group_by_distribution(members, [])
     assert found.make() == members
     assert found.why(0) == "no wheel found"
 
@@ -305,8 +305,8 @@ def test_a_wheel_that_is_no_archive_is_done_without(
     wheel = make_wheel(tmp_path / "here")
     os.truncate(wheel, size)
     members = members_of(installed)
-    (found,) = distributions(members, ["-f", str(tmp_path / "here")])
-    recipes = (codecs.recipe(6, "auto"), codecs.recipe(7, "auto"))
+    (found,) = group_by_distribution(members, ["-f", str(tmp_path / "here")])
+    recipes = (codecs.choose_recipe(6, "auto"), codecs.choose_recipe(7, "auto"))
     section = found.section(*recipes, True)
     with pytest.raises(BadArchiveError) as caught:
         section.members()
@@ -325,8 +325,8 @@ def test_another_wheel_takes_the_place_of_one_that_is_only_half_there(
     half = make_wheel(download)
     os.truncate(half, 500)
     make_wheel(tmp_path / "here")
-    (found,) = distributions(members_of(installed), ["-f", str(tmp_path / "here")])
-    recipes = (codecs.recipe(6, "auto"), codecs.recipe(7, "auto"))
+    (found,) = group_by_distribution(members_of(installed), ["-f", str(tmp_path / "here")])
+    recipes = (codecs.choose_recipe(6, "auto"), codecs.choose_recipe(7, "auto"))
     with pytest.raises(BadArchiveError) as caught:
         found.section(*recipes, True).members()
     assert caught.value.archive == str(half)
@@ -338,9 +338,9 @@ def test_another_wheel_takes_the_place_of_one_that_is_only_half_there(
 def test_only_the_same_bytes_are_copied(tmp_path: Path, installed: Path) -> None:
     make_wheel(tmp_path / "here")
     (installed / "thing/module.py").write_bytes(MODULE[:-1] + b"#")
-    (found,) = distributions(members_of(installed), ["-f", str(tmp_path / "here")])
+    (found,) = group_by_distribution(members_of(installed), ["-f", str(tmp_path / "here")])
     assert {"module.py", "large.txt"} <= twins(found)
-    assert how_made(found, "module.py") == str(codecs.recipe(6, "auto").whole)
+    assert how_made(found, "module.py") == str(codecs.choose_recipe(6, "auto").whole)
     assert how_made(found, "large.txt") == COPIED
 
 
@@ -348,8 +348,8 @@ def test_the_key_of_a_distribution_is_that_of_its_files_and_its_wheel(
     tmp_path: Path, installed: Path
 ) -> None:
     def key(arguments: list[str], level: int = 6) -> str:
-        (found,) = distributions(members_of(installed), arguments)
-        recipe = codecs.recipe(level, "auto")
+        (found,) = group_by_distribution(members_of(installed), arguments)
+        recipe = codecs.choose_recipe(level, "auto")
         return found.section(recipe, recipe, True).key
 
     here = ["-f", str(tmp_path / "here")]
@@ -368,10 +368,10 @@ def test_the_key_of_a_distribution_is_that_of_its_files_and_its_wheel(
 
 def test_a_distribution_of_just_now_is_kept(tmp_path: Path, installed: Path) -> None:
     """pex installs a wheel in one step and then leaves it alone."""
-    (found,) = distributions(members_of(installed), [])
-    recipe = codecs.recipe(6, "auto")
+    (found,) = group_by_distribution(members_of(installed), [])
+    recipe = codecs.choose_recipe(6, "auto")
     assert found.section(recipe, recipe, True).key
-    assert not cache.key(members_of(installed), recipe, identity=cache.by_stat)
+    assert not cache.make_key(members_of(installed), recipe, identity=cache.identify_by_stat)
 
 
 def test_a_forged_wheel_is_not_copied(work: Work) -> None:

@@ -20,12 +20,12 @@ def member(size: int, name: str = "m", store: bool = False) -> Member:
 
 def tasks_of(
     members: list[Member], recipe: Recipe, shrinks: Callable[[Member], bool]
-) -> list[plan.Batch | plan.Cut]:
-    tasks = list(plan.tasks(members, recipe, shrinks))
-    return [task for task in tasks if isinstance(task, plan.Batch | plan.Cut)]
+) -> list[plan.Batch | plan.BlockTask]:
+    tasks = list(plan.plan_tasks(members, recipe, shrinks))
+    return [task for task in tasks if isinstance(task, plan.Batch | plan.BlockTask)]
 
 
-def sizes_of(tasks: list[plan.Batch | plan.Cut]) -> list[int]:
+def sizes_of(tasks: list[plan.Batch | plan.BlockTask]) -> list[int]:
     """The members' sizes as the tasks tell them, cut members put together again."""
     sizes: list[int] = []
     for task in tasks:
@@ -68,7 +68,7 @@ def test_only_large_members_are_asked_whether_they_shrink() -> None:
         return True
 
     members = [member(size) for size in (0, 5, RECIPE.cut, RECIPE.cut + 1)]
-    list(plan.tasks(members, RECIPE, shrinks))
+    list(plan.plan_tasks(members, RECIPE, shrinks))
     assert asked == [RECIPE.cut + 1]
 
 
@@ -80,28 +80,28 @@ def never(m: Member) -> bool:
 def test_at_level_0_all_get_the_plain_coder_unasked(plain: Coder) -> None:
     stored = RECIPE._replace(whole=STORE, block=STORE, plain=plain)
     tasks = tasks_of([member(RECIPE.cut + 1)], stored, never)
-    assert {task.coder for task in tasks if isinstance(task, plan.Cut)} == {plain}
+    assert {task.coder for task in tasks if isinstance(task, plan.BlockTask)} == {plain}
 
 
 def test_what_is_to_be_stored_is_so_unasked_where_its_header_can_be_filled_in() -> None:
     tasks = tasks_of([member(RECIPE.cut + 1, store=True)], RECIPE, never)
-    assert {task.coder for task in tasks if isinstance(task, plan.Cut)} == {STORE}
+    assert {task.coder for task in tasks if isinstance(task, plan.BlockTask)} == {STORE}
 
 
 def test_what_is_to_be_stored_or_aligned_is_not_cut_where_no_header_can_be_filled_in() -> None:
     recipe = RECIPE._replace(plain=Coder("zlib", 0))
     large = member(RECIPE.cut + 1)
     stored, aligned = large._replace(store=True), large._replace(align=64)
-    assert list(plan.tasks([stored], recipe, never)) == [plan.Untouched(stored)]
-    assert list(plan.tasks([aligned], recipe, lambda m: False)) == [plan.Untouched(aligned)]
+    assert list(plan.plan_tasks([stored], recipe, never)) == [plan.StoredTask(stored)]
+    assert list(plan.plan_tasks([aligned], recipe, lambda m: False)) == [plan.StoredTask(aligned)]
     tasks = tasks_of([aligned], recipe, lambda m: True)
-    assert {task.coder for task in tasks if isinstance(task, plan.Cut)} == {recipe.block}
+    assert {task.coder for task in tasks if isinstance(task, plan.BlockTask)} == {recipe.block}
 
 
 def test_one_block_more_than_a_whole_number_of_blocks() -> None:
     size = 5 * codecs.BLOCK
     for extra, count in ((0, 5), (1, 6)):
-        cuts = list(plan.cuts(member(size + extra), RECIPE.block))
+        cuts = list(plan.cut_into_blocks(member(size + extra), RECIPE.block))
         assert len(cuts) == count
         assert [cut.first for cut in cuts] == [True] + [False] * (count - 1)
         assert [cut.last for cut in cuts] == [False] * (count - 1) + [True]
@@ -115,7 +115,7 @@ def test_help_is_wanted_for_many_members_that_are_mostly_short(
     short: int, long: int, wanted: bool
 ) -> None:
     members = [member(32 << 10)] * short + [member((32 << 10) + 1)] * long
-    assert plan.wants_help(members) == wanted
+    assert plan.are_mostly_short(members) == wanted
 
 
 @pytest.mark.parametrize(
@@ -129,14 +129,14 @@ def test_help_is_wanted_for_many_members_that_are_mostly_short(
 )
 def test_names_that_no_archive_can_hold(name: str, complaint: str) -> None:
     with pytest.raises(MemberNameError, match=complaint) as caught:
-        list(plan.checked([member(1, name)]))
+        list(plan.check_names([member(1, name)]))
     assert isinstance(caught.value, ValueError)
     assert caught.value.member == name
 
 
 def test_the_longest_name_is_fine() -> None:
     members = [member(1, "a" * 65_535), member(1, "\N{SNOWMAN}" * 21_845)]
-    assert list(plan.checked(members)) == members
+    assert list(plan.check_names(members)) == members
 
 
 @pytest.mark.parametrize("second", ["same", "same/"])
@@ -146,17 +146,17 @@ def test_duplicate_names_are_told_with_both_sources(second: str) -> None:
         Member(second, File("two/same", 1, 0, 0), 0, 0),
     ]
     with pytest.raises(DuplicateMemberError, match="one/same and two/same"):
-        list(plan.checked(members))
+        list(plan.check_names(members))
 
 
 def test_what_is_to_be_as_zipfile_makes_it_is_not_cut() -> None:
     cut = codecs.AS_ZIPFILE.cut
     members = [member(1), member(cut), member(cut + 1), member(cut + 1, store=True), member(0)]
-    tasks = list(plan.tasks(members, codecs.AS_ZIPFILE, lambda member: False))
+    tasks = list(plan.plan_tasks(members, codecs.AS_ZIPFILE, lambda member: False))
     first, second, stream, *cuts, last = tasks
     assert isinstance(first, plan.Batch)
     assert isinstance(second, plan.Batch)
-    assert stream == plan.Stream(members[2], codecs.AS_ZIPFILE.block)
-    assert all(isinstance(task, plan.Cut) and task.coder == STORE for task in cuts)
+    assert stream == plan.StreamTask(members[2], codecs.AS_ZIPFILE.block)
+    assert all(isinstance(task, plan.BlockTask) and task.coder == STORE for task in cuts)
     assert isinstance(last, plan.Batch)
     assert stream.cost < cut

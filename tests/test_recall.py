@@ -26,11 +26,11 @@ import pytest
 import parazip
 from parazip import Report, Selection, Settings, archive, codecs, files
 from parazip import cache as cache_module
-from parazip.cache import Cache, Kept, Usage
+from parazip.cache import Cache, CachedPart, Usage
 from parazip.errors import SourceChangedError, SourceError
 from parazip.model import CodecName, Range
 from parazip.output import Output, Pipe
-from parazip.sources import scan
+from parazip.sources import find_members
 from parazip.workers import starting
 from parazip.workers.helpers import Helpers
 from patience import HUNG
@@ -698,7 +698,7 @@ def test_what_other_processes_do_between_finding_and_copying_harms_nothing(
     tree: Path, cache: Cache, act: Callable[[Path], None]
 ) -> None:
     class Raced(Cache):
-        def find(self, key: str) -> Kept | None:
+        def find(self, key: str) -> CachedPart | None:
             kept = super().find(key)
             if kept is not None:
                 act(Path(self.folder, "parts-1", key[:2], key[2:]))
@@ -716,7 +716,7 @@ def test_what_another_process_pruned_meanwhile_is_not_called_damaged(
     pair: Path, cache: Cache
 ) -> None:
     class Pruned(Cache):
-        def find(self, key: str) -> Kept | None:
+        def find(self, key: str) -> CachedPart | None:
             kept = super().find(key)
             Cache(self.folder).prune(0)
             return kept
@@ -997,7 +997,7 @@ def test_other_outputs_do_without_the_cache(
     if warm:
         made(tree, cache)
     usage = cache.usage()
-    members = list(scan(["t"], Selection(directory=tree.parent, symlinks="store")))
+    members = list(find_members(["t"], Selection(directory=tree.parent, symlinks="store")))
     plain = write(tree.parent / "out", members, None)
     with zipfile.ZipFile(io.BytesIO(plain)) as opened:
         assert opened.testzip() is None
@@ -1010,7 +1010,7 @@ def test_for_other_outputs_no_file_is_hashed(
     small: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hashed: list[str] = []
-    monkeypatch.setattr(files, "digest", lambda file: hashed.append(file.path))
+    monkeypatch.setattr(files, "hash_file", lambda file: hashed.append(file.path))
     selection = Selection(directory=small.parent)
     parazip.create(io.BytesIO(), ["t"], None, selection, cache=cache, identity="content")
     assert hashed == []
@@ -1044,10 +1044,10 @@ def test_a_source_that_changes_in_the_middle_keeps_nothing_wrong(
         made(tree, cache)
     else:
         made(tree / "folder", cache)
-    members = list(scan(["t"], selection))
+    members = list(find_members(["t"], selection))
     if warm:  # what is recalled is not looked at again
         rewrite(tree.parent / name, lambda data: data)
-        members = list(scan(["t"], selection))
+        members = list(find_members(["t"], selection))
     happen(tree.parent / name)
     before = target.read_bytes() if target.exists() else None
     with pytest.raises((SourceError, SourceChangedError), match=name):
@@ -1068,7 +1068,7 @@ def test_a_source_that_changes_in_the_middle_keeps_nothing_wrong(
 def test_a_source_that_changes_after_it_was_hashed_keeps_nothing_wrong(
     small: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    digest = files.digest
+    digest = files.hash_file
 
     def then_changed(file: parazip.File) -> str:
         known = digest(file)
@@ -1077,7 +1077,7 @@ def test_a_source_that_changes_after_it_was_hashed_keeps_nothing_wrong(
         return known
 
     with monkeypatch.context() as patch:
-        patch.setattr(files, "digest", then_changed)
+        patch.setattr(files, "hash_file", then_changed)
         with pytest.raises(SourceChangedError, match=r"a\.txt"):
             made(small, cache, identity="content")
     assert cache.usage() == Usage(0, 0)
@@ -1088,7 +1088,7 @@ def test_a_source_that_changes_after_it_was_hashed_keeps_nothing_wrong(
 
 def test_a_source_of_a_damaged_part_that_has_gone_is_an_error(pair: Path, cache: Cache) -> None:
     made(pair, cache)
-    members = list(scan(["t"], Selection(directory=pair.parent, symlinks="store")))
+    members = list(find_members(["t"], Selection(directory=pair.parent, symlinks="store")))
     flip(parts(cache)[0], -1)
     flip(parts(cache)[1], -1)
     (pair / "b").unlink()

@@ -45,11 +45,18 @@ from odd_archives import (
     unicode_path,
     zipped,
 )
-from parazip import BadArchiveError, DuplicateMemberError, NotCopiedError, Selection, codecs, copy
+from parazip import (
+    BadArchiveError,
+    DuplicateMemberError,
+    NotCopiedError,
+    Selection,
+    codecs,
+    copying,
+)
 from parazip.format.local import data_offset
 from parazip.format.reader import read_directory
 from parazip.format.refusals import REFUSALS, Judge
-from parazip.inputs import OnDuplicate
+from parazip.merging import OnDuplicate
 from parazip.plan import RANGE
 
 DOCS = Path(__file__).parent.parent / "docs" / "refusals.md"
@@ -1404,7 +1411,9 @@ def test_a_member_of_4_gib_less_a_byte_needs_no_zip64_field(tmp_path: Path) -> N
         file.write(tail[:begin] + directory + end_records64(2, len(directory), offset))
         end = (b"PK\5\6", 0, 0, 2, 2, len(directory), LIMIT32, 0)
         file.write(struct.pack("<4s4H2IH", *end))
-    found = copy.entries(parazip.File(str(path), path.stat().st_size, path.stat().st_mtime_ns, 0))
+    found = copying.read_entries(
+        parazip.File(str(path), path.stat().st_size, path.stat().st_mtime_ns, 0)
+    )
     assert [(entry.name, entry.record.size) for entry in found] == [("large", LIMIT32), ("last", 1)]
     with open(path, "rb") as archive:
 
@@ -1503,7 +1512,7 @@ def test_what_cannot_be_copied_has_an_id_and_can_be_left_out(tmp_path: Path, cas
     with pytest.raises(NotCopiedError) as error:
         merged(tmp_path, data)
     assert error.value.id == case.partition(",")[0]
-    assert error.value.id in copy.NOT_COPIED
+    assert error.value.id in copying.NOT_COPIED
     assert str(error.value).endswith(f" [{error.value.id}]")
     assert "[" not in error.value.reason
     left_out = Selection(exclude=("n*",))
@@ -1515,7 +1524,7 @@ def test_what_cannot_be_copied_has_an_id_and_can_be_left_out(tmp_path: Path, cas
 
 def test_each_rule_has_its_cases() -> None:
     assert {*REFUSED, *CHECKED, "file-cut-off"} == REFUSALS.keys()
-    assert {case.partition(",")[0] for case in NOT_COPIED} == {*copy.NOT_COPIED}
+    assert {case.partition(",")[0] for case in NOT_COPIED} == {*copying.NOT_COPIED}
 
 
 def test_a_file_that_gets_shorter_is_refused() -> None:
@@ -1526,7 +1535,7 @@ def test_a_file_that_gets_shorter_is_refused() -> None:
 
 def test_the_docs_list_each_id() -> None:
     listed = re.findall(r"^\| `([a-z0-9-]+)` \|", DOCS.read_text(), re.MULTILINE)
-    assert listed == [*REFUSALS, *copy.NOT_COPIED]
+    assert listed == [*REFUSALS, *copying.NOT_COPIED]
 
 
 class Collector(Judge):
@@ -1596,7 +1605,7 @@ def zlib_takes(stream: bytes) -> bool:
 
 def is_taken(chunks: Iterable[bytes]) -> bool:
     try:
-        codecs.inflated(DEFLATED, chunks, 1 << 20)
+        codecs.measure_inflated(DEFLATED, chunks, 1 << 20)
     except ValueError:
         return False
     return True

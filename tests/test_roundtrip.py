@@ -25,8 +25,8 @@ from hypothesis import strategies as st
 import parazip
 from parazip import Member, Report, Selection, Settings, codecs, plan
 from parazip.model import CODEC_NAMES, MIB, CodecName
-from parazip.names import fault
-from parazip.sources import scan
+from parazip.names import find_fault
+from parazip.sources import find_members
 from parazip.testing import InlineExecutor
 from parazip.workers import starting
 from parazip.workers.helpers import Helpers
@@ -137,7 +137,7 @@ NAME_PARTS = st.one_of(
     ),
     st.text(
         st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=12
-    ).filter(lambda part: not fault(part) and len(part.encode()) <= 200),
+    ).filter(lambda part: not find_fault(part) and len(part.encode()) <= 200),
 )  # fmt: skip
 
 NODES = st.builds(
@@ -292,7 +292,7 @@ def test_sizes_around_the_small_cut(level: int, more: int, kind: str) -> None:
     with zipfile.ZipFile(output) as archive:
         assert archive.read("before") == b"1"
         assert archive.read("m") == data
-    recipe = codecs.recipe(level, "auto")
+    recipe = codecs.choose_recipe(level, "auto")
     coder = recipe.block if more > 0 else recipe.whole
     assert report.codecs[str(coder)].bytes_in == len(data)
 
@@ -361,7 +361,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def members(tree: Path) -> list[Member]:
-    return list(scan(["."], Selection(directory=tree, timestamp="epoch")))
+    return list(find_members(["."], Selection(directory=tree, timestamp="epoch")))
 
 
 def digest(path: Path) -> str:
@@ -398,7 +398,7 @@ def test_jobs_memory_helpers_and_executor_never_change_a_byte(
     answers: list[bool],
     level: int,
 ) -> None:
-    assert plan.wants_help(members)
+    assert plan.are_mostly_short(members)
     archive = tmp_path / "out.zip"
     parazip.write(archive, members, Settings(level=level, jobs=1))
     expected = digest(archive)

@@ -43,7 +43,7 @@ from parazip.codecs import BLOCK
 from parazip.dates import Timestamp
 from parazip.display import summary_line
 from parazip.format.records import MAX_NAME
-from parazip.sources import SKIPS, Symlinks, member_name, scan
+from parazip.sources import SKIPS, Symlinks, find_members, member_name
 from patience import HUNG
 
 DATE = 33 << 16
@@ -67,7 +67,7 @@ def names(members: list[Member]) -> list[str]:
 
 
 def gather(*args: Any, **kwargs: Any) -> list[Member]:
-    return list(scan(*args, **kwargs))
+    return list(find_members(*args, **kwargs))
 
 
 def gathered(root: Path, *paths: str, **selection: Any) -> list[str]:
@@ -486,7 +486,7 @@ def test_all_problems_are_told_in_one_run(tmp_path: Path) -> None:
 def test_nothing_is_put_in_after_the_first_problem(tmp_path: Path) -> None:
     put(tmp_path, "t/a", "t/c")
     (tmp_path / "t" / "b").symlink_to("nowhere")
-    given = scan(["t"], Selection(directory=tmp_path))
+    given = find_members(["t"], Selection(directory=tmp_path))
     assert [next(given).name, next(given).name] == ["t/", "t/a"]
     with pytest.raises(SourceError, match="t/b"):
         next(given)

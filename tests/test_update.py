@@ -41,13 +41,13 @@ from parazip import (
     SettingsError,
     SourceChangedError,
     SourceError,
-    copy,
+    copying,
     files,
     naming,
     revision,
 )
 from parazip.codecs import BLOCK
-from parazip.display import size_text
+from parazip.display import format_size
 from parazip.format.reader import read_directory
 from parazip.format.records import central_header, dos_date, end_records
 from parazip.format.refusals import Judge
@@ -969,10 +969,10 @@ def test_what_comes_at_the_last_moment_is_not_replaced_either(
         monkeypatch.delattr(os, "O_TMPFILE", raising=False)
     elif way == "neither":
         refuse_links(monkeypatch)
-    check = files.Standing.check
+    check = files.ExistingFile.check
     calls = 0
 
-    def look(standing: files.Standing) -> os.stat_result | None:
+    def look(standing: files.ExistingFile) -> os.stat_result | None:
         nonlocal calls
         calls += 1
         found = check(standing)
@@ -980,7 +980,7 @@ def test_what_comes_at_the_last_moment_is_not_replaced_either(
             (work / "new.zip").write_bytes(b"theirs")
         return found
 
-    monkeypatch.setattr(files.Standing, "check", look)
+    monkeypatch.setattr(files.ExistingFile, "check", look)
     with pytest.raises(SourceChangedError, match="made by somebody else"):
         parazip.update("new.zip", ["d"])
     assert (work / "new.zip").read_bytes() == b"theirs"
@@ -1315,10 +1315,10 @@ def test_a_dry_run_tells_what_would_be_added_and_changed(work: Path) -> None:
     os.utime("d", (SECONDS, SECONDS))
     assert listing("update", "-n", "-x", "c", "out.zip", "d", cwd=work).splitlines() == [
         "      3 B  d/b  (changed)",
-        f"{size_text(len(TEXT)):>9}  d/new  (added)",
+        f"{format_size(len(TEXT)):>9}  d/new  (added)",
         " left out  d/c  (--exclude c)",
         f"out.zip would have 8 members (1 added, 1 changed, 6 kept), "
-        f"{size_text(sum(map(len, TREE.values())) - 97 + len(TEXT))}, 1 left out",
+        f"{format_size(sum(map(len, TREE.values())) - 97 + len(TEXT))}, 1 left out",
     ]
     told = json.loads(listing("update", "-n", "--json", "out.zip", "d", cwd=work))
     assert told["changes"] == {"added": 1, "changed": 1, "deleted": 0}
@@ -1342,7 +1342,7 @@ def test_a_dry_run_tells_what_would_be_deleted(work: Path) -> None:
         "  deleted  d/sub/  (d/sub/)",
         "  deleted  d/sub/x  (d/sub/)",
         "  deleted  d/sub/y  (d/sub/)",
-        f"out.zip would have 3 members (4 deleted, 3 kept), {size_text(len(TEXT))}",
+        f"out.zip would have 3 members (4 deleted, 3 kept), {format_size(len(TEXT))}",
     ]
     told = json.loads(listing("delete", "-n", "--json", "out.zip", "d/sub/", cwd=work))
     assert told["deleted"] == [
@@ -1429,7 +1429,7 @@ def test_an_archive_that_is_cut_off_while_it_is_read_is_told(
 ) -> None:
     edit(work / "d/a", b"new")
     whole = (work / "out.zip").read_bytes()
-    read = copy._read
+    read = copying._read
     for moment in itertools.count():
         (work / "out.zip").write_bytes(whole)
         calls = itertools.count()
@@ -1441,7 +1441,7 @@ def test_an_archive_that_is_cut_off_while_it_is_read_is_told(
                 os.truncate("out.zip", 20)
             return read(file, offset, length)
 
-        monkeypatch.setattr(copy, "_read", cut_off)
+        monkeypatch.setattr(copying, "_read", cut_off)
         try:
             parazip.update("out.zip", ["d"])
         except ParazipError:
@@ -1455,7 +1455,7 @@ def test_an_archive_that_has_become_a_named_pipe_is_not_waited_for(
     work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edit(work / "d/a", b"new")
-    surroundings = copy.surroundings
+    surroundings = copying.read_archive_surroundings
 
     def swapped(archive: Any) -> Surroundings:
         found = surroundings(archive)
@@ -1463,7 +1463,7 @@ def test_an_archive_that_has_become_a_named_pipe_is_not_waited_for(
         os.mkfifo("out.zip")
         return found
 
-    monkeypatch.setattr(copy, "surroundings", swapped)
+    monkeypatch.setattr(copying, "read_archive_surroundings", swapped)
     with pytest.raises(SourceError, match="a named pipe"):
         parazip.update("out.zip", ["d"])
 

@@ -10,26 +10,35 @@ from pathlib import Path
 import pytest
 
 import parazip
-from parazip import BadArchiveError, Settings, SourceChangedError, codecs, copy, files, plan, work
+from parazip import (
+    BadArchiveError,
+    Settings,
+    SourceChangedError,
+    codecs,
+    copying,
+    files,
+    plan,
+    wire,
+)
 from parazip.archive import assemble
-from parazip.assembly import Means
+from parazip.assembly import Workshop
 from parazip.model import (
     MIB,
+    ArchiveMember,
     Entry,
     File,
+    FilePiece,
     Member,
-    Packed,
     Part,
     Range,
     Recipe,
     Section,
-    Stored,
     Twin,
 )
-from parazip.plan import Batch, Copies
+from parazip.plan import Batch, CopyBatch
 from parazip.progress import Counter
 
-RECIPE = codecs.recipe(6, "auto")
+RECIPE = codecs.choose_recipe(6, "auto")
 TEXT = b"".join(b"%d words of text\n" % i for i in range(20_000))
 NOISE = random.Random(1).randbytes(plan.RANGE + 1)
 CONTENTS = {"text": TEXT, "noise": NOISE, "n\u00e4me": b"short " * 9, "changed": b"as it was " * 9}
@@ -43,8 +52,8 @@ class Sources:
         with zipfile.ZipFile(self.path, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, data in CONTENTS.items():
                 archive.writestr(name, data)
-        self.archive = files.found(str(self.path), self.path.stat())
-        self.entries = {entry.name: entry for entry in copy.entries(self.archive)}
+        self.archive = files.describe_file(str(self.path), self.path.stat())
+        self.entries = {entry.name: entry for entry in copying.read_entries(self.archive)}
         (folder / "files").mkdir()
         for name, data in CONTENTS.items():
             (folder / "files" / name).write_bytes(data)
@@ -53,13 +62,13 @@ class Sources:
 
     def file(self, name: str) -> File:
         path = self.folder / name
-        return files.found(str(path), path.stat())
+        return files.describe_file(str(path), path.stat())
 
     def twin(self, name: str) -> Member:
         return Member(f"t/{name}", Twin(self.file(name), self.packed(name)), 1, 2)
 
-    def packed(self, name: str) -> Packed:
-        return Packed(self.archive, self.entries[name])
+    def packed(self, name: str) -> ArchiveMember:
+        return ArchiveMember(self.archive, self.entries[name])
 
     def twins(self) -> list[Member]:
         return [Member("t/", b"", 0x10, 2), *(self.twin(name) for name in CONTENTS)]
@@ -70,33 +79,33 @@ def sources(tmp_path: Path) -> Sources:
     return Sources(tmp_path)
 
 
-def task_of(members: list[Member], recipe: Recipe = RECIPE) -> Copies:
-    (task,) = plan.tasks(members, recipe, lambda _: True)
-    assert isinstance(task, Copies)
+def task_of(members: list[Member], recipe: Recipe = RECIPE) -> CopyBatch:
+    (task,) = plan.plan_tasks(members, recipe, lambda _: True)
+    assert isinstance(task, CopyBatch)
     return task
 
 
-def tasks(sources: Sources) -> list[Batch | Copies]:
+def tasks(sources: Sources) -> list[Batch | CopyBatch]:
     packed = [Member(name, sources.packed(name), 1, 2) for name in CONTENTS]
     plain = [
         Member("a", sources.file("text"), 1, 2),
         Member("b", b"", 1, 2, True),
-        Member("c", Stored(sources.file("text"), 77, 5_000, 1), 1, 2),
+        Member("c", FilePiece(sources.file("text"), 77, 5_000, 1), 1, 2),
     ]
     return [
         task_of(sources.twins()),
         task_of(packed),
         task_of(packed)._replace(check=True),
-        Batch(plain, codecs.recipe(1, "isal"), len(TEXT)),
+        Batch(plain, codecs.choose_recipe(1, "isal"), len(TEXT)),
     ]
 
 
 @pytest.mark.parametrize("which", range(4))
 def test_a_helper_makes_the_same_part(sources: Sources, which: int) -> None:
     task = tasks(sources)[which]
-    part = work.run(task)
+    part = wire.do_task(task)
     assert isinstance(part, Part)
-    again = work._answered(work.answer(work._question(task)))
+    again = wire._answered(wire.answer_question(wire._question(task)))
     assert again == part
     assert [type(piece) for piece in again.data] == [type(piece) for piece in part.data]
     assert again.tallies == part.tallies
@@ -104,11 +113,11 @@ def test_a_helper_makes_the_same_part(sources: Sources, which: int) -> None:
 
 
 def test_a_twin_is_copied_if_it_is_one_and_compressed_if_not(sources: Sources) -> None:
-    part = work.run(task_of(sources.twins()))
+    part = wire.do_task(task_of(sources.twins()))
     assert isinstance(part, Part)
     assert {how: tally.members for how, tally in part.tallies.items()} == {
         "stored": 1,
-        copy.COPIED: 3,
+        copying.COPIED: 3,
         str(RECIPE.whole): 1,
     }
 
@@ -117,7 +126,7 @@ SIZES = [0, 1, 70_000, codecs.BLOCK, 5 * codecs.BLOCK + 1]
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("recipe", [codecs.recipe(1, "auto"), RECIPE, codecs.AS_ZIPFILE])
+@pytest.mark.parametrize("recipe", [codecs.choose_recipe(1, "auto"), RECIPE, codecs.AS_ZIPFILE])
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_piece_of_a_file_is_made_as_a_file_of_its_own(
     tmp_path: Path, size: int, recipe: Recipe, jobs: int
@@ -126,15 +135,16 @@ def test_a_piece_of_a_file_is_made_as_a_file_of_its_own(
     (tmp_path / "alone").write_bytes(data)
     (tmp_path / "piece").write_bytes(b"before" + data + b"behind")
     alone, piece = (
-        files.found(str(tmp_path / name), (tmp_path / name).stat()) for name in ("alone", "piece")
+        files.describe_file(str(tmp_path / name), (tmp_path / name).stat())
+        for name in ("alone", "piece")
     )
     recipe = recipe._replace(cut=2 * codecs.BLOCK)
     archives = []
-    for source in (alone, Stored(piece, 6, size, codecs.crc32(data)), data):
+    for source in (alone, FilePiece(piece, 6, size, codecs.crc32(data)), data):
         target = tmp_path / "out.zip"
         member = Member("m", source, 1 << 16, 1 << 21 | 1 << 16)
         section = Section(partial(list, [member]))
-        means = Means(recipe=recipe, jobs=jobs, memory=MIB)
+        means = Workshop(recipe=recipe, jobs=jobs, memory=MIB)
         assemble(str(target), [section], means, Counter(None))
         archives.append(target.read_bytes())
         with zipfile.ZipFile(target) as archive:
@@ -152,11 +162,11 @@ def test_a_piece_of_a_file_is_made_as_a_file_of_its_own(
 def test_a_piece_of_a_file_that_was_cut_off_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "piece"
     path.write_bytes(b"x" * 100)
-    found = files.found(str(path), path.stat())
+    found = files.describe_file(str(path), path.stat())
     path.write_bytes(b"x" * 50)
     for size in (10, 100):
         with pytest.raises(SourceChangedError, match="piece changed while it was read"):
-            work.run(Batch([Member("m", Stored(found, 0, size, 1), 1, 2)], RECIPE, size))
+            wire.do_task(Batch([Member("m", FilePiece(found, 0, size, 1), 1, 2)], RECIPE, size))
 
 
 def large(sources: Sources, changed: bool) -> Member:
@@ -166,9 +176,9 @@ def large(sources: Sources, changed: bool) -> Member:
         archive.writestr("large", data)
     data[-1] ^= changed
     (sources.folder / "large").write_bytes(data)
-    archived = files.found(str(sources.path), sources.path.stat())
-    (entry,) = (entry for entry in copy.entries(archived) if entry.name == "large")
-    return Member("large", Twin(sources.file("large"), Packed(archived, entry)), 1, 2)
+    archived = files.describe_file(str(sources.path), sources.path.stat())
+    (entry,) = (entry for entry in copying.read_entries(archived) if entry.name == "large")
+    return Member("large", Twin(sources.file("large"), ArchiveMember(archived, entry)), 1, 2)
 
 
 @pytest.mark.parametrize("changed", [False, True])
@@ -179,7 +189,7 @@ def test_a_large_twin_is_copied_or_cut(
     twin = large(sources, changed)
     source = twin.source
     assert isinstance(source, Twin)
-    expected = twin._replace(source=source.file if changed else source.packed)
+    expected = twin._replace(source=source.file if changed else source.original)
     settings = Settings(level=1, jobs=jobs)
     first, last = Member("first", b"1", 1, 2), Member("last", b"2", 1, 2)
     reports = [
@@ -188,20 +198,20 @@ def test_a_large_twin_is_copied_or_cut(
     ]
     assert (tmp_path / "twin.zip").read_bytes() == (tmp_path / "plain.zip").read_bytes()
     assert reports[0].codecs == reports[1].codecs
-    how = work.run(task_of([twin], codecs.recipe(1, "auto")))
+    how = wire.do_task(task_of([twin], codecs.choose_recipe(1, "auto")))
     assert (how is None) == changed
 
 
 def test_large_twins_are_alone_in_their_tasks_and_others_share_them(sources: Sources) -> None:
     small, big = sources.twin("text"), large(sources, False)
     members = [small, small, big, big, small]
-    recipe = codecs.recipe(1, "auto")
-    found = list(plan.tasks(members, recipe, lambda _: True))
-    assert [len(task.members) for task in found if isinstance(task, Copies)] == [2, 1, 1, 1]
-    whole = list(plan.tasks([small] * 600, recipe, lambda _: True))
-    assert sum(len(task.members) for task in whole if isinstance(task, Copies)) == 600
-    assert all(isinstance(task, Copies) for task in whole)
-    assert max(task.size for task in whole if isinstance(task, Copies)) <= 4 * MIB
+    recipe = codecs.choose_recipe(1, "auto")
+    found = list(plan.plan_tasks(members, recipe, lambda _: True))
+    assert [len(task.members) for task in found if isinstance(task, CopyBatch)] == [2, 1, 1, 1]
+    whole = list(plan.plan_tasks([small] * 600, recipe, lambda _: True))
+    assert sum(len(task.members) for task in whole if isinstance(task, CopyBatch)) == 600
+    assert all(isinstance(task, CopyBatch) for task in whole)
+    assert max(task.size for task in whole if isinstance(task, CopyBatch)) <= 4 * MIB
 
 
 @pytest.mark.parametrize("change", ["file", "archive"])
@@ -210,15 +220,15 @@ def test_a_twin_that_changes_is_an_error(sources: Sources, change: str) -> None:
     path = sources.path if change == "archive" else sources.folder / "text"
     path.write_bytes(path.read_bytes() + b"more")
     with pytest.raises(SourceChangedError, match=f"{path} changed while it was read"):
-        work.run(task)
+        wire.do_task(task)
 
 
 def test_a_twin_in_an_archive_whose_headers_disagree_is_an_error(sources: Sources) -> None:
     entry = sources.entries["text"]
     lie = Entry(entry.name, entry.record._replace(flags=entry.record.flags ^ 1), entry.end)
-    twin = Member("x", Twin(sources.file("text"), Packed(sources.archive, lie)), 1, 2)
+    twin = Member("x", Twin(sources.file("text"), ArchiveMember(sources.archive, lie)), 1, 2)
     with pytest.raises(BadArchiveError, match="local-header-mismatch"):
-        work.run(task_of([twin]))
+        wire.do_task(task_of([twin]))
 
 
 def test_what_is_small_and_not_copied_is_made_in_the_same_task(sources: Sources) -> None:
@@ -229,10 +239,10 @@ def test_what_is_small_and_not_copied_is_made_in_the_same_task(sources: Sources)
         Member("nothing", b"", 1, 2),
     ]
     task = task_of([Member("copied", sources.packed("text"), 1, 2), *others])
-    part = work.run(task)
+    part = wire.do_task(task)
     assert isinstance(part, Part)
     assert {how: tally[:2] for how, tally in part.tallies.items()} == {
-        copy.COPIED: (1, len(TEXT)),
+        copying.COPIED: (1, len(TEXT)),
         str(RECIPE.whole): (2, 90 + 594),
         "stored": (2, 594),
     }

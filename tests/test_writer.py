@@ -23,7 +23,7 @@ from parazip import output as output_module
 from parazip.errors import OutputError
 from parazip.format.records import FLAG_DESCRIPTOR, LIMIT_32, central_header, local_header
 from parazip.model import DEFLATED, STORED, Block, Buffer, Part, Record
-from parazip.output import Output, Pipe, replacing
+from parazip.output import Output, Pipe, open_replacement
 from parazip.progress import Progress
 from parazip.testing import OPERATIONS, FailingOutput, InlineExecutor, ShortOutput
 from parazip.writer import ArchiveWriter
@@ -84,7 +84,7 @@ def parazip_threads() -> list[str]:
 
 def write_then(path: Path, action: Callable[[], object]) -> None:
     """Writes a complete archive to `path`, does `action`, and only then ends."""
-    with replacing(str(path)) as output:
+    with open_replacement(str(path)) as output:
         output.write(b"complete")
         action()
 
@@ -111,7 +111,7 @@ def temporary(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 def test_archive_appears_when_it_is_complete_and_not_before(tmp_path: Path, temporary: str) -> None:
     path = tmp_path / "a.zip"
-    with replacing(str(path)) as output:
+    with open_replacement(str(path)) as output:
         output.write(b"complete")
         assert not path.exists()
         assert [file.suffix for file in tmp_path.iterdir()] == [".tmp"] * (temporary == "named")
@@ -123,7 +123,7 @@ def test_archive_appears_when_it_is_complete_and_not_before(tmp_path: Path, temp
 def test_archive_that_stood_there_stays_until_the_new_one_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     path.write_bytes(b"old")
-    with replacing(str(path)) as output:
+    with open_replacement(str(path)) as output:
         output.write(b"new")
         assert path.read_bytes() == b"old"
     assert path.read_bytes() == b"new"
@@ -150,7 +150,7 @@ def test_relative_path_stands_in_the_working_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with replacing("a.zip") as output:
+    with open_replacement("a.zip") as output:
         output.write(b"here")
         assert output.name == "a.zip"
     assert (tmp_path / "a.zip").read_bytes() == b"here"
@@ -166,7 +166,7 @@ def test_link_is_followed_and_stays_a_link(tmp_path: Path, old: bytes | None) ->
     if old is not None:
         target.write_bytes(old)
     link.symlink_to(target)
-    with replacing(str(link)) as output:
+    with open_replacement(str(link)) as output:
         output.write(b"new")
     assert link.is_symlink()
     assert not target.is_symlink()
@@ -182,7 +182,10 @@ def test_link_is_followed_and_stays_a_link(tmp_path: Path, old: bytes | None) ->
 def test_link_that_leads_to_a_missing_folder_names_that_folder(tmp_path: Path) -> None:
     link = tmp_path / "link.zip"
     link.symlink_to(tmp_path / "missing" / "real.zip")
-    with pytest.raises(OutputError, match=r"folder .*missing does not exist"), replacing(str(link)):
+    with (
+        pytest.raises(OutputError, match=r"folder .*missing does not exist"),
+        open_replacement(str(link)),
+    ):
         raise AssertionError("nothing to write to")
 
 
@@ -192,7 +195,7 @@ def test_link_that_leads_to_itself_is_told(tmp_path: Path) -> None:
     link.symlink_to(link)
     with (
         pytest.raises(OutputError, match=r"cannot write .*link\.zip: ") as told,
-        replacing(str(link)),
+        open_replacement(str(link)),
     ):
         raise AssertionError("nothing to write to")
     assert told.value.errno == errno.ELOOP
@@ -201,7 +204,7 @@ def test_link_that_leads_to_itself_is_told(tmp_path: Path) -> None:
 def test_folder_under_that_name_is_refused(tmp_path: Path) -> None:
     with (
         pytest.raises(OutputError, match="it is a folder; name a file in it") as told,
-        replacing(str(tmp_path)),
+        open_replacement(str(tmp_path)),
     ):
         raise AssertionError("nothing to write to")
     assert told.value.member == str(tmp_path)
@@ -212,7 +215,7 @@ def test_missing_folder_is_told_with_its_name(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "a.zip"
     with (
         pytest.raises(OutputError, match=r"missing does not exist; make it first") as told,
-        replacing(str(path)),
+        open_replacement(str(path)),
     ):
         raise AssertionError("nothing to write to")
     assert told.value.errno == errno.ENOENT
@@ -221,7 +224,10 @@ def test_missing_folder_is_told_with_its_name(tmp_path: Path) -> None:
 
 def test_file_where_a_folder_should_be_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(OutputError, match="cannot write"), replacing(str(tmp_path / "file/a.zip")):
+    with (
+        pytest.raises(OutputError, match="cannot write"),
+        open_replacement(str(tmp_path / "file/a.zip")),
+    ):
         raise AssertionError("nothing to write to")
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
 
@@ -232,7 +238,10 @@ def test_file_where_a_folder_should_be_is_told(tmp_path: Path) -> None:
 def test_folder_without_write_permission_is_told(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
-        with pytest.raises(OutputError, match="cannot write"), replacing(str(tmp_path / "a.zip")):
+        with (
+            pytest.raises(OutputError, match="cannot write"),
+            open_replacement(str(tmp_path / "a.zip")),
+        ):
             raise AssertionError("nothing to write to")
     finally:
         tmp_path.chmod(0o700)
@@ -307,7 +316,7 @@ def test_disk_that_is_full_when_the_file_is_closed_is_told(
 def test_any_name_that_the_system_allows_will_do(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(b"old")
-    with replacing(str(path)) as output:
+    with open_replacement(str(path)) as output:
         output.write(b"new")
     assert path.read_bytes() == b"new"
     assert list(tmp_path.iterdir()) == [path]

@@ -816,13 +816,13 @@ def test_the_folder_is_there_before_many_extract_to_it(
             archive.writestr(str(i), b"contents")
     asked = []
 
-    first_error = members_module.Members.first_error
+    first_error = members_module.MemberJobs.first_error
 
-    def asking(self: members_module.Members) -> Any:
+    def asking(self: members_module.MemberJobs) -> Any:
         asked.append((tmp_path / "a" / "b").is_dir())
         return first_error(self)
 
-    monkeypatch.setattr(members_module.Members, "first_error", asking)
+    monkeypatch.setattr(members_module.MemberJobs, "first_error", asking)
     with parazip.ZipFile(made, jobs=2) as archive:
         archive.extractall(tmp_path / "a" / "b")
         monkeypatch.chdir(tmp_path / "a")

@@ -31,13 +31,13 @@ def main() -> None:
 def parapex() -> None:
     """Runs pex itself; or `parazip pex`, where that is asked for."""
     from parazip.cli.commands import last_word
-    from parazip.pex.stock import stock, wants_parallel_zip
+    from parazip.pex.opt_in import load_command, wants_parallel_zip
 
     with last_word():
         if wants_parallel_zip(sys.argv[1:], os.environ):
             sys.argv.insert(1, "pex")
             main()
-        pex = stock()
+        pex = load_command()
     sys.argv[0] = "pex"
     sys.exit(pex())  # type: ignore[arg-type] # it gives what sys.exit takes
 

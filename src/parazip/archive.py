@@ -14,33 +14,40 @@ from io import BytesIO
 from itertools import chain, islice
 from typing import IO, Any, Literal, TypeAlias
 
-from parazip import codecs, files, inputs, plan
-from parazip.assembly import Assembly, Means
-from parazip.cache import Cache, by_content, by_stat, key
+from parazip import codecs, files, merging, plan
+from parazip.assembly import Assembly, Workshop
+from parazip.cache import Cache, identify_by_content, identify_by_stat, make_key
 from parazip.errors import FileError, SettingsError, SourceError
 from parazip.findings import Findings
 from parazip.format.front import check_front
 from parazip.format.refusals import Judge
-from parazip.inputs import OnDuplicate
+from parazip.merging import OnDuplicate
 from parazip.model import (
     DEFLATE_STORED,
     STORE,
     STORED,
+    ArchiveMember,
+    FilePiece,
     Frame,
     Member,
-    Packed,
     Preview,
     Range,
     Recipe,
     Report,
     Section,
     Settings,
-    Stored,
 )
-from parazip.output import BinaryOutput, Output, Pipe, place_of, refuse_unwritable, replacing
+from parazip.output import (
+    BinaryOutput,
+    Output,
+    Pipe,
+    open_replacement,
+    refuse_unwritable,
+    resolve_output_path,
+)
 from parazip.progress import Counter, Sink
-from parazip.sources import Selection, is_same, scan
-from parazip.workers.line import line_of
+from parazip.sources import Selection, find_members, is_same
+from parazip.workers.line import line_for
 from parazip.writer import ArchiveWriter
 
 Target: TypeAlias = str | os.PathLike[str] | BinaryOutput | Pipe
@@ -94,9 +101,9 @@ def create(
     began = time.monotonic()
     kept = cache.folder if cache is not None else None
     findings = Findings()
-    found = scan(paths, selection or Selection(), _place(archive), names, kept, findings)
+    found = find_members(paths, selection or Selection(), _place(archive), names, kept, findings)
     is_one_tree = isinstance(paths, list | tuple) and len(paths) == 1 and names == ()
-    members = plan.checked(found, findings, is_one_tree=is_one_tree, is_same=is_same)
+    members = plan.check_names(found, findings, is_one_tree=is_one_tree, is_same=is_same)
     try:
         report = _write(
             archive,
@@ -116,7 +123,7 @@ def create(
 
 def merge(
     archive: Target,
-    sources: Iterable[inputs.Source],
+    sources: Iterable[merging.Source],
     settings: Settings | None = None,
     selection: Selection | None = None,
     *,
@@ -162,16 +169,16 @@ def merge(
     place = _place(archive)
     # Looked at before the sources: what others made of it after it was read would be lost.
     is_there = isinstance(place, str) and os.path.isfile(place)
-    standing = files.Standing(str(place), selection.changes) if is_there else None
-    given: list[inputs.Source] = []
-    with inputs.telling_of_archives(given, selection):
-        noted = inputs.noted(sources, given)
-        members = inputs.gather(noted, selection, on_duplicate, place, findings)
-        if not inputs.is_among(place, given, selection):
+    standing = files.ExistingFile(str(place), selection.changes) if is_there else None
+    given: list[merging.Source] = []
+    with merging.advising_for_archives(given, selection):
+        noted = merging.record_sources(sources, given)
+        members = merging.gather_members(noted, selection, on_duplicate, place, findings)
+        if not merging.is_among(place, given, selection):
             standing = None
         report = _write(
             archive,
-            plan.checked(members, findings, is_one_tree=True),  # as `gather` has seen to
+            plan.check_names(members, findings, is_one_tree=True),  # as `gather` has seen to
             settings or Settings(),
             prepend=prepend,
             shebang=shebang,
@@ -215,13 +222,13 @@ def preview(
     """
     findings = Findings(lists_left_out=True)
     kept = cache.folder if cache is not None else None
-    place = refuse_in_vain(archive, prepend, shebang)
-    found = scan(paths, selection or Selection(), place, names, kept, findings)
-    return foreseen(plan.checked(found, findings, is_same=is_same), findings, settings)
+    place = refuse_output(archive, prepend, shebang)
+    found = find_members(paths, selection or Selection(), place, names, kept, findings)
+    return foreseen(plan.check_names(found, findings, is_same=is_same), findings, settings)
 
 
 def preview_merge(
-    sources: Iterable[inputs.Source],
+    sources: Iterable[merging.Source],
     selection: Selection | None = None,
     *,
     on_duplicate: OnDuplicate = "error",
@@ -235,12 +242,14 @@ def preview_merge(
     Args and errors are those of `merge`.
     """
     findings = Findings(lists_left_out=True)
-    place = refuse_in_vain(archive, prepend, shebang)
-    members = inputs.gather(sources, selection or Selection(), on_duplicate, place, findings)
-    return foreseen(plan.checked(members, findings, is_one_tree=True), findings, settings)
+    place = refuse_output(archive, prepend, shebang)
+    members = merging.gather_members(
+        sources, selection or Selection(), on_duplicate, place, findings
+    )
+    return foreseen(plan.check_names(members, findings, is_one_tree=True), findings, settings)
 
 
-def refuse_in_vain(
+def refuse_output(
     archive: Target | None,
     prepend: str | os.PathLike[str] | bytes | None = None,
     shebang: str | None = None,
@@ -275,8 +284,8 @@ def foreseen(
         settings: what it would be made with.
     """
     settings = settings or Settings()
-    all_members = tuple(plan.with_first(members))
-    compresses = codecs.recipe(settings.level, settings.codec).whole != STORE
+    all_members = tuple(plan.with_placed_first(members))
+    compresses = codecs.choose_recipe(settings.level, settings.codec).whole != STORE
     aligned = [member for member in all_members if member.align > 1]
     compressed = sum(_is_compressed(member, compresses) for member in aligned)
     return Preview(
@@ -290,9 +299,9 @@ def foreseen(
 def _is_compressed(member: Member, compresses: bool) -> bool:
     """Whether a member is to be compressed; it is stored all the same if that does not help."""
     source = member.source
-    if isinstance(source, Packed):
+    if isinstance(source, ArchiveMember):
         return source.entry.record.method != STORED
-    return compresses and member.size > 0 and not (member.store or isinstance(source, Stored))
+    return compresses and member.size > 0 and not (member.store or isinstance(source, FilePiece))
 
 
 def write(
@@ -326,7 +335,7 @@ def write(
     findings = Findings()
     report = _write(
         archive,
-        plan.checked(members, findings),
+        plan.check_names(members, findings),
         settings or Settings(),
         prepend=prepend,
         shebang=shebang,
@@ -351,32 +360,32 @@ def _write(
     check_crc: bool = False,
     cache: Cache | None = None,
     identity: Identification = "stat",
-    standing: files.Standing | None = None,
+    standing: files.ExistingFile | None = None,
 ) -> Report:
     """Writes a new archive of members whose names are checked as they come."""
     _check_front(prepend, shebang)
     if isinstance(archive, str | os.PathLike):
-        place_of(os.fspath(archive))  # it is opened later, and there is work in between
-    recipe = codecs.recipe(settings.level, settings.codec)
+        resolve_output_path(os.fspath(archive))  # it is opened later, and there is work in between
+    recipe = codecs.choose_recipe(settings.level, settings.codec)
     counter = Counter(progress)
-    checked = counter.counted(plan.with_first(members))
+    checked = counter.counted(plan.with_placed_first(members))
     first = list(islice(checked, plan.PEEK))
-    means = Means(
+    means = Workshop(
         recipe=recipe,
         jobs=settings.jobs,
         memory=settings.memory,
         cache=cache,
         check_crc=check_crc,
-        helped=plan.wants_help(first),
+        helped=plan.are_mostly_short(first),
         executor=executor,
     )
     every = chain(first, checked)
     if cache is None or not isinstance(archive, str | os.PathLike):
         sections: Iterable[Section] = [Section(lambda: every)]
     elif identity == "content":
-        sections = _known_by_content(plan.sections(every), recipe, settings)
+        sections = _known_by_content(plan.split_into_sections(every), recipe, settings)
     else:
-        sections = _known_by_stat(plan.sections(every), recipe)
+        sections = _known_by_stat(plan.split_into_sections(every), recipe)
     return assemble(
         archive, sections, means, counter, prepend=prepend, shebang=shebang, standing=standing
     )
@@ -385,13 +394,13 @@ def _write(
 def assemble(
     archive: Target,
     sections: Iterable[Section],
-    means: Means,
+    means: Workshop,
     counter: Counter,
     *,
     prepend: str | os.PathLike[str] | bytes | None = None,
     shebang: str | None = None,
     frame: Frame | None = None,
-    standing: files.Standing | None = None,
+    standing: files.ExistingFile | None = None,
 ) -> Report:
     """Writes a new archive of sections; see `write`.
 
@@ -477,7 +486,7 @@ def _complete(report: Report, began: float, findings: Findings) -> Report:
 
 def _known_by_stat(runs: Iterable[list[Member]], recipe: Recipe) -> Iterator[Section]:
     for run in runs:
-        yield Section(partial(list, run), key=key(run, recipe, identity=by_stat))
+        yield Section(partial(list, run), key=make_key(run, recipe, identity=identify_by_stat))
 
 
 def _known_by_content(
@@ -486,9 +495,9 @@ def _known_by_content(
     """Sections whose files are all read for their hashes, side by side."""
 
     def known(run: list[Member]) -> str:
-        return key(run, recipe, identity=by_content)
+        return make_key(run, recipe, identity=identify_by_content)
 
-    line = line_of(settings.jobs, settings.memory)
+    line = line_for(settings.jobs, settings.memory)
     with line.lane(known, cost=lambda run: _CHUNK, weight=len) as lane:
         return [Section(partial(list, run), key=key) for run, key in lane.through(runs)]
 
@@ -504,9 +513,9 @@ def _place(archive: Target) -> str | int | None:
         return None
 
 
-def _opened(archive: Target, standing: files.Standing | None) -> AbstractContextManager[Output]:
+def _opened(archive: Target, standing: files.ExistingFile | None) -> AbstractContextManager[Output]:
     if isinstance(archive, str | os.PathLike):
-        return replacing(os.fspath(archive), standing)
+        return open_replacement(os.fspath(archive), standing)
     return nullcontext(Output(archive, str(getattr(archive, "name", "-"))))
 
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
-from parazip import codecs, compress, files, plan, work
-from parazip.cache import Cache, Kept
+from parazip import codecs, compress, files, plan, wire
+from parazip.cache import Cache, CachedPart
 from parazip.format.records import LIMIT_32, record
 from parazip.model import (
     DEFLATED,
@@ -27,12 +27,12 @@ from parazip.model import (
     Block,
     Coder,
     File,
-    Made,
     Member,
     Part,
     Range,
     Recipe,
     Section,
+    SectionReport,
     Tally,
     Twin,
 )
@@ -40,7 +40,7 @@ from parazip.output import Output
 from parazip.progress import Counter
 from parazip.workers.cpus import usable_cpus
 from parazip.workers.helpers import Helpers
-from parazip.workers.line import Lane, Line, is_interrupt, line_of
+from parazip.workers.line import Lane, Line, is_interrupt, line_for
 from parazip.writer import ArchiveWriter
 
 _MANY = 40
@@ -51,7 +51,7 @@ class _Recall(NamedTuple):
     """A section that is in the cache."""
 
     section: Section
-    kept: Kept
+    kept: CachedPart
     cost: int = 0
 
 
@@ -63,7 +63,7 @@ class _End(NamedTuple):
 
 
 _Task: TypeAlias = plan.Task | _Recall | _End
-_InTurn = plan.Stream | _Recall | _End
+_InTurn = plan.StreamTask | _Recall | _End
 """What is done when its turn comes, not by a worker before that."""
 
 
@@ -78,7 +78,7 @@ class _Keep(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Means:
+class Workshop:
     """What an archive is made with.
 
     Attributes:
@@ -127,7 +127,7 @@ class Assembly:
     """
 
     def __init__(
-        self, writer: ArchiveWriter, output: Output, counter: Counter, means: Means
+        self, writer: ArchiveWriter, output: Output, counter: Counter, means: Workshop
     ) -> None:
         self._writer = writer
         self._output = output
@@ -145,7 +145,7 @@ class Assembly:
         self._recalls = _Aside()
         self.tallies: dict[str, Tally] = {}
         self.recalled = 0
-        self.made: list[Made] = []
+        self.made: list[SectionReport] = []
 
     def fill(self, sections: Iterable[Section]) -> None:
         """Makes all sections on all workers."""
@@ -154,18 +154,18 @@ class Assembly:
         needs_help = means.helped and jobs > 1 and means.executor is None
 
         def run(task: _Task) -> Part | Block | None:
-            return None if isinstance(task, _InTurn) else work.run(task, crew)
+            return None if isinstance(task, _InTurn) else wire.do_task(task, crew)
 
         def is_light(task: _Task) -> bool:
             """Headers of copied members are made sooner than a thread takes the GIL from ours."""
-            if isinstance(task, plan.Copies):
+            if isinstance(task, plan.CopyBatch):
                 return task.headers_only and not (crew.are_started and task.held)
             return isinstance(task, _InTurn)
 
-        line = line_of(means.jobs, means.memory, means.executor)
+        line = line_for(means.jobs, means.memory, means.executor)
         lane = line.lane(run, cost=lambda task: task.cost, weight=_weight, is_light=is_light)
         count = min(jobs, usable_cpus()) if needs_help else 0
-        with lane, work.crew(count) as crew, self._aside, self._recalls:
+        with lane, wire.start_helpers(count) as crew, self._aside, self._recalls:
             for task, result in lane.through(self._tasks(sections, crew)):
                 if isinstance(task, _Recall):
                     self._recalls.call(partial(self._recall, task))
@@ -199,25 +199,25 @@ class Assembly:
         means = self._means
         recipe = (section.recipe or means.recipe)._replace(plain=means.recipe.plain)
         check = section.check_crc or means.check_crc
-        if section.aside is not None:
-            self._aside.call(section.aside)
-        yield from plan.tasks(section.members(), recipe, compress.shrinks, check)
+        if section.alongside is not None:
+            self._aside.call(section.alongside)
+        yield from plan.plan_tasks(section.members(), recipe, compress.looks_compressible, check)
         yield _End(section)
 
     def _take(self, task: plan.Task | _End, result: Any) -> None:
         match task:
-            case plan.Cut():
+            case plan.BlockTask():
                 self._block(task, result)
-            case plan.Stream():
+            case plan.StreamTask():
                 self._stream(task)
             case _End():
                 self._end(task.section, recalled=False)
-            case plan.Batch() | plan.Copies() if result is None:
+            case plan.Batch() | plan.CopyBatch() if result is None:
                 self._make_each(task)
             case _:
                 self._part(task, result)
 
-    def _make_each(self, task: plan.Batch | plan.Copies) -> None:
+    def _make_each(self, task: plan.Batch | plan.CopyBatch) -> None:
         """Members of which one cannot be made as was planned; so rare that they are made here.
 
         A large one is not the same in the archive, or is larger than the system tells.
@@ -227,16 +227,16 @@ class Assembly:
             source = member.source
             again: Iterable[plan.Task]
             if is_alone and not isinstance(source, Twin):
-                again = plan.pieces(member, task.recipe, compress.shrinks)
+                again = plan.plan_large_member(member, task.recipe, compress.looks_compressible)
             else:
                 if is_alone and isinstance(source, Twin):
                     member = member._replace(source=source.file)
-                check = isinstance(task, plan.Copies) and task.check
-                again = plan.tasks([member], task.recipe, compress.shrinks, check)
+                check = isinstance(task, plan.CopyBatch) and task.check
+                again = plan.plan_tasks([member], task.recipe, compress.looks_compressible, check)
             for piece in again:
-                self._take(piece, None if isinstance(piece, _InTurn) else work.run(piece))
+                self._take(piece, None if isinstance(piece, _InTurn) else wire.do_task(piece))
 
-    def _part(self, task: plan.Batch | plan.Copies | plan.Untouched, part: Part) -> None:
+    def _part(self, task: plan.Batch | plan.CopyBatch | plan.StoredTask, part: Part) -> None:
         """Members that are complete."""
         self._writer.part(part)
         self._count(part.tallies)
@@ -251,14 +251,14 @@ class Assembly:
         self._counter.correct(more)
         self._is_as_told = False
 
-    def _block(self, cut: plan.Cut, block: Block) -> None:
+    def _block(self, cut: plan.BlockTask, block: Block) -> None:
         """A block of a member that is cut; blocks of one member come one after the other."""
         member = cut.member
         self._join(cut, block)
         size = min(cut.length, member.size - cut.start)
         self._counter.advance(1 if cut.last else 0, size, self._output.position, member.name)
 
-    def _join(self, cut: plan.Cut, block: Block) -> None:
+    def _join(self, cut: plan.BlockTask, block: Block) -> None:
         if cut.first:
             self._begin_member(cut)
         if self._joined is None:
@@ -266,10 +266,10 @@ class Assembly:
         self._add(cut, block)
         while cut.last and not block.is_last:
             cut = self._next(cut)
-            block = compress.block(cut)
+            block = compress.compress_block(cut)
             self._add(cut, block)
 
-    def _next(self, cut: plan.Cut) -> plan.Cut:
+    def _next(self, cut: plan.BlockTask) -> plan.BlockTask:
         """The next block of a file that has more bytes than the system tells."""
         start = cut.start + codecs.BLOCK
         if (
@@ -282,12 +282,12 @@ class Assembly:
             self._begin_member(cut, is_wide=True)
         return cut._replace(start=start, length=codecs.BLOCK)
 
-    def _begin_member(self, cut: plan.Cut, is_wide: bool = False) -> None:
+    def _begin_member(self, cut: plan.BlockTask, is_wide: bool = False) -> None:
         method = STORED if cut.coder == STORE else DEFLATED
         self._writer.begin(record(cut.member, method, 0, 0, 0), is_wide, cut.member.align)
         self._joined = _Joined(is_wide or cut.member.size >= LIMIT_32)
 
-    def _add(self, cut: plan.Cut, block: Block) -> None:
+    def _add(self, cut: plan.BlockTask, block: Block) -> None:
         """Puts a block into the member that was begun, and ends it where it ends."""
         member = cut.member
         joined = self._joined
@@ -306,18 +306,18 @@ class Assembly:
     def _end_member(self, member: Member, coder: Coder, joined: _Joined) -> None:
         compressed_size = self._writer.end(joined.crc, contents=joined.size)
         if compressed_size is None:
-            for again in plan.cuts(member, STORE):
-                self._join(again, compress.block(again))
+            for again in plan.cut_into_blocks(member, STORE):
+                self._join(again, compress.compress_block(again))
             return
         self._count({str(coder): Tally(1, joined.size, compressed_size)})
         if joined.size != member.size:
             self._correct(joined.size - member.size)
 
-    def _stream(self, task: plan.Stream) -> None:
+    def _stream(self, task: plan.StreamTask) -> None:
         member = task.member
         self._writer.begin(record(member, DEFLATED, 0, 0, 0))
         crc = size = 0
-        for block in compress.stream(task):
+        for block in compress.stream_blocks(task):
             self._writer.block(block)
             crc = codecs.crc32_combine(crc, block.crc, block.size)
             size += block.size
@@ -338,7 +338,7 @@ class Assembly:
             assert cache is not None
             cache.discard(section.key, "its data are not what they were")
             for again in self._making(section):
-                self._take(again, None if isinstance(again, _InTurn) else work.run(again))
+                self._take(again, None if isinstance(again, _InTurn) else wire.do_task(again))
             return
         self._count(part.tallies)
         members = sum(tally.members for tally in part.tallies.values())
@@ -356,7 +356,9 @@ class Assembly:
             self._to_keep.append(_Keep(section.key, self._section, directory, self._begin, length))
         now = time.monotonic()
         if section.label:
-            self.made.append(Made(section.label, recalled, self._section, now - self._began))
+            self.made.append(
+                SectionReport(section.label, recalled, self._section, now - self._began)
+            )
         self._begin = end
         self._mark = self._writer.mark()
         self._aligned = self._writer.aligned
@@ -404,13 +406,13 @@ class _Aside:
     def call(self, function: Callable[[], object]) -> None:
         self._is_used = True
         self._lane.put(function)
-        for _ in self._lane.ready():
+        for _ in self._lane.take_finished():
             pass
 
     def finish(self) -> None:
         """Waits for all calls, and ends the thread; raises what the first raised that failed."""
         if self._is_used:
-            for _ in self._lane.rest():
+            for _ in self._lane.take_all():
                 pass
             self._lane.close()
             self._lane = _new_lane()

@@ -49,7 +49,7 @@ from typing import NamedTuple, TypeAlias
 
 from parazip import codecs, files
 from parazip.errors import OutputError, SettingsError, SourceError
-from parazip.model import File, Member, Packed, Part, Range, Recipe, Tally, parse_size
+from parazip.model import ArchiveMember, File, Member, Part, Range, Recipe, Tally, parse_size
 from parazip.version import __version__
 
 LIMIT = 5 << 30
@@ -80,7 +80,7 @@ _TAG = (
 logger = logging.getLogger(__name__)
 
 
-class Kept(NamedTuple):
+class CachedPart(NamedTuple):
     """A part that was kept.
 
     Attributes:
@@ -133,8 +133,8 @@ class Cache:
         self._noted: set[str] = set()
         self._usable = self.limit > 0
 
-    def find(self, key: str) -> Kept | None:
-        """The part that was kept under `key`."""
+    def find(self, key: str) -> CachedPart | None:
+        """The part that was kept under `make_key`."""
         path = self._path(key)
         opener = partial(self._open_part, key)
         try:
@@ -175,11 +175,11 @@ class Cache:
         except Exception as error:
             self.discard(key, str(error))
             return None
-        file_range = Range(files.found(path, info)._replace(ctime_ns=0), begin, length)
-        return Kept(Part((file_range,), told[description:], tallies), crc, opener)
+        file_range = Range(files.describe_file(path, info)._replace(ctime_ns=0), begin, length)
+        return CachedPart(Part((file_range,), told[description:], tallies), crc, opener)
 
     def discard(self, key: str, why: str) -> None:
-        """Throws away what was kept under `key`, as it is of no use."""
+        """Throws away what was kept under `make_key`, as it is of no use."""
         try:
             with self._opened() as parts, parts.opened(key[:2]) as folder:
                 name = folder.at(key[2:])
@@ -305,7 +305,7 @@ class Cache:
     def _refuse_planted(self) -> None:
         """Refuses another user's link in the place of the cache; what is below may be ours."""
         try:
-            files.followed(self.folder)
+            files.resolve_trusted(self.folder)
         except PermissionError as error:
             raise _FolderError(f"the cache is not used: {error.strerror}; {_ANOTHER}") from error
 
@@ -520,25 +520,25 @@ Identity: TypeAlias = Callable[[File], object]
 """What tells a file's contents from all others, as a plain value; None if that is not certain."""
 
 
-def by_stat(file: File) -> object:
+def identify_by_stat(file: File) -> object:
     """Size, times and inode of a file, whatever its path, as far as they count for it.
 
-    Raises what `files.digest` raises: a file that is said to be empty may have contents all the
+    Raises what `files.hash_file` raises: a file that is said to be empty may have contents all the
     same, where the system does not know how many; those may change and nothing would show it.
     """
     if not file.is_watched or not _is_settled(file):
         return None
-    if not file.size and files.measure(file)[1]:
+    if not file.size and files.measure_file(file)[1]:
         return None
     return file[1:] if file.changes == "ctime" else (file.size, file.mtime_ns, file.changes)
 
 
-def by_content(file: File) -> object:
-    """A hash of a file's bytes; raises what `files.digest` raises.
+def identify_by_content(file: File) -> object:
+    """A hash of a file's bytes; raises what `files.hash_file` raises.
 
     Where changes do not show, it might have others when it is read once more, to be compressed.
     """
-    return files.digest(file) if file.is_watched and _is_settled(file) else None
+    return files.hash_file(file) if file.is_watched and _is_settled(file) else None
 
 
 def _is_settled(file: File) -> bool:
@@ -548,7 +548,7 @@ def _is_settled(file: File) -> bool:
     return age > (_TICK_NS if changed % _SECOND_NS else _COARSE_TICK_NS)
 
 
-def key(members: Iterable[Member], recipe: Recipe, *more: object, identity: Identity) -> str:
+def make_key(members: Iterable[Member], recipe: Recipe, *more: object, identity: Identity) -> str:
     """Names a part by all that determines its bytes; empty if that is not certain.
 
     Args:
@@ -562,7 +562,7 @@ def key(members: Iterable[Member], recipe: Recipe, *more: object, identity: Iden
         entry: object = None
         if isinstance(source, bytes):
             known: object = hashlib.sha256(source).digest() if source else b""
-        elif isinstance(source, Packed):
+        elif isinstance(source, ArchiveMember):
             known = identity(source.archive)
             told, record, end = source.entry
             entry = told, tuple(record), end
@@ -577,7 +577,7 @@ def key(members: Iterable[Member], recipe: Recipe, *more: object, identity: Iden
     return hashlib.sha256(marshal.dumps((how, facts), 2)).hexdigest()
 
 
-_codec_versions = lru_cache(codecs.versions)
+_codec_versions = lru_cache(codecs.describe_versions)
 
 
 def _write(

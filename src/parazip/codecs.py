@@ -15,7 +15,7 @@ No other room imports a codec library. A member is compressed in one of two ways
 Every `RESTART` bytes there is no dictionary: the stream begins afresh there, so that what stands
 between two restarts, a *stretch*, can be inflated by itself, and a large member on all cores. More
 empty stored blocks mark the place. A mark proves nothing, as contents may hold the same bytes;
-`inflated_stretch` does.
+`inflate_stretch` does.
 
 ISA-L's levels 1 and 2 need a crutch. At the start of a stream without a dictionary their x86 code
 enters the third byte into its hash table under a value that it reads from a register nobody has
@@ -65,7 +65,7 @@ RESTART = 8 << 20
 
 _RESTARTS = 5 * b"\0\0\0\xff\xff"
 
-MARK = _RESTARTS[1:5] + _RESTARTS
+SYNC_MARKER = _RESTARTS[1:5] + _RESTARTS
 """How a stretch ends: a sync flush's end, and empty stored blocks (RFC 1951, 3.2.4).
 
 One would do; but what is three times as long is found in a third of the time.
@@ -153,7 +153,7 @@ def compress_or_store(coder: Coder, data: Buffer) -> tuple[int, Buffer]:
         return STORED, data
     if size >= 2 * SAMPLED:
         view = memoryview(data)
-        if not shrinks(size, lambda start, length: view[start : start + length]):
+        if not looks_compressible(size, lambda start, length: view[start : start + length]):
             return STORED, data
     packed = compress_whole(coder, data)
     return (DEFLATED, packed) if len(packed) < size else (STORED, data)
@@ -172,7 +172,9 @@ def deflate_whole(coder: Coder, chunks: Sequence[bytes]) -> Buffer:
     if not data:
         return _EMPTY
     size = len(data)
-    if size >= 2 * SAMPLED and not shrinks(size, lambda at, length: data[at : at + length]):
+    if size >= 2 * SAMPLED and not looks_compressible(
+        size, lambda at, length: data[at : at + length]
+    ):
         coder = DEFLATE_STORED
     return compress_whole(coder, data)
 
@@ -233,7 +235,7 @@ def compress_block(
     return stream.compress(data), stream.flush(flush), end
 
 
-def inflated_whole(data: bytes, size: int) -> bytes | bytearray | None:
+def inflate_whole(data: bytes, size: int) -> bytes | bytearray | None:
     """The contents of a raw deflate stream, if it is one of just `size` bytes.
 
     libdeflate takes half to two thirds of ISA-L's time, as long as the contents are not much larger
@@ -271,7 +273,7 @@ class Stretch(NamedTuple):
     crc: int
 
 
-def inflated_stretch(data: Iterable[memoryview]) -> Stretch | None:
+def inflate_stretch(data: Iterable[memoryview]) -> Stretch | None:
     """The contents of a part of a deflate stream, if they do not depend on what is around it.
 
     If a block begins where `data` begins, that is so when nothing refers to what stands before,
@@ -282,7 +284,7 @@ def inflated_stretch(data: Iterable[memoryview]) -> Stretch | None:
     is set, would be a code's, and what follows it a header of a block that is not the last.
 
     Args:
-        data: the part in pieces, from where a block begins up to and including a `MARK`.
+        data: the part in pieces, from where a block begins up to and including a `SYNC_MARKER`.
 
     Returns:
         The contents, `RESTART` bytes; None if they are not so many, which could take any memory or
@@ -380,7 +382,7 @@ class StreamEndError(ValueError):
     """A deflate stream does not end where its member ends."""
 
 
-def inflated(method: int, chunks: Iterable[Buffer], most: int) -> tuple[int, int]:
+def measure_inflated(method: int, chunks: Iterable[Buffer], most: int) -> tuple[int, int]:
     """CRC-32 and size of a member's contents, of which no more than a chunk is in memory.
 
     zlib-ng judges as zlib does, which zipfile and Java use. ISA-L is no faster for short members
@@ -423,7 +425,7 @@ def inflated(method: int, chunks: Iterable[Buffer], most: int) -> tuple[int, int
     return crc, size
 
 
-def shrinks(size: int, read: Callable[[int, int], Buffer]) -> bool:
+def looks_compressible(size: int, read: Callable[[int, int], Buffer]) -> bool:
     """Whether data looks as if deflate made it smaller; decided by samples of its contents.
 
     JPEG, PNG, zip, zstd and their like do not: compressing them costs the most time of all and
@@ -453,7 +455,7 @@ def _home(module: ModuleType) -> str:
     return next(iter(getattr(module, "__path__", ())), str(module.__file__))
 
 
-def versions() -> str:
+def describe_versions() -> str:
     """What else than its arguments may change a codec's output: the libraries, and the CPU.
 
     ISA-L and zlib-ng choose their code by what the CPU can do, and not all of it makes the same
@@ -476,7 +478,7 @@ _CPU_FLAGS = ("flags", "Features")
 """How x86 and Arm call them."""
 
 SAMPLED = _SAMPLES * _SAMPLE
-"""Bytes that `shrinks` looks at; for less data than this, compressing is the better question."""
+"""Bytes that `looks_compressible` looks at; for fewer, compressing is the better question."""
 
 
 def _auto(whole: tuple[str, int], block: tuple[str, int], cut: int) -> Recipe:
@@ -511,7 +513,7 @@ _LIBDEFLATE = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12)
 """libdeflate's own scale ends at 12."""
 
 
-def recipe(level: int, codec: CodecName) -> Recipe:
+def choose_recipe(level: int, codec: CodecName) -> Recipe:
     """How members are made at `level` (0 to 9) of `codec`.
 
     libdeflate cannot make blocks; what is cut goes to the codec that "auto" would take for it.

@@ -16,16 +16,16 @@ from parazip.model import (
     Block,
     Buffer,
     Coder,
+    Contents,
     File,
+    FilePiece,
     Header,
     Member,
     Part,
     Range,
-    Source,
-    Stored,
     Tally,
 )
-from parazip.plan import Batch, Cut, Stream, Untouched
+from parazip.plan import Batch, BlockTask, StoredTask, StreamTask
 
 
 class _Scratch(threading.local):
@@ -38,7 +38,7 @@ class _Scratch(threading.local):
 _scratch = _Scratch()
 
 
-def shrinks(member: Member) -> bool:
+def looks_compressible(member: Member) -> bool:
     """Whether a large member's contents look compressible; reads a few samples of a file.
 
     Raises:
@@ -46,26 +46,28 @@ def shrinks(member: Member) -> bool:
     """
     source = member.source
     if isinstance(source, bytes):
-        return codecs.shrinks(len(source), lambda start, size: source[start : start + size])
+        return codecs.looks_compressible(
+            len(source), lambda start, size: source[start : start + size]
+        )
     file, offset = _place(source)
-    with files.reading(file) as opened:
+    with files.open_unchanged(file) as opened:
 
         def sample(start: int, size: int) -> memoryview:
             return files.read_into(opened, offset + start, memoryview(bytearray(size)))
 
         # Who asks about a file of fewer bytes has found many more than the system tells of.
-        return codecs.shrinks(max(member.size, files.MOST_UNKNOWN), sample)
+        return codecs.looks_compressible(max(member.size, files.MOST_UNKNOWN), sample)
 
 
-def _place(source: Source) -> tuple[File, int]:
+def _place(source: Contents) -> tuple[File, int]:
     """The file that contents are in, and where they begin there."""
-    if isinstance(source, Stored):
+    if isinstance(source, FilePiece):
         return source.archive, source.offset
     assert isinstance(source, File)
     return source, 0
 
 
-def batch(batch: Batch) -> Part | None:
+def compress_batch(batch: Batch) -> Part | None:
     """Small members, each compressed whole, as one part.
 
     None says that there is more to them than the system tells, and more than is to be in memory.
@@ -79,7 +81,7 @@ def batch(batch: Batch) -> Part | None:
     offset = 0
     for member in batch.members:  # a few microseconds here are most of a short member's time
         try:
-            method, packed, crc, size = whole(member, coder)
+            method, packed, crc, size = compress_whole(member, coder)
         except files.UnsizedError:
             return None
         if offset > most:
@@ -106,24 +108,26 @@ def batch(batch: Batch) -> Part | None:
     )
 
 
-def whole(member: Member, coder: Coder) -> tuple[int, Buffer, int, int]:
+def compress_whole(member: Member, coder: Coder) -> tuple[int, Buffer, int, int]:
     """Method, compressed bytes, CRC-32 and size of a member that is not cut.
 
-    Raises what `files.read` raises.
+    Raises what `files.read_file` raises.
     """
     source = member.source
     if isinstance(source, bytes):
         contents = source
-    elif isinstance(source, Stored):
-        contents = b"".join(files.chunks(source.archive, source.size, source.offset, source.size))
+    elif isinstance(source, FilePiece):
+        contents = b"".join(
+            files.read_chunks(source.archive, source.size, source.offset, source.size)
+        )
     else:
         assert isinstance(source, File)
-        contents = files.read(source)
+        contents = files.read_file(source)
     method, data = codecs.compress_or_store(STORE if member.store else coder, contents)
     return method, data, codecs.crc32(contents), len(contents)
 
 
-def untouched(task: Untouched) -> Part:
+def store_untouched(task: StoredTask) -> Part:
     """A large member that is stored, as a part that leaves its contents where they are.
 
     Raises:
@@ -137,7 +141,7 @@ def untouched(task: Untouched) -> Part:
     else:
         file, offset = _place(source)
         data = Range(file, offset, member.size)
-        crc = source.crc if isinstance(source, Stored) else files.crc32(file)
+        crc = source.crc if isinstance(source, FilePiece) else files.crc32_of_file(file)
     made = record(member, STORED, crc, member.size, 0)
     header = local_header(made, made.size >= LIMIT_32)
     return Part(
@@ -147,7 +151,7 @@ def untouched(task: Untouched) -> Part:
     )
 
 
-def block(cut: Cut) -> Block:
+def compress_block(cut: BlockTask) -> Block:
     """The piece of a large member that `cut` tells of.
 
     A file ends where it ends: it may have fewer bytes than it is said to have, or more. Then the
@@ -168,11 +172,11 @@ def block(cut: Cut) -> Block:
     else:
         view = _scratch.view[: start + length - begin]
         file, offset = _place(source)
-        with files.reading(file) as opened:
+        with files.open_unchanged(file) as opened:
             if file is source:
                 view = files.read_into(opened, begin, view)
             else:
-                files.fill(file, opened, offset + begin, view)
+                files.fill_view(file, opened, offset + begin, view)
     window, data = view[: start - begin], view[start - begin :]
     if isinstance(source, File):
         is_last = len(data) <= codecs.BLOCK if is_last else len(data) < length
@@ -188,17 +192,17 @@ def block(cut: Cut) -> Block:
     )
 
 
-def stream(task: Stream) -> Iterator[Block]:
+def stream_blocks(task: StreamTask) -> Iterator[Block]:
     """A large member that is not cut, piece by piece."""
     source = task.member.source
     chunks: Iterable[Buffer]
     if isinstance(source, bytes):
         chunks = (source,)
     elif isinstance(source, File):
-        chunks = files.chunks(source)
+        chunks = files.read_chunks(source)
     else:
         file, offset = _place(source)
-        chunks = files.chunks(file, offset=offset, length=task.member.size)
+        chunks = files.read_chunks(file, offset=offset, length=task.member.size)
     deflating = codecs.ZipfileStream()
     for chunk in chunks:
         yield Block((deflating.compress(chunk),), codecs.crc32(chunk), len(chunk))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
 
 from parazip.errors import ParazipError, SettingsError
 from parazip.model import Preview, Report, Tally
-from parazip.plan import told as origin
+from parazip.plan import describe_origin as origin
 from parazip.progress import Progress
 
 if TYPE_CHECKING:
@@ -106,28 +106,30 @@ class Display:
             return
         if found.changes is None:
             for member in found.members:
-                print_name(f"{size_text(member.size):>9}  {printable(member.name)}")
+                print_name(f"{format_size(member.size):>9}  {make_printable(member.name)}")
         else:
             self._preview_changes(found)
         for name, why in () if found.deleted else found.left_out:
-            print_name(f" left out  {printable(name)}  ({printable(why)})")
+            print_name(f" left out  {make_printable(name)}  ({make_printable(why)})")
         members = _counted(len(found.members), found.skipped)
         if found.changes is not None:
             kept = len(found.members) - len(found.changes)
             members += f" ({_changes({**found.counts(), 'kept': kept})})"
         is_left_out = found.left_out and not found.deleted
         more = f", {len(found.left_out):,} left out" if is_left_out else ""
-        size = size_text(found.bytes_in)
-        print_name(f"{printable(archive)} would have {members}, {size}{more}")
+        size = format_size(found.bytes_in)
+        print_name(f"{make_printable(archive)} would have {members}, {size}{more}")
         self._notes(found.notes)
 
     def _preview_changes(self, found: Preview) -> None:
         """What would be new; what is kept is counted."""
         for member in found.members:
             if what := (found.changes or {}).get(member.name):
-                print_name(f"{size_text(member.size):>9}  {printable(member.name)}  ({what})")
+                print_name(
+                    f"{format_size(member.size):>9}  {make_printable(member.name)}  ({what})"
+                )
         for name, why in found.left_out if found.deleted else ():
-            print_name(f"  deleted  {printable(name)}  ({printable(why)})")
+            print_name(f"  deleted  {make_printable(name)}  ({make_printable(why)})")
 
     def summary(self, report: Report, as_json: bool = False) -> None:
         """The last word on an archive; as a JSON document it goes to standard output."""
@@ -153,7 +155,7 @@ class Display:
             self._event("note", {"message": message})
         elif not self._quiet:
             self._end_bar()
-            self._line(f"parazip: {printable(message)}")
+            self._line(f"parazip: {make_printable(message)}")
 
     def _event(self, event: str, fields: dict[str, Any]) -> None:
         import json
@@ -233,10 +235,10 @@ def summary_line(report: Report) -> str:
     members = _counted(report.members, report.skipped, report.recalled)
     if report.changes is not None:
         members += f" ({_changes(report.changes)})"
-    speed = size_text(report.bytes_in / report.seconds) if report.seconds else "?"
+    speed = format_size(report.bytes_in / report.seconds) if report.seconds else "?"
     return (
-        f"{printable(report.archive)}: {members}, {size_text(report.bytes_in)} -> "
-        f"{size_text(report.bytes_out)}{ratio} in {report.seconds:.1f} s, {speed}/s"
+        f"{make_printable(report.archive)}: {members}, {format_size(report.bytes_in)} -> "
+        f"{format_size(report.bytes_out)}{ratio} in {report.seconds:.1f} s, {speed}/s"
     )
 
 
@@ -245,7 +247,7 @@ def _changes(changes: Mapping[str, int]) -> str:
     return ", ".join(counts) or "nothing changed"
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Rows under a header, in columns as wide as they need; numbers stand to the right."""
     rows = [[_shortened(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
@@ -255,7 +257,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
             cell.rjust(width) if rows and cells[:1].isdigit() else cell.ljust(width)
             for cell, width, cells in zip(row, widths, rows[0] if rows else header, strict=True)
         ]
-        lines.append(printable("  ".join(cells).rstrip()))
+        lines.append(make_printable("  ".join(cells).rstrip()))
     return "\n".join(lines)
 
 
@@ -268,7 +270,7 @@ def _shortened(cell: str) -> str:
     return cell if len(cell) <= _WIDEST else f"{cell[: _WIDEST - 3]}..."
 
 
-def size_text(size: float) -> str:
+def format_size(size: float) -> str:
     """A number of bytes for people, in powers of 1,000 as `ls --si` and wheel listings have it."""
     if size < 999.5:
         return f"{size:.0f} B"
@@ -286,8 +288,8 @@ def _plain(progress: Progress) -> str:
     speed = progress.bytes / progress.seconds
     left = (progress.bytes_total - progress.bytes) / speed if speed else 0
     return (
-        f"{percent:3.0f} %  {size_text(progress.bytes)} of {size_text(progress.bytes_total)}  "
-        f"{progress.members:,} of {progress.members_total:,} members  {size_text(speed)}/s  "
+        f"{percent:3.0f} %  {format_size(progress.bytes)} of {format_size(progress.bytes_total)}  "
+        f"{progress.members:,} of {progress.members_total:,} members  {format_size(speed)}/s  "
         f"{left:.0f} s left  {_tail(progress.current)}"
     )
 
@@ -325,10 +327,10 @@ def _make_bar(stream: TextIO) -> Bar:
 
 def _tail(name: str) -> str:
     """The end of a long name: what tells it from its neighbours."""
-    text = printable(name)
+    text = make_printable(name)
     return text if len(text) <= _NAME_WIDTH else "…" + text[1 - _NAME_WIDTH :]
 
 
-def printable(name: str) -> str:
+def make_printable(name: str) -> str:
     """A name without what a terminal would take for a command."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)

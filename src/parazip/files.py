@@ -59,7 +59,7 @@ Opener: TypeAlias = Callable[[str, int], int]
 """What opens a path with flags of `os.open`, and gives a descriptor."""
 
 
-def followed(path: str) -> str:
+def resolve_trusted(path: str) -> str:
     """The absolute path that a path leads to, if it is a link and those behind it are followed.
 
     As Linux does by default (proc(5), protected_symlinks), on all systems: in a folder that all may
@@ -102,7 +102,7 @@ class UnsizedError(SourceError):
     """A file has so many bytes more than the system tells that it is not to be read at once."""
 
 
-def found(path: str, info: os.stat_result, changes: Changes = "ctime") -> File:
+def describe_file(path: str, info: os.stat_result, changes: Changes = "ctime") -> File:
     """A file as `os.stat` tells of it; see `File`."""
     ctime_ns = info.st_ctime_ns if HAS_CTIME else 0
     return File(path, info.st_size, info.st_mtime_ns, info.st_ino, ctime_ns, changes)
@@ -132,7 +132,7 @@ def _open(path: str, flags: int = READ_ONLY) -> int:
         return os.open(path, flags & ~READ_ONLY | READ_ONLY & ~os.O_NONBLOCK)
 
 
-def read(file: File) -> bytes:
+def read_file(file: File) -> bytes:
     """All bytes of a file. One byte more is asked for, so that a file that has more is noticed.
 
     Its kind is asked after it was read, with all else that is asked then: one call less for each
@@ -177,7 +177,7 @@ def _read_on(descriptor: int, data: bytes, most: int) -> bytes:
 
 
 @contextmanager
-def reading(file: File, opener: Opener = open_regular) -> Iterator[FileIO]:
+def open_unchanged(file: File, opener: Opener = open_regular) -> Iterator[FileIO]:
     """A file, open; when the block ends well, it must still be what it was.
 
     Args:
@@ -204,7 +204,7 @@ def reading(file: File, opener: Opener = open_regular) -> Iterator[FileIO]:
     _check(file, info, taken)
 
 
-class Standing:
+class ExistingFile:
     """What stands where an archive is to be, and must still stand there when that is complete.
 
     Its contents count, as far as the system tells; rights, owners and further links may change.
@@ -226,7 +226,7 @@ class Standing:
         self._path = path
         self._info = self._found()
         changes = "ctime" if changes == "ctime" else "mtime"
-        self._file = None if self._info is None else found(path, self._info, changes)
+        self._file = None if self._info is None else describe_file(path, self._info, changes)
         self.file = self._file and self._file._replace(ctime_ns=0)
         if self._info is not None and not stat.S_ISREG(self._info.st_mode):
             what = kind_of(self._info.st_mode)
@@ -307,7 +307,7 @@ _BESIDE = ("st_mode", "st_uid", "st_gid", "st_nlink")
 """What explains another change time, and is not contents."""
 
 
-def fill(file: File, opened: FileIO, offset: int, view: memoryview) -> memoryview:
+def fill_view(file: File, opened: FileIO, offset: int, view: memoryview) -> memoryview:
     """Fills `view` with the bytes of an open file from `offset` on, and gives it back.
 
     Raises:
@@ -335,7 +335,7 @@ def _read_some(opened: FileIO, view: memoryview) -> int:
     return count
 
 
-def chunks(
+def read_chunks(
     file: File, size: int = 1 << 20, offset: int = 0, length: int | None = None
 ) -> Iterator[memoryview]:
     """What a file holds, a chunk at a time, each only until the next is asked for.
@@ -346,12 +346,12 @@ def chunks(
         offset: where to begin.
         length: how many bytes; None for all up to its end, wherever the system says that it is.
 
-    Raises what `reading` raises.
+    Raises what `open_unchanged` raises.
     """
     rest = max(file.size - offset, _LITTLE) if length is None else length
     view = memoryview(bytearray(min(size, rest)))
     end = None if length is None else offset + length
-    with reading(file) as opened:
+    with open_unchanged(file) as opened:
         opened.seek(offset)
         while count := _read_some(opened, view if end is None else view[: end - offset]):
             if offset <= file.size < offset + count:  # who writes to it must not be run after
@@ -362,31 +362,31 @@ def chunks(
             raise _changed(file, os.fstat(opened.fileno()), f"it ends at {offset}")
 
 
-def measure(file: File) -> tuple[int, int]:
-    """The CRC-32 and the size of a file's contents; see `reading`."""
+def measure_file(file: File) -> tuple[int, int]:
+    """The CRC-32 and the size of a file's contents; see `open_unchanged`."""
     if file.size <= _CHUNK:
         try:
-            data = read(file)
+            data = read_file(file)
         except UnsizedError:
             pass
         else:
             return codecs.crc32(data), len(data)
     crc = size = 0
-    for chunk in chunks(file, _CHUNK):
+    for chunk in read_chunks(file, _CHUNK):
         crc = codecs.crc32(chunk, crc)
         size += len(chunk)
     return crc, size
 
 
-def crc32(file: File) -> int:
-    """The CRC-32 of a file's contents; see `reading`."""
-    return measure(file)[0]
+def crc32_of_file(file: File) -> int:
+    """The CRC-32 of a file's contents; see `open_unchanged`."""
+    return measure_file(file)[0]
 
 
-def digest(file: File) -> str:
-    """A SHA-256 of a file's contents; see `reading`."""
+def hash_file(file: File) -> str:
+    """A SHA-256 of a file's contents; see `open_unchanged`."""
     found = hashlib.sha256()
-    for chunk in chunks(file, _LARGE_CHUNK):
+    for chunk in read_chunks(file, _LARGE_CHUNK):
         found.update(chunk)
     return found.hexdigest()
 

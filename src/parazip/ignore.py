@@ -105,7 +105,7 @@ class Rules:
         return ""
 
 
-def above(folder: str) -> Rules:
+def rules_above(folder: str) -> Rules:
     """The rules that the folders above one have for it, from the top of its repository on.
 
     Raises:

@@ -92,7 +92,7 @@ class Entry(NamedTuple):
     end: int
 
 
-class Packed(NamedTuple):
+class ArchiveMember(NamedTuple):
     """A member of another archive, which is copied as it is compressed there.
 
     Attributes:
@@ -118,7 +118,7 @@ class Twin(NamedTuple):
     """
 
     file: File
-    packed: Packed
+    original: ArchiveMember
 
     @property
     def size(self) -> int:
@@ -126,7 +126,7 @@ class Twin(NamedTuple):
         return self.file.size
 
 
-class Stored(NamedTuple):
+class FilePiece(NamedTuple):
     """Contents that stand in another file as they are, such as a stored member of an archive.
 
     Attributes:
@@ -188,7 +188,7 @@ class Frame(NamedTuple):
     comment: bytes
 
 
-Source: TypeAlias = File | bytes | Stored | Packed | Twin
+Contents: TypeAlias = File | bytes | FilePiece | ArchiveMember | Twin
 """Where a member's contents come from."""
 
 
@@ -208,7 +208,7 @@ class Member(NamedTuple):
     """
 
     name: str
-    source: Source
+    source: Contents
     attributes: int
     date: int
     store: bool = False
@@ -328,7 +328,7 @@ class Section:
     key: str = ""
     recipe: Recipe | None = None
     check_crc: bool = False
-    aside: Callable[[], object] | None = None
+    alongside: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -371,7 +371,7 @@ def _check_whole(field: str, what: str, value: object) -> None:
         raise TypeError(f"{field} is {what}, not {value!r}")
 
 
-class Made(NamedTuple):
+class SectionReport(NamedTuple):
     """What was done to one section.
 
     Attributes:
@@ -461,7 +461,7 @@ class Report:
     codecs: Mapping[str, Tally] = field(default_factory=dict)
     recalled: int = 0
     skipped: Mapping[str, int] = field(default_factory=dict)
-    sections: tuple[Made, ...] = ()
+    sections: tuple[SectionReport, ...] = ()
     aligned: int = 0
     notes: tuple[str, ...] = ()
     changes: Mapping[str, int] | None = None

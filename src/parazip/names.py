@@ -28,7 +28,7 @@ def leads_out(name: str) -> bool:
     return (not steps[0] and bool(name)) or ".." in steps or _DRIVE(steps[0]) is not None
 
 
-def fault(name: str, is_file: bool = True) -> str:
+def find_fault(name: str, is_file: bool = True) -> str:
     """What is wrong with a name, as the end of a sentence on it; empty if it may be stored."""
     if leads_out(name):
         drive = _DRIVE(name)
@@ -44,7 +44,7 @@ def fault(name: str, is_file: bool = True) -> str:
     return ""
 
 
-def spelled(name: str) -> str:
+def decode_name(name: str) -> str:
     """A name that the system gave as text.
 
     Names are bytes there, and nearly everywhere UTF-8. Python takes them as the locale says, which
@@ -58,9 +58,9 @@ def spelled(name: str) -> str:
         return name
 
 
-def speller() -> Callable[[str], str] | None:
-    """`spelled`, if names differ from what Python makes of them; None where they never do."""
-    return None if sys.getfilesystemencoding() == "utf-8" else spelled
+def make_decoder() -> Callable[[str], str] | None:
+    """`decode_name`, if names differ from what Python makes of them; None where they never do."""
+    return None if sys.getfilesystemencoding() == "utf-8" else decode_name
 
 
 _ODD = bytes(range(32)) + b'\x7f\\:*?"<>|;'
@@ -109,7 +109,7 @@ _CASE = "names that differ only in case, of which Windows and macOS keep one"
 _FORM = "names that differ only in their Unicode form, of which macOS keeps one"
 
 
-class Readers:
+class ReaderJudge:
     """Judges names by what other readers make of them.
 
     Args:
@@ -140,7 +140,7 @@ class Readers:
                 self._judge_one(name)
 
     def _judge_one(self, name: str) -> None:
-        why = fault(name)
+        why = find_fault(name)
         if why:
             self._findings.refuse(
                 MemberNameError(

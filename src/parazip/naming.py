@@ -279,7 +279,7 @@ def refuse_special(path: str) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
-def move(source: str, target: str, name: str) -> None:
+def move_finished(source: str, target: str, name: str) -> None:
     """Renames a file or a folder that is finished. Where that is refused, files are written over.
 
     A link is replaced as rename(2) does it, but followed where its file is written over.
@@ -291,11 +291,11 @@ def move(source: str, target: str, name: str) -> None:
         os.replace(source, target)
     except OSError as error:
         if os.path.isdir(source):
-            raise kept(source, name, error) from error
+            raise describe_kept_file(source, name, error) from error
         try:
-            target = files.followed(target)
+            target = files.resolve_trusted(target)
         except OSError as error:
-            raise kept(source, name, error) from error
+            raise describe_kept_file(source, name, error) from error
         write_over(source, target, name)
 
 
@@ -339,22 +339,22 @@ def write_over(source: str, target: str, name: str, may_replace: bool = True) ->
         with FileIO(source, "rb") as file:
             _pour_into(file, target, may_replace)
     except OSError as error:
-        raise kept(source, name, error) from error
+        raise describe_kept_file(source, name, error) from error
     except BaseException as error:
         error.add_note(_KEPT.format(source))
         raise
     _remove(source)
 
 
-def is_kept(error: BaseException) -> bool:
-    """Whether an error of `move` or `write_over` says that the file stays."""
+def leaves_file_behind(error: BaseException) -> bool:
+    """Whether an error of `move_finished` or `write_over` says that the file stays."""
     return bool(getattr(error, "kept", "") or getattr(error, "__notes__", ()))
 
 
 _KEPT = "all of it is in {}: move it from there"
 
 
-def kept(source: str, name: str, error: OSError) -> OutputError:
+def describe_kept_file(source: str, name: str, error: OSError) -> OutputError:
     """The error that says that `name` cannot be written, and that all of it is in `source`."""
     if not os.path.lexists(source):  # somebody has removed it
         return OutputError.of(name, error)

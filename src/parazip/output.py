@@ -113,7 +113,7 @@ class Output:
         Raises:
             SourceError: the file cannot be read, or is not what it was when it was found.
         """
-        with files.reading(piece.file) as source:
+        with files.open_unchanged(piece.file) as source:
             moved = self._move(source.fileno(), piece)
             for chunk in _chunks(source, piece, moved):
                 self.write(chunk)
@@ -126,7 +126,7 @@ class Output:
             opener: what opens its file.
         """
         crc = 0
-        with files.reading(piece.file, opener) as source:
+        with files.open_unchanged(piece.file, opener) as source:
             for chunk in _chunks(source, piece, 0):
                 self.write(chunk)
                 crc = crc32(chunk, crc)
@@ -221,7 +221,7 @@ def _chunks(source: FileIO, piece: Range, start: int) -> Iterator[memoryview]:
     view = memoryview(bytearray(min(_CHUNK, piece.length - start)))
     while start < piece.length:
         chunk = view[: piece.length - start]
-        yield files.fill(piece.file, source, piece.offset + start, chunk)
+        yield files.fill_view(piece.file, source, piece.offset + start, chunk)
         start += len(chunk)
 
 
@@ -234,7 +234,7 @@ _copy_file_range: Callable[[int, int, int, int], int] | None = getattr(os, "copy
 
 
 @contextmanager
-def replacing(path: str, standing: files.Standing | None = None) -> Iterator[Output]:
+def open_replacement(path: str, standing: files.ExistingFile | None = None) -> Iterator[Output]:
     """An output that becomes `path` when the block ends well, and vanishes when it does not.
 
     What stood under that name before stays until then, and hands on its rights (no set-ID bits). A
@@ -251,7 +251,7 @@ def replacing(path: str, standing: files.Standing | None = None) -> Iterator[Out
         OutputError: the folder does not exist, is not writable, or the disk is full. What fails
             when the archive is complete leaves it where the error says.
     """
-    target, old = place_of(path)
+    target, old = resolve_output_path(path)
     if standing is not None:
         old = standing.check()
     if old is not None and not stat.S_ISREG(old.st_mode):
@@ -280,7 +280,7 @@ def replacing(path: str, standing: files.Standing | None = None) -> Iterator[Out
         temporary.discard()
 
 
-def place_of(path: str) -> tuple[str, os.stat_result | None]:
+def resolve_output_path(path: str) -> tuple[str, os.stat_result | None]:
     """The absolute path, without links, where an archive named `path` goes, and what stands there.
 
     Raises:
@@ -289,7 +289,7 @@ def place_of(path: str) -> tuple[str, os.stat_result | None]:
     if not path or "\0" in path:
         raise OutputError(f"cannot write the archive: {path!r} is not a path", member=path)
     with _told(path, "write elsewhere"):
-        target = files.followed(path)
+        target = files.resolve_trusted(path)
         try:
             old = os.stat(path)
         except FileNotFoundError:
@@ -309,12 +309,12 @@ def place_of(path: str) -> tuple[str, os.stat_result | None]:
 
 
 def refuse_unwritable(path: str) -> None:
-    """Refuses what `replacing` would refuse, as far as that is known without writing anything.
+    """Refuses what `open_replacement` would refuse, as far as is known without writing anything.
 
     Raises:
         OutputError: there can be no archive.
     """
-    target, old = place_of(path)
+    target, old = resolve_output_path(path)
     with _told(path):
         if old is None or stat.S_ISREG(old.st_mode):
             naming.refuse_unwritable(target, old, path)

@@ -7,10 +7,10 @@ always give the same bytes.
 Members of up to `recipe.cut` bytes are compressed whole. Many of them share one task, as a task
 has a price of its own: consecutive members up to `BATCH` bytes and `BATCH_MEMBERS` members. A
 larger member is cut into blocks of `codecs.BLOCK` bytes, a task each; or, where it must not be cut
-to be as zipfile makes it, it is a `Stream`; or, where it has to be stored on an output that cannot
-seek, it is `Untouched`. Members that are copied from
-other archives share tasks in the same way, by the bytes that they hold in memory; those that are
-copied only if they are the same there, also by the bytes that are read to find that out.
+to be as zipfile makes it, it is a `StreamTask`; or, where it has to be stored on an output that
+cannot seek, it is a `StoredTask`. Members that are copied from other archives share tasks in the
+same way, by the bytes that they hold in memory; those that are copied only if they are the same
+there, also by the bytes that are read to find that out.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from parazip import codecs
 from parazip.errors import DuplicateMemberError, MemberNameError
 from parazip.findings import Findings
 from parazip.format.records import MAX_NAME, check_align
-from parazip.model import STORE, Coder, File, Member, Packed, Recipe, Stored, Twin
-from parazip.names import MIMETYPE, MOST_STEPS, Readers, file_within
+from parazip.model import STORE, ArchiveMember, Coder, File, FilePiece, Member, Recipe, Twin
+from parazip.names import MIMETYPE, MOST_STEPS, ReaderJudge, file_within
 
 BATCH = 1 << 20
 BATCH_MEMBERS = 256
@@ -65,7 +65,7 @@ class Batch(NamedTuple):
         return 3 * self.size + _PER_MEMBER * len(self.members)
 
 
-class Cut(NamedTuple):
+class BlockTask(NamedTuple):
     """One block of a member that is compressed by blocks.
 
     Attributes:
@@ -96,7 +96,7 @@ class Cut(NamedTuple):
         return codecs.WINDOW + 3 * self.length
 
 
-class Stream(NamedTuple):
+class StreamTask(NamedTuple):
     """A large member that one coder compresses from its first byte to its last.
 
     Nothing of it can be made before its turn comes: it is not to be in memory as a whole.
@@ -115,7 +115,7 @@ class Stream(NamedTuple):
         return 2 * codecs.BLOCK
 
 
-class Untouched(NamedTuple):
+class StoredTask(NamedTuple):
     """A large member that is stored on an output that cannot seek.
 
     Its CRC-32 has to be in front of it: readers of a pipe find no end of stored contents by which
@@ -143,7 +143,7 @@ class Untouched(NamedTuple):
         return codecs.BLOCK
 
 
-class Copies(NamedTuple):
+class CopyBatch(NamedTuple):
     """Consecutive members that are copied from other archives by one task.
 
     Attributes:
@@ -174,10 +174,10 @@ class Copies(NamedTuple):
         return not (self.check or self.largest)
 
 
-Task: TypeAlias = Batch | Cut | Copies | Stream | Untouched
+Task: TypeAlias = Batch | BlockTask | CopyBatch | StreamTask | StoredTask
 
 
-def as_first(member: Member) -> Member:
+def place_first(member: Member) -> Member:
     """The first member as it is put in: one named `mimetype` is stored, without an extra field.
 
     So its contents are at byte 38 of the archive, where readers look for them (EPUB 3.3, 4.2.3;
@@ -186,18 +186,18 @@ def as_first(member: Member) -> Member:
     return member._replace(store=True, align=0) if member.name == MIMETYPE else member
 
 
-def with_first(members: Iterator[Member]) -> Iterator[Member]:
-    """The same members, the first as it is put in; see `as_first`."""
-    return chain(map(as_first, islice(members, 1)), members)
+def with_placed_first(members: Iterator[Member]) -> Iterator[Member]:
+    """The same members, the first as it is put in; see `place_first`."""
+    return chain(map(place_first, islice(members, 1)), members)
 
 
-def checked(
+def check_names(
     members: Iterable[Member],
     findings: Findings | None = None,
     *,
     advice: str = "leave it out with --exclude",
     apart: str = "keep them apart with --prefix",
-    readers: Callable[[Findings, str], Readers] | None = Readers,
+    readers: Callable[[Findings, str], ReaderJudge] | None = ReaderJudge,
     is_one_tree: bool = False,
     is_same: Callable[[Member, Member], bool] = lambda first, second: False,
 ) -> Iterator[Member]:
@@ -268,7 +268,8 @@ def _refuse_files_as_folders(seen: dict[str, Member], findings: Findings, apart:
         below = next(member for member in seen.values() if member.name.startswith(f"{folder}/"))
         findings.refuse(
             DuplicateMemberError(
-                f"two members would have the name {file}: {told(seen[file])} and {told(below)}; "
+                f"two members would have the name {file}: {describe_origin(seen[file])} and "
+                f"{describe_origin(below)}; "
                 f"one is a file and the other needs a folder; leave one out, or {apart}",
                 member=file,
             )
@@ -301,31 +302,31 @@ def _unstorable(name: str, advice: str) -> MemberNameError | None:
 
 def _duplicate(first: Member, second: Member, apart: str) -> DuplicateMemberError:
     return DuplicateMemberError(
-        f"two members would have the name {second.name.rstrip('/')}: {told(first)} and "
-        f"{told(second)}; leave one out, or {apart}",
+        f"two members would have the name {second.name.rstrip('/')}: {describe_origin(first)} and "
+        f"{describe_origin(second)}; leave one out, or {apart}",
         member=second.name,
     )
 
 
-def told(member: Member) -> str:
+def describe_origin(member: Member) -> str:
     """Where a member comes from, for messages."""
     source = member.source
     if isinstance(source, Twin):
         source = source.file
-    if isinstance(source, Packed):
+    if isinstance(source, ArchiveMember):
         return f"{source.entry.name} in {source.archive.path}"
-    if isinstance(source, Stored):
+    if isinstance(source, FilePiece):
         return f"{member.name} in {source.archive.path}"
     return source.path if isinstance(source, File) else member.name
 
 
-def wants_help(members: Sequence[Member]) -> bool:
+def are_mostly_short(members: Sequence[Member]) -> bool:
     """Whether most of many members cost more in calls and bookkeeping than in compressing."""
     short = sum([member.size <= _SHORT for member in members])
     return short > max(_MANY, len(members) // 2)
 
 
-def sections(members: Iterable[Member]) -> Iterator[list[Member]]:
+def split_into_sections(members: Iterable[Member]) -> Iterator[list[Member]]:
     """Runs of members that the cache keeps as one part each.
 
     A run ends with some 4 MiB, or with a name whose hash says so. So a member that comes or goes
@@ -346,7 +347,7 @@ def sections(members: Iterable[Member]) -> Iterator[list[Member]]:
         yield run
 
 
-def tasks(
+def plan_tasks(
     members: Iterable[Member],
     recipe: Recipe,
     shrinks: Callable[[Member], bool],
@@ -363,7 +364,7 @@ def tasks(
     """
     members = iter(members)
     first = list(_up_to_contents(members))
-    copied_first = bool(first) and isinstance(first[-1].source, (Packed, Twin))
+    copied_first = bool(first) and isinstance(first[-1].source, (ArchiveMember, Twin))
     for is_copied, group in groupby(chain(first, members), _kind(copied_first)):
         if is_copied:
             yield from _copies(group, recipe, check_crc)
@@ -388,7 +389,7 @@ def _kind(is_copied: bool) -> Callable[[Member], bool]:
 
     def kind(member: Member) -> bool:
         nonlocal is_copied
-        if isinstance(member.source, (Packed, Twin)):
+        if isinstance(member.source, (ArchiveMember, Twin)):
             is_copied = True
         elif member.size > (RANGE if is_copied else 0):
             is_copied = False
@@ -399,7 +400,7 @@ def _kind(is_copied: bool) -> Callable[[Member], bool]:
 
 def _compressions(
     members: Iterable[Member], recipe: Recipe, shrinks: Callable[[Member], bool]
-) -> Iterator[Batch | Cut | Stream | Untouched]:
+) -> Iterator[Batch | BlockTask | StreamTask | StoredTask]:
     batch: list[Member] = []
     size = 0
     for member in members:
@@ -409,7 +410,7 @@ def _compressions(
             yield Batch(batch, recipe, size)
             batch, size = [], 0
         if is_large:
-            yield from pieces(member, recipe, shrinks)
+            yield from plan_large_member(member, recipe, shrinks)
         else:
             batch.append(member)
             size += length
@@ -417,25 +418,25 @@ def _compressions(
         yield Batch(batch, recipe, size)
 
 
-def _copies(members: Iterable[Member], recipe: Recipe, check: bool) -> Iterator[Copies]:
+def _copies(members: Iterable[Member], recipe: Recipe, check: bool) -> Iterator[CopyBatch]:
     batch: list[Member] = []
     size = held = read = largest = 0
     for member in members:
         source = member.source
         length = member.size
-        packed = source.packed if isinstance(source, Twin) else source
-        if isinstance(packed, Packed):
+        packed = source.original if isinstance(source, Twin) else source
+        if isinstance(packed, ArchiveMember):
             holds = min(packed.entry.record.compressed_size, RANGE)
         else:
             holds = length
-        reads = 0 if isinstance(source, Packed) else length
+        reads = 0 if isinstance(source, ArchiveMember) else length
         if batch and (
             held + holds > BATCH
             or read + reads > _READ
             or max(largest, reads) > recipe.cut
             or len(batch) == BATCH_MEMBERS
         ):
-            yield Copies(batch, recipe, check, size, held, largest)
+            yield CopyBatch(batch, recipe, check, size, held, largest)
             batch, size, held, read, largest = [], 0, 0, 0, 0
         batch.append(member)
         size += length
@@ -443,25 +444,25 @@ def _copies(members: Iterable[Member], recipe: Recipe, check: bool) -> Iterator[
         read += reads
         largest = max(largest, reads)
     if batch:
-        yield Copies(batch, recipe, check, size, held, largest)
+        yield CopyBatch(batch, recipe, check, size, held, largest)
 
 
-def pieces(
+def plan_large_member(
     member: Member, recipe: Recipe, shrinks: Callable[[Member], bool]
-) -> Iterator[Cut | Stream | Untouched]:
+) -> Iterator[BlockTask | StreamTask | StoredTask]:
     """The tasks that make a member that is never in memory as a whole."""
     if recipe.block.codec == codecs.ZIPFILE and not member.store:
-        yield Stream(member, recipe.block)
+        yield StreamTask(member, recipe.block)
         return
     compress = not member.store and recipe.block != STORE and shrinks(member)
     if compress or recipe.plain == STORE or not (member.store or member.align > 1):
-        yield from cuts(member, recipe.block if compress else recipe.plain)
+        yield from cut_into_blocks(member, recipe.block if compress else recipe.plain)
     else:
-        yield Untouched(member)
+        yield StoredTask(member)
 
 
-def cuts(member: Member, coder: Coder) -> Iterator[Cut]:
+def cut_into_blocks(member: Member, coder: Coder) -> Iterator[BlockTask]:
     """The blocks of one large member; at least one, as it may be larger than it is said to be."""
     size = member.size
     for start in range(0, size or 1, codecs.BLOCK):
-        yield Cut(member, coder, start, min(codecs.BLOCK, (size or codecs.BLOCK) - start))
+        yield BlockTask(member, coder, start, min(codecs.BLOCK, (size or codecs.BLOCK) - start))

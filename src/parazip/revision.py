@@ -22,9 +22,9 @@ from dataclasses import dataclass, replace
 from errno import ENOENT
 from typing import Any
 
-from parazip import codecs, copy, files, inputs, plan
-from parazip.archive import assemble, refuse_in_vain
-from parazip.assembly import Means
+from parazip import codecs, copying, files, merging, plan
+from parazip.archive import assemble, refuse_output
+from parazip.assembly import Workshop
 from parazip.errors import (
     DuplicateMemberError,
     NoSuchMemberError,
@@ -37,10 +37,10 @@ from parazip.format.records import ALIGN_TAG
 from parazip.format.surroundings import Surroundings
 from parazip.model import (
     STORED,
+    ArchiveMember,
     File,
     Frame,
     Member,
-    Packed,
     Preview,
     Report,
     Section,
@@ -48,8 +48,8 @@ from parazip.model import (
 )
 from parazip.names import pattern_of
 from parazip.progress import Counter, Sink
-from parazip.sources import Selection, exclusion, is_same, scan
-from parazip.workers.line import line_of
+from parazip.sources import Selection, find_members, is_same, make_exclusion
+from parazip.workers.line import line_for
 
 _READING = 1 << 20
 """Bytes that a task needs which reads files for their CRC-32, one at a time."""
@@ -144,7 +144,7 @@ def preview_update(
 
     Files of the size of their members are read, as by `update`. Arguments and errors are its.
     """
-    refuse_in_vain(archive, prepend, shebang)
+    refuse_output(archive, prepend, shebang)
     findings = Findings(lists_left_out=True)
     revision = _updated(archive, paths, settings or Settings(), selection, names, findings)
     return _previewed(revision, findings)
@@ -188,7 +188,7 @@ def delete(
 
 def preview_delete(archive: str | os.PathLike[str], patterns: Iterable[str]) -> Preview:
     """What `delete` would make of an archive; nothing is written. Arguments and errors are its."""
-    refuse_in_vain(archive)
+    refuse_output(archive)
     findings = Findings(lists_left_out=True)
     return _previewed(_deleted(archive, patterns, findings), findings)
 
@@ -207,7 +207,7 @@ class _Revision:
     """
 
     path: str
-    standing: files.Standing
+    standing: files.ExistingFile
     members: list[Member]
     changes: dict[str, str]
     deleted: int = 0
@@ -254,12 +254,12 @@ def _updated(
     """What an archive is to become when files and folders are put in; see `update`."""
     path = os.fspath(archive)
     selection = selection or Selection()
-    standing = files.Standing(path, selection.changes)
-    with inputs.telling_of_archives([path]):
+    standing = files.ExistingFile(path, selection.changes)
+    with merging.advising_for_archives([path]):
         kept = _kept(standing.file) if standing.file else []
         members = {_key(member): member for member in kept}
-        found = scan(paths, selection, path, names, findings=findings)
-        checked = plan.checked(found, findings, is_same=is_same)
+        found = find_members(paths, selection, path, names, findings=findings)
+        checked = plan.check_names(found, findings, is_same=is_same)
         changes = _put_in(members, checked, settings)
         return _Revision(path, standing, list(members.values()), changes)
 
@@ -271,12 +271,12 @@ def _deleted(
     if isinstance(patterns, str):
         raise TypeError(f"a list of patterns is needed, not the single {patterns!r}")
     path = os.fspath(archive)
-    standing = files.Standing(path)
+    standing = files.ExistingFile(path)
     if standing.file is None:
         raise SourceError.of(path or "''", FileNotFoundError(ENOENT, os.strerror(ENOENT)))
     patterns = tuple(patterns)
-    with inputs.telling_of_archives([path]):
-        around = copy.surroundings(standing.file)
+    with merging.advising_for_archives([path]):
+        around = copying.read_archive_surroundings(standing.file)
         _refuse_unmatched(path, patterns, around.names)
         members = _kept(standing.file, patterns, around, findings)
         return _Revision(path, standing, members, {}, len(around.names) - len(members), around)
@@ -300,10 +300,10 @@ def _kept(
     selection = Selection(exclude=without, timestamp="keep", changes="mtime")
     refused = _Refused(archive.path, findings)
     try:
-        return inputs.gather([archive.path], selection, findings=refused)
+        return merging.gather_members([archive.path], selection, findings=refused)
     except NotCopiedError:  # whatever else cannot be kept is told along
-        is_gone = exclusion(without)
-        around = around or copy.surroundings(archive)
+        is_gone = make_exclusion(without)
+        around = around or copying.read_archive_surroundings(archive)
         refused.refuse_comments(around, lambda name: not is_gone(name))
         refused.finish()
         raise
@@ -344,7 +344,7 @@ class _Refused(Findings):
     def refuse_comments(self, around: Surroundings, stays: Callable[[str], bool]) -> None:
         """Refuses comments of members that stay: people wrote them."""
         for name in around.names:
-            if name in around.commented and stays(inputs.plain(name)):
+            if name in around.commented and stays(merging.normalize_name(name)):
                 reason = f"cannot keep the comment of {name} in {self._archive}"
                 super().refuse(self._not_kept(name, reason))
 
@@ -390,7 +390,7 @@ def _put_in(
         for member in found:
             key = _key(member)
             if key in members:
-                yield plan.as_first(member) if key == first else member
+                yield plan.place_first(member) if key == first else member
             else:
                 added.append(member)
 
@@ -398,9 +398,9 @@ def _put_in(
         return [_settled(members[_key(member)], member) for member in run]
 
     changes: dict[str, str] = {}
-    line = line_of(settings.jobs, settings.memory)
+    line = line_for(settings.jobs, settings.memory)
     with line.lane(settle, cost=lambda run: _READING, weight=len) as lane:
-        for _, run in lane.through(plan.sections(known())):
+        for _, run in lane.through(plan.split_into_sections(known())):
             for member, is_changed in run:
                 members[_key(member)] = member
                 if is_changed:
@@ -408,7 +408,7 @@ def _put_in(
     for member in added:
         members[_key(member)] = member
         changes[member.name] = "added"
-    inputs.refuse_files_as_folders(
+    merging.refuse_files_as_folders(
         {member.name: member for member in members.values()},
         "leave one out with --exclude, or take the other out with parazip delete",
     )
@@ -422,28 +422,28 @@ def _settled(old: Member, new: Member) -> tuple[Member, bool]:
     aligned to, they need not be put anywhere else.
     """
     packed = old.source
-    assert isinstance(packed, Packed)
+    assert isinstance(packed, ArchiveMember)
     is_stored = packed.entry.record.method == STORED
     if (
         new.size != old.size
         or (new.store and not is_stored)
-        or inputs.crc_and_size(new) != inputs.crc_and_size(old)
+        or merging.crc_and_size(new) != merging.crc_and_size(old)
     ):
         return new, True
     new = new._replace(source=packed, store=old.store)
-    is_moved = new.align and is_stored and copy.stored_at(packed) % new.align
+    is_moved = new.align and is_stored and copying.find_contents_offset(packed) % new.align
     return new, bool(is_moved) or new._replace(align=old.align) != old
 
 
 def _refuse_unmatched(archive: str, patterns: tuple[str, ...], names: list[str]) -> None:
     """Refuses patterns that match no name."""
-    plain = [inputs.plain(name) or name for name in names]
+    plain = [merging.normalize_name(name) or name for name in names]
     whole = {name.rstrip("/") for name in plain}
     unmatched = [
         pattern
         for pattern in patterns
         if not (pattern in whole and glob.escape(pattern) == pattern)  # one look for a plain name
-        and not any(map(exclusion((pattern,)), plain))
+        and not any(map(make_exclusion((pattern,)), plain))
     ]
     if unmatched:
         hint = ""
@@ -461,19 +461,23 @@ def _written(
 ) -> Report:
     """Writes the archive anew; `front` is what `assemble` puts in front of it, if anything."""
     path, file = revision.path, revision.file
-    members = [*map(plan.as_first, revision.members[:1]), *revision.members[1:]]
+    members = [*map(plan.place_first, revision.members[:1]), *revision.members[1:]]
     around, notes = _surroundings(revision)
-    with inputs.telling_of_archives([path]):
+    with merging.advising_for_archives([path]):
         counter = Counter(progress)
         counter.count(members)
         compressed = [
-            member for member in members if member.size and not isinstance(member.source, Packed)
+            member
+            for member in members
+            if member.size and not isinstance(member.source, ArchiveMember)
         ]
-        means = Means(
-            recipe=codecs.recipe(settings.level, settings.codec),
+        means = Workshop(
+            recipe=codecs.choose_recipe(settings.level, settings.codec),
             jobs=settings.jobs,
             memory=settings.memory,
-            helped=plan.wants_help(compressed[: plan.PEEK]),  # for few, starting them takes longer
+            helped=plan.are_mostly_short(
+                compressed[: plan.PEEK]
+            ),  # for few, starting them takes longer
         )
         frame = Frame(file, around.front, around.comment) if file and around else None
         sections = [Section(lambda: members)]
@@ -486,8 +490,8 @@ def _surroundings(revision: _Revision) -> tuple[Surroundings | None, list[str]]:
     """What an archive has besides members, if there is one, and notes on what is not kept of it."""
     if revision.file is None:
         return None, []
-    with inputs.telling_of_archives([revision.path]):
-        around = revision.around or copy.surroundings(revision.file)
+    with merging.advising_for_archives([revision.path]):
+        around = revision.around or copying.read_archive_surroundings(revision.file)
     return around, _notes(revision.path, revision.members, around)
 
 
@@ -500,7 +504,8 @@ def _notes(archive: str, members: list[Member], around: Surroundings) -> list[st
     extras = [
         lost
         for name, tags in around.extras.items()
-        if inputs.plain(name) in names and (lost := [tag for tag in tags if tag != ALIGN_TAG])
+        if merging.normalize_name(name) in names
+        and (lost := [tag for tag in tags if tag != ALIGN_TAG])
     ]
     if not extras:
         return []

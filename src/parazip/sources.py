@@ -26,9 +26,9 @@ from parazip.findings import Findings
 from parazip.format.records import ATTRIBUTE_FOLDER, check_align
 from parazip.ignore import FILES as RULE_FILES
 from parazip.ignore import Rules
-from parazip.ignore import above as rules_above
+from parazip.ignore import rules_above as rules_above
 from parazip.model import CHANGES, Changes, File, Member
-from parazip.names import MIMETYPE, leads_out, pattern_of, spelled, speller
+from parazip.names import MIMETYPE, decode_name, leads_out, make_decoder, pattern_of
 
 Symlinks: TypeAlias = Literal["follow", "store"]
 Modes: TypeAlias = Literal["keep", "normal"]
@@ -181,7 +181,7 @@ def folder_name(name: str) -> str:
     Raises:
         SettingsError: it leads out of the archive.
     """
-    parts = spelled(name).replace(os.sep, "/").split("/")
+    parts = decode_name(name).replace(os.sep, "/").split("/")
     if leads_out(name):
         raise SettingsError(f"prefix {name!r} leads out of the archive")
     joined = "/".join(part for part in parts if part not in ("", "."))
@@ -197,7 +197,7 @@ def normal_attributes(attributes: int) -> int:
     return (kind | (0o755 if is_open else 0o644)) << 16 | attributes & ATTRIBUTE_FOLDER
 
 
-def scan(
+def find_members(
     paths: Iterable[str | os.PathLike[str]],
     selection: Selection,
     archive: str | int | None = None,
@@ -229,13 +229,13 @@ def scan(
     walk = _Walk(selection, selection.folder_prefix, heard)
     inside = {"the archive": archive, "the cache": cache}
     found = _found(walk, list(paths), selection, inside, names)
-    found = marked(found, selection, selection.folder_prefix, heard)
+    found = apply_layout(found, selection, selection.folder_prefix, heard)
     if archive is not None:
         found = _without(archive, found, heard)
     return found if findings is not None else heard.searched(found)
 
 
-def contents(
+def find_folder_contents(
     folder: str,
     prefix: str,
     selection: Selection,
@@ -258,7 +258,7 @@ def contents(
     return found if archive is None else _without(archive, found, findings)
 
 
-def marked(
+def apply_layout(
     members: Iterator[Member], selection: Selection, prefix: str, findings: Findings
 ) -> Iterator[Member]:
     """The same members; those that are to be stored and aligned say so.
@@ -271,8 +271,10 @@ def marked(
     """
     if not (selection.store or selection.align):
         return members
-    is_stored = exclusion(selection.store)
-    aligns = [(align, exclusion((glob,))) for align, glob in sorted(selection.align, reverse=True)]
+    is_stored = make_exclusion(selection.store)
+    aligns = [
+        (align, make_exclusion((glob,))) for align, glob in sorted(selection.align, reverse=True)
+    ]
     expected = _expected(selection, findings)
 
     def mark(member: Member) -> Member:
@@ -291,7 +293,7 @@ def _expected(selection: Selection, findings: Findings) -> dict[str, Callable[[s
     options = {f"--store {pattern}": pattern for pattern in selection.store}
     options |= {f"--align {align}:{glob}": glob for align, glob in selection.align if glob != "*"}
     return {
-        option: exclusion((pattern,))
+        option: make_exclusion((pattern,))
         for option, pattern in options.items()
         if findings.expect(option)
     }
@@ -326,7 +328,7 @@ def member_name(path: str) -> str:
     As zip and tar do: a leading slash or drive is dropped, and so are leading steps upwards. A
     folder's name has no slash at its end yet; the working folder's is empty.
     """
-    name = spelled(os.path.normpath(os.path.splitdrive(path)[1]))
+    name = decode_name(os.path.normpath(os.path.splitdrive(path)[1]))
     name = name.replace(os.sep, "/").lstrip("/")
     parts = name.split("/")
     while parts and parts[0] in ("..", "."):
@@ -367,11 +369,11 @@ class _Walk:
         self._follow = selection.symlinks == "follow"
         self._changes = selection.changes
         self._date = date_policy(selection.timestamp, findings)
-        self._spell = speller()
+        self._spell = make_decoder()
         self._excluded = _exclusion(selection.patterns)
-        self._left_out = exclusion(selection.patterns)
+        self._left_out = make_exclusion(selection.patterns)
         self._left_out_folder = _patterns(selection.patterns)[2]
-        self._pattern = leaving(selection)
+        self._pattern = find_exclusion(selection)
         self._ignore = selection.ignore
 
     def everything(self, path: str, given: str) -> Iterator[Member]:
@@ -492,7 +494,7 @@ class _Walk:
 
         A folder's ends with a slash. Code points sort as the bytes of their UTF-8 do. None says
         that the folder cannot be read. What tells the kind of a container has to be its first
-        member (see `plan.as_first`).
+        member (see `plan.place_first`).
         """
         found = []
         rule_files = []
@@ -572,7 +574,7 @@ class _Walk:
                 except OSError as error:
                     self._refuse_lost(path, name, error)
                     return None
-            source = files.found(path, info, self._changes)
+            source = files.describe_file(path, info, self._changes)
             attributes = self._attributes(mode << 16)
             return Member(self._prefix + name, source, attributes, self._date(path, info))
         if stat.S_ISLNK(mode):
@@ -725,13 +727,13 @@ def _is_at(path: str, itself: os.stat_result) -> bool:
         return False
 
 
-def leaving(selection: Selection) -> Callable[[str], str]:
-    """Which option leaves out a name, or a folder above it; see `exclusion`."""
-    each = [(exclusion((pattern,)), f"--exclude {pattern}") for pattern in selection.exclude]
+def find_exclusion(selection: Selection) -> Callable[[str], str]:
+    """Which option leaves out a name, or a folder above it; see `make_exclusion`."""
+    each = [(make_exclusion((pattern,)), f"--exclude {pattern}") for pattern in selection.exclude]
     return lambda name: next((text for left_out, text in each if left_out(name)), "--exclude-vcs")
 
 
-def exclusion(patterns: tuple[str, ...]) -> Callable[[str], bool]:
+def make_exclusion(patterns: tuple[str, ...]) -> Callable[[str], bool]:
     """Whether a name is left out, or a folder above it; see `Selection`.
 
     Names come without prefix. One with a slash at its end is a folder's: only there patterns that
@@ -769,7 +771,7 @@ def _patterns(patterns: tuple[str, ...], *ends: str) -> tuple[Match, Match, Matc
     wholes: list[str] = []
     folders: list[str] = []
     for pattern in patterns:
-        given = spelled(pattern).replace(os.sep, "/")
+        given = decode_name(pattern).replace(os.sep, "/")
         plain = "/".join(step for step in given.split("/") if step not in ("", "."))
         if "/" not in given:
             steps.append(fnmatch.translate(given))

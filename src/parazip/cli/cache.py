@@ -7,7 +7,7 @@ import sys
 import click
 
 from parazip.cache import Cache, Usage
-from parazip.display import printable, size_text
+from parazip.display import format_size, make_printable
 from parazip.errors import SettingsError
 from parazip.model import parse_size
 
@@ -34,9 +34,9 @@ def info(context: click.Context, /) -> None:
     """Tell where the cache is and how much it holds."""
     kept = Cache(*context.obj)
     usage = kept.usage()
-    print(f"folder  {printable(kept.folder)}")
+    print(f"folder  {make_printable(kept.folder)}")
     print(f"parts   {usage.parts:,}")
-    print(f"size    {size_text(usage.size)} of at most {size_text(kept.limit)}")
+    print(f"size    {format_size(usage.size)} of at most {format_size(kept.limit)}")
     _note(kept)
 
 
@@ -65,9 +65,9 @@ def clear(context: click.Context, /) -> None:
 def _tell(kept: Cache, gone: Usage) -> None:
     _note(kept)
     parts = "1 part" if gone.parts == 1 else f"{gone.parts:,} parts"
-    print(f"{parts} thrown away, {size_text(gone.size)}")
+    print(f"{parts} thrown away, {format_size(gone.size)}")
 
 
 def _note(kept: Cache) -> None:
     for note in kept.notes:
-        print(f"parazip: {printable(note)}", file=sys.stderr)
+        print(f"parazip: {make_printable(note)}", file=sys.stderr)

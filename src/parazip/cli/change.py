@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from parazip.cli import options
-from parazip.cli.create import listed
+from parazip.cli.create import read_listed_names
 from parazip.dates import Timestamp
 from parazip.display import Display, Mode
 from parazip.model import Changes, CodecName, Settings
@@ -62,8 +62,8 @@ def update(
     is none, it is made. What stands in front of it and its comment stay (--prepend and --shebang
     take the place of the first).
     """
-    names = listed(paths, files_from, null)
-    selection = options.selection(
+    names = read_listed_names(paths, files_from, null)
+    selection = options.make_selection(
         directory=directory,
         exclude=exclude,
         prefix=prefix,
@@ -77,10 +77,10 @@ def update(
         store=store,
         align=align,
     )
-    settings = options.settings(context, level, codec, jobs, memory)
+    settings = options.make_settings(context, level, codec, jobs, memory)
     from parazip import revision
 
-    archive = options.in_place(archive)
+    archive = options.check_in_place(archive)
     with Display(progress, quiet) as display:
         if dry_run:
             found = revision.preview_update(
@@ -132,7 +132,7 @@ def delete(
     """
     from parazip import revision
 
-    archive = options.in_place(archive)
+    archive = options.check_in_place(archive)
     with Display(progress, quiet) as display:
         if dry_run:
             display.preview(archive, revision.preview_delete(archive, patterns), as_json)

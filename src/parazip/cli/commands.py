@@ -17,7 +17,7 @@ from typing import NoReturn
 import click
 
 from parazip import __version__
-from parazip.cli.outcomes import outcome_of
+from parazip.cli.outcomes import explain_error
 from parazip.workers import starting
 
 _FACES = {
@@ -96,7 +96,7 @@ def last_word() -> Iterator[None]:
     except SystemExit:
         raise
     except BaseException as error:
-        outcome = outcome_of(error)
+        outcome = explain_error(error)
         if isinstance(error, BrokenPipeError):  # who reads standard output has seen enough
             _end_standard_output()
             sys.exit(1)
@@ -129,8 +129,8 @@ def _kill_taken_for_interrupt() -> Iterator[None]:
 
 def _fail(*messages: str, code: int = 1) -> NoReturn:
     if sys.stderr is not None:  # print would take standard output instead
-        from parazip.display import printable
+        from parazip.display import make_printable
 
         for message in messages:
-            print(f"parazip: {printable(message)}", file=sys.stderr)
+            print(f"parazip: {make_printable(message)}", file=sys.stderr)
     sys.exit(code)

@@ -89,9 +89,9 @@ def create(
     ARCHIVE appears complete or not at all; an archive that stood there is replaced. With "-" it
     goes to standard output. Members keep the paths' order; what a folder holds is sorted.
     """
-    names = listed(paths, files_from, null)
+    names = read_listed_names(paths, files_from, null)
     options.refuse_two_on_standard_output(archive, dry_run, as_json)
-    selection = options.selection(
+    selection = options.make_selection(
         directory=directory,
         exclude=exclude,
         prefix=prefix,
@@ -105,7 +105,7 @@ def create(
         store=store,
         align=align,
     )
-    settings = options.settings(context, level, codec, jobs, memory)
+    settings = options.make_settings(context, level, codec, jobs, memory)
     from parazip import archive as engine
     from parazip.cache import Cache
 
@@ -125,7 +125,7 @@ def create(
             display.preview(archive, found, as_json)
             return
         report = engine.create(
-            options.target(archive),
+            options.open_target(archive),
             paths,
             settings,
             selection,
@@ -139,7 +139,7 @@ def create(
         display.summary(report, as_json)
 
 
-def listed(paths: tuple[str, ...], files_from: str | None, null: bool) -> Iterable[str]:
+def read_listed_names(paths: tuple[str, ...], files_from: str | None, null: bool) -> Iterable[str]:
     """The names that --files-from lists; refuses a command line that names nothing."""
     if not paths and files_from is None:
         raise click.UsageError("nothing to put in: name files or folders, or use --files-from")

@@ -9,7 +9,7 @@ import click
 from parazip.cli import options
 from parazip.dates import Timestamp
 from parazip.display import Display, Mode
-from parazip.inputs import ON_DUPLICATE, OnDuplicate, Source
+from parazip.merging import ON_DUPLICATE, OnDuplicate, Source
 from parazip.model import Changes, CodecName
 from parazip.sources import Modes, Skip
 
@@ -77,7 +77,7 @@ def merge(
     it may be one of the SOURCEs; with "-" it goes to standard output.
     """
     options.refuse_two_on_standard_output(archive, dry_run, as_json)
-    selection = options.selection(
+    selection = options.make_selection(
         directory=directory,
         exclude=exclude,
         ignore=ignore,
@@ -89,7 +89,7 @@ def merge(
         align=align,
         changes=changes,
     )
-    settings = options.settings(context, level, codec, jobs, memory)
+    settings = options.make_settings(context, level, codec, jobs, memory)
     from parazip import archive as engine
 
     given = [_source(text, directory or "") for text in sources]
@@ -108,7 +108,7 @@ def merge(
             display.preview(archive, found, as_json)
             return
         report = engine.merge(
-            options.target(archive),
+            options.open_target(archive),
             given,
             settings,
             selection,

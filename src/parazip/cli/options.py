@@ -347,14 +347,14 @@ _SKIPPING_OPTIONS = (
 )
 
 
-def settings(
+def make_settings(
     context: click.Context, level: int, codec: CodecName, jobs: int | None, memory: int
 ) -> Settings:
     """The settings that a command line asks for; -0 to -9 count more than --level."""
     return Settings(level=context.meta.get(_DIGIT, level), codec=codec, jobs=jobs, memory=memory)
 
 
-def target(archive: str) -> str | Pipe:
+def open_target(archive: str) -> str | Pipe:
     """Where an archive goes: "-" is standard output."""
     if archive != "-":
         return archive
@@ -370,7 +370,7 @@ def target(archive: str) -> str | Pipe:
     return Pipe(FileIO(sys.stdout.fileno(), "wb", closefd=False), "standard output")
 
 
-def in_place(archive: str) -> str:
+def check_in_place(archive: str) -> str:
     """The archive that a command changes; standard output is none."""
     if archive == "-":
         raise SettingsError("an archive is changed in its place: name a file instead of -")
@@ -402,7 +402,7 @@ def refuse_two_on_standard_output(archive: str, dry_run: bool, as_json: bool) ->
         raise click.UsageError("--json and the archive - both take standard output")
 
 
-def selection(**fields: Any) -> Selection:
+def make_selection(**fields: Any) -> Selection:
     """What is put in; a date out of range is a mistake of the command line's here."""
     try:
         return Selection(**fields)

@@ -34,7 +34,7 @@ _NO_FILES = Outcome(
 _NO_THREADS = Outcome(("the system gives no more threads; use fewer --jobs",))
 
 
-def outcome_of(error: BaseException) -> Outcome | None:
+def explain_error(error: BaseException) -> Outcome | None:
     """What an error says; None if it is none that is expected."""
     match error:
         case ParazipError():
@@ -67,7 +67,7 @@ def print_failure(error: BaseException) -> None:
     """Writes what has failed to standard output, as one JSON document; nothing if it is a bug."""
     if isinstance(error, SystemExit) and error.__cause__ is not None:
         error = error.__cause__  # it has been told already, on standard error
-    outcome = outcome_of(error)
+    outcome = explain_error(error)
     if outcome is None or outcome.is_of_output or isinstance(error, BrokenPipeError):
         return
     from parazip.display import print_json  # which loads the codecs

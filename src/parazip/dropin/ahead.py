@@ -42,7 +42,7 @@ def is_plain(file: Any) -> bool:
     return type(file) is HoldingReader
 
 
-def on_one_core(file: Any, copies: bool) -> Any:
+def read_on_one_core(file: Any, copies: bool) -> Any:
     """The reader of a member that is worked on beside others, from its beginning to its end.
 
     Args:
@@ -120,7 +120,7 @@ class AheadReader(FastReader):
     def _read_ahead(self) -> Generator[bytes, None, None]:
         self._lane.put(None)
         self._lane.put(None)  # one is made while the other one is used
-        for _, chunk in self._lane.rest():
+        for _, chunk in self._lane.take_all():
             if not chunk:
                 return
             self._lane.put(None)
@@ -169,7 +169,7 @@ class StretchReader:
         most = max(1, min(line.jobs + 4, line.budget.limit // STRETCH))
         restarts = _Restarts(file._fileobj, file._compress_left, most)
         with line.lane(
-            codecs.inflated_stretch,
+            codecs.inflate_stretch,
             cost=lambda _: STRETCH,
             weight=lambda _: STRETCH,
         ) as lane:
@@ -223,7 +223,7 @@ class _Restarts:
 
 def _stretches(source: IO[bytes], left: int) -> Iterator[_Compressed]:
     """Each stretch but the last; nothing more after one that is too long."""
-    mark = codecs.MARK
+    mark = codecs.SYNC_MARKER
     held: _Compressed = []
     size = 0
     seam = b""
@@ -260,7 +260,7 @@ def has_restarts(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bool:
                 return False
             source, left = file._fileobj, file._compress_left
             place = source.tell()
-            if codecs.MARK[:4] not in source.read(min(_FIRST_BLOCK, left)):
+            if codecs.SYNC_MARKER[:4] not in source.read(min(_FIRST_BLOCK, left)):
                 return False
             source.seek(place)
             return next(_stretches(source, left), None) is not None
@@ -278,7 +278,7 @@ _here = _Here()
 
 
 @contextmanager
-def opened_by(reader: Callable[[Any], Any]) -> Iterator[None]:
+def opening_with(reader: Callable[[Any], Any]) -> Iterator[None]:
     """In this block the member that this thread opens next is given `reader`."""
     _here.reader = reader
     try:
@@ -287,7 +287,7 @@ def opened_by(reader: Callable[[Any], Any]) -> Iterator[None]:
         _here.reader = None
 
 
-def opened(file: IO[bytes]) -> IO[bytes]:
+def open_reader(file: IO[bytes]) -> IO[bytes]:
     """A member that was opened for reading, by the reader that this thread is to have."""
     reader, _here.reader = _here.reader, None
     return cast("IO[bytes]", reader(file)) if reader else file

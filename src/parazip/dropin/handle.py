@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from parazip import codecs
 from parazip.format.records import FLAG_DESCRIPTOR
 from parazip.model import DEFLATE_STORED, STORE, Block, Buffer, Coder, Recipe
-from parazip.workers.line import Lane, line_of
+from parazip.workers.line import Lane, line_for
 
 if TYPE_CHECKING:
     from parazip.dropin.writing import Writing
@@ -208,7 +208,7 @@ class MemberWriter(io.BufferedIOBase):
             if self._failure is None:
                 self.begin()
                 if self._lane is not None:
-                    self._write_blocks(self._lane.rest())
+                    self._write_blocks(self._lane.take_all())
 
     def _cut(self) -> None:
         """Hands on all blocks but the last, which may turn out to be the member's last."""
@@ -236,7 +236,7 @@ class MemberWriter(io.BufferedIOBase):
         if self._lane is None:
             self._lane = _new_lane(*self._archive.line_settings)
         self._lane.put(piece)
-        self._write_blocks(self._lane.ready())
+        self._write_blocks(self._lane.take_finished())
 
     def _write_blocks(self, blocks: Iterable[tuple[_Piece, Block]]) -> None:
         file = self._archive.file
@@ -256,7 +256,7 @@ class MemberWriter(io.BufferedIOBase):
         if self._is_cut:
             self._put(b"".join(self._chunks), last=True)
             if self._lane is not None:
-                self._write_blocks(self._lane.rest())
+                self._write_blocks(self._lane.take_all())
         else:
             packed = self._compress_whole()
         info = self._info
@@ -310,7 +310,7 @@ class MemberWriter(io.BufferedIOBase):
 
 
 def _new_lane(jobs: int | None, memory: int) -> Lane[_Piece, Block]:
-    line = line_of(jobs, memory)
+    line = line_for(jobs, memory)
     return line.lane(
         _compress,
         cost=lambda piece: 3 * len(piece.data),
@@ -322,7 +322,9 @@ def _new_lane(jobs: int | None, memory: int) -> Lane[_Piece, Block]:
 def _compress(piece: _Piece) -> Block:
     """What a worker does."""
     coder, window, data, start, last = piece
-    if coder != STORE and not codecs.shrinks(len(data), lambda at, size: data[at : at + size]):
+    if coder != STORE and not codecs.looks_compressible(
+        len(data), lambda at, size: data[at : at + size]
+    ):
         coder = DEFLATE_STORED
     packed = codecs.compress_block(coder, window, data, start, last)
     return Block(packed, codecs.crc32(data), len(data))

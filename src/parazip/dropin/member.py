@@ -106,7 +106,7 @@ class HoldingReader(MemberReader):
             if source.tell() != self._orig_compress_start:
                 source.seek(self._orig_compress_start)
             data = source.read(self._orig_compress_size)
-            contents = codecs.inflated_whole(data, self._orig_file_size)
+            contents = codecs.inflate_whole(data, self._orig_file_size)
         except (OSError, ValueError, MemoryError):  # it comes again where zipfile would meet it
             return None
         is_sound = contents is not None and codecs.crc32(contents) == self._expected_crc
@@ -201,7 +201,7 @@ class _Held:
     steps: list[int | None] = field(default_factory=list)
 
 
-def hasten(file: object, can_reread: bool) -> None:
+def replace_reader(file: object, can_reread: bool) -> None:
     """Makes a reader of the standard library's ours, if it is one that we know.
 
     Args:

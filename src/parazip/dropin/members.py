@@ -27,14 +27,14 @@ from parazip.dropin.ahead import (
     StretchReader,
     has_restarts,
     is_plain,
-    on_one_core,
-    opened_by,
+    opening_with,
+    read_on_one_core,
 )
 from parazip.dropin.member import STEP, WHOLE
 from parazip.dropin.stock import Stock
 from parazip.plan import BATCH_MEMBERS
-from parazip.workers.helpers import helpers
-from parazip.workers.line import Line, line_of
+from parazip.workers.helpers import running_helpers
+from parazip.workers.line import Line, line_for
 from parazip.workers.starting import FIRST_FILE
 
 _RUN = 4 << 20
@@ -52,7 +52,7 @@ _EMPTY_ARCHIVE = b"PK\5\6" + bytes(18)
 
 
 @dataclass(frozen=True, slots=True)
-class Extract:
+class ExtractJob:
     """Extracts a member.
 
     Attributes:
@@ -71,8 +71,8 @@ class Extract:
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
-    """Reads a member, which compares its CRC-32; see `Extract`."""
+class TestJob:
+    """Reads a member, which compares its CRC-32; see `ExtractJob`."""
 
     copies: ClassVar[bool] = False
 
@@ -85,7 +85,7 @@ class Test:
 
 _CHUNK = 1 << 20
 
-What: TypeAlias = Extract | Test
+Job: TypeAlias = ExtractJob | TestJob
 
 
 class Failure(NamedTuple):
@@ -96,7 +96,7 @@ class Failure(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Members:
+class MemberJobs:
     """What is done to members of an archive.
 
     Attributes:
@@ -109,7 +109,7 @@ class Members:
 
     archive: Stock
     infos: Sequence[zipfile.ZipInfo]
-    what: What
+    what: Job
     jobs: int | None
     memory: int
 
@@ -120,7 +120,7 @@ class Members:
         the other, each on all cores; before them the others, each on one.
         """
         infos = self.infos
-        line = line_of(self.jobs, self.memory)
+        line = line_for(self.jobs, self.memory)
         if line.jobs == 1:
             return self._in_turn(range(len(infos)), self._alone)
         share = _MORE * sum([info.file_size for info in infos]) / line.jobs
@@ -143,7 +143,7 @@ class Members:
             return StretchReader(file, line) if is_plain(file) else file
 
         def call(info: zipfile.ZipInfo) -> None:
-            surely(partial(self.what.do, self.archive), info, reader)
+            call_with_fallback(partial(self.what.do, self.archive), info, reader)
 
         return self._in_turn(indexes, call)
 
@@ -171,18 +171,18 @@ class Members:
         size = sum([self.infos[index].file_size + _PER_MEMBER for index in indexes])
         if size < _MUCH or file is None or isinstance(file, io.BytesIO):
             return nullcontext()
-        return helpers(
+        return running_helpers(
             f"{__name__}:{answer.__name__}", jobs, 1, codecs.library_folders(), [file.fileno()]
         )
 
     def _question(self, indexes: Iterable[int]) -> bytes:
         """What a helper is to do; empty, which it has no answer to, if that cannot be told."""
         infos = [self.infos[index] for index in indexes]
-        if isinstance(self.what, Test):  # by its name, which may stand for another member
+        if isinstance(self.what, TestJob):  # by its name, which may stand for another member
             infos = [self.archive.getinfo(info.filename) for info in infos]
         told = [[getattr(info, name, None) for name in _SLOTS] for info in infos]
         what = self.what
-        extract = (what.target, what.pwd) if isinstance(what, Extract) else None
+        extract = (what.target, what.pwd) if isinstance(what, ExtractJob) else None
         encoding = self.archive.metadata_encoding
         try:
             return marshal.dumps((extract, self.archive.pwd, encoding, told))
@@ -205,7 +205,7 @@ _Member = TypeVar("_Member", bound="str | zipfile.ZipInfo")
 _Made = TypeVar("_Made")
 
 
-def surely(
+def call_with_fallback(
     call: Callable[[_Member], _Made], member: _Member, reader: Callable[[Any], Any]
 ) -> _Made:
     """Calls `call` with a reader of ours; once more without it if the member may be damaged.
@@ -213,18 +213,20 @@ def surely(
     So what is an error, which one, and what is written before it, is as ever.
     """
     try:
-        with opened_by(reader):
+        with opening_with(reader):
             return call(member)
     except DoubtError:
         return call(member)
 
 
-def _do_alone(archive: Any, info: zipfile.ZipInfo, what: What) -> None:
+def _do_alone(archive: Any, info: zipfile.ZipInfo, what: Job) -> None:
     """Does it on one core."""
     if info.file_size <= STEP:
         what.do(archive, info)
     else:
-        surely(partial(what.do, archive), info, partial(on_one_core, copies=what.copies))
+        call_with_fallback(
+            partial(what.do, archive), info, partial(read_on_one_core, copies=what.copies)
+        )
 
 
 class _Run(NamedTuple):
@@ -259,7 +261,7 @@ def answer(question: bytes) -> bytes:
     from parazip.dropin.zip_file import ZipFile
 
     extract, pwd, encoding, told = marshal.loads(question)
-    what = _HelpersTest() if extract is None else Extract(*extract)
+    what = _HelpersTest() if extract is None else ExtractJob(*extract)
     with ZipFile(io.BytesIO(_EMPTY_ARCHIVE), metadata_encoding=encoding) as archive:
         file = archive.fp = io.BufferedReader(_Archive())
         archive._plain_file = ref(file)
@@ -273,7 +275,7 @@ def answer(question: bytes) -> bytes:
     return b""
 
 
-class _HelpersTest(Test):
+class _HelpersTest(TestJob):
     """In a helper a member is known by what is told of it, not by its name."""
 
     def do(self, archive: Any, info: zipfile.ZipInfo) -> None:

@@ -60,7 +60,7 @@ class Override:
             return self.by_name(*args, **kwargs)
 
 
-def override(kind: type, ours: type, stock: type = Stock) -> None:
+def override_methods(kind: type, ours: type, stock: type = Stock) -> None:
     """Makes an `Override` of each method of `kind` that `stock` has, too."""
     for name, method in list(vars(kind).items()):
         if type(method) is FunctionType and hasattr(stock, name):
@@ -68,5 +68,5 @@ def override(kind: type, ours: type, stock: type = Stock) -> None:
 
 
 def is_override(value: Any) -> bool:
-    """Whether something was made by `override`, or looked up by name and then put back."""
+    """Whether something was made by `override_methods`, or looked up by name and then put back."""
     return value in _made

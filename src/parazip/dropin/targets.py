@@ -25,7 +25,7 @@ def are_few(infos: Sequence[zipfile.ZipInfo]) -> bool:
     return len(infos) <= _FEW and sum([info.file_size for info in infos]) <= _SMALL
 
 
-def folders(infos: Iterable[zipfile.ZipInfo]) -> list[str] | None:
+def list_target_folders(infos: Iterable[zipfile.ZipInfo]) -> list[str] | None:
     """The folders that the members are extracted to; None if their order counts there.
 
     It counts where two of them may be one file, or one is a file and another's folder; also where

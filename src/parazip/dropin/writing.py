@@ -38,7 +38,7 @@ _LEVEL: Any = vars(INFO)["compress_level" if "compress_level" in vars(INFO) else
 @cache
 def _deflated(level: int, codec: CodecName) -> Recipe:
     """How members are deflated."""
-    recipe = codecs.recipe(level, codec)
+    recipe = codecs.choose_recipe(level, codec)
     if level == 0:
         return recipe._replace(whole=DEFLATE_STORED, block=DEFLATE_STORED)
     if codec == "zlib":
@@ -262,7 +262,7 @@ class Writing(Stock):
             return None
         codec = self._settings.codec
         if info.compress_type == STORED:
-            return codecs.recipe(0, codec)
+            return codecs.choose_recipe(0, codec)
         level = _LEVEL.__get__(info)
         if level is None or level == -1:
             level = LEVEL
@@ -280,7 +280,7 @@ class Writing(Stock):
 
     @property
     def line_settings(self) -> tuple[int | None, int]:
-        """Threads, and bytes in flight; see `parazip.workers.line.line_of`."""
+        """Threads, and bytes in flight; see `parazip.workers.line.line_for`."""
         return self._settings.jobs, self._settings.memory
 
     def go_to_end(self) -> IO[bytes]:

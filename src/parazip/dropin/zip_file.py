@@ -15,13 +15,13 @@ from typing import IO, Any, Literal, Unpack, cast, overload
 from weakref import ref
 
 from parazip.dropin import hooks
-from parazip.dropin.ahead import on_one_core, opened
-from parazip.dropin.member import WHOLE, hasten
-from parazip.dropin.members import Extract, Failure, Members, Test, What, surely
+from parazip.dropin.ahead import open_reader, read_on_one_core
+from parazip.dropin.member import WHOLE, replace_reader
+from parazip.dropin.members import ExtractJob, Failure, Job, MemberJobs, TestJob, call_with_fallback
 from parazip.dropin.sources import can_reread
-from parazip.dropin.standing_in import is_override, override
+from parazip.dropin.standing_in import is_override, override_methods
 from parazip.dropin.stock import Appendable, Mode, Parallel, Readable, Stock, StrPath, Writable
-from parazip.dropin.targets import are_few, folders, have_links
+from parazip.dropin.targets import are_few, have_links, list_target_folders
 from parazip.dropin.writing import INFO, Writing
 from parazip.errors import SettingsError
 from parazip.model import LEVEL, MEMORY, CodecName, Settings
@@ -204,8 +204,8 @@ class ZipFile(Writing, metaclass=ABCMeta):
         if mode != "r":
             return file
         if hooks.INFLATING.are_in_place():
-            hasten(file, self._can_reread())
-        return opened(file)
+            replace_reader(file, self._can_reread())
+        return open_reader(file)
 
     def _can_reread(self) -> bool:
         """Whether members may be read in any order, and twice; asked for each of them."""
@@ -225,8 +225,8 @@ class ZipFile(Writing, metaclass=ABCMeta):
         if info.file_size <= WHOLE or not self._reads_plainly():
             return call(info, path, pwd)
         copies = self._settings.jobs != 1
-        return surely(
-            lambda one: call(one, path, pwd), info, lambda file: on_one_core(file, copies)
+        return call_with_fallback(
+            lambda one: call(one, path, pwd), info, lambda file: read_on_one_core(file, copies)
         )
 
     def extractall(
@@ -254,7 +254,7 @@ class ZipFile(Writing, metaclass=ABCMeta):
         if infos is None:
             super().extractall(path, chosen, pwd)
             return
-        failure = self._first_error(infos, Extract(target, pwd))
+        failure = self._first_error(infos, ExtractJob(target, pwd))
         if failure is not None:
             raise failure.error
 
@@ -262,16 +262,16 @@ class ZipFile(Writing, metaclass=ABCMeta):
         """Reads all members, on all cores; gives the name of the first that is damaged, or None."""
         if are_few(self.filelist) or not (self._reads_plainly() and _are_plain(self.filelist)):
             return super().testzip()
-        failure = self._first_error(self.filelist, Test())
+        failure = self._first_error(self.filelist, TestJob())
         if failure is None:
             return None
         if isinstance(failure.error, zipfile.BadZipFile):
             return self.filelist[failure.member].filename
         raise failure.error
 
-    def _first_error(self, infos: Sequence[zipfile.ZipInfo], what: What) -> Failure | None:
+    def _first_error(self, infos: Sequence[zipfile.ZipInfo], what: Job) -> Failure | None:
         settings = self._settings
-        return Members(self, infos, what, settings.jobs, settings.memory).first_error()
+        return MemberJobs(self, infos, what, settings.jobs, settings.memory).first_error()
 
     def _reads_plainly(self) -> bool:
         """Whether reading is as defined here, from a file that can be read in any order.
@@ -293,7 +293,11 @@ class ZipFile(Writing, metaclass=ABCMeta):
             infos = [
                 one if isinstance(one, zipfile.ZipInfo) else self.getinfo(one) for one in members
             ]
-            if are_few(infos) or not _are_plain(infos) or (found := folders(infos)) is None:
+            if (
+                are_few(infos)
+                or not _are_plain(infos)
+                or (found := list_target_folders(infos)) is None
+            ):
                 return None
             is_new = not os.path.isdir(target) or not os.listdir(target)
             made = [self._make(folder, target) for folder in found]
@@ -348,6 +352,6 @@ class PyZipFile(ZipFile, zipfile.PyZipFile):
 
 STANDS_FOR: dict[type, type] = {ZipFile: Stock, PyZipFile: PyZipFile.__bases__[1]}
 
-override(Writing, Writing)
+override_methods(Writing, Writing)
 for _kind, _stock in STANDS_FOR.items():
-    override(_kind, _kind, _stock)
+    override_methods(_kind, _kind, _stock)

@@ -64,7 +64,7 @@ class Asked:
         return ""
 
 
-def read(arguments: Sequence[str]) -> Asked:
+def read_options(arguments: Sequence[str]) -> Asked:
     """What pex's arguments ask for, as far as it is understood."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     try:

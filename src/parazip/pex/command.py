@@ -16,16 +16,24 @@ import click
 from click.core import ParameterSource
 
 from parazip.cache import Cache
-from parazip.copy import COPIED
-from parazip.display import MODES, Display, Mode, size_text, table
-from parazip.model import CODEC_NAMES, CodecName, Made, Report, Settings, Tally, parse_size
+from parazip.copying import COPIED
+from parazip.display import MODES, Display, Mode, format_size, format_table
+from parazip.model import CODEC_NAMES, CodecName, Report, SectionReport, Settings, Tally, parse_size
 from parazip.naming import refuse_folder
-from parazip.pex import outside, seam
-from parazip.pex.asked import ZIPAPP, read
+from parazip.pex import inside, outside
+from parazip.pex.asked import ZIPAPP, read_options
 from parazip.pex.limits import Limits
-from parazip.pex.mark import KINDS, SENTINEL, SILENCE, Kind, inserted, marked, possible
-from parazip.pex.stock import FEATURE, stock
-from parazip.pex.zipper import Way
+from parazip.pex.mark import (
+    KINDS,
+    SENTINEL,
+    SILENCE,
+    Kind,
+    choose_possible,
+    insert_arguments,
+    mark_arguments,
+)
+from parazip.pex.opt_in import FEATURE, load_command
+from parazip.pex.zipper import ZipPlan
 
 if TYPE_CHECKING:
     from parazip.pex.wheels import Distribution
@@ -151,11 +159,11 @@ def pex(
     """Run pex with PEX-ARGUMENTS; the zips that it writes are made on all cores."""
     if exact:
         _refuse_beside_exact(context)
-    asked = read(arguments)
+    asked = read_options(arguments)
     with Display(progress, quiet=progress == "none") as display, ExitStack() as stack:
-        inside = None if pex_binary else stock()
+        run_installed = None if pex_binary else load_command()
         other = [pex_binary] if pex_binary else _unfit(display)
-        way = Way(
+        way = ZipPlan(
             settings=Settings(level=level, codec=codec, jobs=jobs, memory=memory),
             arguments=arguments,
             progress=display,
@@ -172,28 +180,30 @@ def pex(
         alone = asked.untouched
         if asked.output and not alone:
             refuse_folder(asked.output)
-            version = outside.version(other) if other else seam.version()
+            version = outside.ask_version(other) if other else inside.installed_version()
             if other:
-                alone = asked.only_finished or outside.refusal(version, exact)
+                alone = asked.only_finished or outside.explain_refusal(version, exact)
             if asked.compress and not exact and not alone:
                 mode = f"level {level}, codec {codec}"
-                marks = marked(possible(mark, version), mode, warn_on_run, asked.preamble)
-                arguments = inserted(arguments, stack.enter_context(marks))
+                marks = mark_arguments(
+                    choose_possible(mark, version), mode, warn_on_run, asked.preamble
+                )
+                arguments = insert_arguments(arguments, stack.enter_context(marks))
         if asked.output and alone:
             display.note(f"pex alone makes this PEX: {alone}")
         code: object = 0
         if other:
             if asked.output and not alone:
-                code = outside.build(other, arguments, asked, way)
+                code = outside.build_from_stored(other, arguments, asked, way)
             else:
-                code = outside.run(other, arguments)
+                code = outside.run_unchanged(other, arguments)
         else:
-            assert inside is not None
+            assert run_installed is not None
             if not alone:
-                stack.enter_context(seam.fast(way))
+                stack.enter_context(inside.making_zips_fast(way))
             sys.argv = ["pex", *arguments]
             try:
-                inside()
+                run_installed()
             except SystemExit as end:
                 code = end.code
         stack.close()
@@ -212,8 +222,8 @@ def pex(
 def _unfit(display: Display) -> list[str]:
     """What runs the installed pex, if parazip does not fit into its inside; else nothing."""
     try:
-        seam.check()
-    except seam.SeamError as error:
+        inside.check_fit()
+    except inside.MisfitError as error:
         display.note(f"{error}; going by its command line alone")
         return [sys.executable, "-m", "pex"]
     return []
@@ -251,7 +261,7 @@ def _rows(report: Report, distributions: Iterable[Distribution]) -> list[dict[st
     return [_row(made, found[made.label]) for made in report.sections]
 
 
-def _row(made: Made, distribution: Distribution) -> dict[str, Any]:
+def _row(made: SectionReport, distribution: Distribution) -> dict[str, Any]:
     copied = made.tallies.get(COPIED, Tally(0, 0, 0))
     every = Tally(0, 0, 0)
     for tally in made.tallies.values():
@@ -282,12 +292,12 @@ def _explain(rows: list[dict[str, Any]], as_json: bool) -> None:
             row["distribution"],
             row["how"],
             f"{row['members']:,}",
-            size_text(row["bytes_in"]),
-            size_text(row["bytes_out"]),
+            format_size(row["bytes_in"]),
+            format_size(row["bytes_out"]),
             f"{row['seconds']:.2f}",
             row["why"],
         )
         for row in rows
     ]
     header = ("distribution", "how", "members", "in", "out", "seconds", "why")
-    print(table(header, lines))
+    print(format_table(header, lines))

@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 
 import click
 
-from parazip import codecs, copy, files
-from parazip.display import printable, size_text, table
+from parazip import codecs, copying, files
+from parazip.display import format_size, format_table, make_printable
 from parazip.errors import BadArchiveError, ParazipError, SourceError
 from parazip.format.records import LIMIT_16, LIMIT_32
 from parazip.model import DEFLATED, STORED, Entry
 from parazip.pex import mark
-from parazip.pex.wheels import DEPS, label
+from parazip.pex.wheels import DEPS, label_member
 
 _PEX_INFO = "PEX-INFO"
 _MOST = 4 << 20
@@ -94,7 +94,7 @@ class Contents:
     @property
     def mark(self) -> str:
         """Whether it tells that not pex alone has made its zips."""
-        return mark.told(self.pex_info, self.has_sentinel)
+        return mark.describe_mark(self.pex_info, self.has_sentinel)
 
 
 def contents(path: str) -> Contents:
@@ -147,7 +147,7 @@ def _zipped(path: str, prefix: str) -> Iterator[_Member]:
 
 def _entries(path: str) -> list[Entry]:
     try:
-        return copy.entries(files.found(path, os.stat(path)))
+        return copying.read_entries(files.describe_file(path, os.stat(path)))
     except OSError as error:
         raise error if isinstance(error, ParazipError) else SourceError.of(path, error) from error
 
@@ -172,7 +172,7 @@ def _add(found: Contents, members: Iterable[_Member]) -> None:
 def _group(name: str) -> str:
     """The distribution that a member belongs to; whole wheels may be members, too."""
     folder, _, wheel = name.partition("/")
-    return label(name) or (wheel if folder == DEPS else _OWN)
+    return label_member(name) or (wheel if folder == DEPS else _OWN)
 
 
 def pex_info(path: str) -> dict[str, Any]:
@@ -261,7 +261,7 @@ def _lines(found: Contents) -> Iterator[str]:
     total = sum(group.bytes_in for group in found.groups.values())
     facts = {
         "layout": found.layout,
-        "files": f"{members:,}, {size_text(total)} in {size_text(found.size)}",
+        "files": f"{members:,}, {format_size(total)} in {format_size(found.size)}",
         "built by": f"pex {built.get('pex_version', '?')}",
         "mark": found.mark,
         "starts": pex_info.get("entry_point") or pex_info.get("script") or "an interpreter",
@@ -269,22 +269,22 @@ def _lines(found: Contents) -> Iterator[str]:
         "zipimport": found.zipimport,
     }
     for name, fact in facts.items():
-        yield printable(f"{name:12}  {fact}")
+        yield make_printable(f"{name:12}  {fact}")
     yield ""
     rows = [
         (
             name,
             f"{group.members:,}",
-            size_text(group.bytes_in),
-            size_text(group.bytes_out),
+            format_size(group.bytes_in),
+            format_size(group.bytes_out),
             ", ".join(f"{count:,} {method}" for method, count in sorted(group.methods.items())),
         )
         for name, group in sorted(found.groups.items(), key=lambda item: -item[1].bytes_out)
     ]
-    yield table(("distribution", "files", "in", "out", "methods"), rows)
+    yield format_table(("distribution", "files", "in", "out", "methods"), rows)
     yield ""
     large = [
-        (name, size_text(bytes_in), size_text(bytes_out))
+        (name, format_size(bytes_in), format_size(bytes_out))
         for name, bytes_in, bytes_out in found.largest
     ]
-    yield table(("largest files", "in", "out"), large)
+    yield format_table(("largest files", "in", "out"), large)

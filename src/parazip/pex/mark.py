@@ -43,7 +43,7 @@ del _parazip_warn
 """For all Pythons that can start a PEX, from 2.7 on."""
 
 
-def told(pex_info: dict[str, Any], has_sentinel: bool) -> str:
+def describe_mark(pex_info: dict[str, Any], has_sentinel: bool) -> str:
     """How a PEX is marked, for people."""
     properties = pex_info.get("build_properties")
     mark = properties.get(PROPERTY) if isinstance(properties, dict) else None
@@ -59,14 +59,14 @@ _KNOWS_PROPERTIES = (2, 74)
 """The first pex that takes build properties."""
 
 
-def possible(kind: Kind, pex_version: Sequence[int]) -> Kind:
+def choose_possible(kind: Kind, pex_version: Sequence[int]) -> Kind:
     """The kind of mark that takes the place of `kind`, where that pex has no build properties."""
     is_old = tuple(pex_version) < _KNOWS_PROPERTIES
     return "sentinel" if kind == "build-property" and is_old else kind
 
 
 @contextmanager
-def marked(kind: Kind, mode: str, warns: bool, preamble: str) -> Iterator[list[str]]:
+def mark_arguments(kind: Kind, mode: str, warns: bool, preamble: str) -> Iterator[list[str]]:
     """Arguments of pex that mark the PEX it makes, of use inside the block.
 
     Args:
@@ -106,7 +106,7 @@ def marked(kind: Kind, mode: str, warns: bool, preamble: str) -> Iterator[list[s
         yield arguments
 
 
-def inserted(arguments: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
+def insert_arguments(arguments: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
     """Arguments of pex with `more` of them, which have the last word, before any `--`."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     return (*arguments[:end], *more, *arguments[end:])

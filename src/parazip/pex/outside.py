@@ -23,17 +23,17 @@ from contextlib import suppress
 
 import platformdirs
 
-from parazip import copy, files, naming
+from parazip import copying, files, naming
 from parazip.errors import OutputError, ParazipError, SourceError
-from parazip.model import STORED, Entry, File, Member, Source
+from parazip.model import STORED, Contents, Entry, File, Member
 from parazip.pex.asked import Asked
 from parazip.pex.info import pex_info
-from parazip.pex.mark import inserted
+from parazip.pex.mark import insert_arguments
 from parazip.pex.wheels import BOOTSTRAP, DEPS
-from parazip.pex.zipper import Way, Zip64Error, make_zip
+from parazip.pex.zipper import Zip64Error, ZipPlan, make_zip
 
 
-def version(pex: Sequence[str]) -> tuple[int, ...]:
+def ask_version(pex: Sequence[str]) -> tuple[int, ...]:
     """The version of a pex that is run by a command line.
 
     Raises:
@@ -55,7 +55,7 @@ def version(pex: Sequence[str]) -> tuple[int, ...]:
         ) from error
 
 
-def refusal(version: Sequence[int], exact: bool) -> str:
+def explain_refusal(version: Sequence[int], exact: bool) -> str:
     """Why that pex has to be left alone; empty if it has not."""
     if tuple(version) < _CHECKS:
         return "it is too old to know --check"
@@ -68,12 +68,14 @@ _CHECKS = (2, 1, 150)
 _STORES_FOLDERS = (2, 50)
 
 
-def run(pex: Sequence[str], arguments: Sequence[str]) -> int:
+def run_unchanged(pex: Sequence[str], arguments: Sequence[str]) -> int:
     """Runs pex as it is; gives its exit code."""
     return subprocess.run([*pex, *arguments], check=False).returncode
 
 
-def build(pex: Sequence[str], arguments: Sequence[str], asked: Asked, way: Way) -> int:
+def build_from_stored(
+    pex: Sequence[str], arguments: Sequence[str], asked: Asked, way: ZipPlan
+) -> int:
     """Builds a PEX as `arguments` ask for; gives pex's exit code.
 
     Args:
@@ -94,7 +96,7 @@ def build(pex: Sequence[str], arguments: Sequence[str], asked: Asked, way: Way) 
     try:
         code = _build_in(temporary, pex, arguments, asked, way)
     except BaseException as error:
-        if not naming.is_kept(error):
+        if not naming.leaves_file_behind(error):
             shutil.rmtree(temporary, ignore_errors=True)
         raise
     shutil.rmtree(temporary, ignore_errors=True)
@@ -102,12 +104,12 @@ def build(pex: Sequence[str], arguments: Sequence[str], asked: Asked, way: Way) 
 
 
 def _build_in(
-    temporary: str, pex: Sequence[str], arguments: Sequence[str], asked: Asked, way: Way
+    temporary: str, pex: Sequence[str], arguments: Sequence[str], asked: Asked, way: ZipPlan
 ) -> int:
     target = os.path.join(temporary, os.path.basename(asked.output))
     plain = ["--no-compress", "--check", "none", "-o", target]
     done = subprocess.run(
-        [*pex, *inserted(arguments, plain)], stdout=subprocess.PIPE, text=True, check=False
+        [*pex, *insert_arguments(arguments, plain)], stdout=subprocess.PIPE, text=True, check=False
     )
     if done.returncode:
         print(done.stdout, end="")
@@ -118,7 +120,7 @@ def _build_in(
         _compress(made, final, asked, way)
     except Zip64Error as error:
         way.note(f"pex itself zips {final}: {error}")
-        return run(pex, arguments)
+        return run_unchanged(pex, arguments)
     _replace(made, final)
     print(done.stdout.replace(made, final), end="")
     return 0
@@ -130,7 +132,7 @@ def _only(names: list[str]) -> str:
     return names[0]
 
 
-def _compress(made: str, final: str, asked: Asked, way: Way) -> None:
+def _compress(made: str, final: str, asked: Asked, way: ZipPlan) -> None:
     """Makes the zips of a PEX anew."""
     way.folders.update(_installed(made, asked))
     if not os.path.isdir(made):
@@ -141,12 +143,12 @@ def _compress(made: str, final: str, asked: Asked, way: Way) -> None:
             _remake(path, os.path.join(final, os.path.relpath(path, made)), asked, way)
 
 
-def _remake(path: str, name: str, asked: Asked, way: Way) -> None:
+def _remake(path: str, name: str, asked: Asked, way: ZipPlan) -> None:
     """Makes a zip anew, at the same place and with what stands in front of it."""
     new = f"{path}~"
     try:
-        file = files.found(path, os.stat(path))
-        entries = copy.entries(file)
+        file = files.describe_file(path, os.stat(path))
+        entries = copying.read_entries(file)
         with open(path, "rb") as opened:
             prefix = opened.read(min((entry.record.offset for entry in entries), default=0))
         with zipfile.ZipFile(path) as archive:
@@ -155,7 +157,7 @@ def _remake(path: str, name: str, asked: Asked, way: Way) -> None:
         make_zip(new, name, prefix, members, way)
         with suppress(OSError):
             shutil.copymode(path, new)
-        naming.move(new, path, name)
+        naming.move_finished(new, path, name)
     except OSError as error:
         raise error if isinstance(error, ParazipError) else SourceError.of(path, error) from error
 
@@ -165,15 +167,15 @@ def _members(
 ) -> Iterator[Member]:
     """What a zip of pex holds. Old ones leave out the file type in `attributes`, and so do we."""
     names = {entry.name for entry in entries}
-    with files.reading(file) as opened:
+    with files.open_unchanged(file) as opened:
         for entry, told in zip(entries, attributes, strict=True):
             name, record, _ = entry
             is_folder = name.endswith("/")
-            source: Source = b""
+            source: Contents = b""
             if not is_folder:
                 if record.method != STORED:
                     raise ParazipError(f"pex has compressed {name} in spite of --no-compress")
-                source = copy.stored(file, opened, entry)
+                source = copying.locate_stored(file, opened, entry)
             store = is_folder or (asked.compile and _is_bytecode_of_pex(name, names))
             yield Member(name, source, told, record.date, store)
 
@@ -216,9 +218,9 @@ def _replace(made: str, final: str) -> None:
         try:
             os.replace(final, aside)
         except OSError as error:
-            raise naming.kept(made, final, error) from error
+            raise naming.describe_kept_file(made, final, error) from error
     try:
-        naming.move(made, final, final)
+        naming.move_finished(made, final, final)
     except BaseException:
         if os.path.lexists(aside) and not os.path.lexists(final):
             with suppress(OSError):  # then it stays beside the new one

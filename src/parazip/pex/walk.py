@@ -39,7 +39,7 @@ class Entry(NamedTuple):
 
 
 def is_known(zip_method: Callable[..., object]) -> bool:
-    """Whether `walk` gives what this method of pex's would."""
+    """Whether `walk_chroot` gives what this method of pex's would."""
     try:
         source = inspect.getsource(zip_method)
     except (OSError, TypeError):  # pex may be installed without its sources
@@ -47,7 +47,7 @@ def is_known(zip_method: Callable[..., object]) -> bool:
     return hashlib.sha256(source.strip().encode()).hexdigest().startswith(_KNOWN)
 
 
-def walk(
+def walk_chroot(
     common: Any,
     chroot: Any,
     *,

@@ -22,9 +22,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, groupby
 
-from parazip import cache, copy, files
+from parazip import cache, copying, files
 from parazip.errors import BadArchiveError, ParazipError
-from parazip.model import DEFLATED, Entry, File, Member, Packed, Recipe, Section, Stored, Twin
+from parazip.model import (
+    DEFLATED,
+    ArchiveMember,
+    Entry,
+    File,
+    FilePiece,
+    Member,
+    Recipe,
+    Section,
+    Twin,
+)
 
 DEPS = ".deps"
 """The folder of a PEX that holds its distributions."""
@@ -83,7 +93,7 @@ class Wheel:
             )
 
 
-_entries = lru_cache(maxsize=8)(copy.entries)
+_entries = lru_cache(maxsize=8)(copying.read_entries)
 """A PEX that is a repository is asked for each of its distributions."""
 
 
@@ -92,11 +102,11 @@ def _by_distribution(archive: File) -> dict[str, list[Entry]]:
     """The members of a repository, by the prefixes of `Wheel`."""
     found: dict[str, list[Entry]] = {}
     for entry in _entries(archive):
-        found.setdefault(f"{DEPS}/{label(entry.name)}/", []).append(entry)
+        found.setdefault(f"{DEPS}/{label_member(entry.name)}/", []).append(entry)
     return found
 
 
-_digest = lru_cache(files.digest)
+_digest = lru_cache(files.hash_file)
 """If one wheel turns out to be of no use, all of the archive is made again."""
 
 
@@ -147,15 +157,15 @@ class Distribution:
         key = ""
         if keeps and self.name:
             identity = wheel.identity() if wheel is not None else ""
-            known = files.digest if self.name == BOOTSTRAP else _by_stat
-            key = cache.key(self.members, recipe, identity, identity=known)
+            known = files.hash_file if self.name == BOOTSTRAP else _by_stat
+            key = cache.make_key(self.members, recipe, identity, identity=known)
         return Section(
             self.make,
             self.name,
             key,
             recipe,
             check_crc=wheel is not None and not wheel.sha256,
-            aside=wheel.check if wheel is not None and wheel.sha256 else None,
+            alongside=wheel.check if wheel is not None and wheel.sha256 else None,
         )
 
     def make(self) -> list[Member]:
@@ -180,7 +190,7 @@ class Distribution:
         rest = sum(member.size > 0 for member in self.members) - copied
         return f"all but {rest} that installing made or changed" if rest else ""
 
-    def _copied(self, wheel: Wheel) -> Iterator[tuple[int, Packed | Twin]]:
+    def _copied(self, wheel: Wheel) -> Iterator[tuple[int, ArchiveMember | Twin]]:
         """What may be copied from the wheel instead, by the members' index."""
         entries = wheel.entries()
         moved = {
@@ -190,14 +200,14 @@ class Distribution:
         }
         start = self._start
         for i, (name, source, _, _, store, _) in enumerate(self.members):
-            if store or not isinstance(source, File | Stored) or not source.size:
+            if store or not isinstance(source, File | FilePiece) or not source.size:
                 continue
             entry = entries.get(name[start:])
             if entry is None and moved:
                 entry = moved.get((os.path.basename(name), source.size))
             if entry is None or not _may_be(source, entry):
                 continue
-            packed = Packed(wheel.archive, entry)
+            packed = ArchiveMember(wheel.archive, entry)
             if isinstance(source, File):
                 yield i, Twin(source, packed)
             elif source.crc == entry.record.crc:
@@ -227,13 +237,13 @@ def _by_stat(file: File) -> object:
     return file[1:]
 
 
-def _may_be(file: File | Stored, entry: Entry) -> bool:
+def _may_be(file: File | FilePiece, entry: Entry) -> bool:
     """Whether a file may be copied as `entry`, if its bytes are the same."""
     record = entry.record
     return record.method == DEFLATED and record.compressed_size < record.size == file.size
 
 
-def distributions(
+def group_by_distribution(
     members: Iterable[Member],
     arguments: Sequence[str] | None,
     folders: Mapping[str, str] | None = None,
@@ -253,7 +263,7 @@ def distributions(
         every = [*first, *members]
         yield _distribution(name, every, 0, arguments, folders or {})
         return
-    for name, group in groupby(chain(first, members), lambda member: label(member.name)):
+    for name, group in groupby(chain(first, members), lambda member: label_member(member.name)):
         run = list(group)
         start = len(DEPS) + len(name) + 2 if name != BOOTSTRAP else 0
         yield _distribution(name, run, start, arguments, folders or {})
@@ -274,7 +284,7 @@ def _distribution(
     return Distribution(name, members, start, _found(folder, name, arguments) if folder else ())
 
 
-def label(name: str) -> str:
+def label_member(name: str) -> str:
     """The distribution that a member belongs to; empty for the user's own files."""
     if not name.startswith((DEPS, BOOTSTRAP)):
         return ""
@@ -288,7 +298,7 @@ def _up_to_file(members: Iterator[Member]) -> Iterator[Member]:
     """Members up to the first file, that one included."""
     for member in members:
         yield member
-        if isinstance(member.source, File | Stored):
+        if isinstance(member.source, File | FilePiece):
             return
 
 
@@ -297,7 +307,7 @@ def _packed(member: Member) -> str:
 
     There a member's name begins inside the distribution's folder.
     """
-    if isinstance(member.source, Stored):
+    if isinstance(member.source, FilePiece):
         path = member.source.archive.path
     elif isinstance(member.source, File):
         path = member.source.path[: -len(member.name) - 1]
@@ -325,7 +335,7 @@ def _found(folder: str, name: str, arguments: Sequence[str]) -> Iterator[Wheel]:
             continue
         if stat.S_ISREG(info.st_mode):
             sha256 = "" if prefix else os.path.basename(os.path.dirname(folder))
-            yield Wheel(files.found(path, info)._replace(ctime_ns=0), prefix, sha256)
+            yield Wheel(files.describe_file(path, info)._replace(ctime_ns=0), prefix, sha256)
 
 
 _NAMING = ("-f", "--find-links", "--pre-resolved-dist", "--pre-resolved-dists")

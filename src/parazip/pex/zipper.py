@@ -16,20 +16,20 @@ from typing import Generic, TypeVar
 
 from parazip import codecs, plan
 from parazip.archive import assemble
-from parazip.assembly import Means
+from parazip.assembly import Workshop
 from parazip.cache import Cache
 from parazip.errors import BadArchiveError, ParazipError, SourceChangedError, SourceError
 from parazip.format.records import LIMIT_16, LIMIT_32
 from parazip.model import Member, Report, Section, Settings
 from parazip.pex.limits import Limits
-from parazip.pex.wheels import Distribution, distributions
+from parazip.pex.wheels import Distribution, group_by_distribution
 from parazip.progress import Counter, Sink
 
 _Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Way:
+class ZipPlan:
     """How zips are made, and what became of them.
 
     Attributes:
@@ -78,7 +78,7 @@ class Zip64Error(ParazipError):
     """A zip that is to be pex's own, to the byte, would have records that differ from zipfile's."""
 
 
-def make_zip(path: str, name: str, prefix: bytes, members: Iterable[Member], way: Way) -> None:
+def make_zip(path: str, name: str, prefix: bytes, members: Iterable[Member], way: ZipPlan) -> None:
     """Makes one zip of members; the report is added to those of `way`.
 
     Args:
@@ -99,13 +99,13 @@ def make_zip(path: str, name: str, prefix: bytes, members: Iterable[Member], way
         members, progress = limits.watched(members), limits
     if way.exact:
         members = _without_zip64(members)
-    members = plan.checked(members, advice=_ADVICE, apart=_APART, readers=None)
+    members = plan.check_names(members, advice=_ADVICE, apart=_APART, readers=None)
     first = list(islice(members, plan.PEEK))
     arguments = None if way.exact else way.arguments
-    found = _Remembered(distributions(chain(first, members), arguments, way.folders))
+    found = _Remembered(group_by_distribution(chain(first, members), arguments, way.folders))
     while True:
         try:
-            report = _made(path, prefix, found, way, plan.wants_help(first), progress)
+            report = _made(path, prefix, found, way, plan.are_mostly_short(first), progress)
             break
         except (BadArchiveError, SourceError) as error:  # of a wheel, which can be done without
             lost = [distribution for distribution in found.found if distribution.lose(error)]
@@ -132,14 +132,14 @@ def _made(
     path: str,
     prefix: bytes,
     found: Iterable[Distribution],
-    way: Way,
+    way: ZipPlan,
     helped: bool,
     progress: Sink | None,
 ) -> Report:
     """Makes one zip of distributions."""
     level, codec = way.settings.level, way.settings.codec
-    recipe = codecs.recipe(level, codec)
-    rest = codecs.recipe(min(level + 1, 9) if level else 0, codec)
+    recipe = codecs.choose_recipe(level, codec)
+    rest = codecs.choose_recipe(min(level + 1, 9) if level else 0, codec)
     if way.exact:
         recipe = rest = codecs.AS_ZIPFILE
     counter = Counter(progress)
@@ -149,7 +149,7 @@ def _made(
             counter.count(distribution.members)
             yield distribution.section(recipe, rest, way.cache is not None)
 
-    means = Means(
+    means = Workshop(
         recipe=recipe,
         jobs=way.settings.jobs,
         memory=way.settings.memory,

@@ -104,7 +104,9 @@ class Helpers:
         count, self._count = self._count, 0
         if not count:
             return
-        begin = starting.way_to_begin(self._function, self._capacity, self._folders, self._files)
+        begin = starting.choose_way_to_start(
+            self._function, self._capacity, self._folders, self._files
+        )
         if begin is None:
             return
         if self.are_forked:
@@ -205,7 +207,7 @@ class _Processes:
 
 
 @contextlib.contextmanager
-def helpers(
+def running_helpers(
     function: str,
     count: int,
     capacity: int,

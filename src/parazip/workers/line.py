@@ -333,7 +333,7 @@ class Lane(Generic[Task, Result]):
         """Takes a task; `ready` hands it to the workers."""
         self._planned.append(task)
 
-    def ready(self) -> Generator[tuple[Task, Result], None, None]:
+    def take_finished(self) -> Generator[tuple[Task, Result], None, None]:
         """Hands on what was put in, and gives each task that is finished with its result.
 
         Waits only where the budget has no room for what was put in.
@@ -346,7 +346,7 @@ class Lane(Generic[Task, Result]):
             else:
                 return
 
-    def rest(self) -> Generator[tuple[Task, Result], None, None]:
+    def take_all(self) -> Generator[tuple[Task, Result], None, None]:
         """All tasks that were put in, with their results."""
         return self.through(())
 
@@ -464,7 +464,7 @@ def shared_line() -> Line:
     return _lines.get(process) or _lines.setdefault(process, Line(usable_cpus(), MEMORY))
 
 
-def line_of(jobs: int | None, memory: int, executor: Executor | None = None) -> Line:
+def line_for(jobs: int | None, memory: int, executor: Executor | None = None) -> Line:
     """The process's line; or one of its own, where anything else is asked for than the defaults."""
     if jobs is None and memory == MEMORY and executor is None:
         return shared_line()

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from parazip.workers.channel import receive, send
 from parazip.workers.helpers import HELLO, LENGTH, NO_ANSWER
-from parazip.workers.starting import FIRST_FILE, load
+from parazip.workers.starting import FIRST_FILE, load_function
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
     os.closerange(FIRST_FILE + int(files), os.sysconf("SC_OPEN_MAX"))
     socket = _socket.socket(fileno=0)
     socket.settimeout(None)
-    serve(load(function), socket, mmap.mmap(1, int(capacity)), int(parent))
+    serve(load_function(function), socket, mmap.mmap(1, int(capacity)), int(parent))
     os._exit(0)
 
 

@@ -35,7 +35,7 @@ Begin: TypeAlias = "Callable[[Sequence[_socket.socket]], Begun]"
 """What starts a helper, given the sockets of those before it."""
 
 
-def way_to_begin(
+def choose_way_to_start(
     function: str, capacity: int, folders: Sequence[str], files: Sequence[int]
 ) -> Begin | None:
     """How a helper is started; None if there are to be none."""
@@ -43,14 +43,14 @@ def way_to_begin(
         return None
     if may_fork and not files:
         can_fork = sys.platform == "linux" and _is_single_threaded()
-        return partial(_fork, load(function), capacity) if can_fork else None
+        return partial(_fork, load_function(function), capacity) if can_fork else None
     if not (has_native_threads() and runs_in_python()):
         return None
     command = (function, str(capacity), str(own.getpid()), str(len(files)))
     return partial(_start_afresh, command, capacity, folders, files)
 
 
-def load(function: str) -> Callable[[bytes], bytes]:
+def load_function(function: str) -> Callable[[bytes], bytes]:
     """The function that is called `module:name`."""
     module, _, name = function.partition(":")
     found: Callable[[bytes], bytes] = getattr(importlib.import_module(module), name)

@@ -107,9 +107,9 @@ def _real_path(path: str) -> str:
 
 def _refuse(message: str) -> NoReturn:
     with own.path_first():
-        from parazip.display import printable
+        from parazip.display import make_printable
 
-    print(f"parazip: {printable(message)}", file=sys.stderr)
+    print(f"parazip: {make_printable(message)}", file=sys.stderr)
     sys.exit(2)
 
 

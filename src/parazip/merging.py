@@ -9,20 +9,20 @@ from contextlib import contextmanager, suppress
 from itertools import groupby
 from typing import Literal, TypeAlias
 
-from parazip import codecs, copy, files
+from parazip import codecs, copying, files
 from parazip.dates import fixed_date
 from parazip.errors import DuplicateMemberError, NotCopiedError, SettingsError, SourceError
 from parazip.findings import Findings
-from parazip.model import File, Member, Packed
+from parazip.model import ArchiveMember, File, Member
 from parazip.names import MIMETYPE, file_as_folder
-from parazip.plan import told
+from parazip.plan import describe_origin
 from parazip.sources import (
     Selection,
-    contents,
-    exclusion,
+    apply_layout,
+    find_exclusion,
+    find_folder_contents,
     folder_name,
-    leaving,
-    marked,
+    make_exclusion,
     normal_attributes,
 )
 
@@ -32,7 +32,7 @@ Source: TypeAlias = str | os.PathLike[str] | tuple[str, str | os.PathLike[str]]
 OnDuplicate: TypeAlias = Literal["error", "first", "last", "same"]
 
 
-def gather(
+def gather_members(
     sources: Iterable[Source],
     selection: Selection,
     on_duplicate: OnDuplicate = "error",
@@ -61,7 +61,7 @@ def gather(
     choose = _CHOICES[on_duplicate]
     heard = findings or Findings()
     members: dict[str, Member] = {}
-    passed: list[Packed] = []  # a second meaning counts, whether the member is taken or not
+    passed: list[ArchiveMember] = []  # a second meaning counts, whether the member is taken or not
     for source in sources:
         with heard.refusing():
             for member in _members(source, selection, archive, heard, passed):
@@ -78,24 +78,24 @@ def gather(
                                 del members[name]  # so that it stands where it came last
                             members[name] = member
                             dropped = first
-                if isinstance(dropped.source, Packed):
+                if isinstance(dropped.source, ArchiveMember):
                     passed.append(dropped.source)
     for member in members.values():
-        if isinstance(member.source, Packed):
+        if isinstance(member.source, ArchiveMember):
             try:
-                copy.refuse(member.source.archive.path, member.source.entry)
+                copying.refuse_uncopyable(member.source.archive.path, member.source.entry)
             except NotCopiedError as error:
                 heard.refuse(error)
     with heard.refusing():
         for file, packed in groupby(passed, lambda packed: packed.archive):
-            copy.pass_over(file, [entry for _, entry in packed])
+            copying.check_passed_over(file, [entry for _, entry in packed])
     with heard.refusing():
         refuse_files_as_folders(members)
     heard.finish()
     return list(members.values())
 
 
-def noted(sources: Iterable[Source], given: list[Source]) -> Iterator[Source]:
+def record_sources(sources: Iterable[Source], given: list[Source]) -> Iterator[Source]:
     """The sources, which are also put into `given`, as they come."""
     _refuse_single(sources)
 
@@ -128,7 +128,7 @@ def is_among(archive: str | int | None, sources: Iterable[Source], selection: Se
 
 
 @contextmanager
-def telling_of_archives(
+def advising_for_archives(
     sources: Iterable[Source], selection: Selection | None = None
 ) -> Iterator[None]:
     """Lets errors of sources in this block not advise to leave them out, as if put in themselves.
@@ -174,8 +174,9 @@ def refuse_files_as_folders(members: dict[str, Member], advice: str = _KEEP_APAR
         file, folder = found
         name = file[:-1]
         raise DuplicateMemberError(
-            f"two members would have the name {name}: {told(members[name])} and "
-            f"{told(members[folders[folder]])}; one is a file and the other needs a folder; "
+            f"two members would have the name {name}: {describe_origin(members[name])} and "
+            f"{describe_origin(members[folders[folder]])}; one is a file and the other needs a "
+            "folder; "
             f"{advice}",
             member=name,
         )
@@ -186,7 +187,7 @@ def _members(
     selection: Selection,
     archive: str | int | None,
     findings: Findings,
-    passed: list[Packed],
+    passed: list[ArchiveMember],
 ) -> Iterator[Member]:
     name, path = _place(source, selection)
     if not path:
@@ -199,8 +200,11 @@ def _members(
     except ValueError as error:
         raise SourceError(f"cannot read {path!r}: {error}", member=path) from error
     if stat.S_ISDIR(info.st_mode):
-        return marked(
-            contents(path, prefix, selection, archive, findings), selection, prefix, findings
+        return apply_layout(
+            find_folder_contents(path, prefix, selection, archive, findings),
+            selection,
+            prefix,
+            findings,
         )
     if not stat.S_ISREG(info.st_mode):
         raise SourceError(
@@ -210,45 +214,51 @@ def _members(
         )
     if isinstance(archive, int) and os.path.samestat(os.fstat(archive), info):
         raise SourceError(f"cannot merge {path}: it is open as the new archive", member=path)
-    found = files.found(path, info, selection.changes)
-    return marked(_copied(found, prefix, selection, findings, passed), selection, prefix, findings)
+    found = files.describe_file(path, info, selection.changes)
+    return apply_layout(
+        _copied(found, prefix, selection, findings, passed), selection, prefix, findings
+    )
 
 
 def _copied(
-    archive: File, prefix: str, selection: Selection, findings: Findings, passed: list[Packed]
+    archive: File,
+    prefix: str,
+    selection: Selection,
+    findings: Findings,
+    passed: list[ArchiveMember],
 ) -> Iterator[Member]:
     """The members of an archive that are not left out; those that are go to `passed`."""
-    left_out = exclusion(selection.patterns)
-    pattern = leaving(selection)
+    left_out = make_exclusion(selection.patterns)
+    pattern = find_exclusion(selection)
     date = fixed_date(selection.timestamp)
-    for entry in copy.entries(archive):
+    for entry in copying.read_entries(archive):
         name, record, _ = entry
-        name = plain(name)
+        name = normalize_name(name)
         if left_out(name or entry.name):
             if findings.left_out is not None:
                 findings.leave_out(prefix + entry.name, pattern(name or entry.name))
-            passed.append(Packed(archive, entry))
+            passed.append(ArchiveMember(archive, entry))
             continue
         try:
-            copy.refuse_name(archive.path, entry)
+            copying.refuse_unsafe_name(archive.path, entry)
         except NotCopiedError as error:
             findings.refuse(error)
             continue
         if not name:  # the folder that all is in
-            passed.append(Packed(archive, entry))
+            passed.append(ArchiveMember(archive, entry))
             continue
         attributes = record.attributes
         if selection.modes == "normal":
             attributes = normal_attributes(attributes)
         yield Member(
             prefix + name,
-            Packed(archive, entry),
+            ArchiveMember(archive, entry),
             attributes,
             record.date if date is None else date,
         )
 
 
-def plain(name: str) -> str:
+def normalize_name(name: str) -> str:
     """A relative name without steps that lead nowhere; empty if it is of the top itself."""
     if name.startswith("/") or not ("//" in name or name.startswith("./") or "/./" in name):
         return name
@@ -258,7 +268,8 @@ def plain(name: str) -> str:
 
 def _refuse(first: Member, second: Member) -> Member:
     raise DuplicateMemberError(
-        f"two members would have the name {first.name}: {told(first)} and {told(second)}; "
+        f"two members would have the name {first.name}: {describe_origin(first)} and "
+        f"{describe_origin(second)}; "
         f"leave one out with --exclude, {_apart(first, second)}or choose with --on-duplicate",
         member=first.name,
     )
@@ -267,7 +278,11 @@ def _refuse(first: Member, second: Member) -> Member:
 def _apart(first: Member, second: Member) -> str:
     """How two members of one name are kept apart; in one archive nothing helps."""
     one, other = first.source, second.source
-    if isinstance(one, Packed) and isinstance(other, Packed) and one.archive == other.archive:
+    if (
+        isinstance(one, ArchiveMember)
+        and isinstance(other, ArchiveMember)
+        and one.archive == other.archive
+    ):
         return ""
     return "keep them apart with NAME/=SOURCE, "
 
@@ -276,7 +291,8 @@ def _same(first: Member, second: Member) -> Member:
     if crc_and_size(first) == crc_and_size(second):
         return first
     raise DuplicateMemberError(
-        f"two members would have the name {first.name}: {told(first)} and {told(second)}, which "
+        f"two members would have the name {first.name}: {describe_origin(first)} and "
+        f"{describe_origin(second)}, which "
         f"differ in size or CRC-32; leave one out with --exclude, {_apart(first, second)}"
         "or choose with --on-duplicate first or last",
         member=first.name,
@@ -286,13 +302,13 @@ def _same(first: Member, second: Member) -> Member:
 def crc_and_size(member: Member) -> tuple[int, int]:
     """What tells whether two members have the same contents; a file is read."""
     source = member.source
-    if isinstance(source, Packed):
+    if isinstance(source, ArchiveMember):
         record = source.entry.record
         return record.crc, record.size
     if isinstance(source, bytes):
         return codecs.crc32(source), len(source)
     assert isinstance(source, File)
-    return files.measure(source)
+    return files.measure_file(source)
 
 
 _CHOICES: dict[OnDuplicate, Callable[[Member, Member], Member]] = {

@@ -17,7 +17,7 @@ _OPTION = "--use-feature"
 _VARIABLE = "PARAPEX_USE_FEATURE"
 
 
-def stock() -> Callable[[], object]:
+def load_command() -> Callable[[], object]:
     """The function that pex's own command runs; it takes its arguments from `sys.argv`.
 
     Raises:

@@ -26,7 +26,7 @@ from itertools import groupby
 from typing import NoReturn
 
 from parazip import codecs, files
-from parazip.compress import whole
+from parazip.compress import compress_whole
 from parazip.errors import NotCopiedError
 from parazip.format.end import Read
 from parazip.format.local import data_offset
@@ -48,20 +48,20 @@ from parazip.model import (
     DEFLATED,
     STORE,
     STORED,
+    ArchiveMember,
     Buffer,
     Entry,
     File,
+    FilePiece,
     Header,
     Member,
-    Packed,
     Part,
     Range,
-    Stored,
     Tally,
     Twin,
 )
-from parazip.names import MIMETYPE, fault, leads_out, pattern_of
-from parazip.plan import RANGE, Copies
+from parazip.names import MIMETYPE, find_fault, leads_out, pattern_of
+from parazip.plan import RANGE, CopyBatch
 
 COPIED = "copied"
 """How what was copied is called where others have the name of their coder."""
@@ -75,7 +75,7 @@ _AHEAD = 64 << 10
 """What is short is read together with what follows it: two system calls take longer than a copy."""
 
 
-def entries(archive: File) -> list[Entry]:
+def read_entries(archive: File) -> list[Entry]:
     """The members of an archive, as its directory tells of them.
 
     Raises:
@@ -83,11 +83,11 @@ def entries(archive: File) -> list[Entry]:
         SourceChangedError: it is not what it was when it was found.
         BadArchiveError: it is damaged, or no archive.
     """
-    with files.reading(archive) as file:
+    with files.open_unchanged(archive) as file:
         return read_directory(archive.path, archive.size, partial(_read, file))
 
 
-def pass_over(archive: File, entries: Iterable[Entry]) -> None:
+def check_passed_over(archive: File, entries: Iterable[Entry]) -> None:
     """Makes sure that members that are not copied have one meaning, as those that are.
 
     Raises:
@@ -96,21 +96,21 @@ def pass_over(archive: File, entries: Iterable[Entry]) -> None:
         BadArchiveError: a record disagrees with the directory.
     """
     judge = Judge(archive.path)
-    with files.reading(archive) as file:
+    with files.open_unchanged(archive) as file:
         read = partial(_read, file)
         for entry in entries:
             data_offset(judge, entry, _front(read, entry), read)
 
 
-def surroundings(archive: File) -> Surroundings:
-    """What an archive has besides its members; raises what `entries` raises."""
-    members = entries(archive)
-    with files.reading(archive) as file:
+def read_archive_surroundings(archive: File) -> Surroundings:
+    """What an archive has besides its members; raises what `read_entries` raises."""
+    members = read_entries(archive)
+    with files.open_unchanged(archive) as file:
         judge = Judge(archive.path)
         return read_surroundings(judge, archive.size, partial(_read, file), members)
 
 
-def stored(archive: File, file: FileIO, entry: Entry) -> Stored:
+def locate_stored(archive: File, file: FileIO, entry: Entry) -> FilePiece:
     """The contents of a stored member, as the piece of its archive, open in `file`, that they are.
 
     Raises:
@@ -118,31 +118,31 @@ def stored(archive: File, file: FileIO, entry: Entry) -> Stored:
     """
     read = partial(_read, file)
     begin = data_offset(Judge(archive.path), entry, _front(read, entry), read)
-    return Stored(archive, begin, entry.record.size, entry.record.crc)
+    return FilePiece(archive, begin, entry.record.size, entry.record.crc)
 
 
-def stored_at(packed: Packed) -> int:
+def find_contents_offset(packed: ArchiveMember) -> int:
     """Where the contents of a stored member begin, counted from the start of their archive.
 
-    Raises what `stored` raises, and what `entries` raises of the file.
+    Raises what `locate_stored` raises, and what `read_entries` raises of the file.
     """
-    with files.reading(packed.archive) as file:
-        return stored(packed.archive, file, packed.entry).offset
+    with files.open_unchanged(packed.archive) as file:
+        return locate_stored(packed.archive, file, packed.entry).offset
 
 
-def refuse_name(archive: str, entry: Entry) -> None:
+def refuse_unsafe_name(archive: str, entry: Entry) -> None:
     """Refuses a name that leads out of the folder that it is unpacked in, or to no file in it.
 
     Raises:
         NotCopiedError: it does.
     """
-    why = fault(entry.name, is_file=bool(entry.record.size))
+    why = find_fault(entry.name, is_file=bool(entry.record.size))
     if why:
         rule = "name-leads-out" if leads_out(entry.name) else "name-of-a-folder"
         _refuse(archive, entry, rule, f"its name {why}")
 
 
-def refuse(archive: str, entry: Entry) -> None:
+def refuse_uncopyable(archive: str, entry: Entry) -> None:
     """Refuses what cannot be copied as it is.
 
     Raises:
@@ -199,7 +199,7 @@ def _refuse(archive: str, entry: Entry, rule: str, what: str, other: str = "") -
     )
 
 
-def batch(copies: Copies) -> Part | None:
+def copy_batch(copies: CopyBatch) -> Part | None:
     """Members of other archives as one part; the large ones stay where they are until written.
 
     None says that one of them is not to be in memory as a whole: a large one that is not the same
@@ -217,7 +217,7 @@ def batch(copies: Copies) -> Part | None:
     offset = unknown = 0
     for archive, members in groupby(copies.members, _archive()):
         judge = Judge(archive.path) if archive else None
-        with files.reading(archive) if archive else nullcontext() as file:
+        with files.open_unchanged(archive) if archive else nullcontext() as file:
             read = _ahead(file) if file else None
             for member in members:
                 source = member.source
@@ -225,7 +225,7 @@ def batch(copies: Copies) -> Part | None:
                 data: Buffer | Range
                 if isinstance(source, Twin):
                     source = _same(source)
-                if isinstance(source, Packed) and archive and judge and read:
+                if isinstance(source, ArchiveMember) and archive and judge and read:
                     entry = source.entry
                     _, _, method, _, crc, packed, size, attributes, _ = entry.record
                     data, multiple = _data(judge, archive, read, entry)
@@ -243,7 +243,9 @@ def batch(copies: Copies) -> Part | None:
                         return None
                     coder = copies.recipe.whole
                     try:
-                        method, data, crc, size = whole(member._replace(source=source), coder)
+                        method, data, crc, size = compress_whole(
+                            member._replace(source=source), coder
+                        )
                     except files.UnsizedError:
                         return None
                     unknown += size - member.size
@@ -278,10 +280,10 @@ def batch(copies: Copies) -> Part | None:
     )
 
 
-def _same(twin: Twin) -> Packed | File:
+def _same(twin: Twin) -> ArchiveMember | File:
     """Where the contents are to be taken from: an archive that has the same, or the file."""
-    same = files.crc32(twin.file) == twin.packed.entry.record.crc
-    return twin.packed if same else twin.file
+    same = files.crc32_of_file(twin.file) == twin.original.entry.record.crc
+    return twin.original if same else twin.file
 
 
 def _archive() -> Callable[[Member], File | None]:
@@ -292,8 +294,8 @@ def _archive() -> Callable[[Member], File | None]:
         nonlocal archive
         source = member.source
         if isinstance(source, Twin):
-            source = source.packed
-        if isinstance(source, Packed):
+            source = source.original
+        if isinstance(source, ArchiveMember):
             archive = source.archive
         return archive
 
@@ -372,7 +374,7 @@ def _check_target(judge: Judge, entry: Entry, data: memoryview | Range) -> None:
         expected = f"at most {RANGE:,} compressed bytes of a link's target"
         judge.refuse("link-target", what, record.offset, expected, data.length, entry.name)
         return
-    target = codecs.inflated_whole(bytes(data), record.size) if record.method else bytes(data)
+    target = codecs.inflate_whole(bytes(data), record.size) if record.method else bytes(data)
     if target is None or b"\0" in target:
         expected = "a link's target without NUL"
         judge.refuse("link-target", what, record.offset, expected, target, entry.name)
@@ -383,7 +385,7 @@ def _check(judge: Judge, entry: Entry, chunks: Iterable[Buffer]) -> None:
     record = entry.record
     what = f"the data of {entry.name}"
     try:
-        found = codecs.inflated(record.method, chunks, record.size)
+        found = codecs.measure_inflated(record.method, chunks, record.size)
     except codecs.StreamEndError as error:
         expected = f"a deflate stream of {record.compressed_size} bytes"
         judge.refuse("stream-end", what, record.offset, expected, str(error), entry.name)

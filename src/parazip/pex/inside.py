@@ -1,16 +1,17 @@
 """The one place where parazip meets pex's inside.
 
 pex writes each zip in `Chroot.zip` (module `pex.common`): it opens an archive with the module's
-global `open_zip` and calls `write_deterministic` on it for every folder and file. Inside `fast`
-that global is ours. Our archive is a `ZipFileEx` of which only the writing is replaced: it
-remembers what pex puts in, and the zip is made of all that when pex closes it. Where `Chroot.zip`
-is the method that `walk` is a twin of, it is ours as well, and the zip is made as the walk goes on.
+global `open_zip` and calls `write_deterministic` on it for every folder and file. Inside
+`making_zips_fast` that global is ours. Our archive is a `ZipFileEx` of which only the writing is
+replaced: it remembers what pex puts in, and the zip is made of all that when pex closes it. Where
+`Chroot.zip` is the method that `walk_chroot` is a twin of, it is ours as well, and the zip is made
+as the walk goes on.
 
 Dates and modes are what pex's own code would make them, but of the three system calls that pex
 makes to learn a file's kind we make one: with 13,000 files that is half of what pex does before it
 zips.
 
-pex promises nothing about its inside, so `check` looks first whether everything is as it is
+pex promises nothing about its inside, so `check_fit` looks first whether everything is as it is
 known to be (pex 2.60 to 2.105), and says what is not.
 """
 
@@ -33,26 +34,26 @@ from parazip import naming
 from parazip.errors import DateError, ParazipError, SourceError
 from parazip.format.records import ATTRIBUTE_FOLDER, dos_date
 from parazip.model import File, Member
-from parazip.pex.walk import Entry, is_known, walk
-from parazip.pex.zipper import Way, Zip64Error, make_zip
+from parazip.pex.walk import Entry, is_known, walk_chroot
+from parazip.pex.zipper import Zip64Error, ZipPlan, make_zip
 
 
-class SeamError(ParazipError):
+class MisfitError(ParazipError):
     """This pex writes its zips in another way than the ones that parazip knows."""
 
 
-def version() -> tuple[int, ...]:
+def installed_version() -> tuple[int, ...]:
     """The version of the pex that is installed."""
     from pex.version import __version__ as version
 
     return tuple(int(number) for number in version.split(".") if number.isdigit())
 
 
-def check() -> None:
-    """Makes sure that the pex that is installed is as `fast` needs it.
+def check_fit() -> None:
+    """Makes sure that the pex that is installed is as `making_zips_fast` needs it.
 
     Raises:
-        SeamError: it is not; the message says what is different.
+        MisfitError: it is not; the message says what is different.
     """
     import pex.common as common
     from pex.version import __version__ as version
@@ -64,7 +65,7 @@ def check_module(common: ModuleType, version: str) -> None:
     """The same of a `pex.common` of some version."""
     missing = next(_misfits(common), None)
     if missing is not None:
-        raise SeamError(
+        raise MisfitError(
             f"pex {version} does not fit: {missing} (parazip is made for pex 2.60 to 2.105)"
         )
 
@@ -90,13 +91,13 @@ def _misfits(common: Any) -> Iterator[str]:
 
 
 @contextmanager
-def fast(way: Way) -> Iterator[None]:
+def making_zips_fast(way: ZipPlan) -> Iterator[None]:
     """Inside this block pex writes its zips through parazip.
 
     Raises:
-        SeamError: this pex does not fit.
+        MisfitError: this pex does not fit.
     """
-    check()
+    check_fit()
     import pex.common as common
     import pex.pex_builder as pex_builder
     from pex.variables import ENV
@@ -145,7 +146,7 @@ def fast(way: Way) -> Iterator[None]:
         compress: bool = True,
     ) -> None:
         entries = partial(
-            walk,
+            walk_chroot,
             common,
             chroot,
             deterministic=deterministic,
@@ -161,13 +162,13 @@ def fast(way: Way) -> Iterator[None]:
         try:
             build_pex(builder, path, *args, **kwargs)
         except BaseException as error:
-            if not naming.is_kept(error):
+            if not naming.leaves_file_behind(error):
                 _remove(f"{path}~")
             raise
 
     def rename(source: str, target: str) -> None:
         """Loses no PEX at the last step."""
-        naming.move(source, target, target)
+        naming.move_finished(source, target, target)
 
     def make_executable(path: str) -> None:
         """The same; where it is refused, people can still start a PEX by `python PEX`."""

@@ -10,48 +10,52 @@ from contextlib import AbstractContextManager
 from dataclasses import fields
 from typing import Any
 
-from parazip import codecs, compress, copy
+from parazip import codecs, compress, copying
 from parazip.model import (
+    ArchiveMember,
     Block,
     Buffer,
     Coder,
+    Contents,
     Entry,
     File,
+    FilePiece,
     Header,
     Member,
-    Packed,
     Part,
     Range,
     Recipe,
     Record,
-    Source,
-    Stored,
     Tally,
     Twin,
 )
-from parazip.plan import BATCH, Batch, Copies, Cut, Untouched
-from parazip.workers.helpers import Helpers, helpers
+from parazip.plan import BATCH, Batch, BlockTask, CopyBatch, StoredTask
+from parazip.workers.helpers import Helpers, running_helpers
 
 _CAPACITY = 2 * BATCH
 """The most bytes that a helper has to answer: a task's compressed members and their headers."""
 
 
-def crew(count: int) -> AbstractContextManager[Helpers]:
-    """So many helpers that do tasks; see `answer`."""
-    return helpers(f"{__name__}:{answer.__name__}", count, _CAPACITY, codecs.library_folders())
+def start_helpers(count: int) -> AbstractContextManager[Helpers]:
+    """So many helpers that do tasks; see `answer_question`."""
+    return running_helpers(
+        f"{__name__}:{answer_question.__name__}", count, _CAPACITY, codecs.library_folders()
+    )
 
 
-def run(task: Batch | Cut | Copies | Untouched, crew: Helpers | None = None) -> Part | Block | None:
-    """What the task asks for; see `compress.batch`, `.block`, `.untouched` and `copy.batch`.
+def do_task(
+    task: Batch | BlockTask | CopyBatch | StoredTask, crew: Helpers | None = None
+) -> Part | Block | None:
+    """What the task asks for; see `compress` and `copying`.
 
     Args:
         task: what is to be done.
         crew: who may be asked to do it. Blocks are not worth asking: a codec's one long call.
     """
-    if isinstance(task, Cut):
-        return compress.block(task)
-    if isinstance(task, Untouched):
-        return compress.untouched(task)
+    if isinstance(task, BlockTask):
+        return compress.compress_block(task)
+    if isinstance(task, StoredTask):
+        return compress.store_untouched(task)
     if crew and crew.are_started and (task.size if isinstance(task, Batch) else task.held) <= BATCH:
         answer = crew.ask(_question(task))
         if answer is not None:
@@ -59,7 +63,7 @@ def run(task: Batch | Cut | Copies | Untouched, crew: Helpers | None = None) -> 
     return _make(task)
 
 
-def answer(question: bytes) -> bytes:
+def answer_question(question: bytes) -> bytes:
     """What a helper makes of a question."""
     task = _task(*marshal.loads(question))
     part = _make(task)
@@ -98,11 +102,11 @@ def _piece(told: Any) -> Buffer | Range | Header:
     return Range(File(*file), *where)
 
 
-def _make(task: Batch | Copies) -> Part | None:
-    return compress.batch(task) if isinstance(task, Batch) else copy.batch(task)
+def _make(task: Batch | CopyBatch) -> Part | None:
+    return compress.compress_batch(task) if isinstance(task, Batch) else copying.copy_batch(task)
 
 
-def _question(task: Batch | Copies) -> bytes:
+def _question(task: Batch | CopyBatch) -> bytes:
     """A task as plain bytes; archives are told once, as most members of a task share one."""
     archives: dict[File, int] = {}
     members = [
@@ -114,30 +118,30 @@ def _question(task: Batch | Copies) -> bytes:
     return marshal.dumps((members, [tuple(archive) for archive in archives], how))
 
 
-def _task(members: list[Any], archives: list[Any], how: tuple[Any, ...]) -> Batch | Copies:
+def _task(members: list[Any], archives: list[Any], how: tuple[Any, ...]) -> Batch | CopyBatch:
     files = [File(*archive) for archive in archives]
     made = [Member(name, _source(source, files), *rest) for name, source, *rest in members]
     (whole, block, cut, plain), *rest = how
     recipe = Recipe(Coder(*whole), Coder(*block), cut, Coder(*plain))
-    kind = Batch if len(how) == len(Batch._fields) - 1 else Copies
+    kind = Batch if len(how) == len(Batch._fields) - 1 else CopyBatch
     return kind(made, recipe, *rest)
 
 
-def _plain(source: Source, archives: dict[File, int]) -> Any:
+def _plain(source: Contents, archives: dict[File, int]) -> Any:
     """Bytes are told as they are, all else as tuples that differ in their lengths."""
     if isinstance(source, bytes):
         return source
     if isinstance(source, File):
         return tuple(source)
     if isinstance(source, Twin):
-        return tuple(source.file), _plain(source.packed, archives)
-    if isinstance(source, Stored):
+        return tuple(source.file), _plain(source.original, archives)
+    if isinstance(source, FilePiece):
         return archives.setdefault(source.archive, len(archives)), *source[1:]
     name, record, end = source.entry
     return archives.setdefault(source.archive, len(archives)), name, (*record, end)
 
 
-def _source(told: Any, archives: list[File]) -> Source:
+def _source(told: Any, archives: list[File]) -> Contents:
     if isinstance(told, bytes):
         return told
     if len(told) == len(File._fields):
@@ -145,11 +149,13 @@ def _source(told: Any, archives: list[File]) -> Source:
     if len(told) == len(Twin._fields):
         file, packed = told
         return Twin(File(*file), _packed(archives, *packed))
-    if len(told) == len(Stored._fields):
+    if len(told) == len(FilePiece._fields):
         archive, *where = told
-        return Stored(archives[archive], *where)
+        return FilePiece(archives[archive], *where)
     return _packed(archives, *told)
 
 
-def _packed(archives: list[File], archive: int, name: str, record: tuple[Any, ...]) -> Packed:
-    return Packed(archives[archive], Entry(name, Record(*record[:-1]), record[-1]))
+def _packed(
+    archives: list[File], archive: int, name: str, record: tuple[Any, ...]
+) -> ArchiveMember:
+    return ArchiveMember(archives[archive], Entry(name, Record(*record[:-1]), record[-1]))
