@@ -16,6 +16,7 @@ from benchmarks import (
     copying,
     machine,
     pexes,
+    revisions,
     targets,
     tools,
     workloads,
@@ -175,6 +176,35 @@ def measure_tools(target: Any, runs: int) -> None:
     rows = tools.measured(runs, _tell)
     click.echo(f"{machine.headline()}\n\n{tools.table(rows)}")
     _write(target, {"tools": [each for row in rows for each in (row.plain, row.ours)]}, ())
+
+
+@main.command("revision")
+@click.argument("revision", default="HEAD")
+@click.option("--bytes/--no-bytes", "compares_bytes", default=True, help="Compare all outputs.")
+@click.option("--speed/--no-speed", "measures", default=True, help="Measure times and memory.")
+@_measuring
+def compare_revision(
+    revision: str,
+    compares_bytes: bool,
+    measures: bool,
+    names: tuple[str, ...],
+    runs: int,
+    target: Any,
+) -> None:
+    """Compare the code of a commit with the code that is here: the same bytes, and how fast."""
+    names = names or ("tensorflow", "sources", "tiny")
+    different: list[str] = []
+    figures: list[tuple[Figure, Figure]] = []
+    with compare.scratch() as scratch, revisions.checked_out(revision, scratch) as checkout:
+        if compares_bytes:
+            different = revisions.differing_outputs(checkout, names, scratch, _tell)
+        if measures:
+            figures = revisions.measured(checkout, names, runs, scratch, _tell)
+    if measures:
+        click.echo(f"{machine.headline()}\n\n{revisions.table(figures)}")
+    _write(target, {"revision": [each for pair in figures for each in pair]}, ())
+    if different:
+        raise click.ClickException(f"these come out differently: {', '.join(different)}")
 
 
 def _tell(text: str) -> None:

@@ -58,7 +58,7 @@ class Measured(NamedTuple):
 def measured(runs: int, tell: Tell) -> Measured:
     """Runs all pairs in turn; what extracts in memory, if there is a file system in it."""
     imports = Pair(_python("import zipfile, parazip"), _python("import zipfile"), _IMPORT_MS)
-    with compare.scratch() as scratch, _memory(scratch) as memory:
+    with compare.scratch() as scratch, folder_in_memory(scratch) as memory:
         making, reading = _making(), _reading(scratch, tell)
         workloads.read(workloads.find("tensorflow").folder)
         figures = measure.in_turn(_ordered([*making, imports]), runs, scratch, tell)
@@ -66,7 +66,7 @@ def measured(runs: int, tell: Tell) -> Measured:
     return Measured([*making, *reading], imports, figures)
 
 
-def _memory(scratch: str) -> AbstractContextManager[str]:
+def folder_in_memory(scratch: str) -> AbstractContextManager[str]:
     """A folder in memory: making 13,000 files costs some disks ten times what all else costs."""
     if os.path.isdir(_SHM):
         return tempfile.TemporaryDirectory(prefix="parazip-", dir=_SHM)
