@@ -28,7 +28,7 @@ PREPARED = ["selection.md", "update.md"]
 
 def write(path: str, text: str) -> None:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(text)
+    Path(path).write_text(text, newline="\n")
 
 
 def prepare_readme() -> None:
