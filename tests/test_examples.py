@@ -199,3 +199,13 @@ def test_what_is_printed(
         check=True,
     )
     assert without_figures(done.stdout) == without_figures(printed)
+
+
+def test_a_refusal_reads_as_its_page_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    prepare_refusals()
+    with pytest.raises(parazip.BadArchiveError) as caught:
+        parazip.merge("all.zip", ["old.zip"])
+    page = (ROOT / "docs" / "refusals.md").read_text(encoding="utf-8")
+    pattern = re.sub(r"[0-9]+", "[0-9]+", r"\s+".join(map(re.escape, str(caught.value).split())))
+    assert re.search(pattern, page)
