@@ -139,6 +139,7 @@ def test_lines_that_are_wrong_are_found(line: str) -> None:
         parse(command_line, click.Context(command_line), line.split())
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="pex needs POSIX")
 def test_options_of_pex_are_parazips_or_its_own() -> None:
     """`parazip pex` hands on what it does not know, so reading its lines finds no fault."""
     command = command_line.get_command(click.Context(command_line), "pex")
