@@ -21,10 +21,13 @@ from typing import Any, NamedTuple
 import pytest
 
 import parazip
-from parazip import BadArchiveError, Settings, SourceChangedError, codecs, copying, files
+from parazip import BadArchiveError, Settings, SourceChangedError, copying, files
 from parazip import output as output_module
+from parazip.codecs import checksums, levels
+from parazip.codecs.sizes import BLOCK
 from parazip.format.records import central_header, end_records, local_header
-from parazip.model import DEFLATED, MIB, STORED, ArchiveMember, File, Member, Range, Record
+from parazip.format.values import DEFLATED, STORED, Record
+from parazip.model import MIB, ArchiveMember, File, Member, Range
 from parazip.output import Pipe
 from parazip.plan import RANGE, CopyBatch
 from parazip.testing import ShortOutput, SparseOutput
@@ -789,20 +792,20 @@ def test_a_deflate_stream_that_is_not_what_it_is_said_to_be(
     packed, data, told = LIES[case]
     path = tmp_path / "s.zip"
     path.write_bytes(claimed(packed, data))
-    inflated, crc32 = [], codecs.crc32
+    inflated, crc32 = [], checksums.crc32
 
     def counted(data: Any, crc: int = 0) -> int:
         inflated.append(len(data))
         return crc32(data, crc)
 
-    monkeypatch.setattr(codecs, "crc32", counted)
+    monkeypatch.setattr(checksums, "crc32", counted)
     with (
         nothing_written(tmp_path / "o.zip"),
         pytest.raises(BadArchiveError, match=f"data of m at offset 0: {told}") as error,
     ):
         parazip.merge(tmp_path / "o.zip", [path], check_crc=True)
     assert error.value.member == "m"
-    assert sum(inflated) <= len(data) + codecs.BLOCK + 1
+    assert sum(inflated) <= len(data) + BLOCK + 1
     monkeypatch.undo()
     copied = merged([path])
     assert copied[31 : 31 + len(packed)] == packed
@@ -814,8 +817,8 @@ def test_what_inflates_to_blocks_and_some_bytes_more_is_right(
     tmp_path: Path, kind: str, more: int
 ) -> None:
     pattern = {"zeros": bytes(9), "pattern": b"abc", "repeats": LINES[:200]}[kind]
-    contents = (pattern * (3 * MIB // len(pattern)))[: 2 * codecs.BLOCK + more]
-    assert len(contents) == 2 * codecs.BLOCK + more
+    contents = (pattern * (3 * MIB // len(pattern)))[: 2 * BLOCK + more]
+    assert len(contents) == 2 * BLOCK + more
     (tmp_path / "s.zip").write_bytes(zipped({"m": contents}))
     assert_fresh(merged([tmp_path / "s.zip"], check_crc=True))
 
@@ -862,7 +865,7 @@ def test_a_copied_member_of_4_gib(tmp_path: Path, method: int, size: int) -> Non
     entries = copying.read_entries(archive)
     members = [Member("p/" + e.name, ArchiveMember(archive, e), FILE, DATE) for e in entries]
     part = copying.copy_batch(
-        CopyBatch(members, codecs.choose_recipe(6, "auto"), False, size + 1, 1)
+        CopyBatch(members, levels.choose_recipe(6, "auto"), False, size + 1, 1)
     )
     assert part is not None
     header, data, rest = part.data

@@ -34,8 +34,9 @@ from parazip.format.records import (
     local_header,
     shift,
 )
+from parazip.format.values import Record
 from parazip.merging import OnDuplicate, Source
-from parazip.model import File, Header, Member, Record
+from parazip.model import File, Header, Member
 from parazip.output import Output, Pipe
 from parazip.testing import SparseOutput
 from parazip.writer import ArchiveWriter

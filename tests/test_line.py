@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parazip.workers import line as line_module
-from parazip.workers.line import MEMORY, Lane, Line, line_for, shared_line
+from parazip.workers.budget import MEMORY
+from parazip.workers.line import Lane, Line, line_for, shared_line
 from patience import HUNG
 
 

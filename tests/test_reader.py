@@ -20,7 +20,7 @@ from parazip.format.local import data_offset
 from parazip.format.reader import read_directory
 from parazip.format.records import central_header, dos_date, end_records, local_header
 from parazip.format.refusals import Judge
-from parazip.model import DEFLATED, STORED, Entry, Record
+from parazip.format.values import DEFLATED, STORED, Entry, Record
 from parazip.output import Pipe
 from parazip.testing import InlineExecutor, SparseOutput
 

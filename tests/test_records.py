@@ -24,7 +24,8 @@ from parazip.format.records import (
     record,
     shift,
 )
-from parazip.model import DEFLATED, STORED, Member, Record
+from parazip.format.values import DEFLATED, STORED, Record
+from parazip.model import Member
 
 # 2021-03-04 05:06:08: (41 years, month 3, day 4), (5 hours, 6 minutes, 4 times 2 seconds).
 DATE = (41 << 9 | 3 << 5 | 4) << 16 | (5 << 11 | 6 << 5 | 4)

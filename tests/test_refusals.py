@@ -45,14 +45,8 @@ from odd_archives import (
     unicode_path,
     zipped,
 )
-from parazip import (
-    BadArchiveError,
-    DuplicateMemberError,
-    NotCopiedError,
-    Selection,
-    codecs,
-    copying,
-)
+from parazip import BadArchiveError, DuplicateMemberError, NotCopiedError, Selection, copying
+from parazip.codecs import inflating
 from parazip.format.local import data_offset
 from parazip.format.reader import read_directory
 from parazip.format.refusals import REFUSALS, Judge
@@ -1605,7 +1599,7 @@ def zlib_takes(stream: bytes) -> bool:
 
 def is_taken(chunks: Iterable[bytes]) -> bool:
     try:
-        codecs.measure_inflated(DEFLATED, chunks, 1 << 20)
+        inflating.measure_inflated(DEFLATED, chunks, 1 << 20)
     except ValueError:
         return False
     return True

@@ -46,13 +46,13 @@ from parazip import (
     naming,
     revision,
 )
-from parazip.codecs import BLOCK
+from parazip.codecs.sizes import BLOCK
 from parazip.display import format_size
 from parazip.format.reader import read_directory
 from parazip.format.records import central_header, dos_date, end_records
 from parazip.format.refusals import Judge
 from parazip.format.surroundings import Surroundings, read_surroundings
-from parazip.model import Record
+from parazip.format.values import Record
 from parazip.output import Pipe
 from patience import HUNG
 from readers import PYTHONS, programs, pythons

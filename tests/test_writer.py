@@ -22,7 +22,8 @@ from parazip import naming
 from parazip import output as output_module
 from parazip.errors import OutputError
 from parazip.format.records import FLAG_DESCRIPTOR, LIMIT_32, central_header, local_header
-from parazip.model import DEFLATED, STORED, Block, Buffer, Part, Record
+from parazip.format.values import DEFLATED, STORED, Buffer, Record
+from parazip.model import Block, Part
 from parazip.output import Output, Pipe, open_replacement
 from parazip.progress import Progress
 from parazip.testing import OPERATIONS, FailingOutput, InlineExecutor, ShortOutput

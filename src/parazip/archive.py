@@ -14,25 +14,24 @@ from io import BytesIO
 from itertools import chain, islice
 from typing import IO, Any, Literal, TypeAlias
 
-from parazip import codecs, files, merging, plan
+from parazip import files, merging, plan
 from parazip.assembly import Assembly, Workshop
 from parazip.cache import Cache, identify_by_content, identify_by_stat, make_key
+from parazip.codecs import levels
+from parazip.codecs.levels import DEFLATE_STORED, STORE, Recipe
 from parazip.errors import FileError, SettingsError, SourceError
 from parazip.findings import Findings
-from parazip.format.front import check_front
+from parazip.format.prefix import check_front
 from parazip.format.refusals import Judge
+from parazip.format.values import STORED
 from parazip.merging import OnDuplicate
 from parazip.model import (
-    DEFLATE_STORED,
-    STORE,
-    STORED,
     ArchiveMember,
     FilePiece,
     Frame,
     Member,
     Preview,
     Range,
-    Recipe,
     Report,
     Section,
     Settings,
@@ -285,7 +284,7 @@ def foreseen(
     """
     settings = settings or Settings()
     all_members = tuple(plan.with_placed_first(members))
-    compresses = codecs.choose_recipe(settings.level, settings.codec).whole != STORE
+    compresses = levels.choose_recipe(settings.level, settings.codec).whole != STORE
     aligned = [member for member in all_members if member.align > 1]
     compressed = sum(_is_compressed(member, compresses) for member in aligned)
     return Preview(
@@ -366,7 +365,7 @@ def _write(
     _check_front(prepend, shebang)
     if isinstance(archive, str | os.PathLike):
         resolve_output_path(os.fspath(archive))  # it is opened later, and there is work in between
-    recipe = codecs.choose_recipe(settings.level, settings.codec)
+    recipe = levels.choose_recipe(settings.level, settings.codec)
     counter = Counter(progress)
     checked = counter.counted(plan.with_placed_first(members))
     first = list(islice(checked, plan.PEEK))

@@ -17,25 +17,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
-from parazip import codecs, compress, files, plan, wire
+from parazip import compress, files, plan, wire
 from parazip.cache import Cache, CachedPart
+from parazip.codecs import checksums
+from parazip.codecs.levels import STORE, Coder, Recipe
+from parazip.codecs.sizes import BLOCK
 from parazip.format.records import LIMIT_32, record
-from parazip.model import (
-    DEFLATED,
-    STORE,
-    STORED,
-    Block,
-    Coder,
-    File,
-    Member,
-    Part,
-    Range,
-    Recipe,
-    Section,
-    SectionReport,
-    Tally,
-    Twin,
-)
+from parazip.format.values import DEFLATED, STORED
+from parazip.model import Block, File, Member, Part, Range, Section, SectionReport, Tally, Twin
 from parazip.output import Output
 from parazip.progress import Counter
 from parazip.workers.cpus import usable_cpus
@@ -271,16 +260,12 @@ class Assembly:
 
     def _next(self, cut: plan.BlockTask) -> plan.BlockTask:
         """The next block of a file that has more bytes than the system tells."""
-        start = cut.start + codecs.BLOCK
-        if (
-            self._joined is not None
-            and not self._joined.is_wide
-            and start + codecs.BLOCK >= LIMIT_32
-        ):
+        start = cut.start + BLOCK
+        if self._joined is not None and not self._joined.is_wide and start + BLOCK >= LIMIT_32:
             self._writer.take_back()
             start = 0
             self._begin_member(cut, is_wide=True)
-        return cut._replace(start=start, length=codecs.BLOCK)
+        return cut._replace(start=start, length=BLOCK)
 
     def _begin_member(self, cut: plan.BlockTask, is_wide: bool = False) -> None:
         method = STORED if cut.coder == STORE else DEFLATED
@@ -296,7 +281,7 @@ class Assembly:
             assert isinstance(member.source, File)
             raise files.changed_unseen(member.source)
         self._writer.block(block)
-        joined.crc = codecs.crc32_combine(joined.crc, block.crc, block.size)
+        joined.crc = checksums.crc32_combine(joined.crc, block.crc, block.size)
         joined.size += block.size
         joined.tail = block.tail
         if block.is_last:
@@ -319,7 +304,7 @@ class Assembly:
         crc = size = 0
         for block in compress.stream_blocks(task):
             self._writer.block(block)
-            crc = codecs.crc32_combine(crc, block.crc, block.size)
+            crc = checksums.crc32_combine(crc, block.crc, block.size)
             size += block.size
             told = max(0, min(block.size, member.size - size + block.size))
             self._counter.advance(0, told, self._output.position, member.name)

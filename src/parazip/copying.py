@@ -25,11 +25,14 @@ from io import FileIO
 from itertools import groupby
 from typing import NoReturn
 
-from parazip import codecs, files
+from parazip import files
+from parazip.codecs import inflating
+from parazip.codecs.levels import STORE
 from parazip.compress import compress_whole
 from parazip.errors import NotCopiedError
 from parazip.format.end import Read
 from parazip.format.local import data_offset
+from parazip.format.names import MIMETYPE, find_fault, leads_out, pattern_of
 from parazip.format.reader import read_directory
 from parazip.format.records import (
     FLAG_ENCRYPTED,
@@ -44,23 +47,8 @@ from parazip.format.records import (
 )
 from parazip.format.refusals import Judge
 from parazip.format.surroundings import Surroundings, read_surroundings
-from parazip.model import (
-    DEFLATED,
-    STORE,
-    STORED,
-    ArchiveMember,
-    Buffer,
-    Entry,
-    File,
-    FilePiece,
-    Header,
-    Member,
-    Part,
-    Range,
-    Tally,
-    Twin,
-)
-from parazip.names import MIMETYPE, find_fault, leads_out, pattern_of
+from parazip.format.values import DEFLATED, STORED, Buffer, Entry
+from parazip.model import ArchiveMember, File, FilePiece, Header, Member, Part, Range, Tally, Twin
 from parazip.plan import RANGE, CopyBatch
 
 COPIED = "copied"
@@ -374,7 +362,7 @@ def _check_target(judge: Judge, entry: Entry, data: memoryview | Range) -> None:
         expected = f"at most {RANGE:,} compressed bytes of a link's target"
         judge.refuse("link-target", what, record.offset, expected, data.length, entry.name)
         return
-    target = codecs.inflate_whole(bytes(data), record.size) if record.method else bytes(data)
+    target = inflating.inflate_whole(bytes(data), record.size) if record.method else bytes(data)
     if target is None or b"\0" in target:
         expected = "a link's target without NUL"
         judge.refuse("link-target", what, record.offset, expected, target, entry.name)
@@ -385,8 +373,8 @@ def _check(judge: Judge, entry: Entry, chunks: Iterable[Buffer]) -> None:
     record = entry.record
     what = f"the data of {entry.name}"
     try:
-        found = codecs.measure_inflated(record.method, chunks, record.size)
-    except codecs.StreamEndError as error:
+        found = inflating.measure_inflated(record.method, chunks, record.size)
+    except inflating.StreamEndError as error:
         expected = f"a deflate stream of {record.compressed_size} bytes"
         judge.refuse("stream-end", what, record.offset, expected, str(error), entry.name)
     except ValueError as error:

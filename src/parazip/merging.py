@@ -9,12 +9,13 @@ from contextlib import contextmanager, suppress
 from itertools import groupby
 from typing import Literal, TypeAlias
 
-from parazip import codecs, copying, files
+from parazip import copying, files
+from parazip.codecs import checksums
 from parazip.dates import fixed_date
 from parazip.errors import DuplicateMemberError, NotCopiedError, SettingsError, SourceError
 from parazip.findings import Findings
+from parazip.format.names import MIMETYPE, file_as_folder
 from parazip.model import ArchiveMember, File, Member
-from parazip.names import MIMETYPE, file_as_folder
 from parazip.plan import describe_origin
 from parazip.sources import (
     Selection,
@@ -306,7 +307,7 @@ def crc_and_size(member: Member) -> tuple[int, int]:
         record = source.entry.record
         return record.crc, record.size
     if isinstance(source, bytes):
-        return codecs.crc32(source), len(source)
+        return checksums.crc32(source), len(source)
     assert isinstance(source, File)
     return files.measure_file(source)
 

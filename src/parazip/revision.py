@@ -22,9 +22,10 @@ from dataclasses import dataclass, replace
 from errno import ENOENT
 from typing import Any
 
-from parazip import codecs, copying, files, merging, plan
+from parazip import copying, files, merging, plan
 from parazip.archive import assemble, refuse_output
 from parazip.assembly import Workshop
+from parazip.codecs import levels
 from parazip.errors import (
     DuplicateMemberError,
     NoSuchMemberError,
@@ -33,20 +34,11 @@ from parazip.errors import (
     SourceError,
 )
 from parazip.findings import Findings
+from parazip.format.names import pattern_of
 from parazip.format.records import ALIGN_TAG
 from parazip.format.surroundings import Surroundings
-from parazip.model import (
-    STORED,
-    ArchiveMember,
-    File,
-    Frame,
-    Member,
-    Preview,
-    Report,
-    Section,
-    Settings,
-)
-from parazip.names import pattern_of
+from parazip.format.values import STORED
+from parazip.model import ArchiveMember, File, Frame, Member, Preview, Report, Section, Settings
 from parazip.progress import Counter, Sink
 from parazip.sources import Selection, find_members, is_same, make_exclusion
 from parazip.workers.line import line_for
@@ -472,7 +464,7 @@ def _written(
             if member.size and not isinstance(member.source, ArchiveMember)
         ]
         means = Workshop(
-            recipe=codecs.choose_recipe(settings.level, settings.codec),
+            recipe=levels.choose_recipe(settings.level, settings.codec),
             jobs=settings.jobs,
             memory=settings.memory,
             helped=plan.are_mostly_short(

@@ -26,7 +26,8 @@ from parazip.format.records import (
     local_header,
     shift,
 )
-from parazip.model import DEFLATED, STORED, Block, Buffer, Header, Part, Range, Record
+from parazip.format.values import DEFLATED, STORED, Buffer, Record
+from parazip.model import Block, Header, Part, Range
 from parazip.output import Output
 
 

@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
-from parazip.names import MOST_STEPS, file_as_folder
+from parazip.format.names import MOST_STEPS, file_as_folder
 
 _FEW = 200
 _SMALL = 4 << 20

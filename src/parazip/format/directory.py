@@ -24,6 +24,7 @@ from parazip.format.extra import (
     widen,
 )
 from parazip.format.forms import refuse_forms
+from parazip.format.names import MOST_STEPS
 from parazip.format.records import (
     ATTRIBUTE_FOLDER,
     CENTRAL,
@@ -35,8 +36,7 @@ from parazip.format.records import (
     dos_date,
 )
 from parazip.format.refusals import Judge
-from parazip.model import DEFLATED, STORED, Record
-from parazip.names import MOST_STEPS
+from parazip.format.values import DEFLATED, STORED, Record
 
 _MOST_VERSION = 63
 """Who needs a later version of the format than 6.3 to read it is shut out by zipfile (4.4.3)."""

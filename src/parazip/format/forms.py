@@ -12,10 +12,10 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from unicodedata import normalize
 
+from parazip.format.names import file_as_folder
 from parazip.format.records import FLAG_UTF8
 from parazip.format.refusals import Judge
-from parazip.model import Record
-from parazip.names import file_as_folder
+from parazip.format.values import Record
 
 _LONGEST_STEP = 255
 """No file system takes a longer step, and its normal form may take the square of it in time."""

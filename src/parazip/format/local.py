@@ -23,7 +23,7 @@ from parazip.format.extra import (
     unicode_name,
     widen,
 )
-from parazip.format.front import find_record, find_signature
+from parazip.format.prefix import find_record, find_signature
 from parazip.format.records import (
     DESCRIPTOR_SIGNATURE,
     FLAG_DESCRIPTOR,
@@ -35,7 +35,7 @@ from parazip.format.records import (
     data_descriptors,
 )
 from parazip.format.refusals import Judge
-from parazip.model import DEFLATED, STORED, Entry, Record
+from parazip.format.values import DEFLATED, STORED, Entry, Record
 
 _SIGNATURE = b"PK\3\4"
 _WHAT = "local file header"

@@ -18,11 +18,11 @@ from itertools import pairwise
 
 from parazip.format.directory import KIND_LINK, read_headers
 from parazip.format.end import Directory, Read, find_directory
-from parazip.format.front import check_front
 from parazip.format.local import end_of_last
+from parazip.format.prefix import check_front
 from parazip.format.records import LOCAL
 from parazip.format.refusals import Judge
-from parazip.model import Entry, Record
+from parazip.format.values import Entry, Record
 
 
 def read_directory(path: str, size: int, read: Read, judge: Judge | None = None) -> list[Entry]:

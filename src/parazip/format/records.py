@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
+from typing import Protocol
 
 from parazip.errors import SettingsError
-from parazip.model import STORED, Member, Record
+from parazip.format.values import STORED, Record
 
 FLAG_ENCRYPTED = 1 << 0 | 1 << 6
 """Encryption, and strong encryption (APPNOTE 4.4.4)."""
@@ -57,7 +58,27 @@ _ALIGN = struct.Struct("<3H")
 _ALIGN_TAG_BYTES = struct.pack("<H", ALIGN_TAG)
 
 
-def record(member: Member, method: int, crc: int, compressed_size: int, offset: int) -> Record:
+class Described(Protocol):
+    """A member, as far as its headers tell of it before it is compressed."""
+
+    @property
+    def name(self) -> str:
+        """Its name, with `/` between folders."""
+
+    @property
+    def attributes(self) -> int:
+        """The external attributes (4.4.15)."""
+
+    @property
+    def date(self) -> int:
+        """Its date and time, as `dos_date` gives them."""
+
+    @property
+    def size(self) -> int:
+        """Its uncompressed size in bytes."""
+
+
+def record(member: Described, method: int, crc: int, compressed_size: int, offset: int) -> Record:
     """What the central directory says about `member`."""
     name = member.name
     flags = 0 if name.isascii() else FLAG_UTF8
@@ -97,21 +118,21 @@ def local_header(record: Record, zip64: bool) -> bytes:
 
 
 def headers(
-    member: Member, method: int, crc: int, compressed_size: int, size: int, offset: int
+    member: Described, method: int, crc: int, compressed_size: int, size: int, offset: int
 ) -> tuple[bytes, bytes]:
     """Local file header and central directory header of a member where all numbers fit.
 
     They are those that `local_header` and `central_header` make of its `record`, in a third of
     the time.
     """
-    name, _, attributes, date, _, _ = member
+    name, attributes = member.name, member.attributes
     raw = name.encode()
     flags = 0 if len(raw) == len(name) else FLAG_UTF8
-    numbers = (flags, method, date, crc, compressed_size, size, len(raw), 0)
+    numbers = (flags, method, member.date, crc, compressed_size, size, len(raw), 0)
+    made_by = _UNIX | _VERSION
     return (
         LOCAL.pack(b"PK\3\4", _VERSION, *numbers) + raw,
-        CENTRAL.pack(b"PK\1\2", _UNIX | _VERSION, _VERSION, *numbers, 0, 0, 0, attributes, offset)
-        + raw,
+        CENTRAL.pack(b"PK\1\2", made_by, _VERSION, *numbers, 0, 0, 0, attributes, offset) + raw,
     )
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from parazip.format.end import Read, find_directory, read_exactly
 from parazip.format.records import CENTRAL, END, ZIP64_END, ZIP64_LOCATOR, ZIP64_TAG
 from parazip.format.refusals import Judge
-from parazip.model import Entry
+from parazip.format.values import Entry
 
 _LENGTHS = struct.Struct("<3H")
 _LENGTHS_AT = 28

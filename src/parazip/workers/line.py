@@ -40,14 +40,12 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar, cast
 
+from parazip.workers.budget import MEMORY, Budget
 from parazip.workers.cpus import usable_cpus
 from parazip.workers.system import Empty, SimpleQueue, has_native_threads, own
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-
-MEMORY = 256 << 20
-"""Bytes that may be in flight at once where nothing else is said."""
 
 _NO_MORE = object()
 
@@ -58,38 +56,6 @@ _PATIENCE = 2.0
 def is_interrupt(kind: type[BaseException] | None) -> bool:
     """Whether a block ends because the program is to end."""
     return kind is not None and issubclass(kind, KeyboardInterrupt | SystemExit)
-
-
-class Budget:
-    """Bytes that may be in flight at once, counted by each lane for itself.
-
-    Attributes:
-        limit: how many that is.
-        peak: the most that ever were.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.peak = 0
-        self._used: dict[weakref.ref[Any], int] = {}
-
-    @property
-    def used(self) -> int:
-        """How many are in flight now."""
-        return sum(list(self._used.values()))  # a list is made in one step, beside other threads
-
-    def fits(self, amount: int) -> bool:
-        """Whether `amount` more may be in flight."""
-        return self.used + amount <= self.limit
-
-    def count(self, lane: weakref.ref[Any], amount: int) -> None:
-        """A lane has so many in flight."""
-        self._used[lane] = amount
-        self.peak = max(self.peak, self.used)
-
-    def forget(self, lane: weakref.ref[Any]) -> None:
-        """A lane has ended, or is gone."""
-        self._used.pop(lane, None)
 
 
 class _Job(Generic[Task, Result]):

@@ -9,9 +9,9 @@ import sys
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Protocol
 
-from parazip.errors import MemberNameError
-from parazip.findings import Findings
+from parazip.errors import MemberNameError, ParazipError
 
 MIMETYPE = "mimetype"
 """The member that tells what kind of container an archive is (EPUB, OpenDocument)."""
@@ -109,16 +109,26 @@ _CASE = "names that differ only in case, of which Windows and macOS keep one"
 _FORM = "names that differ only in their Unicode form, of which macOS keeps one"
 
 
+class Listener(Protocol):
+    """Hears what is said of names; see `parazip.findings.Findings`."""
+
+    def refuse(self, error: ParazipError) -> None:
+        """Hears of a name that cannot be stored."""
+
+    def caution(self, what: str, *names: str) -> None:
+        """Hears of names that some reader refuses or takes for others."""
+
+
 class ReaderJudge:
     """Judges names by what other readers make of them.
 
     Args:
-        findings: hear of names that are refused or misread somewhere.
+        listener: hears of names that are refused or misread somewhere.
         advice: what to do with a file whose name is refused, if not to rename it.
     """
 
-    def __init__(self, findings: Findings, advice: str) -> None:
-        self._findings = findings
+    def __init__(self, listener: Listener, advice: str) -> None:
+        self._listener = listener
         self._advice = advice
         self._may_be_one = False
 
@@ -142,7 +152,7 @@ class ReaderJudge:
     def _judge_one(self, name: str) -> None:
         why = find_fault(name)
         if why:
-            self._findings.refuse(
+            self._listener.refuse(
                 MemberNameError(
                     f"the name {name!r} cannot be stored: it {why}; rename the file or "
                     f"{self._advice}",
@@ -152,7 +162,7 @@ class ReaderJudge:
             return
         for is_odd, caution in _CAUTIONS:
             if is_odd(f"{name}/"):
-                self._findings.caution(caution, name)
+                self._listener.caution(caution, name)
 
     def judge_together(self, names: Collection[str]) -> None:
         """Looks for names that differ, but not everywhere; all of them have been judged."""
@@ -168,7 +178,7 @@ class ReaderJudge:
             other = first.setdefault(fold(name), name)
             if other is not name:
                 is_form = _normal(other) == _normal(name)
-                self._findings.caution(_FORM if is_form else _CASE, other, name)
+                self._listener.caution(_FORM if is_form else _CASE, other, name)
 
 
 def _normal(name: str) -> str:

@@ -16,7 +16,7 @@ import re
 from parazip.format.end import Read
 from parazip.format.records import FLAG_DESCRIPTOR, LIMIT_32, LOCAL
 from parazip.format.refusals import Judge
-from parazip.model import DEFLATED, STORED
+from parazip.format.values import DEFLATED, STORED
 
 _SHOWN = 64
 _PIECE = 1 << 20
