@@ -22,7 +22,7 @@ from parazip.cache import Cache, CachedPart
 from parazip.codecs import checksums
 from parazip.codecs.levels import STORE, Coder, Recipe
 from parazip.codecs.sizes import BLOCK
-from parazip.format.records import LIMIT_32, record
+from parazip.format.records import LIMIT_32, make_record
 from parazip.format.values import DEFLATED, STORED
 from parazip.model import Block, File, Member, Part, Range, Section, SectionReport, Tally, Twin
 from parazip.output import Output
@@ -269,7 +269,7 @@ class Assembly:
 
     def _begin_member(self, cut: plan.BlockTask, is_wide: bool = False) -> None:
         method = STORED if cut.coder == STORE else DEFLATED
-        self._writer.begin(record(cut.member, method, 0, 0, 0), is_wide, cut.member.align)
+        self._writer.begin(make_record(cut.member, method, 0, 0, 0), is_wide, cut.member.align)
         self._joined = _Joined(is_wide or cut.member.size >= LIMIT_32)
 
     def _add(self, cut: plan.BlockTask, block: Block) -> None:
@@ -300,7 +300,7 @@ class Assembly:
 
     def _stream(self, task: plan.StreamTask) -> None:
         member = task.member
-        self._writer.begin(record(member, DEFLATED, 0, 0, 0))
+        self._writer.begin(make_record(member, DEFLATED, 0, 0, 0))
         crc = size = 0
         for block in compress.stream_blocks(task):
             self._writer.block(block)

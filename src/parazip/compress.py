@@ -12,7 +12,13 @@ from parazip import files
 from parazip.codecs import checksums, deflating
 from parazip.codecs.levels import STORE, Coder
 from parazip.codecs.sizes import BLOCK, WINDOW
-from parazip.format.records import LIMIT_32, central_header, headers, local_header, record
+from parazip.format.records import (
+    LIMIT_32,
+    make_record,
+    pack_central_header,
+    pack_headers,
+    pack_local_header,
+)
 from parazip.format.values import STORED, Buffer
 from parazip.model import Block, Contents, File, FilePiece, Header, Member, Part, Range, Tally
 from parazip.plan import Batch, BlockTask, StoredTask, StreamTask
@@ -77,7 +83,7 @@ def compress_batch(batch: Batch) -> Part | None:
         if offset > most:
             return None
         packed_size = len(packed)
-        header, central = headers(member, method, crc, packed_size, size, offset)
+        header, central = pack_headers(member, method, crc, packed_size, size, offset)
         if member.align > 1 and not method:
             pieces += (b"".join(data), Header(header, member.align))
             data.clear()
@@ -132,11 +138,11 @@ def store_untouched(task: StoredTask) -> Part:
         file, offset = _place(source)
         data = Range(file, offset, member.size)
         crc = source.crc if isinstance(source, FilePiece) else files.crc32_of_file(file)
-    made = record(member, STORED, crc, member.size, 0)
-    header = local_header(made, made.size >= LIMIT_32)
+    made = make_record(member, STORED, crc, member.size, 0)
+    header = pack_local_header(made, made.size >= LIMIT_32)
     return Part(
         (Header(header, member.align) if member.align > 1 else header, data),
-        central_header(made),
+        pack_central_header(made),
         {str(STORE): Tally(1, made.size, made.size)},
     )
 

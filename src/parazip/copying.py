@@ -31,19 +31,19 @@ from parazip.codecs.levels import STORE
 from parazip.compress import compress_whole
 from parazip.errors import NotCopiedError
 from parazip.format.end import Read
-from parazip.format.local import data_offset
-from parazip.format.names import MIMETYPE, find_fault, leads_out, pattern_of
+from parazip.format.local import find_data_offset
+from parazip.format.names import MIMETYPE, find_fault, leads_out, make_pattern
 from parazip.format.reader import read_directory
 from parazip.format.records import (
     FLAG_ENCRYPTED,
     FLAG_PATCH,
     LIMIT_32,
     LOCAL,
-    alignment,
-    central_header,
-    headers,
-    local_header,
-    record,
+    make_record,
+    pack_central_header,
+    pack_headers,
+    pack_local_header,
+    parse_alignment,
 )
 from parazip.format.refusals import Judge
 from parazip.format.surroundings import Surroundings, read_surroundings
@@ -87,7 +87,7 @@ def check_passed_over(archive: File, entries: Iterable[Entry]) -> None:
     with files.open_unchanged(archive) as file:
         read = partial(_read, file)
         for entry in entries:
-            data_offset(judge, entry, _front(read, entry), read)
+            find_data_offset(judge, entry, _front(read, entry), read)
 
 
 def read_archive_surroundings(archive: File) -> Surroundings:
@@ -105,7 +105,7 @@ def locate_stored(archive: File, file: FileIO, entry: Entry) -> FilePiece:
         BadArchiveError: its local header disagrees with the directory.
     """
     read = partial(_read, file)
-    begin = data_offset(Judge(archive.path), entry, _front(read, entry), read)
+    begin = find_data_offset(Judge(archive.path), entry, _front(read, entry), read)
     return FilePiece(archive, begin, entry.record.size, entry.record.crc)
 
 
@@ -179,7 +179,7 @@ NOT_COPIED = (
 def _refuse(archive: str, entry: Entry, rule: str, what: str, other: str = "") -> NoReturn:
     reason = f"cannot copy {entry.name} of {archive}: {what}"
     raise NotCopiedError(
-        f"{reason}; leave it out with --exclude {shlex.quote(pattern_of(entry.name))}{other} "
+        f"{reason}; leave it out with --exclude {shlex.quote(make_pattern(entry.name))}{other} "
         f"[{rule}]",
         member=entry.name,
         id=rule,
@@ -241,11 +241,11 @@ def copy_batch(copies: CopyBatch) -> Part | None:
                         return None
                     packed, how = len(data), str(coder if method else STORE)
                 if max(size, packed, offset) < LIMIT_32:
-                    header, central = headers(member, method, crc, packed, size, offset)
+                    header, central = pack_headers(member, method, crc, packed, size, offset)
                 else:
-                    made = record(member, method, crc, packed, offset)._replace(size=size)
-                    header = local_header(made, max(size, packed) >= LIMIT_32)
-                    central = central_header(made)
+                    made = make_record(member, method, crc, packed, offset)._replace(size=size)
+                    header = pack_local_header(made, max(size, packed) >= LIMIT_32)
+                    central = pack_central_header(made)
                 if align > 1 and not method:
                     pieces += (b"".join(small), Header(header, align, not member.align))
                     small.clear()
@@ -299,11 +299,11 @@ def _data(judge: Judge, archive: File, read: Read, entry: Entry) -> tuple[memory
     size = entry.record.compressed_size
     is_small = size <= RANGE
     data = _front(read, entry, size if is_small else 0)
-    begin = data_offset(judge, entry, data, read)
+    begin = find_data_offset(judge, entry, data, read)
     multiple = 0
     at = LOCAL.size + len(entry.record.name)
     at_data = begin - entry.record.offset
-    if at < at_data and (found := alignment(data[at:at_data])) and begin % found == 0:
+    if at < at_data and (found := parse_alignment(data[at:at_data])) and begin % found == 0:
         multiple = found
     if not is_small:
         return Range(archive, begin, size), multiple

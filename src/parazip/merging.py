@@ -14,7 +14,7 @@ from parazip.codecs import checksums
 from parazip.dates import fixed_date
 from parazip.errors import DuplicateMemberError, NotCopiedError, SettingsError, SourceError
 from parazip.findings import Findings
-from parazip.format.names import MIMETYPE, file_as_folder
+from parazip.format.names import MIMETYPE, find_file_as_folder
 from parazip.model import ArchiveMember, File, Member
 from parazip.plan import describe_origin
 from parazip.sources import (
@@ -171,7 +171,7 @@ def refuse_files_as_folders(members: dict[str, Member], advice: str = _KEEP_APAR
     """
     files = (f"{name}/" for name in members if not name.endswith("/"))
     folders = {name[: name.rfind("/") + 1]: name for name in members}
-    if found := file_as_folder(files, folders):
+    if found := find_file_as_folder(files, folders):
         file, folder = found
         name = file[:-1]
         raise DuplicateMemberError(

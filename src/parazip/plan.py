@@ -24,7 +24,7 @@ from parazip.codecs.levels import STORE, Coder, Recipe
 from parazip.codecs.sizes import BLOCK, WINDOW
 from parazip.errors import DuplicateMemberError, MemberNameError
 from parazip.findings import Findings
-from parazip.format.names import MIMETYPE, MOST_STEPS, ReaderJudge, file_within
+from parazip.format.names import MIMETYPE, MOST_STEPS, ReaderJudge, find_file_within
 from parazip.format.records import MAX_NAME, check_align
 from parazip.model import ArchiveMember, File, FilePiece, Member, Twin
 
@@ -265,7 +265,7 @@ _JUDGED = 1024
 
 def _refuse_files_as_folders(seen: dict[str, Member], findings: Findings, apart: str) -> None:
     """Nobody can take out both `a` and `a/b`, if `a` is a file."""
-    if found := file_within(seen, lambda name: seen[name].name.endswith("/")):
+    if found := find_file_within(seen, lambda name: seen[name].name.endswith("/")):
         file, folder = found
         below = next(member for member in seen.values() if member.name.startswith(f"{folder}/"))
         findings.refuse(

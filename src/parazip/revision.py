@@ -34,7 +34,7 @@ from parazip.errors import (
     SourceError,
 )
 from parazip.findings import Findings
-from parazip.format.names import pattern_of
+from parazip.format.names import make_pattern
 from parazip.format.records import ALIGN_TAG
 from parazip.format.surroundings import Surroundings
 from parazip.format.values import STORED
@@ -353,7 +353,7 @@ class _Refused(Findings):
 
 def _delete(archive: str, name: str | None) -> str:
     """The command that takes members of a name out, and no others."""
-    pattern = pattern_of(str(name).rstrip("/"))
+    pattern = make_pattern(str(name).rstrip("/"))
     return f"parazip delete {archive} {shlex.quote(pattern if '/' in pattern else f'./{pattern}')}"
 
 
@@ -471,7 +471,7 @@ def _written(
                 compressed[: plan.PEEK]
             ),  # for few, starting them takes longer
         )
-        frame = Frame(file, around.front, around.comment) if file and around else None
+        frame = Frame(file, around.prefix_size, around.comment) if file and around else None
         sections = [Section(lambda: members)]
         standing = revision.standing
         report = assemble(path, sections, means, counter, frame=frame, standing=standing, **front)

@@ -23,7 +23,7 @@ from parazip import files
 from parazip.dates import TIMESTAMPS, Timestamp, date_policy
 from parazip.errors import MemberNameError, SettingsError, SourceError
 from parazip.findings import Findings
-from parazip.format.names import MIMETYPE, decode_name, leads_out, make_decoder, pattern_of
+from parazip.format.names import MIMETYPE, decode_name, leads_out, make_decoder, make_pattern
 from parazip.format.records import ATTRIBUTE_FOLDER, check_align
 from parazip.ignore import FILES as RULE_FILES
 from parazip.ignore import Rules
@@ -675,7 +675,7 @@ def _check_readable(path: str, thoroughly: bool) -> None:
 
 def _excluding(name: str) -> str:
     """The option that leaves out a name, as one writes it in a shell."""
-    return f"--exclude {shlex.quote(pattern_of(name.rstrip('/')))}"
+    return f"--exclude {shlex.quote(make_pattern(name.rstrip('/')))}"
 
 
 def _target(path: str) -> str:
