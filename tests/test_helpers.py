@@ -131,9 +131,9 @@ def test_a_dead_helper_does_not_end_a_program_that_leaves_sigpipe_to_the_system(
 import os, signal, sys
 signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 sys.path[:0] = sys.argv[1:]
-from parazip.workers.helpers import helpers
+from parazip.workers.helpers import running_helpers
 for _ in range(20):
-    with helpers("helper_functions:span", 1, 100, sys.argv[1:]) as crew:
+    with running_helpers("helper_functions:span", 1, 100, sys.argv[1:]) as crew:
         crew.start()
         helper = crew._processes.begun.get()
         crew._processes.begun.put(helper)
@@ -173,8 +173,8 @@ def test_a_helper_ends_with_its_parent_whatever_it_waits_for(tmp_path: Path) -> 
     program = """
 import os, signal, sys, threading
 sys.path[:0] = sys.argv[2:]
-from parazip.workers.helpers import helpers
-with helpers("helper_functions:wait_for_ever", 1, 100, sys.argv[2:]) as crew:
+from parazip.workers.helpers import running_helpers
+with running_helpers("helper_functions:wait_for_ever", 1, 100, sys.argv[2:]) as crew:
     crew.start()
     assert crew.ask(b"") is None
     if not os.fork():

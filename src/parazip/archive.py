@@ -497,7 +497,7 @@ def _known_by_content(
         return make_key(run, recipe, identity=identify_by_content)
 
     line = line_for(settings.jobs, settings.memory)
-    with line.lane(known, cost=lambda run: _CHUNK, weight=len) as lane:
+    with line.open_lane(known, cost=lambda run: _CHUNK, weight=len) as lane:
         return [Section(partial(list, run), key=key) for run, key in lane.through(runs)]
 
 

@@ -152,7 +152,7 @@ class Assembly:
             return isinstance(task, _InTurn)
 
         line = line_for(means.jobs, means.memory, means.executor)
-        lane = line.lane(run, cost=lambda task: task.cost, weight=_weight, is_light=is_light)
+        lane = line.open_lane(run, cost=lambda task: task.cost, weight=_weight, is_light=is_light)
         count = min(jobs, usable_cpus()) if needs_help else 0
         with lane, wire.start_helpers(count) as crew, self._aside, self._recalls:
             for task, result in lane.through(self._tasks(sections, crew)):
@@ -366,7 +366,7 @@ class Assembly:
             data = self._output.read_back(task.offset, task.length)
             cache.keep(task.key, task.tallies, task.directory, task.length, data)
 
-        with line.lane(keep, cost=lambda _: _KEEPING, weight=lambda _: 0) as lane:
+        with line.open_lane(keep, cost=lambda _: _KEEPING, weight=lambda _: 0) as lane:
             for _ in lane.through(self._to_keep):
                 pass
         cache.close()
@@ -408,7 +408,7 @@ class _Aside:
 
 
 def _new_lane() -> Lane[Callable[[], object], object]:
-    return Line(1, 1).lane(_call, cost=lambda _: 0, weight=lambda _: 0)
+    return Line(1, 1).open_lane(_call, cost=lambda _: 0, weight=lambda _: 0)
 
 
 def _call(function: Callable[[], object]) -> object:

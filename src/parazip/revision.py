@@ -391,7 +391,7 @@ def _put_in(
 
     changes: dict[str, str] = {}
     line = line_for(settings.jobs, settings.memory)
-    with line.lane(settle, cost=lambda run: _READING, weight=len) as lane:
+    with line.open_lane(settle, cost=lambda run: _READING, weight=len) as lane:
         for _, run in lane.through(plan.split_into_sections(known())):
             for member, is_changed in run:
                 members[_key(member)] = member

@@ -110,7 +110,7 @@ class AheadReader(FastReader):
     def __init__(self, file: MemberReader) -> None:
         super().__init__(file)
         line = Line(1, 2 * _AHEAD)
-        self._lane: Lane[None, bytes] = line.lane(
+        self._lane: Lane[None, bytes] = line.open_lane(
             lambda _: self._read_next(), cost=lambda _: _AHEAD, weight=len
         )
         self._chunks = self._read_ahead()
@@ -169,7 +169,7 @@ class StretchReader:
         window = b""
         most = max(1, min(line.jobs + 4, line.budget.limit // STRETCH))
         restarts = _Restarts(file._fileobj, file._compress_left, most)
-        with line.lane(
+        with line.open_lane(
             inflating.inflate_stretch,
             cost=lambda _: STRETCH,
             weight=lambda _: STRETCH,

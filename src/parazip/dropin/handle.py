@@ -314,7 +314,7 @@ class MemberWriter(io.BufferedIOBase):
 
 def _new_lane(jobs: int | None, memory: int) -> Lane[_Piece, Block]:
     line = line_for(jobs, memory)
-    return line.lane(
+    return line.open_lane(
         _compress,
         cost=lambda piece: 3 * len(piece.data),
         weight=lambda block: sum(map(len, block.data)),

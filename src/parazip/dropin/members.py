@@ -156,7 +156,7 @@ class MemberJobs:
                 return None
             return self._in_turn(indexes, self._alone)
 
-        lane = line.lane(run, cost=lambda run: run.cost, weight=lambda _: 0)
+        lane = line.open_lane(run, cost=lambda run: run.cost, weight=lambda _: 0)
         with lane, self._crew(indexes, line.jobs) as crew:
             if crew is not None:
                 crew.start()

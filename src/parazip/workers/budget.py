@@ -6,13 +6,12 @@ import weakref
 from typing import Any
 
 MEMORY = 256 << 20
-"""Bytes in flight where nothing else is said: results of some hundred tasks, that threads can go
-on while the writer waits for the disk, and no more than a small machine or container has to spare.
-"""
+"""Bytes in flight where nothing else is said: more than CPUs make while a writer waits for a disk,
+and no more than small machines and containers have to spare."""
 
 
 class Budget:
-    """Bytes that may be in flight at once, counted by each lane for itself.
+    """Bytes that may be in flight at once. Each lane counts its own.
 
     Attributes:
         limit: how many that is.
@@ -27,17 +26,18 @@ class Budget:
     @property
     def used(self) -> int:
         """How many are in flight now."""
-        return sum(list(self._used.values()))  # a list is made in one step, beside other threads
+        # Another thread may add a lane meanwhile. `list` is one step, a loop over the dict is not.
+        return sum(list(self._used.values()))
 
     def fits(self, amount: int) -> bool:
         """Whether `amount` more may be in flight."""
         return self.used + amount <= self.limit
 
     def count(self, lane: weakref.ref[Any], amount: int) -> None:
-        """A lane has so many in flight."""
+        """Notes that a lane has so many in flight."""
         self._used[lane] = amount
         self.peak = max(self.peak, self.used)
 
     def forget(self, lane: weakref.ref[Any]) -> None:
-        """A lane has ended, or is gone."""
+        """Notes that a lane has ended, or is gone."""
         self._used.pop(lane, None)
