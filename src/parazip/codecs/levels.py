@@ -71,6 +71,6 @@ def choose_recipe(level: int, codec: CodecName) -> Recipe:
     auto = SCALE[level]
     if codec == "auto" or level == 0:
         return auto
-    _, levels, cut, makes_blocks = CODECS[codec]
-    coder = Coder(codec, levels[level])
-    return Recipe(coder, coder if makes_blocks else auto.block, cut)
+    chosen = CODECS[codec]
+    coder = Coder(codec, chosen.levels[level])
+    return Recipe(coder, coder if chosen.makes_blocks else auto.block, chosen.cut)

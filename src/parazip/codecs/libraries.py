@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from importlib import import_module
 from types import ModuleType
 
 from parazip.codecs.checksums import crc32
@@ -11,12 +12,14 @@ from parazip.codecs.table import CODECS, Library
 
 LIBRARIES: dict[str, Library] = {name: codec.load() for name, codec in CODECS.items()}
 
+# Kept, as `parazip run` takes them out of `sys.modules` for the program's sake.
+_PACKAGES = [import_module(codec.package) for codec in CODECS.values() if codec.package]
+
 
 def find_library_folders() -> list[str]:
     """Where another Python finds parazip and the libraries that are used here."""
     ours = os.path.dirname(os.path.dirname(__file__))
-    packages = [library.package for library in LIBRARIES.values()]
-    places = [ours, *(_locate(package) for package in packages if package is not None)]
+    places = [ours, *map(_locate, _PACKAGES)]
     return list(dict.fromkeys(os.path.dirname(os.path.abspath(place)) for place in places))
 
 

@@ -5,8 +5,8 @@ To add a codec, write a function that loads its library and add an entry to `COD
 * The function (`_load_...`) imports the library and gives a `Library`: what to call and which
   version it is. The import stands inside of it, as commands read the table to know the names.
 * The entry (`Codec`) says how the codec's levels lie on parazip's scale, and what it can do.
-* Type checkers want the name in `CodecName`, too. A library that is no part of Python goes into the
-  dependencies and into the contract "Only codecs knows the codec libraries" of pyproject.toml.
+* Type checkers want the name in `CodecName`, too. In pyproject.toml a library that is no part of
+  Python goes into the dependencies, and into the contract "Only codecs knows the codec libraries".
 
 All else follows from the table: what `Settings`, the commands and their help accept, what is called
 to compress, where helper processes find the library, and which versions a cache key names. Which
@@ -16,7 +16,6 @@ codec "auto" takes is another decision: see `levels.SCALE`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import ModuleType
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from parazip.codecs.sizes import CUT_FAST, CUT_SMALL
@@ -34,7 +33,6 @@ class Library(NamedTuple):
 
     Attributes:
         version: which version it is; another one may make other bytes.
-        package: what another Python has to import to have it; None if Python has it anyway.
         whole: `whole(data, level)` makes one finished raw deflate stream (RFC 1951) of at least one
             byte.
         block: `block(data, level, window, flush)` makes a piece of such a stream, itself in pieces.
@@ -43,7 +41,6 @@ class Library(NamedTuple):
     """
 
     version: str
-    package: ModuleType | None
     whole: Callable[[Buffer, int], Buffer]
     block: Callable[[Buffer, int, Buffer, int], tuple[Buffer, ...]] | None
 
@@ -53,6 +50,7 @@ class Codec(NamedTuple):
 
     Attributes:
         load: loads the library.
+        package: the name by which the library is imported; empty if it is a part of Python.
         levels: the codec's own level for each of parazip's levels, 0 to 9. (At 0 all is stored.)
         cut: larger members are cut into blocks if this codec is chosen alone.
         makes_blocks: whether the library has `block`. If it has not, what is cut goes to the codec
@@ -60,6 +58,7 @@ class Codec(NamedTuple):
     """
 
     load: Callable[[], Library]
+    package: str
     levels: tuple[int, ...]
     cut: int = CUT_FAST
     makes_blocks: bool = True
@@ -70,20 +69,17 @@ def _load_zlib() -> Library:
 
     return Library(
         zlib.ZLIB_RUNTIME_VERSION,
-        None,
         lambda data, level: zlib.compress(data, level, RAW),
         _make_block_function(zlib.compressobj, 9),
     )
 
 
 def _load_zlib_ng() -> Library:
-    import zlib_ng as package
     from zlib_ng import zlib_ng
 
     # A memLevel of 9 makes blocks 5 % faster than 8, for 0.2 % of size.
     return Library(
         str(zlib_ng.ZLIBNG_RUNTIME_VERSION),
-        package,
         lambda data, level: zlib_ng.compress(data, level, RAW),
         _make_block_function(zlib_ng.compressobj, 9),
     )
@@ -125,13 +121,13 @@ def _load_isal() -> Library:
             return make_block(data, level, window, flush)
         return begin_stream(data, level, flush)
 
-    return Library(isal.__version__, isal, compress_whole, compress_block)
+    return Library(isal.__version__, compress_whole, compress_block)
 
 
 def _load_libdeflate() -> Library:
     import deflate
 
-    return Library(deflate.__version__, deflate, deflate.deflate_compress, None)
+    return Library(deflate.__version__, deflate.deflate_compress, None)
 
 
 def _make_block_function(
@@ -153,19 +149,23 @@ def _make_block_function(
 CODECS: Mapping[CodecName, Codec] = {
     "zlib": Codec(
         _load_zlib,
+        package="",
         levels=(0, 1, 2, 3, 4, 5, 6, 7, 8, 9),
         cut=CUT_SMALL,  # whole streams of zlib's are what everyone makes, so it cuts late
     ),
     "zlib-ng": Codec(
         _load_zlib_ng,
+        package="zlib_ng",
         levels=(0, 1, 2, 3, 4, 5, 6, 7, 8, 9),
     ),
     "isal": Codec(
         _load_isal,
+        package="isal",
         levels=(0, 1, 2, 3, 3, 3, 3, 3, 3, 3),  # its own scale ends at 3
     ),
     "libdeflate": Codec(
         _load_libdeflate,
+        package="deflate",
         levels=(0, 1, 2, 3, 4, 5, 6, 8, 10, 12),  # its own scale ends at 12
         cut=CUT_SMALL,
         makes_blocks=False,

@@ -236,35 +236,20 @@ class _UncommonHeaders:
             extra: the extra fields.
         """
         judge, at = self._judge, self._begin + at
-        flags, method, crc, system = header.flags, header.method, header.crc, header.system
-        size, compressed_size, offset = header.size, header.compressed_size, header.offset
         extra_fields = _NO_EXTRA_FIELDS
         if extra and not is_plain(extra):
-            header_judge = HeaderJudge(judge, _HEADER, at)
-            extra_fields = parse_extra(extra, header_judge)
-            size, compressed_size, offset = resolve_zip64(
-                extra_fields.zip64,
-                (size, compressed_size, offset),
-                header_judge,
-                header.disk == LIMIT_16,
-            )
-            if extra_fields.kinds and raw[-1:] != b"/":
-                kinds = extra_fields.kinds
-                self._kind_claims.append(_KindClaim(number, header_judge, kinds, system))
-                is_asked = system in _ASI_SYSTEMS and size and not header.attributes >> 16
-                if is_asked and has_asi_link(kinds):
-                    header_judge.refuse("kind-mismatch", "a file, as by its attributes", "a link")
-        date = header.date if _is_date(header.date) else _EPOCH
+            extra_fields, header = self._apply_extra_fields(at, number, header, raw, extra)
+        system, attributes = header.system, header.attributes
         record = Record(
             raw,
-            flags,
-            method,
-            date,
-            crc,
-            compressed_size,
-            size,
-            header.attributes,
-            offset + self._shift,
+            header.flags,
+            header.method,
+            header.date if _is_date(header.date) else _EPOCH,
+            header.crc,
+            header.compressed_size,
+            header.size,
+            attributes,
+            header.offset + self._shift,
         )
         _check_numbers(judge, at, record, self._begin, header, extra_fields)
         name = raw.decode("ascii") if raw.isascii() else ""
@@ -276,16 +261,37 @@ class _UncommonHeaders:
             or ";" in name
         ):
             self._has_odd_name = True
-            name = _decode_name(judge, at, raw, flags, system, extra_fields.unicode_path)
+            name = _decode_name(judge, at, raw, header.flags, system, extra_fields.unicode_path)
         _check_name(judge, at, name)
-        kind = header.attributes >> 28
+        kind = attributes >> 28
         if kind == KIND_LINK and header.internal & _NO_LINK:
             expected = "a link without bit 2 of the internal attributes"
             judge.refuse("link-mismatch", _HEADER, at, expected, f"{header.internal:#06x}")
         if kind == _KIND_FILE and system == _UNIX and raw[-1:] != b"/":
-            return name, record._replace(attributes=header.attributes & 0xFFFF0000)
-        name, attributes = _resolve_kind(judge, at, name, header.attributes, system, size)
+            return name, record._replace(attributes=attributes & 0xFFFF0000)
+        name, attributes = _resolve_kind(judge, at, name, attributes, system, header.size)
         return name, record._replace(attributes=attributes)
+
+    def _apply_extra_fields(
+        self, at: int, number: int, header: _Header, raw: bytes, extra: bytes
+    ) -> tuple[ExtraFields, _Header]:
+        """The extra fields that count, and the header with the numbers that they give."""
+        header_judge = HeaderJudge(self._judge, _HEADER, at)
+        extra_fields = parse_extra(extra, header_judge)
+        size, compressed_size, offset = resolve_zip64(
+            extra_fields.zip64,
+            (header.size, header.compressed_size, header.offset),
+            header_judge,
+            header.disk == LIMIT_16,
+        )
+        header = header._replace(size=size, compressed_size=compressed_size, offset=offset)
+        kinds, system = extra_fields.kinds, header.system
+        if kinds and raw[-1:] != b"/":
+            self._kind_claims.append(_KindClaim(number, header_judge, kinds, system))
+            is_asked = system in _ASI_SYSTEMS and size and not header.attributes >> 16
+            if is_asked and has_asi_link(kinds):
+                header_judge.refuse("kind-mismatch", "a file, as by its attributes", "a link")
+        return extra_fields, header
 
     def check_together(self, names: list[str], records: list[Record]) -> None:
         """Refuses what shows only when all members are known."""
