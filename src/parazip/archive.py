@@ -21,7 +21,7 @@ from parazip.codecs import levels
 from parazip.codecs.levels import DEFLATE_STORED, STORE, Recipe
 from parazip.errors import FileError, SettingsError, SourceError
 from parazip.findings import Findings
-from parazip.format.prefix import check_prefix
+from parazip.format.prefix import refuse_ambiguous_prefix
 from parazip.format.refusals import Judge
 from parazip.format.values import STORED
 from parazip.merging import OnDuplicate
@@ -590,7 +590,7 @@ def _misread(line: bytes, file: IO[bytes]) -> list[str]:
         return piece + file.read(length - len(piece))
 
     judge = _Listening("")
-    check_prefix(judge, len(line) + file.seek(0, os.SEEK_END), read)
+    refuse_ambiguous_prefix(judge, len(line) + file.seek(0, os.SEEK_END), read)
     return judge.notes
 
 

@@ -35,7 +35,7 @@ _MOST_FALSE = 1 << 14
 """Signatures without a record behind them: each costs a look, and programs have a hundredth."""
 
 
-def check_prefix(judge: Judge, first: int, read: Read) -> None:
+def refuse_ambiguous_prefix(judge: Judge, first: int, read: Read) -> None:
     """Refuses what another reader finds in front of the first record that is listed.
 
     Args:

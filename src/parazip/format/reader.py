@@ -19,7 +19,7 @@ from itertools import pairwise
 from parazip.format.directory import KIND_LINK, read_headers
 from parazip.format.end import Directory, Read, find_directory
 from parazip.format.local import find_end_of_last
-from parazip.format.prefix import check_prefix
+from parazip.format.prefix import refuse_ambiguous_prefix
 from parazip.format.records import LOCAL
 from parazip.format.refusals import Judge
 from parazip.format.values import Entry, Record
@@ -48,7 +48,7 @@ def read_directory(path: str, size: int, read: Read, judge: Judge | None = None)
     order = sorted(range(len(records)), key=lambda i: records[i].offset)
     ends = _find_ends(judge, directory, records, order, read)
     first = records[order[0]].offset if order else directory.begin
-    check_prefix(judge, first, read)
+    refuse_ambiguous_prefix(judge, first, read)
     if directory.shift:
         for name, record in zip(names, records, strict=True):
             _check_unshifted(judge, name, record, directory.shift, read)
