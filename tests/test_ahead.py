@@ -19,13 +19,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import parazip
-from parazip import codecs
+from parazip.codecs import deflating, inflating
+from parazip.codecs.sizes import RESTART
 from parazip.dropin import ahead
 from parazip.workers.line import Line
 from patience import HUNG
 
 MIB = 1 << 20
-SIZE = 3 * codecs.RESTART + 12_345
+SIZE = 3 * RESTART + 12_345
 MADE = random.Random(1)
 LINE = b"".join(b"%x of a line\n" % MADE.getrandbits(60) for _ in range(3000))
 
@@ -86,14 +87,14 @@ def outcome(kind: Callable[..., zipfile.ZipFile], made: bytes | bytearray, folde
 def stretches(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether each stretch that was tried stood for itself."""
     tried: list[bool] = []
-    inflate = codecs.inflate_stretch
+    inflate = inflating.inflate_stretch
 
-    def counted(data: list[memoryview]) -> codecs.Stretch | None:
+    def counted(data: list[memoryview]) -> inflating.Stretch | None:
         stretch = inflate(data)
         tried.append(stretch is not None)
         return stretch
 
-    monkeypatch.setattr(codecs, "inflate_stretch", counted)
+    monkeypatch.setattr(inflating, "inflate_stretch", counted)
     return tried
 
 
@@ -153,7 +154,7 @@ def test_no_more_are_in_flight_than_memory_is_given_for(
 def test_what_contents_have_of_marks_misleads_nobody(stretches: list[bool], tmp_path: Path) -> None:
     """Stored blocks that hold another archive's restarts, which would even inflate."""
     inner = bytes(archive_of(random.Random(3).randbytes(MIB) + contents(), level=1))
-    assert inner.count(codecs.SYNC_MARKER) == 3
+    assert inner.count(deflating.SYNC_MARKER) == 3
     data = (random.Random(4).randbytes(5 * MIB + 3) + inner) * 3
     compared(archive_of(data, level=0), tmp_path)
     assert False in stretches
@@ -164,16 +165,16 @@ def test_a_damaged_stretch_is_damaged_as_ever(at: int, tmp_path: Path) -> None:
     """What comes before it is extracted, and the error is the same."""
     made = archive_of(contents())
     ends = [0]
-    while (found := made.find(codecs.SYNC_MARKER, ends[-1])) >= 0:
-        ends.append(found + len(codecs.SYNC_MARKER))
+    while (found := made.find(deflating.SYNC_MARKER, ends[-1])) >= 0:
+        ends.append(found + len(deflating.SYNC_MARKER))
     assert len(ends) == 4
     for i in range(40):
         made[ends[at] + 1000 + i] ^= 0x55
     ours = compared(made, tmp_path)
     assert (ours.error, ours.tested) in (("error", "error"), ("BadZipFile", "large"))
     written = (tmp_path / "ours" / "large").read_bytes()
-    assert contents().startswith(written[: at * codecs.RESTART])
-    assert len(written) >= at * codecs.RESTART
+    assert contents().startswith(written[: at * RESTART])
+    assert len(written) >= at * RESTART
 
 
 def test_a_wrong_checksum_is_found(stretches: list[bool], tmp_path: Path) -> None:
@@ -184,21 +185,21 @@ def test_a_wrong_checksum_is_found(stretches: list[bool], tmp_path: Path) -> Non
     assert all(stretches)
 
 
-@pytest.mark.parametrize("size", [2 * codecs.RESTART + 1, SIZE - 1, SIZE, SIZE + 1, 10 * SIZE])
+@pytest.mark.parametrize("size", [2 * RESTART + 1, SIZE - 1, SIZE, SIZE + 1, 10 * SIZE])
 def test_a_size_is_believed_as_ever(size: int, tmp_path: Path) -> None:
     """The contents end where the directory says so, or where they end."""
     data = contents()
-    raw = stream(data, codecs.RESTART)
+    raw = stream(data, RESTART)
     made = archive_of_stream(raw, zlib.crc32(data[:size]), size)
     assert compared(made, tmp_path).error == ""
 
 
-@pytest.mark.parametrize("cut", [1000, 100_000, len(codecs.SYNC_MARKER)])
+@pytest.mark.parametrize("cut", [1000, 100_000, len(deflating.SYNC_MARKER)])
 def test_a_stream_that_breaks_off(cut: int, tmp_path: Path) -> None:
     data = contents()
-    raw = stream(data, codecs.RESTART)
-    if cut == len(codecs.SYNC_MARKER):
-        cut = len(raw) - raw.rindex(codecs.SYNC_MARKER) - cut  # right behind a mark
+    raw = stream(data, RESTART)
+    if cut == len(deflating.SYNC_MARKER):
+        cut = len(raw) - raw.rindex(deflating.SYNC_MARKER) - cut  # right behind a mark
     ours = compared(archive_of_stream(raw[:-cut], zlib.crc32(data), SIZE), tmp_path)
     assert ours.error == "BadZipFile"
 
@@ -206,13 +207,13 @@ def test_a_stream_that_breaks_off(cut: int, tmp_path: Path) -> None:
 def test_a_stream_without_its_end_reads_as_ever(tmp_path: Path) -> None:
     """zlib gives all that is there, ISA-L less: so zlib has the last word."""
     data = contents()
-    raw = stream(data, codecs.RESTART)[:-1]
+    raw = stream(data, RESTART)[:-1]
     got = zlib.decompressobj(-15).decompress(raw)
     made = archive_of_stream(raw, zlib.crc32(got), len(got) + 1000)
     assert compared(made, tmp_path).error == ""
 
 
-@pytest.mark.parametrize("every", [MIB, 5 * codecs.RESTART])
+@pytest.mark.parametrize("every", [MIB, 5 * RESTART])
 def test_marks_that_stand_elsewhere(every: int, tmp_path: Path) -> None:
     """Streams that others made: stretches may be short, or too large to be inflated at once."""
     data = bytes(SIZE * 2)
@@ -227,7 +228,7 @@ def test_marks_in_a_stream_that_does_not_restart(stretches: list[bool], tmp_path
     for start in range(0, SIZE, MIB):
         raw += compressor.compress(data[start : start + MIB])
         raw += compressor.flush(zlib.Z_SYNC_FLUSH)
-        raw += b"" if (start + MIB) % codecs.RESTART else codecs.SYNC_MARKER[4:]
+        raw += b"" if (start + MIB) % RESTART else deflating.SYNC_MARKER[4:]
     raw += compressor.flush()
     compared(archive_of_stream(raw, zlib.crc32(data), SIZE), tmp_path)
     assert stretches.count(True) == 2  # the first, which nothing stands before; twice
@@ -237,7 +238,8 @@ def test_marks_in_a_stream_that_does_not_restart(stretches: list[bool], tmp_path
 def read_by_stretches(made: bytes, every: int) -> bytes | str:
     """The one member of an archive, or why there is none."""
     with (
-        mock.patch.object(codecs, "RESTART", every),
+        mock.patch.object(ahead, "RESTART", every),
+        mock.patch.object(inflating, "RESTART", every),
         parazip.ZipFile(io.BytesIO(made)) as archive,
         ahead.opening_with(lambda file: ahead.StretchReader(file, Line(2, 4 * ahead.STRETCH))),
         archive.open("large") as file,
@@ -285,9 +287,9 @@ def test_whatever_happened_to_a_stream_it_reads_as_one(
         elif kind == "cut out":
             del raw[at : at + length]
         elif kind == "mark":
-            raw[at:at] = codecs.SYNC_MARKER
+            raw[at:at] = deflating.SYNC_MARKER
         elif kind == "restart":
-            raw[at:at] = stream(data[:length], length // 2 + 1) + codecs.SYNC_MARKER
+            raw[at:at] = stream(data[:length], length // 2 + 1) + deflating.SYNC_MARKER
         else:
             raw[at:at] = raw[at : at + length]
     made = bytes(archive_of_stream(bytes(raw), zlib.crc32(data), int(size * len(data))))
@@ -296,7 +298,7 @@ def test_whatever_happened_to_a_stream_it_reads_as_one(
 
 def test_a_stream_of_nothing_but_marks_takes_no_time(stretches: list[bool], tmp_path: Path) -> None:
     data = bytes(SIZE)
-    raw = (b"\0\0\0\xff\xff" + codecs.SYNC_MARKER[4:]) * 2000 + zlib.compress(data, 1, -15)
+    raw = (b"\0\0\0\xff\xff" + deflating.SYNC_MARKER[4:]) * 2000 + zlib.compress(data, 1, -15)
     assert compared(archive_of_stream(raw, zlib.crc32(data), SIZE), tmp_path).error == ""
     assert 2 <= len(stretches) <= 2 * (2 + 2)
     assert not any(stretches)
@@ -342,7 +344,7 @@ def stream(data: bytes, every: int) -> bytes:
         compressor = zlib.compressobj(1, zlib.DEFLATED, -15)
         pieces.append(compressor.compress(data[start : start + every]))
         pieces.append(compressor.flush(zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH))
-        pieces.append(b"" if last else codecs.SYNC_MARKER[4:])
+        pieces.append(b"" if last else deflating.SYNC_MARKER[4:])
     return b"".join(pieces)
 
 
@@ -351,10 +353,10 @@ def test_marks_are_found_wherever_they_stand() -> None:
     made = random.Random(5)
     for _ in range(300):
         stretches = [made.randbytes(made.choice((0, 1, 7, 30, 99))) for _ in range(5)]
-        joined = codecs.SYNC_MARKER.join(stretches)
+        joined = deflating.SYNC_MARKER.join(stretches)
         source = Slow(joined, made)
         found = [b"".join(stretch) for stretch in ahead._stretches(source, len(joined))]
-        assert found == [stretch + codecs.SYNC_MARKER for stretch in stretches[:-1]]
+        assert found == [stretch + deflating.SYNC_MARKER for stretch in stretches[:-1]]
 
 
 class Slow(io.BytesIO):
@@ -392,7 +394,7 @@ def test_a_name_that_stands_for_two_members_is_tested_as_ever(tmp_path: Path) ->
     with parazip.ZipFile(output, "w", level=1) as archive:
         archive.writestr("large", data)
         with pytest.warns(UserWarning, match="Duplicate"):
-            archive.writestr("large", stream(data, codecs.RESTART), zipfile.ZIP_STORED)
+            archive.writestr("large", stream(data, RESTART), zipfile.ZIP_STORED)
     made = tmp_path / "made.zip"
     made.write_bytes(output.getvalue())
     for kind in zipfile.ZipFile, in_two:

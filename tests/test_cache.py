@@ -31,7 +31,7 @@ from hypothesis import strategies as st
 
 import parazip
 from parazip import cache as cache_module
-from parazip import codecs, files
+from parazip import files
 from parazip.cache import (
     LIMIT,
     Cache,
@@ -41,8 +41,11 @@ from parazip.cache import (
     identify_by_stat,
     make_key,
 )
+from parazip.codecs import libraries
+from parazip.codecs.levels import Coder, Recipe
 from parazip.errors import OutputError, SettingsError, SourceError
-from parazip.model import ArchiveMember, Coder, Entry, File, Member, Range, Recipe, Record, Tally
+from parazip.format.values import Entry, Record
+from parazip.model import ArchiveMember, File, Member, Range, Tally
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX permissions only")
 
@@ -919,19 +922,18 @@ def test_other_versions_have_other_keys(monkeypatch: pytest.MonkeyPatch, what: s
     assert named(MEMBERS, RECIPE) != before
 
 
-@pytest.mark.parametrize(
-    "library", ["isal.__version__", "zlib_ng.ZLIBNG_RUNTIME_VERSION", "deflate.__version__", "cpu"]
-)
+@pytest.mark.parametrize("library", [*libraries.LIBRARIES, "cpu"])
 def test_each_library_and_the_cpu_count_as_versions(
     monkeypatch: pytest.MonkeyPatch, library: str
 ) -> None:
-    before = codecs.describe_versions()
-    assert before == codecs.describe_versions()
+    before = libraries.describe_versions()
+    assert before == libraries.describe_versions()
     if library == "cpu":
-        monkeypatch.setattr(codecs, "_cpu", lambda: "another")
+        monkeypatch.setattr(libraries, "_describe_cpu", lambda: "another")
     else:
-        monkeypatch.setattr(f"parazip.codecs.{library}", "99.99.99")
-    assert codecs.describe_versions() != before
+        another = libraries.LIBRARIES[library]._replace(version="99.99.99")
+        monkeypatch.setitem(libraries.LIBRARIES, library, another)
+    assert libraries.describe_versions() != before
 
 
 def test_where_a_file_is_makes_no_other_key() -> None:

@@ -37,7 +37,7 @@ from parazip.cli import create
 from parazip.display import format_table
 from parazip.dropin import targets
 from parazip.errors import MemberNameError
-from parazip.names import MOST_STEPS
+from parazip.format.names import MOST_STEPS
 from parazip.pex import info, wheels
 
 T = TypeVar("T")

@@ -11,16 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parazip import codecs
-from parazip.codecs import (
-    BLOCK,
-    WINDOW,
-    choose_recipe,
-    compress_block,
-    compress_whole,
-    looks_compressible,
-)
-from parazip.model import CODEC_NAMES, DEFLATE_STORED, STORE, CodecName, Coder
+from parazip.codecs import checksums, deflating, inflating
+from parazip.codecs.deflating import compress_block, compress_whole, looks_compressible
+from parazip.codecs.levels import DEFLATE_STORED, STORE, Coder, choose_recipe
+from parazip.codecs.sizes import BLOCK, CUT_FAST, CUT_SMALL, RESTART, WINDOW
+from parazip.codecs.table import CODEC_NAMES, CodecName
 
 WHOLE = sorted(
     {choose_recipe(level, codec).whole for level in range(1, 10) for codec in CODEC_NAMES}
@@ -83,7 +78,7 @@ def test_blocks_join_into_one_stream(coder: Coder, sizes: list[int], seed: int) 
 
 def restarting(coder: Coder, data: bytes, block: int, monkeypatch: pytest.MonkeyPatch) -> bytes:
     """A stream of blocks, every second of which begins afresh."""
-    monkeypatch.setattr(codecs, "RESTART", 2 * block)
+    monkeypatch.setattr(deflating, "RESTART", 2 * block)
     joined = b""
     for start in range(0, len(data), block):
         window = data[max(0, start - WINDOW) : start]
@@ -94,8 +89,8 @@ def restarting(coder: Coder, data: bytes, block: int, monkeypatch: pytest.Monkey
 
 
 def inflated(*pieces: bytes, size: int) -> bytes | None:
-    with mock.patch.object(codecs, "RESTART", size):
-        stretch = codecs.inflate_stretch(map(memoryview, pieces))
+    with mock.patch.object(inflating, "RESTART", size):
+        stretch = inflating.inflate_stretch(map(memoryview, pieces))
     if stretch is None:
         return None
     data = b"".join(stretch.pieces)
@@ -115,25 +110,26 @@ def test_a_stretch_stands_for_itself(
     stream = zlib.decompressobj(-15)
     assert stream.decompress(joined) == data
     assert stream.eof
-    first, second, rest = joined.split(codecs.SYNC_MARKER)
+    first, second, rest = joined.split(deflating.SYNC_MARKER)
     size = 2 * block
-    assert inflated(first + codecs.SYNC_MARKER, size=size) == data[:size]
+    assert inflated(first + deflating.SYNC_MARKER, size=size) == data[:size]
     assert (
-        inflated(second[:11], second[11:], codecs.SYNC_MARKER, size=size) == data[size : 2 * size]
+        inflated(second[:11], second[11:], deflating.SYNC_MARKER, size=size)
+        == data[size : 2 * size]
     )
-    assert inflated(first + codecs.SYNC_MARKER, size=size - 1) is None
-    assert inflated(first + codecs.SYNC_MARKER, size=size + 1) is None
+    assert inflated(first + deflating.SYNC_MARKER, size=size - 1) is None
+    assert inflated(first + deflating.SYNC_MARKER, size=size + 1) is None
     assert inflated(rest, size=block + 7) is None  # it is the last
 
 
 def test_where_a_large_member_restarts() -> None:
-    data = text(codecs.RESTART + BLOCK)
+    data = text(RESTART + BLOCK)
     ends = []
     for start in range(0, len(data), BLOCK):
         window = data[max(0, start - WINDOW) : start]
         last = start + BLOCK == len(data)
         made = b"".join(compress_block(Coder("zlib", 1), window, data[start:][:BLOCK], start, last))
-        ends.append(made.endswith(codecs.SYNC_MARKER))
+        ends.append(made.endswith(deflating.SYNC_MARKER))
     assert ends == [False] * 7 + [True, False]
 
 
@@ -180,7 +176,7 @@ def test_what_ends_within_a_block_is_no_stretch(data: bytes, level: int, strateg
 
 def test_a_stream_that_has_ended_is_no_stretch() -> None:
     whole = zlib.compress(text(1000), 6, -15)
-    for more in (b"", b"\0", codecs.SYNC_MARKER, whole):
+    for more in (b"", b"\0", deflating.SYNC_MARKER, whole):
         assert inflated(whole + more, size=1000) is None
 
 
@@ -234,7 +230,7 @@ def test_every_level_of_every_codec_has_a_recipe(codec: CodecName) -> None:
         if codec != "auto":
             assert made.whole.codec == codec
         assert made.block.codec != "libdeflate"
-        assert made.cut in (codecs.CUT_FAST, codecs.CUT_SMALL)
+        assert made.cut in (CUT_FAST, CUT_SMALL)
     assert choose_recipe(0, codec).whole == STORE
 
 
@@ -272,12 +268,12 @@ def test_data_that_is_compressed_already_is_noticed(data: bytes, verdict: bool) 
         return data[start : start + length]
 
     assert looks_compressible(len(data), read) is verdict
-    assert looked_at <= codecs.SAMPLED
+    assert looked_at <= deflating.SAMPLED
 
 
 @given(st.binary(max_size=6000), st.binary(max_size=6000))
 def test_crc_combines(first: bytes, second: bytes) -> None:
-    combined = codecs.crc32_combine(codecs.crc32(first), codecs.crc32(second), len(second))
+    combined = checksums.crc32_combine(checksums.crc32(first), checksums.crc32(second), len(second))
     assert combined == zlib.crc32(first + second)
 
 

@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from parazip import codecs, compress, plan
+from parazip import compress, plan
+from parazip.codecs import checksums, deflating
+from parazip.codecs.levels import STORE, Coder, Recipe
+from parazip.codecs.sizes import BLOCK, CUT_SMALL
 from parazip.errors import SourceChangedError, SourceError
 from parazip.format.records import parse_central_header
-from parazip.model import DEFLATED, STORE, STORED, Coder, File, Member, Recipe, Record, Tally
+from parazip.format.values import DEFLATED, STORED, Record
+from parazip.model import File, Member, Tally
 from parazip.plan import Batch
 from parazip.sources import Selection, find_members
 
@@ -28,7 +32,7 @@ def found(path: Path, contents: bytes) -> File:
 
 
 def batch_of(*members: Member) -> Batch:
-    recipe = Recipe(CODER, CODER, codecs.CUT_SMALL)
+    recipe = Recipe(CODER, CODER, CUT_SMALL)
     return Batch(list(members), recipe, sum(member.size for member in members))
 
 
@@ -145,7 +149,7 @@ def test_a_source_that_went_is_an_error_with_its_errno(tmp_path: Path, cut: bool
 
 
 def test_blocks_join_and_carry_their_crc(tmp_path: Path) -> None:
-    data = (b"some text, some more text. " * 200_000)[: 2 * codecs.BLOCK + 12_345]
+    data = (b"some text, some more text. " * 200_000)[: 2 * BLOCK + 12_345]
     for source in (data, found(tmp_path / "file", data)):
         member = Member("file", source, 0, 0)
         for coder in (STORE, Coder("isal", 2), Coder("zlib-ng", 5), Coder("zlib", 9)):
@@ -154,7 +158,7 @@ def test_blocks_join_and_carry_their_crc(tmp_path: Path) -> None:
             assert (joined if coder is STORE else zlib.decompress(joined, -15)) == data
             crc = 0
             for block in blocks:
-                crc = codecs.crc32_combine(crc, block.crc, block.size)
+                crc = checksums.crc32_combine(crc, block.crc, block.size)
             assert crc == zlib.crc32(data)
 
 
@@ -165,15 +169,15 @@ def test_large_members_are_judged_by_their_contents(tmp_path: Path) -> None:
 
 
 def test_noise_is_stored_without_being_compressed(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = codecs.compress_whole
+    real = deflating.compress_whole
     seen: list[int] = []
 
     def watch(coder: Coder, data: bytes) -> object:
         seen.append(len(data))
         return real(coder, data)
 
-    monkeypatch.setattr(codecs, "compress_whole", watch)
+    monkeypatch.setattr(deflating, "compress_whole", watch)
     part = compress.compress_batch(batch_of(Member("noise", NOISE, 0, 0)))
     assert part is not None
     assert set(part.tallies) == {"stored"}
-    assert sum(seen) <= codecs.SAMPLED
+    assert sum(seen) <= deflating.SAMPLED

@@ -21,10 +21,13 @@ from typing import Any, NamedTuple
 import pytest
 
 import parazip
-from parazip import BadArchiveError, Settings, SourceChangedError, codecs, copying, files
+from parazip import BadArchiveError, Settings, SourceChangedError, copying, files
 from parazip import output as output_module
-from parazip.format.records import central_header, end_records, local_header
-from parazip.model import DEFLATED, MIB, STORED, ArchiveMember, File, Member, Range, Record
+from parazip.codecs import checksums, levels
+from parazip.codecs.sizes import BLOCK
+from parazip.format.records import pack_central_header, pack_end_records, pack_local_header
+from parazip.format.values import DEFLATED, STORED, Record
+from parazip.model import MIB, ArchiveMember, File, Member, Range
 from parazip.output import Pipe
 from parazip.plan import RANGE, CopyBatch
 from parazip.testing import ShortOutput, SparseOutput
@@ -263,10 +266,10 @@ def by_hand(*members: tuple[Record, bytes], system: int = 3) -> bytes:
     """An archive of records that say what they like; only their offsets are set right."""
     headers, body = b"", bytearray()
     for record, data in members:
-        header = central_header(record._replace(offset=len(body)))
+        header = pack_central_header(record._replace(offset=len(body)))
         headers += header[:5] + bytes([system]) + header[6:]
-        body += local_header(record, False) + data
-    return bytes(body) + headers + end_records(len(members), len(headers), len(body))
+        body += pack_local_header(record, False) + data
+    return bytes(body) + headers + pack_end_records(len(members), len(headers), len(body))
 
 
 def record(name: bytes, data: bytes, attributes: int = FILE, flags: int = 0) -> Record:
@@ -789,20 +792,20 @@ def test_a_deflate_stream_that_is_not_what_it_is_said_to_be(
     packed, data, told = LIES[case]
     path = tmp_path / "s.zip"
     path.write_bytes(claimed(packed, data))
-    inflated, crc32 = [], codecs.crc32
+    inflated, crc32 = [], checksums.crc32
 
     def counted(data: Any, crc: int = 0) -> int:
         inflated.append(len(data))
         return crc32(data, crc)
 
-    monkeypatch.setattr(codecs, "crc32", counted)
+    monkeypatch.setattr(checksums, "crc32", counted)
     with (
         nothing_written(tmp_path / "o.zip"),
         pytest.raises(BadArchiveError, match=f"data of m at offset 0: {told}") as error,
     ):
         parazip.merge(tmp_path / "o.zip", [path], check_crc=True)
     assert error.value.member == "m"
-    assert sum(inflated) <= len(data) + codecs.BLOCK + 1
+    assert sum(inflated) <= len(data) + BLOCK + 1
     monkeypatch.undo()
     copied = merged([path])
     assert copied[31 : 31 + len(packed)] == packed
@@ -814,8 +817,8 @@ def test_what_inflates_to_blocks_and_some_bytes_more_is_right(
     tmp_path: Path, kind: str, more: int
 ) -> None:
     pattern = {"zeros": bytes(9), "pattern": b"abc", "repeats": LINES[:200]}[kind]
-    contents = (pattern * (3 * MIB // len(pattern)))[: 2 * codecs.BLOCK + more]
-    assert len(contents) == 2 * codecs.BLOCK + more
+    contents = (pattern * (3 * MIB // len(pattern)))[: 2 * BLOCK + more]
+    assert len(contents) == 2 * BLOCK + more
     (tmp_path / "s.zip").write_bytes(zipped({"m": contents}))
     assert_fresh(merged([tmp_path / "s.zip"], check_crc=True))
 
@@ -843,13 +846,13 @@ def sparse(path: Path, method: int, size: int, compressed_size: int) -> File:
     """An archive of a huge member that is a hole in the file, and of a small one."""
     huge = Record(b"huge", 0, method, DATE, 7, compressed_size, size, FILE, 0)
     with open(path, "wb") as file:
-        file.write(local_header(huge, max(size, compressed_size) >= LIMIT))
+        file.write(pack_local_header(huge, max(size, compressed_size) >= LIMIT))
         begin = file.seek(compressed_size, os.SEEK_CUR)
         small = record(b"small", b"1")._replace(offset=begin)
-        file.write(local_header(small, False) + b"1")
-        directory = central_header(huge) + central_header(small)
+        file.write(pack_local_header(small, False) + b"1")
+        directory = pack_central_header(huge) + pack_central_header(small)
         place = file.tell()
-        file.write(directory + end_records(2, len(directory), place))
+        file.write(directory + pack_end_records(2, len(directory), place))
     return files.describe_file(str(path), path.stat())
 
 
@@ -862,19 +865,19 @@ def test_a_copied_member_of_4_gib(tmp_path: Path, method: int, size: int) -> Non
     entries = copying.read_entries(archive)
     members = [Member("p/" + e.name, ArchiveMember(archive, e), FILE, DATE) for e in entries]
     part = copying.copy_batch(
-        CopyBatch(members, codecs.choose_recipe(6, "auto"), False, size + 1, 1)
+        CopyBatch(members, levels.choose_recipe(6, "auto"), False, size + 1, 1)
     )
     assert part is not None
     header, data, rest = part.data
     is_wide = size >= LIMIT
     local = Record(b"p/huge", 0, method, DATE, 7, packed, size, FILE, 0)
-    assert header == local_header(local, is_wide)
+    assert header == pack_local_header(local, is_wide)
     assert len(header) == 30 + 6 + 20 * is_wide
     assert data == Range(archive, 30 + 4 + 20 * is_wide, packed)
     begin = len(header) + packed
     small = record(b"p/small", b"1")._replace(offset=begin)
-    assert rest == local_header(small, False) + b"1"
-    assert part.directory == central_header(local) + central_header(small)
+    assert rest == pack_local_header(small, False) + b"1"
+    assert part.directory == pack_central_header(local) + pack_central_header(small)
     assert part.tallies == {"copied": parazip.Tally(2, size + 1, packed + 1)}
 
 

@@ -38,7 +38,7 @@ def test_control_group_quota(
         path = tmp_path / "fs" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text + "\n")
-    quota = cpus_module._quota(str(tmp_path / "self"), str(tmp_path / "fs"))
+    quota = cpus_module._read_quota(str(tmp_path / "self"), str(tmp_path / "fs"))
     assert quota == cpus if cpus is not None else quota > 10_000
 
 
@@ -46,7 +46,7 @@ def test_usable_cpus_follow_affinity_and_quota(monkeypatch: pytest.MonkeyPatch) 
     for name in ("process_cpu_count", "sched_getaffinity"):
         monkeypatch.delattr(f"os.{name}", raising=False)
     monkeypatch.setattr("os.cpu_count", lambda: 64)
-    monkeypatch.setattr(cpus_module, "_quota", lambda *paths: 3)
+    monkeypatch.setattr(cpus_module, "_read_quota", lambda *paths: 3)
     assert usable_cpus() == 3
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: {4, 5}, raising=False)
     assert usable_cpus() == 2

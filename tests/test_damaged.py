@@ -39,7 +39,7 @@ from damage import (
     spoil,
     text,
 )
-from parazip import codecs
+from parazip.codecs import inflating
 from parazip.dropin.member import WHOLE
 from parazip.dropin.sources import can_reread
 
@@ -374,7 +374,7 @@ def test_zlib_ng_does_at_each_call_what_zlib_does(seeds: range) -> None:
         raw = deflated(made, contents(made, made.choice(SIZES)))
         for _ in range(made.choice([0, 1, 1, 2])):
             raw = made.choice(STREAMS)(made, raw)
-        zlibs, ours = zlib.decompressobj(-15), codecs.StepInflater()
+        zlibs, ours = zlib.decompressobj(-15), inflating.StepInflater()
         start = 0
         while not zlibs.eof and (start < len(raw) or zlibs.unconsumed_tail):
             step = made.choice([1, 4096, 5000, 65_536, MIB, made.randint(1, 70_000)])
@@ -462,13 +462,13 @@ def test_a_wrong_checksum_is_no_matter_to_who_does_not_reach_it() -> None:
 def inflated(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The sizes of what was inflated at once."""
     sizes = []
-    inflate = codecs.inflate_whole
+    inflate = inflating.inflate_whole
 
     def noted(data: bytes, size: int) -> bytes | bytearray | None:
         sizes.append(size)
         return inflate(data, size)
 
-    monkeypatch.setattr(codecs, "inflate_whole", noted)
+    monkeypatch.setattr(inflating, "inflate_whole", noted)
     return sizes
 
 
@@ -520,7 +520,7 @@ def test_what_is_large_is_not_held(size: int, inflated: list[int]) -> None:
 
 
 def test_a_claim_takes_no_memory(inflated: list[int]) -> None:
-    assert codecs.inflate_whole(RAW, 1 << 50) is None
+    assert inflating.inflate_whole(RAW, 1 << 50) is None
     much_behind = RAW + bytes(2 * len(DATA))
     with parazip.ZipFile(io.BytesIO(archive_with(much_behind, len(DATA), CRC))) as archive:
         assert archive.read("m") == DATA

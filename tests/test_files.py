@@ -33,14 +33,14 @@ from parazip import (
     SourceError,
     archive,
     assembly,
-    codecs,
     files,
     merging,
 )
 from parazip import cache as cache_module
 from parazip.assembly import Workshop
 from parazip.cache import Cache
-from parazip.codecs import BLOCK
+from parazip.codecs import levels
+from parazip.codecs.sizes import BLOCK
 from parazip.model import CHANGES, Changes, Section
 from parazip.output import Pipe
 from parazip.progress import Counter
@@ -446,7 +446,7 @@ def test_what_is_made_as_zipfile_makes_it_is_read_to_its_end(
     monkeypatch.setattr(files, "os", Telling(size))
     counter = Counter(None)
     counter.count([member])
-    means = Workshop(recipe=codecs.AS_ZIPFILE, jobs=1, memory=1 << 20)
+    means = Workshop(recipe=levels.AS_ZIPFILE, jobs=1, memory=1 << 20)
     report = archive.assemble(tmp_path / "o.zip", [Section(lambda: [member])], means, counter)
     assert contents(tmp_path / "o.zip") == {"file": TEXT * 2}
     assert report.bytes_in == len(TEXT * 2)

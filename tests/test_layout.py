@@ -29,13 +29,14 @@ from parazip.format.records import (
     ALIGN_TAG,
     MOST_ALIGN,
     ZIP64_TAG,
-    aligned_header,
-    central_header,
-    local_header,
-    shift,
+    pack_central_header,
+    pack_local_header,
+    pad_header,
+    shift_offsets,
 )
+from parazip.format.values import Record
 from parazip.merging import OnDuplicate, Source
-from parazip.model import File, Header, Member, Record
+from parazip.model import File, Header, Member
 from parazip.output import Output, Pipe
 from parazip.testing import SparseOutput
 from parazip.writer import ArchiveWriter
@@ -413,10 +414,10 @@ def test_any_members_behind_any_bytes(
 def test_padding_fits_wherever_it_begins(start: int) -> None:
     record = Record(b"name", 0, STORED, DATE, 0, 5, 5, FILE, 0)
     for wide in (False, True):
-        header = local_header(record, wide)
+        header = pack_local_header(record, wide)
         for multiple in (1, 2, 4, 8, MOST_ALIGN):
             for position in (start, MOST_ALIGN - start, (1 << 33) + start):
-                made = aligned_header(header, multiple, position)
+                made = pad_header(header, multiple, position)
                 assert (position + len(made)) % multiple == 0
                 assert len(made) <= len(header) + 6 + multiple - 1
                 extra = fields_of(made[30 + len(record.name) :])
@@ -426,18 +427,18 @@ def test_padding_fits_wherever_it_begins(start: int) -> None:
 
 def test_offsets_move_by_all_padding_before_them() -> None:
     records = [Record(b"%d" % i, 0, STORED, DATE, 0, 5, 5, FILE, 40 * i) for i in range(4)]
-    directory = b"".join(map(central_header, records))
+    directory = b"".join(map(pack_central_header, records))
     base = (1 << 32) - 100
-    moved, count = shift(directory, base, {0: 7, 80: 30})
+    moved, count = shift_offsets(directory, base, {0: 7, 80: 30})
     offsets = [base, base + 47, base + 87, base + 157]
     assert count == 4
     assert moved == b"".join(
-        central_header(record._replace(offset=offset))
+        pack_central_header(record._replace(offset=offset))
         for record, offset in zip(records, offsets, strict=True)
     )
-    assert shift(moved, -base) == (
+    assert shift_offsets(moved, -base) == (
         b"".join(
-            central_header(r._replace(offset=o - base))
+            pack_central_header(r._replace(offset=o - base))
             for r, o in zip(records, offsets, strict=True)
         ),
         4,

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parazip.workers import line as line_module
-from parazip.workers.line import MEMORY, Lane, Line, line_for, shared_line
+from parazip.workers.budget import MEMORY
+from parazip.workers.line import Lane, Line, line_for, shared_line
 from patience import HUNG
 
 
@@ -27,7 +28,7 @@ def make_lane(
     weight: Callable[[int], int] = lambda result: 5,
     **settings: Any,
 ) -> Lane[int, int]:
-    return Line(jobs, limit).lane(function, cost, weight, **settings)
+    return Line(jobs, limit).open_lane(function, cost, weight, **settings)
 
 
 def threads_alive() -> int:
@@ -66,7 +67,7 @@ def test_budget_is_never_exceeded_and_is_given_back(
     costs: list[int], limit: int, jobs: int, most: int
 ) -> None:
     line = Line(jobs, limit)
-    with line.lane(lambda n: n, lambda n: n, lambda n: n // 2, most=most) as lane:
+    with line.open_lane(lambda n: n, lambda n: n, lambda n: n // 2, most=most) as lane:
         results = [result for _, result in lane.through(costs)]
     assert results == costs
     assert line.budget.used == 0
@@ -201,8 +202,8 @@ def test_light_tasks_run_on_the_consumers_thread_when_their_turn_comes() -> None
 def test_two_lanes_that_one_thread_uses_in_turn_do_not_wait_for_each_other() -> None:
     """The results of one fill the budget while tasks of the other are to be admitted."""
     line = Line(2, 100)
-    first: Lane[int, int] = line.lane(lambda n: n, lambda n: 90, lambda n: 90)
-    second: Lane[int, int] = line.lane(lambda n: n, lambda n: 90, lambda n: 90)
+    first: Lane[int, int] = line.open_lane(lambda n: n, lambda n: 90, lambda n: 90)
+    second: Lane[int, int] = line.open_lane(lambda n: n, lambda n: 90, lambda n: 90)
     with first, second:
         first.put(1)
         assert list(first.take_finished()) in ([], [(1, 1)])
@@ -215,7 +216,7 @@ def test_two_lanes_that_one_thread_uses_in_turn_do_not_wait_for_each_other() -> 
 def test_all_lanes_share_the_threads() -> None:
     line = Line(2, 10**6)
     lanes: list[Lane[int, int]] = [
-        line.lane(lambda task: task, lambda task: 1, lambda result: 1) for _ in range(50)
+        line.open_lane(lambda task: task, lambda task: 1, lambda result: 1) for _ in range(50)
     ]
     for lane in lanes:
         lane.put(1)
@@ -230,11 +231,11 @@ def test_a_task_may_use_its_own_line() -> None:
     line = Line(1, 10**6)
 
     def outer(task: int) -> int:
-        inner: Lane[int, int] = line.lane(lambda n: n + 1, lambda n: 1, lambda n: 1)
+        inner: Lane[int, int] = line.open_lane(lambda n: n + 1, lambda n: 1, lambda n: 1)
         with inner:
             return sum(result for _, result in inner.through(range(task)))
 
-    with line.lane(outer, lambda n: 1, lambda n: 1) as lane:
+    with line.open_lane(outer, lambda n: 1, lambda n: 1) as lane:
         assert [result for _, result in lane.through([3, 4])] == [6, 10]
 
 
@@ -288,7 +289,7 @@ def test_what_a_thread_began_that_will_never_go_on_is_done_again(
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_copy_goes_on_by_itself() -> None:
     line = Line(2, 10**6)
-    lane: Lane[int, int] = line.lane(lambda n: n, lambda n: 1, lambda n: 1)
+    lane: Lane[int, int] = line.open_lane(lambda n: n, lambda n: 1, lambda n: 1)
     with lane:
         list(lane.through(range(10)))
         child = os.fork()
@@ -315,7 +316,7 @@ def test_an_executor_of_ones_own_does_the_work() -> None:
 
     with (
         ThreadPoolExecutor(2, thread_name_prefix="own") as threads,
-        Line(2, 100, threads).lane(note, lambda n: 1, lambda n: 1) as lane,
+        Line(2, 100, threads).open_lane(note, lambda n: 1, lambda n: 1) as lane,
     ):
         assert [result for _, result in lane.through(range(20))] == list(range(20))
     assert all(name.startswith("own") for name in names)
@@ -324,7 +325,7 @@ def test_an_executor_of_ones_own_does_the_work() -> None:
 def test_a_line_is_used_by_many_threads_at_once() -> None:
     def use(number: int) -> list[int]:
         line = line_for(None, MEMORY)
-        lane: Lane[int, int] = line.lane(lambda n: n * number, lambda n: 1, lambda n: 1)
+        lane: Lane[int, int] = line.open_lane(lambda n: n * number, lambda n: 1, lambda n: 1)
         with lane:
             return [result for _, result in lane.through(range(100))]
 

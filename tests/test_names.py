@@ -28,7 +28,7 @@ from parazip import (
     write,
 )
 from parazip.findings import Findings
-from parazip.names import MOST_STEPS, ReaderJudge
+from parazip.format.names import MOST_STEPS, ReaderJudge
 from patience import HUNG
 
 FILE = (stat.S_IFREG | 0o644) << 16

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from parazip import BadArchiveError, cache, codecs, copying, plan
+from parazip import BadArchiveError, cache, copying, plan
+from parazip.codecs import levels
 from parazip.copying import COPIED
 from parazip.model import File, Member, Part, Twin
 from parazip.pex.wheels import Distribution, group_by_distribution
@@ -253,7 +254,7 @@ def twins(found: Distribution) -> set[str]:
 def how_made(found: Distribution, name: str) -> str:
     """How one of the members is made when all are compared."""
     members = [member for member in found.make() if member.name.endswith(name)]
-    (task,) = plan.plan_tasks(members, codecs.choose_recipe(6, "auto"), lambda _: True)
+    (task,) = plan.plan_tasks(members, levels.choose_recipe(6, "auto"), lambda _: True)
     part = copying.copy_batch(task) if isinstance(task, plan.CopyBatch) else None
     assert isinstance(part, Part)
     (how,) = part.tallies
@@ -306,7 +307,7 @@ def test_a_wheel_that_is_no_archive_is_done_without(
     os.truncate(wheel, size)
     members = members_of(installed)
     (found,) = group_by_distribution(members, ["-f", str(tmp_path / "here")])
-    recipes = (codecs.choose_recipe(6, "auto"), codecs.choose_recipe(7, "auto"))
+    recipes = (levels.choose_recipe(6, "auto"), levels.choose_recipe(7, "auto"))
     section = found.section(*recipes, True)
     with pytest.raises(BadArchiveError) as caught:
         section.members()
@@ -326,7 +327,7 @@ def test_another_wheel_takes_the_place_of_one_that_is_only_half_there(
     os.truncate(half, 500)
     make_wheel(tmp_path / "here")
     (found,) = group_by_distribution(members_of(installed), ["-f", str(tmp_path / "here")])
-    recipes = (codecs.choose_recipe(6, "auto"), codecs.choose_recipe(7, "auto"))
+    recipes = (levels.choose_recipe(6, "auto"), levels.choose_recipe(7, "auto"))
     with pytest.raises(BadArchiveError) as caught:
         found.section(*recipes, True).members()
     assert caught.value.archive == str(half)
@@ -340,7 +341,7 @@ def test_only_the_same_bytes_are_copied(tmp_path: Path, installed: Path) -> None
     (installed / "thing/module.py").write_bytes(MODULE[:-1] + b"#")
     (found,) = group_by_distribution(members_of(installed), ["-f", str(tmp_path / "here")])
     assert {"module.py", "large.txt"} <= twins(found)
-    assert how_made(found, "module.py") == str(codecs.choose_recipe(6, "auto").whole)
+    assert how_made(found, "module.py") == str(levels.choose_recipe(6, "auto").whole)
     assert how_made(found, "large.txt") == COPIED
 
 
@@ -349,7 +350,7 @@ def test_the_key_of_a_distribution_is_that_of_its_files_and_its_wheel(
 ) -> None:
     def key(arguments: list[str], level: int = 6) -> str:
         (found,) = group_by_distribution(members_of(installed), arguments)
-        recipe = codecs.choose_recipe(level, "auto")
+        recipe = levels.choose_recipe(level, "auto")
         return found.section(recipe, recipe, True).key
 
     here = ["-f", str(tmp_path / "here")]
@@ -369,7 +370,7 @@ def test_the_key_of_a_distribution_is_that_of_its_files_and_its_wheel(
 def test_a_distribution_of_just_now_is_kept(tmp_path: Path, installed: Path) -> None:
     """pex installs a wheel in one step and then leaves it alone."""
     (found,) = group_by_distribution(members_of(installed), [])
-    recipe = codecs.choose_recipe(6, "auto")
+    recipe = levels.choose_recipe(6, "auto")
     assert found.section(recipe, recipe, True).key
     assert not cache.make_key(members_of(installed), recipe, identity=cache.identify_by_stat)
 

@@ -6,9 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parazip import codecs, plan
+from parazip import plan
+from parazip.codecs import levels
+from parazip.codecs.levels import STORE, Coder, Recipe
+from parazip.codecs.sizes import BLOCK
 from parazip.errors import DuplicateMemberError, MemberNameError
-from parazip.model import STORE, Coder, File, Member, Recipe
+from parazip.model import File, Member
 
 RECIPE = Recipe(Coder("libdeflate", 6), Coder("zlib-ng", 6), 4 << 20)
 BOUNDARIES = [0, 1, plan.BATCH - 1, plan.BATCH, plan.BATCH + 1, RECIPE.cut, RECIPE.cut + 1]
@@ -55,7 +58,7 @@ def test_every_member_is_planned_once_in_order(sizes: list[int], verdict: bool) 
             assert task.recipe == RECIPE
             assert max(m.size for m in task.members) <= RECIPE.cut
         else:
-            assert 0 < task.length <= codecs.BLOCK
+            assert 0 < task.length <= BLOCK
             assert task.coder == (RECIPE.block if verdict else STORE)
             assert task.member.size > RECIPE.cut
 
@@ -99,7 +102,7 @@ def test_what_is_to_be_stored_or_aligned_is_not_cut_where_no_header_can_be_fille
 
 
 def test_one_block_more_than_a_whole_number_of_blocks() -> None:
-    size = 5 * codecs.BLOCK
+    size = 5 * BLOCK
     for extra, count in ((0, 5), (1, 6)):
         cuts = list(plan.cut_into_blocks(member(size + extra), RECIPE.block))
         assert len(cuts) == count
@@ -150,13 +153,13 @@ def test_duplicate_names_are_told_with_both_sources(second: str) -> None:
 
 
 def test_what_is_to_be_as_zipfile_makes_it_is_not_cut() -> None:
-    cut = codecs.AS_ZIPFILE.cut
+    cut = levels.AS_ZIPFILE.cut
     members = [member(1), member(cut), member(cut + 1), member(cut + 1, store=True), member(0)]
-    tasks = list(plan.plan_tasks(members, codecs.AS_ZIPFILE, lambda member: False))
+    tasks = list(plan.plan_tasks(members, levels.AS_ZIPFILE, lambda member: False))
     first, second, stream, *cuts, last = tasks
     assert isinstance(first, plan.Batch)
     assert isinstance(second, plan.Batch)
-    assert stream == plan.StreamTask(members[2], codecs.AS_ZIPFILE.block)
+    assert stream == plan.StreamTask(members[2], levels.AS_ZIPFILE.block)
     assert all(isinstance(task, plan.BlockTask) and task.coder == STORE for task in cuts)
     assert isinstance(last, plan.Batch)
     assert stream.cost < cut

@@ -16,11 +16,16 @@ import pytest
 
 import parazip
 from parazip.errors import BadArchiveError
-from parazip.format.local import data_offset
+from parazip.format.local import find_data_offset
 from parazip.format.reader import read_directory
-from parazip.format.records import central_header, dos_date, end_records, local_header
+from parazip.format.records import (
+    pack_central_header,
+    pack_dos_date,
+    pack_end_records,
+    pack_local_header,
+)
 from parazip.format.refusals import Judge
-from parazip.model import DEFLATED, STORED, Entry, Record
+from parazip.format.values import DEFLATED, STORED, Entry, Record
 from parazip.output import Pipe
 from parazip.testing import InlineExecutor, SparseOutput
 
@@ -70,7 +75,7 @@ def offset_in(data: bytes | SparseOutput, entry: Entry) -> int:
     """Where the data of a member begin."""
     offset = entry.record.offset
     front = piece(data, offset, min(entry.end - offset, 30 + 2 * 0xFFFF))
-    return data_offset(Judge(PATH), entry, front, lambda at, length: piece(data, at, length))
+    return find_data_offset(Judge(PATH), entry, front, lambda at, length: piece(data, at, length))
 
 
 def agreed(data: bytes | SparseOutput) -> dict[str, Entry]:
@@ -81,7 +86,7 @@ def agreed(data: bytes | SparseOutput) -> dict[str, Entry]:
     begins = sorted([*(info.header_offset for info in infos), directory])
     ends = dict(itertools.pairwise(begins))
     for (name, record, end), info in zip(found, infos, strict=True):
-        told = (info.flag_bits, info.compress_type, dos_date(*info.date_time), info.CRC)
+        told = (info.flag_bits, info.compress_type, pack_dos_date(*info.date_time), info.CRC)
         kind = stat.S_IFDIR if info.is_dir() else stat.S_IFREG
         assert (name, record.name.decode()) == (info.filename, info.filename)
         assert record[1:5] == told
@@ -165,8 +170,8 @@ def assembled(*members: tuple[Record, bytes]) -> bytes:
     """An archive of records that say what they like; only their offsets are set right."""
     headers, body = [], bytearray()
     for record, data in members:
-        headers.append(central_header(record._replace(offset=len(body))))
-        body += local_header(record, False) + data
+        headers.append(pack_central_header(record._replace(offset=len(body))))
+        body += pack_local_header(record, False) + data
     return closed(bytes(body), headers)
 
 
@@ -174,7 +179,7 @@ def closed(body: bytes, headers: Iterable[bytes]) -> bytes:
     """Records, a central directory of `headers`, and the EOCD."""
     headers = list(headers)
     directory = b"".join(headers)
-    return body + directory + end_records(len(headers), len(directory), len(body))
+    return body + directory + pack_end_records(len(headers), len(directory), len(body))
 
 
 @pytest.mark.parametrize("count", [65_535, 65_536])
@@ -198,10 +203,10 @@ def test_offsets_and_sizes_around_4_gib(begin: int, size: int) -> None:
     a = agreed(output)["a"]
     b = Record(b"b", 0, STORED, DATE, 1, size, size, FILE, a.end)
     output.seek(a.end)
-    output.write(local_header(b, size >= LIMIT))
+    output.write(pack_local_header(b, size >= LIMIT))
     directory = output.seek(size, 1)
-    output.write(closed(b"", map(central_header, (a.record, b)))[:-22])
-    output.write(end_records(2, output.tell() - directory, directory))
+    output.write(closed(b"", map(pack_central_header, (a.record, b)))[:-22])
+    output.write(pack_end_records(2, output.tell() - directory, directory))
     found = agreed(output)
     assert contents(output, found["a"]) == b"hello"
     assert offset_in(output, found["b"]) == directory - size
@@ -232,25 +237,25 @@ def put(at: int, form: str, *values: int, data: bytes = GOOD) -> bytes:
 
 def listed(*headers: Record | bytes) -> bytes:
     """The two records of `GOOD` under another central directory."""
-    packed = [central_header(one) if isinstance(one, Record) else one for one in headers]
+    packed = [pack_central_header(one) if isinstance(one, Record) else one for one in headers]
     return closed(GOOD[:D], packed)
 
 
 def made_by(system: int, record: Record) -> bytes:
     """A central header that another system made."""
-    return put(5, "B", system, data=central_header(record))
+    return put(5, "B", system, data=pack_central_header(record))
 
 
 def wide(*values: int) -> bytes:
     """A's central header with saturated sizes, and a zip64 extra field behind another."""
     extra = struct.pack(f"<2H1s2H{len(values)}Q", 7, 1, b"-", 1, 8 * len(values), *values)
-    data = put(20, "2I", LIMIT, LIMIT, data=central_header(A))
+    data = put(20, "2I", LIMIT, LIMIT, data=pack_central_header(A))
     return put(30, "H", len(extra), data=data) + extra
 
 
 def on_disk(number: int) -> bytes:
     """A's central header with a disk that a zip64 field tells."""
-    data = put(34, "H", 0xFFFF, data=put(30, "H", 8, data=central_header(A)))
+    data = put(34, "H", 0xFFFF, data=put(30, "H", 8, data=pack_central_header(A)))
     return data + struct.pack("<2HI", 1, 4, number)
 
 
@@ -421,7 +426,7 @@ def test_a_file_that_is_cut_off_meanwhile_is_refused() -> None:
 def test_no_memory_is_taken_for_a_directory_that_cannot_be() -> None:
     output = SparseOutput()
     output.seek(1 << 40)
-    output.write(end_records(2, 1 << 40, 0))
+    output.write(pack_end_records(2, 1 << 40, 0))
     with refused("EOCD", output.size - 22, "*", str(1 << 40)):
         entries(output)
 
@@ -443,7 +448,7 @@ def test_names_are_in_the_encoding_that_flags_and_system_tell(
     raw: bytes, flags: int, system: int, name: str
 ) -> None:
     record = A._replace(name=raw, flags=flags)
-    data = closed(local_header(record, False) + b"hello", [made_by(system, record)])
+    data = closed(pack_local_header(record, False) + b"hello", [made_by(system, record)])
     assert entries(data) == [Entry(name, record, 35 + len(raw))]
     assert contents(data, entries(data)[0]) == b"hello"
 
@@ -473,7 +478,7 @@ def test_attributes_are_those_of_our_own_records(
     target = b"target" if attributes >> 28 == 10 else b""
     crc, size = zlib.crc32(target), len(target)
     record = Record(name.encode(), 0, STORED, DATE, crc, size, size, attributes, 0)
-    data = closed(local_header(record, False) + target, [made_by(system, record)])
+    data = closed(pack_local_header(record, False) + target, [made_by(system, record)])
     assert entries(data)[0].record.attributes == expected
 
 
@@ -484,7 +489,7 @@ def test_dates_without_month_or_day_are_the_first_of_1980() -> None:
 
 
 STREAMED = A._replace(flags=DESCRIPTOR)
-SIZES64 = local_header(A, True)
+SIZES64 = pack_local_header(A, True)
 DESCRIBED = struct.pack("<4s3I", b"PK\7\x08", A.crc, 5, 5)
 DESCRIBED64 = struct.pack("<4sI2Q", b"PK\7\x08", A.crc, 5, 5)
 
@@ -493,9 +498,12 @@ AGREEING: dict[str, tuple[Record, bytes]] = {
     "version and date": (A, put(4, "3HI", 45, 0, 0, 7)[:36]),
     "zip64 for small sizes": (A, SIZES64 + b"hello"),
     "more behind zip64": (A, put(28, "H", 24, data=SIZES64) + b"\7\0\0\0hello"),
-    "a descriptor": (STREAMED, local_header(STREAMED, False) + b"hello" + DESCRIBED),
+    "a descriptor": (STREAMED, pack_local_header(STREAMED, False) + b"hello" + DESCRIBED),
     "a descriptor, all known": (STREAMED, put(6, "H", 8)[:36] + DESCRIBED),
-    "a descriptor, saturated": (STREAMED, local_header(STREAMED, True) + b"hello" + DESCRIBED64),
+    "a descriptor, saturated": (
+        STREAMED,
+        pack_local_header(STREAMED, True) + b"hello" + DESCRIBED64,
+    ),
     "a descriptor in the local header alone": (A, put(6, "H", 8)[:36] + DESCRIBED),
     "UTF-8": (A, put(6, "H", UTF8)[:36]),
     **{
@@ -512,7 +520,7 @@ def held(record: Record, data: bytes, offset: int = 0, known: int | None = None)
     """Where the data begin in a local record; of which so many bytes are at hand at first."""
     entry = Entry("a", record._replace(offset=offset), offset + len(data))
     judge = Judge(PATH)
-    return data_offset(judge, entry, data[:known], lambda at, n: data[at - offset :][:n])
+    return find_data_offset(judge, entry, data[:known], lambda at, n: data[at - offset :][:n])
 
 
 @pytest.mark.parametrize("case", AGREEING)
@@ -599,7 +607,7 @@ def test_damaged_archive_is_refused_or_clear() -> None:
         for entry in found:
             begin, header = entry.record.offset, data[entry.record.offset : entry.end]
             with contextlib.suppress(BadArchiveError):
-                at = data_offset(Judge(PATH), entry, header, partial(piece, data))
+                at = find_data_offset(Judge(PATH), entry, header, partial(piece, data))
                 assert begin + 30 < at <= at + entry.record.compressed_size <= entry.end, seed
                 read += 1
     assert read > 1000 < denied

@@ -24,11 +24,13 @@ from typing import Any, NamedTuple
 import pytest
 
 import parazip
-from parazip import Report, Selection, Settings, archive, codecs, files
+from parazip import Report, Selection, Settings, archive, files
 from parazip import cache as cache_module
 from parazip.cache import Cache, CachedPart, Usage
+from parazip.codecs import checksums
+from parazip.codecs.table import CodecName
 from parazip.errors import SourceChangedError, SourceError
-from parazip.model import CodecName, Range
+from parazip.model import Range
 from parazip.output import Output, Pipe
 from parazip.sources import find_members
 from parazip.workers import starting
@@ -509,7 +511,7 @@ def claim(*lengths: int) -> Callable[[Path], None]:
         data = path.read_bytes()
         (crc,) = struct.unpack_from("<I", data, HEAD.size - 4)
         front = HEAD.pack(b"parazip1", *lengths, crc) + data[HEAD.size : layout(data).crc]
-        sealed = front + struct.pack("<I", codecs.crc32(front))
+        sealed = front + struct.pack("<I", checksums.crc32(front))
         path.write_bytes(sealed + data[layout(data).data :])
 
     return damage

@@ -14,17 +14,18 @@ from parazip.format.records import (
     FLAG_DESCRIPTOR,
     FLAG_UTF8,
     LIMIT_32,
-    central_header,
-    data_descriptor,
-    dos_date,
-    end_records,
-    headers,
-    local_header,
+    make_record,
+    pack_central_header,
+    pack_descriptor,
+    pack_dos_date,
+    pack_end_records,
+    pack_headers,
+    pack_local_header,
     parse_central_header,
-    record,
-    shift,
+    shift_offsets,
 )
-from parazip.model import DEFLATED, STORED, Member, Record
+from parazip.format.values import DEFLATED, STORED, Record
+from parazip.model import Member
 
 # 2021-03-04 05:06:08: (41 years, month 3, day 4), (5 hours, 6 minutes, 4 times 2 seconds).
 DATE = (41 << 9 | 3 << 5 | 4) << 16 | (5 << 11 | 6 << 5 | 4)
@@ -153,7 +154,7 @@ LOCAL = {
 @pytest.mark.parametrize("case", LOCAL)
 def test_local_header_is_what_appnote_says(case: str) -> None:
     record, zip64, expected = LOCAL[case]
-    assert local_header(record, zip64) == octets(expected)
+    assert pack_local_header(record, zip64) == octets(expected)
 
 
 CENTRAL = {
@@ -263,11 +264,11 @@ CENTRAL = {
 @pytest.mark.parametrize("case", CENTRAL)
 def test_central_header_is_what_appnote_says(case: str) -> None:
     record, expected = CENTRAL[case]
-    assert central_header(record) == octets(expected)
+    assert pack_central_header(record) == octets(expected)
 
 
 def test_data_descriptor_is_what_appnote_says() -> None:
-    assert data_descriptor(SNOWMAN, False) == octets(
+    assert pack_descriptor(SNOWMAN, False) == octets(
         """
         50 4b 07 08   # signature
         ff ff ff ff   # CRC-32
@@ -275,7 +276,7 @@ def test_data_descriptor_is_what_appnote_says() -> None:
         22 00 00 00   # uncompressed size
         """
     )
-    assert data_descriptor(HUGE, True) == octets(
+    assert pack_descriptor(HUGE, True) == octets(
         """
         50 4b 07 08
         d4 c3 b2 a1
@@ -286,7 +287,7 @@ def test_data_descriptor_is_what_appnote_says() -> None:
 
 
 def test_end_record_is_what_appnote_says() -> None:
-    assert end_records(3, 0x123, 0x4567) == octets(
+    assert pack_end_records(3, 0x123, 0x4567) == octets(
         """
         50 4b 05 06   # signature
         00 00 00 00   # this disk, the disk where the central directory starts
@@ -299,13 +300,16 @@ def test_end_record_is_what_appnote_says() -> None:
 
 
 def test_a_comment_stands_behind_its_length() -> None:
-    plain, commented = end_records(3, 0x123, 0x4567), end_records(3, 0x123, 0x4567, b"comment")
+    plain, commented = (
+        pack_end_records(3, 0x123, 0x4567),
+        pack_end_records(3, 0x123, 0x4567, b"comment"),
+    )
     assert commented == plain[:-2] + b"\7\0comment"
-    assert end_records(0x10000, 1, 1, b"c") == end_records(0x10000, 1, 1)[:-2] + b"\1\0c"
+    assert pack_end_records(0x10000, 1, 1, b"c") == pack_end_records(0x10000, 1, 1)[:-2] + b"\1\0c"
 
 
 def test_zip64_end_records_are_what_appnote_says() -> None:
-    assert end_records(0x10000, 0x123, 0x100000000) == octets(
+    assert pack_end_records(0x10000, 0x123, 0x100000000) == octets(
         """
         50 4b 06 06               # zip64 end of central directory record
         2c 00 00 00 00 00 00 00   # bytes that follow: 44
@@ -367,16 +371,16 @@ def test_archive_is_byte_for_byte_what_zipfile_writes(name: str, method: int) ->
         name.encode(),
         0 if name.isascii() else FLAG_UTF8,
         method,
-        dos_date(2021, 3, 4, 5, 6, 8),
+        pack_dos_date(2021, 3, 4, 5, 6, 8),
         zlib.crc32(data),
         len(packed),
         len(data),
         attributes,
         0,
     )
-    local = local_header(record, False) + packed
-    central = central_header(record)
-    made = local + central + end_records(1, len(central), len(local))
+    local = pack_local_header(record, False) + packed
+    central = pack_central_header(record)
+    made = local + central + pack_end_records(1, len(central), len(local))
     assert made == by_zipfile(record, data, force_zip64=False, seekable=True)
 
 
@@ -389,9 +393,9 @@ def test_local_header_and_descriptor_are_byte_for_byte_what_zipfile_writes(
     packed = zlib.compress(data, 6, -15)
     flags = 0 if seekable else FLAG_DESCRIPTOR
     record = Record(b"a", flags, DEFLATED, DATE, zlib.crc32(data), len(packed), len(data), 0, 0)
-    made = local_header(record, zip64) + packed
+    made = pack_local_header(record, zip64) + packed
     if not seekable:
-        made += data_descriptor(record, zip64)
+        made += pack_descriptor(record, zip64)
     theirs = by_zipfile(record, data, force_zip64=zip64, seekable=seekable)
     assert theirs[: theirs.index(b"PK\1\2")] == made
 
@@ -403,7 +407,7 @@ def test_central_header_has_zip64_for_what_does_not_fit_and_for_nothing_else(
 ) -> None:
     fields = PLAIN._asdict()
     record = Record(**{**fields, field: value})
-    header = central_header(record)
+    header = pack_central_header(record)
     wide = value > FITS
     length = 46 + len(record.name)
     assert header[length:] == (struct.pack("<2HQ", 1, 8, value) if wide else b"")
@@ -439,7 +443,7 @@ def test_central_header_has_zip64_for_what_does_not_fit_and_for_nothing_else(
 def test_end_records_have_zip64_when_a_number_does_not_fit_and_not_earlier(
     count: int, size: int, offset: int, zip64: bool
 ) -> None:
-    records = end_records(count, size, offset)
+    records = pack_end_records(count, size, offset)
     assert len(records) == (56 + 20 + 22 if zip64 else 22)
     *_, on_disk, in_all, short_size, short_offset, comment = struct.unpack(
         "<4s4H2IH", records[-22:]
@@ -472,7 +476,7 @@ RECORDS = st.builds(
 def test_central_header_is_parsed_back_wherever_it_stands(
     record: Record, before: bytes, after: bytes
 ) -> None:
-    header = central_header(record)
+    header = pack_central_header(record)
     parsed, length = parse_central_header(before + header + after, len(before))
     assert parsed == record
     assert length == len(header)
@@ -480,9 +484,12 @@ def test_central_header_is_parsed_back_wherever_it_stands(
 
 @given(st.lists(RECORDS, max_size=6), NUMBERS)
 def test_shift_is_packing_anew_with_moved_offsets(records: list[Record], base: int) -> None:
-    directory = b"".join(map(central_header, records))
+    directory = b"".join(map(pack_central_header, records))
     moved = [record._replace(offset=record.offset + base) for record in records]
-    assert shift(directory, base) == (b"".join(map(central_header, moved)), len(records))
+    assert shift_offsets(directory, base) == (
+        b"".join(map(pack_central_header, moved)),
+        len(records),
+    )
 
 
 @pytest.mark.parametrize(
@@ -498,8 +505,8 @@ def test_shift_is_packing_anew_with_moved_offsets(records: list[Record], base: i
 def test_shift_moves_an_offset_into_a_zip64_field_when_it_does_not_fit(
     offset: int, base: int, moved: int, extra: bytes
 ) -> None:
-    directory = central_header(PLAIN) + central_header(SNOWMAN._replace(offset=offset))
-    shifted, count = shift(directory, base)
+    directory = pack_central_header(PLAIN) + pack_central_header(SNOWMAN._replace(offset=offset))
+    shifted, count = shift_offsets(directory, base)
     last = len(shifted) - len(extra) - 46 - len(SNOWMAN.name)
     assert count == 2
     assert shifted[last : last + 4] == b"PK\1\2"
@@ -509,10 +516,10 @@ def test_shift_moves_an_offset_into_a_zip64_field_when_it_does_not_fit(
 
 
 def test_shift_leaves_what_it_was_given_alone() -> None:
-    directory = central_header(PLAIN)
-    shift(directory, 7)
-    assert directory == central_header(PLAIN)
-    assert shift(b"", 7) == (b"", 0)
+    directory = pack_central_header(PLAIN)
+    shift_offsets(directory, 7)
+    assert directory == pack_central_header(PLAIN)
+    assert shift_offsets(b"", 7) == (b"", 0)
 
 
 @pytest.mark.parametrize(
@@ -527,16 +534,16 @@ def test_shift_leaves_what_it_was_given_alone() -> None:
 def test_dos_date_has_the_bits_of_appnote(
     moment: tuple[int, int, int, int, int, int], expected: int
 ) -> None:
-    assert dos_date(*moment) == expected
+    assert pack_dos_date(*moment) == expected
 
 
 @given(st.datetimes(datetime(1980, 1, 1), datetime(2107, 12, 31, 23, 59, 59)))
 def test_dos_date_is_read_back_by_zipfile_to_two_seconds(moment: datetime) -> None:
     fields = moment.timetuple()[:6]
-    record = PLAIN._replace(offset=0, date=dos_date(*fields))
-    local = local_header(record, False) + b"hello"
-    central = central_header(record)
-    file = io.BytesIO(local + central + end_records(1, len(central), len(local)))
+    record = PLAIN._replace(offset=0, date=pack_dos_date(*fields))
+    local = pack_local_header(record, False) + b"hello"
+    central = pack_central_header(record)
+    file = io.BytesIO(local + central + pack_end_records(1, len(central), len(local)))
     with zipfile.ZipFile(file) as archive:
         assert archive.infolist()[0].date_time == (*fields[:5], fields[5] & ~1)
 
@@ -551,6 +558,6 @@ def test_both_headers_at_once_are_what_each_is_alone(
 ) -> None:
     crc, packed, size, attributes, date, offset = numbers
     member = Member(name, b"", attributes, date)
-    made = record(member, method, crc, packed, offset)._replace(size=size)
-    both = headers(member, method, crc, packed, size, offset)
-    assert both == (local_header(made, False), central_header(made))
+    made = make_record(member, method, crc, packed, offset)._replace(size=size)
+    both = pack_headers(member, method, crc, packed, size, offset)
+    assert both == (pack_local_header(made, False), pack_central_header(made))

@@ -45,15 +45,9 @@ from odd_archives import (
     unicode_path,
     zipped,
 )
-from parazip import (
-    BadArchiveError,
-    DuplicateMemberError,
-    NotCopiedError,
-    Selection,
-    codecs,
-    copying,
-)
-from parazip.format.local import data_offset
+from parazip import BadArchiveError, DuplicateMemberError, NotCopiedError, Selection, copying
+from parazip.codecs import inflating
+from parazip.format.local import find_data_offset
 from parazip.format.reader import read_directory
 from parazip.format.refusals import REFUSALS, Judge
 from parazip.merging import OnDuplicate
@@ -1421,7 +1415,7 @@ def test_a_member_of_4_gib_less_a_byte_needs_no_zip64_field(tmp_path: Path) -> N
             archive.seek(at)
             return archive.read(length)
 
-        assert data_offset(Judge(str(path)), found[0], read(0, 35), read) == 35
+        assert find_data_offset(Judge(str(path)), found[0], read(0, 35), read) == 35
 
 
 # One archive's duplicates, what is left out, and what cannot be copied
@@ -1557,7 +1551,7 @@ def collected(data: bytes) -> list[str]:
 
     try:
         for entry in read_directory("s.zip", len(data), read, judge):
-            data_offset(judge, entry, read(entry.record.offset, 66_000), read)
+            find_data_offset(judge, entry, read(entry.record.offset, 66_000), read)
     except BadArchiveError:
         assert judge.found
     return judge.found
@@ -1605,7 +1599,7 @@ def zlib_takes(stream: bytes) -> bool:
 
 def is_taken(chunks: Iterable[bytes]) -> bool:
     try:
-        codecs.measure_inflated(DEFLATED, chunks, 1 << 20)
+        inflating.measure_inflated(DEFLATED, chunks, 1 << 20)
     except ValueError:
         return False
     return True

@@ -23,9 +23,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import parazip
-from parazip import Member, Report, Selection, Settings, codecs, plan
-from parazip.model import CODEC_NAMES, MIB, CodecName
-from parazip.names import find_fault
+from parazip import Member, Report, Selection, Settings, plan
+from parazip.codecs import deflating, levels
+from parazip.codecs.sizes import BLOCK, CUT_FAST, CUT_SMALL, WINDOW
+from parazip.codecs.table import CODEC_NAMES, CodecName
+from parazip.format.names import find_fault
+from parazip.model import MIB
 from parazip.sources import find_members
 from parazip.testing import InlineExecutor
 from parazip.workers import starting
@@ -37,9 +40,9 @@ DATE = 33 << 16
 FILE = (stat.S_IFREG | 0o644) << 16
 
 KINDS = ("random", "zeros", "text", "half")
-AROUND = (32 << 10, 2 * codecs.SAMPLED, plan.BATCH, codecs.BLOCK)
+AROUND = (32 << 10, 2 * deflating.SAMPLED, plan.BATCH, BLOCK)
 SIZES = sorted(
-    {0, 1, 2, 5, 100, codecs.SAMPLED, 2 * codecs.BLOCK, codecs.CUT_FAST + codecs.WINDOW}
+    {0, 1, 2, 5, 100, deflating.SAMPLED, 2 * BLOCK, CUT_FAST + WINDOW}
     | {size + more for size in AROUND for more in (-1, 0, 1)}
 )
 _WORDS = b"archive member local file header central directory deflate block window flush".split()
@@ -263,7 +266,7 @@ def test_every_level_of_every_codec(level: int, codec: CodecName) -> None:
     shapes = [
         ("text", 3000),
         ("half", plan.BATCH + 1),
-        ("text", codecs.BLOCK + 100_000),
+        ("text", BLOCK + 100_000),
         ("random", 99),
     ]
     members = [
@@ -282,7 +285,7 @@ def test_every_level_of_every_codec(level: int, codec: CodecName) -> None:
 @pytest.mark.parametrize("more", [-1, 0, 1])
 @pytest.mark.parametrize("level", [3, 6])
 def test_sizes_around_the_small_cut(level: int, more: int, kind: str) -> None:
-    data = contents(kind, codecs.CUT_SMALL + more)
+    data = contents(kind, CUT_SMALL + more)
     output = io.BytesIO()
     report = parazip.write(
         output,
@@ -292,14 +295,14 @@ def test_sizes_around_the_small_cut(level: int, more: int, kind: str) -> None:
     with zipfile.ZipFile(output) as archive:
         assert archive.read("before") == b"1"
         assert archive.read("m") == data
-    recipe = codecs.choose_recipe(level, "auto")
+    recipe = levels.choose_recipe(level, "auto")
     coder = recipe.block if more > 0 else recipe.whole
     assert report.codecs[str(coder)].bytes_in == len(data)
 
 
 def test_a_member_that_only_seems_to_shrink_is_stored_after_all() -> None:
     # The first sample shrinks, all the rest does not: the member is taken back and stored.
-    data = contents("text", 4_000) + contents("random", 3 * codecs.BLOCK)
+    data = contents("text", 4_000) + contents("random", 3 * BLOCK)
     members = [Member("m", data, FILE, DATE), Member("after", b"2", FILE, DATE)]
     output = io.BytesIO()
     parazip.write(output, members, Settings(level=1, jobs=2))
@@ -319,7 +322,7 @@ def test_an_archive_without_members_is_an_archive() -> None:
 
 
 def test_an_archive_can_begin_behind_other_bytes_of_an_open_file(tmp_path: Path) -> None:
-    data = contents("text", 2 * codecs.BLOCK)
+    data = contents("text", 2 * BLOCK)
     with open(tmp_path / "out", "w+b") as output:
         output.write(b"something else\n")
         parazip.write(output, [Member("m", data, FILE, DATE)], Settings(level=1))
@@ -348,11 +351,11 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     large = [
         ("010/middling", "half", 300_000),
         ("010/middling-random", "random", 300_000),
-        ("011/at-the-cut", "text", codecs.CUT_FAST),
-        ("011/cut", "text", codecs.CUT_FAST + 1),
-        ("012/blocks", "half", 4 * codecs.BLOCK + 77),
-        ("013/random", "random", 2 * codecs.BLOCK + 1),
-        ("020/zeros", "zeros", codecs.CUT_SMALL + codecs.BLOCK),
+        ("011/at-the-cut", "text", CUT_FAST),
+        ("011/cut", "text", CUT_FAST + 1),
+        ("012/blocks", "half", 4 * BLOCK + 77),
+        ("013/random", "random", 2 * BLOCK + 1),
+        ("020/zeros", "zeros", CUT_SMALL + BLOCK),
     ]
     for name, kind, size in large:
         (root / name).write_bytes(contents(kind, size, 7))

@@ -39,7 +39,7 @@ from parazip import (
     preview,
     write,
 )
-from parazip.codecs import BLOCK
+from parazip.codecs.sizes import BLOCK
 from parazip.dates import Timestamp
 from parazip.display import summary_line
 from parazip.format.records import MAX_NAME

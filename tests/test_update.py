@@ -46,13 +46,13 @@ from parazip import (
     naming,
     revision,
 )
-from parazip.codecs import BLOCK
+from parazip.codecs.sizes import BLOCK
 from parazip.display import format_size
 from parazip.format.reader import read_directory
-from parazip.format.records import central_header, dos_date, end_records
+from parazip.format.records import pack_central_header, pack_dos_date, pack_end_records
 from parazip.format.refusals import Judge
 from parazip.format.surroundings import Surroundings, read_surroundings
-from parazip.model import Record
+from parazip.format.values import Record
 from parazip.output import Pipe
 from patience import HUNG
 from readers import PYTHONS, programs, pythons
@@ -61,7 +61,7 @@ from readers import run as run_reader
 COMMAND = [sys.executable, "-m", "parazip"]
 TEXT = b"".join(b"line %d of a text that shrinks\n" % i for i in range(3000))
 MOMENT = (2021, 3, 4, 5, 6, 8)
-DATE = dos_date(*MOMENT)
+DATE = pack_dos_date(*MOMENT)
 SECONDS = time.mktime((*MOMENT, 0, 0, -1))
 NOTHING = {"added": 0, "changed": 0, "deleted": 0}
 
@@ -611,11 +611,11 @@ def test_what_an_archive_has_besides_its_members_is_found() -> None:
     directory = b""
     for name, size, offset, more, comment in fields:
         record = Record(name, 0, 0, DATE, 0, size, size, 0, offset + 100)
-        header = bytearray(central_header(record))
+        header = bytearray(pack_central_header(record))
         struct.pack_into("<2H", header, 30, len(header) - 46 - len(name) + len(more), len(comment))
         directory += header + more + comment
     begin = 8 << 30
-    end = directory + end_records(len(fields), len(directory), begin, b"of all")
+    end = directory + pack_end_records(len(fields), len(directory), begin, b"of all")
 
     def read(offset: int, length: int) -> bytes:
         if offset + length <= begin:
@@ -624,7 +624,7 @@ def test_what_an_archive_has_besides_its_members_is_found() -> None:
 
     entries = read_directory("some.zip", begin + len(end), read)
     assert read_surroundings(Judge("some.zip"), begin + len(end), read, entries) == Surroundings(
-        front=100,
+        prefix_size=100,
         comment=b"of all",
         names=["wide", "times", "told"],
         commented={"told"},

@@ -10,35 +10,18 @@ from pathlib import Path
 import pytest
 
 import parazip
-from parazip import (
-    BadArchiveError,
-    Settings,
-    SourceChangedError,
-    codecs,
-    copying,
-    files,
-    plan,
-    wire,
-)
+from parazip import BadArchiveError, Settings, SourceChangedError, copying, files, plan, wire
 from parazip.archive import assemble
 from parazip.assembly import Workshop
-from parazip.model import (
-    MIB,
-    ArchiveMember,
-    Entry,
-    File,
-    FilePiece,
-    Member,
-    Part,
-    Range,
-    Recipe,
-    Section,
-    Twin,
-)
+from parazip.codecs import checksums, levels
+from parazip.codecs.levels import Recipe
+from parazip.codecs.sizes import BLOCK
+from parazip.format.values import Entry
+from parazip.model import MIB, ArchiveMember, File, FilePiece, Member, Part, Range, Section, Twin
 from parazip.plan import Batch, CopyBatch
 from parazip.progress import Counter
 
-RECIPE = codecs.choose_recipe(6, "auto")
+RECIPE = levels.choose_recipe(6, "auto")
 TEXT = b"".join(b"%d words of text\n" % i for i in range(20_000))
 NOISE = random.Random(1).randbytes(plan.RANGE + 1)
 CONTENTS = {"text": TEXT, "noise": NOISE, "n\u00e4me": b"short " * 9, "changed": b"as it was " * 9}
@@ -96,7 +79,7 @@ def tasks(sources: Sources) -> list[Batch | CopyBatch]:
         task_of(sources.twins()),
         task_of(packed),
         task_of(packed)._replace(check=True),
-        Batch(plain, codecs.choose_recipe(1, "isal"), len(TEXT)),
+        Batch(plain, levels.choose_recipe(1, "isal"), len(TEXT)),
     ]
 
 
@@ -122,11 +105,11 @@ def test_a_twin_is_copied_if_it_is_one_and_compressed_if_not(sources: Sources) -
     }
 
 
-SIZES = [0, 1, 70_000, codecs.BLOCK, 5 * codecs.BLOCK + 1]
+SIZES = [0, 1, 70_000, BLOCK, 5 * BLOCK + 1]
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("recipe", [codecs.choose_recipe(1, "auto"), RECIPE, codecs.AS_ZIPFILE])
+@pytest.mark.parametrize("recipe", [levels.choose_recipe(1, "auto"), RECIPE, levels.AS_ZIPFILE])
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_piece_of_a_file_is_made_as_a_file_of_its_own(
     tmp_path: Path, size: int, recipe: Recipe, jobs: int
@@ -138,9 +121,9 @@ def test_a_piece_of_a_file_is_made_as_a_file_of_its_own(
         files.describe_file(str(tmp_path / name), (tmp_path / name).stat())
         for name in ("alone", "piece")
     )
-    recipe = recipe._replace(cut=2 * codecs.BLOCK)
+    recipe = recipe._replace(cut=2 * BLOCK)
     archives = []
-    for source in (alone, FilePiece(piece, 6, size, codecs.crc32(data)), data):
+    for source in (alone, FilePiece(piece, 6, size, checksums.crc32(data)), data):
         target = tmp_path / "out.zip"
         member = Member("m", source, 1 << 16, 1 << 21 | 1 << 16)
         section = Section(partial(list, [member]))
@@ -150,7 +133,7 @@ def test_a_piece_of_a_file_is_made_as_a_file_of_its_own(
         with zipfile.ZipFile(target) as archive:
             assert archive.read("m") == data
     assert archives[0] == archives[1] == archives[2]
-    if recipe.whole == codecs.AS_ZIPFILE.whole:
+    if recipe.whole == levels.AS_ZIPFILE.whole:
         with zipfile.ZipFile(tmp_path / "zipfile.zip", "w") as archive:
             again = zipfile.ZipInfo("m")
             again.compress_type = zipfile.ZIP_DEFLATED
@@ -198,14 +181,14 @@ def test_a_large_twin_is_copied_or_cut(
     ]
     assert (tmp_path / "twin.zip").read_bytes() == (tmp_path / "plain.zip").read_bytes()
     assert reports[0].codecs == reports[1].codecs
-    how = wire.do_task(task_of([twin], codecs.choose_recipe(1, "auto")))
+    how = wire.do_task(task_of([twin], levels.choose_recipe(1, "auto")))
     assert (how is None) == changed
 
 
 def test_large_twins_are_alone_in_their_tasks_and_others_share_them(sources: Sources) -> None:
     small, big = sources.twin("text"), large(sources, False)
     members = [small, small, big, big, small]
-    recipe = codecs.choose_recipe(1, "auto")
+    recipe = levels.choose_recipe(1, "auto")
     found = list(plan.plan_tasks(members, recipe, lambda _: True))
     assert [len(task.members) for task in found if isinstance(task, CopyBatch)] == [2, 1, 1, 1]
     whole = list(plan.plan_tasks([small] * 600, recipe, lambda _: True))

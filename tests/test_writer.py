@@ -21,8 +21,9 @@ import parazip
 from parazip import naming
 from parazip import output as output_module
 from parazip.errors import OutputError
-from parazip.format.records import FLAG_DESCRIPTOR, LIMIT_32, central_header, local_header
-from parazip.model import DEFLATED, STORED, Block, Buffer, Part, Record
+from parazip.format.records import FLAG_DESCRIPTOR, LIMIT_32, pack_central_header, pack_local_header
+from parazip.format.values import DEFLATED, STORED, Buffer, Record
+from parazip.model import Block, Part
 from parazip.output import Output, Pipe, open_replacement
 from parazip.progress import Progress
 from parazip.testing import OPERATIONS, FailingOutput, InlineExecutor, ShortOutput
@@ -69,7 +70,7 @@ def part(name: str, data: bytes) -> Part:
     made = Record(
         name.encode(), 0, STORED, DATE, zlib.crc32(data), len(data), len(data), ATTRIBUTES, 0
     )
-    return Part((local_header(made, False) + data,), central_header(made), {})
+    return Part((pack_local_header(made, False) + data,), pack_central_header(made), {})
 
 
 def contents(file: str | Path | BinaryIO) -> dict[str, bytes]:

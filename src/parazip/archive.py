@@ -14,25 +14,24 @@ from io import BytesIO
 from itertools import chain, islice
 from typing import IO, Any, Literal, TypeAlias
 
-from parazip import codecs, files, merging, plan
+from parazip import files, merging, plan
 from parazip.assembly import Assembly, Workshop
 from parazip.cache import Cache, identify_by_content, identify_by_stat, make_key
+from parazip.codecs import levels
+from parazip.codecs.levels import DEFLATE_STORED, STORE, Recipe
 from parazip.errors import FileError, SettingsError, SourceError
 from parazip.findings import Findings
-from parazip.format.front import check_front
+from parazip.format.prefix import refuse_ambiguous_prefix
 from parazip.format.refusals import Judge
+from parazip.format.values import STORED
 from parazip.merging import OnDuplicate
 from parazip.model import (
-    DEFLATE_STORED,
-    STORE,
-    STORED,
     ArchiveMember,
     FilePiece,
     Frame,
     Member,
     Preview,
     Range,
-    Recipe,
     Report,
     Section,
     Settings,
@@ -285,7 +284,7 @@ def foreseen(
     """
     settings = settings or Settings()
     all_members = tuple(plan.with_placed_first(members))
-    compresses = codecs.choose_recipe(settings.level, settings.codec).whole != STORE
+    compresses = levels.choose_recipe(settings.level, settings.codec).whole != STORE
     aligned = [member for member in all_members if member.align > 1]
     compressed = sum(_is_compressed(member, compresses) for member in aligned)
     return Preview(
@@ -366,7 +365,7 @@ def _write(
     _check_front(prepend, shebang)
     if isinstance(archive, str | os.PathLike):
         resolve_output_path(os.fspath(archive))  # it is opened later, and there is work in between
-    recipe = codecs.choose_recipe(settings.level, settings.codec)
+    recipe = levels.choose_recipe(settings.level, settings.codec)
     counter = Counter(progress)
     checked = counter.counted(plan.with_placed_first(members))
     first = list(islice(checked, plan.PEEK))
@@ -498,7 +497,7 @@ def _known_by_content(
         return make_key(run, recipe, identity=identify_by_content)
 
     line = line_for(settings.jobs, settings.memory)
-    with line.lane(known, cost=lambda run: _CHUNK, weight=len) as lane:
+    with line.open_lane(known, cost=lambda run: _CHUNK, weight=len) as lane:
         return [Section(partial(list, run), key=key) for run, key in lane.through(runs)]
 
 
@@ -591,7 +590,7 @@ def _misread(line: bytes, file: IO[bytes]) -> list[str]:
         return piece + file.read(length - len(piece))
 
     judge = _Listening("")
-    check_front(judge, len(line) + file.seek(0, os.SEEK_END), read)
+    refuse_ambiguous_prefix(judge, len(line) + file.seek(0, os.SEEK_END), read)
     return judge.notes
 
 

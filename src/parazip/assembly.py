@@ -17,25 +17,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
-from parazip import codecs, compress, files, plan, wire
+from parazip import compress, files, plan, wire
 from parazip.cache import Cache, CachedPart
-from parazip.format.records import LIMIT_32, record
-from parazip.model import (
-    DEFLATED,
-    STORE,
-    STORED,
-    Block,
-    Coder,
-    File,
-    Member,
-    Part,
-    Range,
-    Recipe,
-    Section,
-    SectionReport,
-    Tally,
-    Twin,
-)
+from parazip.codecs import checksums
+from parazip.codecs.levels import STORE, Coder, Recipe
+from parazip.codecs.sizes import BLOCK
+from parazip.format.records import LIMIT_32, make_record
+from parazip.format.values import DEFLATED, STORED
+from parazip.model import Block, File, Member, Part, Range, Section, SectionReport, Tally, Twin
 from parazip.output import Output
 from parazip.progress import Counter
 from parazip.workers.cpus import usable_cpus
@@ -163,7 +152,7 @@ class Assembly:
             return isinstance(task, _InTurn)
 
         line = line_for(means.jobs, means.memory, means.executor)
-        lane = line.lane(run, cost=lambda task: task.cost, weight=_weight, is_light=is_light)
+        lane = line.open_lane(run, cost=lambda task: task.cost, weight=_weight, is_light=is_light)
         count = min(jobs, usable_cpus()) if needs_help else 0
         with lane, wire.start_helpers(count) as crew, self._aside, self._recalls:
             for task, result in lane.through(self._tasks(sections, crew)):
@@ -271,20 +260,16 @@ class Assembly:
 
     def _next(self, cut: plan.BlockTask) -> plan.BlockTask:
         """The next block of a file that has more bytes than the system tells."""
-        start = cut.start + codecs.BLOCK
-        if (
-            self._joined is not None
-            and not self._joined.is_wide
-            and start + codecs.BLOCK >= LIMIT_32
-        ):
+        start = cut.start + BLOCK
+        if self._joined is not None and not self._joined.is_wide and start + BLOCK >= LIMIT_32:
             self._writer.take_back()
             start = 0
             self._begin_member(cut, is_wide=True)
-        return cut._replace(start=start, length=codecs.BLOCK)
+        return cut._replace(start=start, length=BLOCK)
 
     def _begin_member(self, cut: plan.BlockTask, is_wide: bool = False) -> None:
         method = STORED if cut.coder == STORE else DEFLATED
-        self._writer.begin(record(cut.member, method, 0, 0, 0), is_wide, cut.member.align)
+        self._writer.begin(make_record(cut.member, method, 0, 0, 0), is_wide, cut.member.align)
         self._joined = _Joined(is_wide or cut.member.size >= LIMIT_32)
 
     def _add(self, cut: plan.BlockTask, block: Block) -> None:
@@ -296,7 +281,7 @@ class Assembly:
             assert isinstance(member.source, File)
             raise files.changed_unseen(member.source)
         self._writer.block(block)
-        joined.crc = codecs.crc32_combine(joined.crc, block.crc, block.size)
+        joined.crc = checksums.crc32_combine(joined.crc, block.crc, block.size)
         joined.size += block.size
         joined.tail = block.tail
         if block.is_last:
@@ -315,11 +300,11 @@ class Assembly:
 
     def _stream(self, task: plan.StreamTask) -> None:
         member = task.member
-        self._writer.begin(record(member, DEFLATED, 0, 0, 0))
+        self._writer.begin(make_record(member, DEFLATED, 0, 0, 0))
         crc = size = 0
         for block in compress.stream_blocks(task):
             self._writer.block(block)
-            crc = codecs.crc32_combine(crc, block.crc, block.size)
+            crc = checksums.crc32_combine(crc, block.crc, block.size)
             size += block.size
             told = max(0, min(block.size, member.size - size + block.size))
             self._counter.advance(0, told, self._output.position, member.name)
@@ -381,7 +366,7 @@ class Assembly:
             data = self._output.read_back(task.offset, task.length)
             cache.keep(task.key, task.tallies, task.directory, task.length, data)
 
-        with line.lane(keep, cost=lambda _: _KEEPING, weight=lambda _: 0) as lane:
+        with line.open_lane(keep, cost=lambda _: _KEEPING, weight=lambda _: 0) as lane:
             for _ in lane.through(self._to_keep):
                 pass
         cache.close()
@@ -423,7 +408,7 @@ class _Aside:
 
 
 def _new_lane() -> Lane[Callable[[], object], object]:
-    return Line(1, 1).lane(_call, cost=lambda _: 0, weight=lambda _: 0)
+    return Line(1, 1).open_lane(_call, cost=lambda _: 0, weight=lambda _: 0)
 
 
 def _call(function: Callable[[], object]) -> object:

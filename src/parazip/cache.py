@@ -47,9 +47,11 @@ from functools import lru_cache, partial
 from io import FileIO
 from typing import NamedTuple, TypeAlias
 
-from parazip import codecs, files
+from parazip import files
+from parazip.codecs import checksums, libraries
+from parazip.codecs.levels import Recipe
 from parazip.errors import OutputError, SettingsError, SourceError
-from parazip.model import ArchiveMember, File, Member, Part, Range, Recipe, Tally, parse_size
+from parazip.model import ArchiveMember, File, Member, Part, Range, Tally, parse_size
 from parazip.version import __version__
 
 LIMIT = 5 << 30
@@ -150,7 +152,9 @@ class Cache:
                 if description > _MOST_DESCRIPTION or directory > _MOST_HEADERS:
                     raise ValueError("its description is too long")  # noqa: TRY301
                 told = file.read(description + directory)
-                if _CRC.unpack(file.read(_CRC.size))[0] != codecs.crc32(told, codecs.crc32(head)):
+                if _CRC.unpack(file.read(_CRC.size))[0] != checksums.crc32(
+                    told, checksums.crc32(head)
+                ):
                     raise ValueError("its description is damaged")  # noqa: TRY301
                 with suppress(OSError):
                     used = file.fileno() if _BY_DESCRIPTOR else path
@@ -577,7 +581,7 @@ def make_key(members: Iterable[Member], recipe: Recipe, *more: object, identity:
     return hashlib.sha256(marshal.dumps((how, facts), 2)).hexdigest()
 
 
-_codec_versions = lru_cache(codecs.describe_versions)
+_codec_versions = lru_cache(libraries.describe_versions)
 
 
 def _write(
@@ -595,11 +599,11 @@ def _write(
     crc = 0
     for chunk in data:
         _write_all(file, chunk)
-        crc = codecs.crc32(chunk, crc)
+        crc = checksums.crc32(chunk, crc)
     head = _HEAD.pack(_MAGIC, *lengths, crc)
     file.seek(0)
     front = head + told + directory
-    _write_all(file, front + _CRC.pack(codecs.crc32(front)))
+    _write_all(file, front + _CRC.pack(checksums.crc32(front)))
 
 
 def _write_all(file: FileIO, data: bytes) -> None:

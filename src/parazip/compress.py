@@ -8,23 +8,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator
 
-from parazip import codecs, files
-from parazip.format.records import LIMIT_32, central_header, headers, local_header, record
-from parazip.model import (
-    STORE,
-    STORED,
-    Block,
-    Buffer,
-    Coder,
-    Contents,
-    File,
-    FilePiece,
-    Header,
-    Member,
-    Part,
-    Range,
-    Tally,
+from parazip import files
+from parazip.codecs import checksums, deflating
+from parazip.codecs.levels import STORE, Coder
+from parazip.codecs.sizes import BLOCK, WINDOW
+from parazip.format.records import (
+    LIMIT_32,
+    make_record,
+    pack_central_header,
+    pack_headers,
+    pack_local_header,
 )
+from parazip.format.values import STORED, Buffer
+from parazip.model import Block, Contents, File, FilePiece, Header, Member, Part, Range, Tally
 from parazip.plan import Batch, BlockTask, StoredTask, StreamTask
 
 
@@ -32,7 +28,7 @@ class _Scratch(threading.local):
     """A worker's read buffer. Made once: fresh memory costs more than reading into it."""
 
     def __init__(self) -> None:
-        self.view = memoryview(bytearray(codecs.WINDOW + codecs.BLOCK + 1))
+        self.view = memoryview(bytearray(WINDOW + BLOCK + 1))
 
 
 _scratch = _Scratch()
@@ -46,7 +42,7 @@ def looks_compressible(member: Member) -> bool:
     """
     source = member.source
     if isinstance(source, bytes):
-        return codecs.looks_compressible(
+        return deflating.looks_compressible(
             len(source), lambda start, size: source[start : start + size]
         )
     file, offset = _place(source)
@@ -56,7 +52,7 @@ def looks_compressible(member: Member) -> bool:
             return files.read_into(opened, offset + start, memoryview(bytearray(size)))
 
         # Who asks about a file of fewer bytes has found many more than the system tells of.
-        return codecs.looks_compressible(max(member.size, files.MOST_UNKNOWN), sample)
+        return deflating.looks_compressible(max(member.size, files.MOST_UNKNOWN), sample)
 
 
 def _place(source: Contents) -> tuple[File, int]:
@@ -87,7 +83,7 @@ def compress_batch(batch: Batch) -> Part | None:
         if offset > most:
             return None
         packed_size = len(packed)
-        header, central = headers(member, method, crc, packed_size, size, offset)
+        header, central = pack_headers(member, method, crc, packed_size, size, offset)
         if member.align > 1 and not method:
             pieces += (b"".join(data), Header(header, member.align))
             data.clear()
@@ -123,8 +119,8 @@ def compress_whole(member: Member, coder: Coder) -> tuple[int, Buffer, int, int]
     else:
         assert isinstance(source, File)
         contents = files.read_file(source)
-    method, data = codecs.compress_or_store(STORE if member.store else coder, contents)
-    return method, data, codecs.crc32(contents), len(contents)
+    method, data = deflating.compress_or_store(STORE if member.store else coder, contents)
+    return method, data, checksums.crc32(contents), len(contents)
 
 
 def store_untouched(task: StoredTask) -> Part:
@@ -137,16 +133,16 @@ def store_untouched(task: StoredTask) -> Part:
     source = member.source
     data: Buffer | Range
     if isinstance(source, bytes):
-        data, crc = source, codecs.crc32(source)
+        data, crc = source, checksums.crc32(source)
     else:
         file, offset = _place(source)
         data = Range(file, offset, member.size)
         crc = source.crc if isinstance(source, FilePiece) else files.crc32_of_file(file)
-    made = record(member, STORED, crc, member.size, 0)
-    header = local_header(made, made.size >= LIMIT_32)
+    made = make_record(member, STORED, crc, member.size, 0)
+    header = pack_local_header(made, made.size >= LIMIT_32)
     return Part(
         (Header(header, member.align) if member.align > 1 else header, data),
-        central_header(made),
+        pack_central_header(made),
         {str(STORE): Tally(1, made.size, made.size)},
     )
 
@@ -165,8 +161,8 @@ def compress_block(cut: BlockTask) -> Block:
     has_window = cut.coder != STORE
     if isinstance(source, File):
         has_window = has_window and source.is_watched and start < source.size
-        length = codecs.BLOCK + 1 if is_last else length
-    begin = max(0, start - codecs.WINDOW) if has_window else start
+        length = BLOCK + 1 if is_last else length
+    begin = max(0, start - WINDOW) if has_window else start
     if isinstance(source, bytes):
         view = memoryview(source)[begin : start + length]
     else:
@@ -179,16 +175,16 @@ def compress_block(cut: BlockTask) -> Block:
                 files.fill_view(file, opened, offset + begin, view)
     window, data = view[: start - begin], view[start - begin :]
     if isinstance(source, File):
-        is_last = len(data) <= codecs.BLOCK if is_last else len(data) < length
-        data = data[: codecs.BLOCK]
-    packed = codecs.compress_block(cut.coder, window, data, start, is_last)
+        is_last = len(data) <= BLOCK if is_last else len(data) < length
+        data = data[:BLOCK]
+    packed = deflating.compress_block(cut.coder, window, data, start, is_last)
     return Block(
         packed,
-        codecs.crc32(data),
+        checksums.crc32(data),
         len(data),
         is_last,
-        codecs.crc32(window) if isinstance(source, File) else 0,
-        codecs.crc32(data[-codecs.WINDOW :]),
+        checksums.crc32(window) if isinstance(source, File) else 0,
+        checksums.crc32(data[-WINDOW:]),
     )
 
 
@@ -203,7 +199,7 @@ def stream_blocks(task: StreamTask) -> Iterator[Block]:
     else:
         file, offset = _place(source)
         chunks = files.read_chunks(file, offset=offset, length=task.member.size)
-    deflating = codecs.ZipfileStream()
+    stream = deflating.ZipfileStream()
     for chunk in chunks:
-        yield Block((deflating.compress(chunk),), codecs.crc32(chunk), len(chunk))
-    yield Block((deflating.flush(),), 0, 0)
+        yield Block((stream.compress(chunk),), checksums.crc32(chunk), len(chunk))
+    yield Block((stream.flush(),), 0, 0)

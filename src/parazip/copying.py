@@ -25,42 +25,30 @@ from io import FileIO
 from itertools import groupby
 from typing import NoReturn
 
-from parazip import codecs, files
+from parazip import files
+from parazip.codecs import inflating
+from parazip.codecs.levels import STORE
 from parazip.compress import compress_whole
 from parazip.errors import NotCopiedError
 from parazip.format.end import Read
-from parazip.format.local import data_offset
+from parazip.format.local import find_data_offset
+from parazip.format.names import MIMETYPE, find_fault, leads_out, make_pattern
 from parazip.format.reader import read_directory
 from parazip.format.records import (
     FLAG_ENCRYPTED,
     FLAG_PATCH,
     LIMIT_32,
     LOCAL,
-    alignment,
-    central_header,
-    headers,
-    local_header,
-    record,
+    make_record,
+    pack_central_header,
+    pack_headers,
+    pack_local_header,
+    parse_alignment,
 )
 from parazip.format.refusals import Judge
 from parazip.format.surroundings import Surroundings, read_surroundings
-from parazip.model import (
-    DEFLATED,
-    STORE,
-    STORED,
-    ArchiveMember,
-    Buffer,
-    Entry,
-    File,
-    FilePiece,
-    Header,
-    Member,
-    Part,
-    Range,
-    Tally,
-    Twin,
-)
-from parazip.names import MIMETYPE, find_fault, leads_out, pattern_of
+from parazip.format.values import DEFLATED, STORED, Buffer, Entry
+from parazip.model import ArchiveMember, File, FilePiece, Header, Member, Part, Range, Tally, Twin
 from parazip.plan import RANGE, CopyBatch
 
 COPIED = "copied"
@@ -99,7 +87,7 @@ def check_passed_over(archive: File, entries: Iterable[Entry]) -> None:
     with files.open_unchanged(archive) as file:
         read = partial(_read, file)
         for entry in entries:
-            data_offset(judge, entry, _front(read, entry), read)
+            find_data_offset(judge, entry, _front(read, entry), read)
 
 
 def read_archive_surroundings(archive: File) -> Surroundings:
@@ -117,7 +105,7 @@ def locate_stored(archive: File, file: FileIO, entry: Entry) -> FilePiece:
         BadArchiveError: its local header disagrees with the directory.
     """
     read = partial(_read, file)
-    begin = data_offset(Judge(archive.path), entry, _front(read, entry), read)
+    begin = find_data_offset(Judge(archive.path), entry, _front(read, entry), read)
     return FilePiece(archive, begin, entry.record.size, entry.record.crc)
 
 
@@ -191,7 +179,7 @@ NOT_COPIED = (
 def _refuse(archive: str, entry: Entry, rule: str, what: str, other: str = "") -> NoReturn:
     reason = f"cannot copy {entry.name} of {archive}: {what}"
     raise NotCopiedError(
-        f"{reason}; leave it out with --exclude {shlex.quote(pattern_of(entry.name))}{other} "
+        f"{reason}; leave it out with --exclude {shlex.quote(make_pattern(entry.name))}{other} "
         f"[{rule}]",
         member=entry.name,
         id=rule,
@@ -253,11 +241,11 @@ def copy_batch(copies: CopyBatch) -> Part | None:
                         return None
                     packed, how = len(data), str(coder if method else STORE)
                 if max(size, packed, offset) < LIMIT_32:
-                    header, central = headers(member, method, crc, packed, size, offset)
+                    header, central = pack_headers(member, method, crc, packed, size, offset)
                 else:
-                    made = record(member, method, crc, packed, offset)._replace(size=size)
-                    header = local_header(made, max(size, packed) >= LIMIT_32)
-                    central = central_header(made)
+                    made = make_record(member, method, crc, packed, offset)._replace(size=size)
+                    header = pack_local_header(made, max(size, packed) >= LIMIT_32)
+                    central = pack_central_header(made)
                 if align > 1 and not method:
                     pieces += (b"".join(small), Header(header, align, not member.align))
                     small.clear()
@@ -311,11 +299,11 @@ def _data(judge: Judge, archive: File, read: Read, entry: Entry) -> tuple[memory
     size = entry.record.compressed_size
     is_small = size <= RANGE
     data = _front(read, entry, size if is_small else 0)
-    begin = data_offset(judge, entry, data, read)
+    begin = find_data_offset(judge, entry, data, read)
     multiple = 0
     at = LOCAL.size + len(entry.record.name)
     at_data = begin - entry.record.offset
-    if at < at_data and (found := alignment(data[at:at_data])) and begin % found == 0:
+    if at < at_data and (found := parse_alignment(data[at:at_data])) and begin % found == 0:
         multiple = found
     if not is_small:
         return Range(archive, begin, size), multiple
@@ -374,7 +362,7 @@ def _check_target(judge: Judge, entry: Entry, data: memoryview | Range) -> None:
         expected = f"at most {RANGE:,} compressed bytes of a link's target"
         judge.refuse("link-target", what, record.offset, expected, data.length, entry.name)
         return
-    target = codecs.inflate_whole(bytes(data), record.size) if record.method else bytes(data)
+    target = inflating.inflate_whole(bytes(data), record.size) if record.method else bytes(data)
     if target is None or b"\0" in target:
         expected = "a link's target without NUL"
         judge.refuse("link-target", what, record.offset, expected, target, entry.name)
@@ -385,8 +373,8 @@ def _check(judge: Judge, entry: Entry, chunks: Iterable[Buffer]) -> None:
     record = entry.record
     what = f"the data of {entry.name}"
     try:
-        found = codecs.measure_inflated(record.method, chunks, record.size)
-    except codecs.StreamEndError as error:
+        found = inflating.measure_inflated(record.method, chunks, record.size)
+    except inflating.StreamEndError as error:
         expected = f"a deflate stream of {record.compressed_size} bytes"
         judge.refuse("stream-end", what, record.offset, expected, str(error), entry.name)
     except ValueError as error:

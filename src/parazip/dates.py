@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 
 from parazip.errors import DateError, SettingsError
 from parazip.findings import Findings
-from parazip.format.records import dos_date
+from parazip.format.records import pack_dos_date
 
 Timestamp: TypeAlias = Literal["keep", "clamp", "epoch"] | datetime.datetime
 TIMESTAMPS = ("keep", "clamp", "epoch")
@@ -119,7 +119,7 @@ _MIDDLE = _seconds(datetime.datetime(2043, 1, 1))
 
 
 def _number(moment: datetime.datetime) -> int:
-    return dos_date(*moment.timetuple()[:6])
+    return pack_dos_date(*moment.timetuple()[:6])
 
 
 def _date(told_in: Callable[[int], time.struct_time], seconds: int) -> int | None:
@@ -127,4 +127,4 @@ def _date(told_in: Callable[[int], time.struct_time], seconds: int) -> int | Non
         moment = told_in(seconds)
     except (OverflowError, OSError, ValueError):
         return None
-    return dos_date(*moment[:6]) if 1980 <= moment.tm_year <= 2107 else None
+    return pack_dos_date(*moment[:6]) if 1980 <= moment.tm_year <= 2107 else None

@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from io import FileIO
 from typing import NoReturn, TypeAlias
 
-from parazip import codecs
+from parazip.codecs import checksums
 from parazip.errors import BadArchiveError, FileError, SourceChangedError, SourceError
 from parazip.model import Changes, File
 
@@ -370,10 +370,10 @@ def measure_file(file: File) -> tuple[int, int]:
         except UnsizedError:
             pass
         else:
-            return codecs.crc32(data), len(data)
+            return checksums.crc32(data), len(data)
     crc = size = 0
     for chunk in read_chunks(file, _CHUNK):
-        crc = codecs.crc32(chunk, crc)
+        crc = checksums.crc32(chunk, crc)
         size += len(chunk)
     return crc, size
 

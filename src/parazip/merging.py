@@ -9,12 +9,13 @@ from contextlib import contextmanager, suppress
 from itertools import groupby
 from typing import Literal, TypeAlias
 
-from parazip import codecs, copying, files
+from parazip import copying, files
+from parazip.codecs import checksums
 from parazip.dates import fixed_date
 from parazip.errors import DuplicateMemberError, NotCopiedError, SettingsError, SourceError
 from parazip.findings import Findings
+from parazip.format.names import MIMETYPE, find_file_as_folder
 from parazip.model import ArchiveMember, File, Member
-from parazip.names import MIMETYPE, file_as_folder
 from parazip.plan import describe_origin
 from parazip.sources import (
     Selection,
@@ -170,7 +171,7 @@ def refuse_files_as_folders(members: dict[str, Member], advice: str = _KEEP_APAR
     """
     files = (f"{name}/" for name in members if not name.endswith("/"))
     folders = {name[: name.rfind("/") + 1]: name for name in members}
-    if found := file_as_folder(files, folders):
+    if found := find_file_as_folder(files, folders):
         file, folder = found
         name = file[:-1]
         raise DuplicateMemberError(
@@ -306,7 +307,7 @@ def crc_and_size(member: Member) -> tuple[int, int]:
         record = source.entry.record
         return record.crc, record.size
     if isinstance(source, bytes):
-        return codecs.crc32(source), len(source)
+        return checksums.crc32(source), len(source)
     assert isinstance(source, File)
     return files.measure_file(source)
 

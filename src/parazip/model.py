@@ -1,7 +1,7 @@
 """The values that travel through the rooms; all of them frozen.
 
-`Member`, `File` and `Record` exist once for each member, so they are named tuples: a frozen
-dataclass takes six times as long to make.
+`Member` and `File` exist once for each member, so they are named tuples: a frozen dataclass takes
+six times as long to make.
 """
 
 from __future__ import annotations
@@ -12,23 +12,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, SupportsIndex, TypeAlias
 
+from parazip.codecs.levels import Recipe
+from parazip.codecs.table import CODEC_NAMES, CodecName
 from parazip.errors import SettingsError
-
-Buffer: TypeAlias = bytes | bytearray | memoryview
-
-STORED = 0
-DEFLATED = 8
-
-CodecName: TypeAlias = Literal["auto", "zlib", "zlib-ng", "isal", "libdeflate"]
-CODEC_NAMES: tuple[CodecName, ...] = ("auto", "zlib", "zlib-ng", "isal", "libdeflate")
+from parazip.format.values import Buffer, Entry
+from parazip.workers.budget import MEMORY
 
 Changes: TypeAlias = Literal["ctime", "mtime", "size", "none"]
 CHANGES: tuple[Changes, ...] = ("ctime", "mtime", "size", "none")
 
 MIB = 1 << 20
 LEVEL = 6
-MEMORY = 256 * MIB
-"""Level, and bytes that may be in flight at once, where nothing else is said."""
+"""Where nothing else is said."""
 
 
 class File(NamedTuple):
@@ -57,39 +52,6 @@ class File(NamedTuple):
     def is_watched(self) -> bool:
         """Whether other contents would show, as far as the system tells."""
         return self.changes in ("ctime", "mtime")
-
-
-class Record(NamedTuple):
-    """What the central directory says about one member.
-
-    `offset` is where its local file header begins: in its part, or in the archive once the
-    writer has placed the part. Sizes and offsets are in bytes.
-    """
-
-    name: bytes
-    flags: int
-    method: int
-    date: int
-    crc: int
-    compressed_size: int
-    size: int
-    attributes: int
-    offset: int
-
-
-class Entry(NamedTuple):
-    """A member as an archive's central directory tells of it.
-
-    Attributes:
-        name: as text; a folder's ends with `/`.
-        record: what the directory says: the name as it is spelled there, the offset counted from
-            the start of the file, external attributes and date as our own records have them.
-        end: where the next record begins: the member ends before it.
-    """
-
-    name: str
-    record: Record
-    end: int
 
 
 class ArchiveMember(NamedTuple):
@@ -219,39 +181,6 @@ class Member(NamedTuple):
         """Its uncompressed size in bytes."""
         source = self.source
         return len(source) if isinstance(source, bytes) else source.size
-
-
-class Coder(NamedTuple):
-    """A codec at one of its own levels."""
-
-    codec: str
-    level: int
-
-    def __str__(self) -> str:
-        return f"{self.codec} {self.level}" if self.level else "stored"
-
-
-STORE = Coder("stored", 0)
-"""Bytes as they are; a member of such blocks has the method "stored"."""
-
-DEFLATE_STORED = Coder("zlib", 0)
-"""Bytes as they are, in a deflate stream: a reader of a pipe sees where such a member ends."""
-
-
-class Recipe(NamedTuple):
-    """How one level of parazip's scale is made.
-
-    Attributes:
-        whole: the coder of members that are compressed whole.
-        block: the coder of members that are cut into blocks.
-        cut: members of more bytes than this are cut.
-        plain: the coder of blocks that are not worth compressing.
-    """
-
-    whole: Coder
-    block: Coder
-    cut: int
-    plain: Coder = STORE
 
 
 class Tally(NamedTuple):

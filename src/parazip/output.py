@@ -18,9 +18,10 @@ from io import FileIO, RawIOBase
 from typing import Protocol
 
 from parazip import files, naming
-from parazip.codecs import crc32
+from parazip.codecs.checksums import crc32
 from parazip.errors import FileError, OutputError
-from parazip.model import Buffer, Range
+from parazip.format.values import Buffer
+from parazip.model import Range
 
 
 class BinaryOutput(Protocol):

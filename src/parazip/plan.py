@@ -6,7 +6,7 @@ always give the same bytes.
 
 Members of up to `recipe.cut` bytes are compressed whole. Many of them share one task, as a task
 has a price of its own: consecutive members up to `BATCH` bytes and `BATCH_MEMBERS` members. A
-larger member is cut into blocks of `codecs.BLOCK` bytes, a task each; or, where it must not be cut
+larger member is cut into blocks of `sizes.BLOCK` bytes, a task each; or, where it must not be cut
 to be as zipfile makes it, it is a `StreamTask`; or, where it has to be stored on an output that
 cannot seek, it is a `StoredTask`. Members that are copied from other archives share tasks in the
 same way, by the bytes that they hold in memory; those that are copied only if they are the same
@@ -19,12 +19,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, groupby, islice
 from typing import NamedTuple, TypeAlias
 
-from parazip import codecs
+from parazip.codecs import checksums, levels
+from parazip.codecs.levels import STORE, Coder, Recipe
+from parazip.codecs.sizes import BLOCK, WINDOW
 from parazip.errors import DuplicateMemberError, MemberNameError
 from parazip.findings import Findings
+from parazip.format.names import MIMETYPE, MOST_STEPS, ReaderJudge, find_file_within
 from parazip.format.records import MAX_NAME, check_align
-from parazip.model import STORE, ArchiveMember, Coder, File, FilePiece, Member, Recipe, Twin
-from parazip.names import MIMETYPE, MOST_STEPS, ReaderJudge, file_within
+from parazip.model import ArchiveMember, File, FilePiece, Member, Twin
 
 BATCH = 1 << 20
 BATCH_MEMBERS = 256
@@ -93,7 +95,7 @@ class BlockTask(NamedTuple):
     @property
     def cost(self) -> int:
         """Bytes the task may need: window and block, and its result while that grows."""
-        return codecs.WINDOW + 3 * self.length
+        return WINDOW + 3 * self.length
 
 
 class StreamTask(NamedTuple):
@@ -112,7 +114,7 @@ class StreamTask(NamedTuple):
     @property
     def cost(self) -> int:
         """Bytes the task may need: a piece, and what becomes of it."""
-        return 2 * codecs.BLOCK
+        return 2 * BLOCK
 
 
 class StoredTask(NamedTuple):
@@ -140,7 +142,7 @@ class StoredTask(NamedTuple):
     @property
     def cost(self) -> int:
         """Bytes the task may need: a piece that is read."""
-        return codecs.BLOCK
+        return BLOCK
 
 
 class CopyBatch(NamedTuple):
@@ -165,7 +167,7 @@ class CopyBatch(NamedTuple):
     @property
     def cost(self) -> int:
         """Bytes the task may need: what it reads, and the same joined; one file at a time."""
-        file = 3 * self.largest if self.largest <= self.recipe.cut else codecs.BLOCK
+        file = 3 * self.largest if self.largest <= self.recipe.cut else BLOCK
         return 2 * self.held + file + _PER_MEMBER * len(self.members)
 
     @property
@@ -263,7 +265,7 @@ _JUDGED = 1024
 
 def _refuse_files_as_folders(seen: dict[str, Member], findings: Findings, apart: str) -> None:
     """Nobody can take out both `a` and `a/b`, if `a` is a file."""
-    if found := file_within(seen, lambda name: seen[name].name.endswith("/")):
+    if found := find_file_within(seen, lambda name: seen[name].name.endswith("/")):
         file, folder = found
         below = next(member for member in seen.values() if member.name.startswith(f"{folder}/"))
         findings.refuse(
@@ -340,7 +342,7 @@ def split_into_sections(members: Iterable[Member]) -> Iterator[list[Member]]:
             run, size = [], 0
         run.append(member)
         size += member.size
-        if size >= _SECTION or codecs.crc32(member.name.encode()) % _SECTION_MEMBERS == 0:
+        if size >= _SECTION or checksums.crc32(member.name.encode()) % _SECTION_MEMBERS == 0:
             yield run
             run, size = [], 0
     if run:
@@ -451,7 +453,7 @@ def plan_large_member(
     member: Member, recipe: Recipe, shrinks: Callable[[Member], bool]
 ) -> Iterator[BlockTask | StreamTask | StoredTask]:
     """The tasks that make a member that is never in memory as a whole."""
-    if recipe.block.codec == codecs.ZIPFILE and not member.store:
+    if recipe.block.codec == levels.ZIPFILE and not member.store:
         yield StreamTask(member, recipe.block)
         return
     compress = not member.store and recipe.block != STORE and shrinks(member)
@@ -464,5 +466,5 @@ def plan_large_member(
 def cut_into_blocks(member: Member, coder: Coder) -> Iterator[BlockTask]:
     """The blocks of one large member; at least one, as it may be larger than it is said to be."""
     size = member.size
-    for start in range(0, size or 1, codecs.BLOCK):
-        yield BlockTask(member, coder, start, min(codecs.BLOCK, (size or codecs.BLOCK) - start))
+    for start in range(0, size or 1, BLOCK):
+        yield BlockTask(member, coder, start, min(BLOCK, (size or BLOCK) - start))

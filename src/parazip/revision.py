@@ -22,9 +22,10 @@ from dataclasses import dataclass, replace
 from errno import ENOENT
 from typing import Any
 
-from parazip import codecs, copying, files, merging, plan
+from parazip import copying, files, merging, plan
 from parazip.archive import assemble, refuse_output
 from parazip.assembly import Workshop
+from parazip.codecs import levels
 from parazip.errors import (
     DuplicateMemberError,
     NoSuchMemberError,
@@ -33,20 +34,11 @@ from parazip.errors import (
     SourceError,
 )
 from parazip.findings import Findings
+from parazip.format.names import make_pattern
 from parazip.format.records import ALIGN_TAG
 from parazip.format.surroundings import Surroundings
-from parazip.model import (
-    STORED,
-    ArchiveMember,
-    File,
-    Frame,
-    Member,
-    Preview,
-    Report,
-    Section,
-    Settings,
-)
-from parazip.names import pattern_of
+from parazip.format.values import STORED
+from parazip.model import ArchiveMember, File, Frame, Member, Preview, Report, Section, Settings
 from parazip.progress import Counter, Sink
 from parazip.sources import Selection, find_members, is_same, make_exclusion
 from parazip.workers.line import line_for
@@ -361,7 +353,7 @@ class _Refused(Findings):
 
 def _delete(archive: str, name: str | None) -> str:
     """The command that takes members of a name out, and no others."""
-    pattern = pattern_of(str(name).rstrip("/"))
+    pattern = make_pattern(str(name).rstrip("/"))
     return f"parazip delete {archive} {shlex.quote(pattern if '/' in pattern else f'./{pattern}')}"
 
 
@@ -399,7 +391,7 @@ def _put_in(
 
     changes: dict[str, str] = {}
     line = line_for(settings.jobs, settings.memory)
-    with line.lane(settle, cost=lambda run: _READING, weight=len) as lane:
+    with line.open_lane(settle, cost=lambda run: _READING, weight=len) as lane:
         for _, run in lane.through(plan.split_into_sections(known())):
             for member, is_changed in run:
                 members[_key(member)] = member
@@ -472,14 +464,14 @@ def _written(
             if member.size and not isinstance(member.source, ArchiveMember)
         ]
         means = Workshop(
-            recipe=codecs.choose_recipe(settings.level, settings.codec),
+            recipe=levels.choose_recipe(settings.level, settings.codec),
             jobs=settings.jobs,
             memory=settings.memory,
             helped=plan.are_mostly_short(
                 compressed[: plan.PEEK]
             ),  # for few, starting them takes longer
         )
-        frame = Frame(file, around.front, around.comment) if file and around else None
+        frame = Frame(file, around.prefix_size, around.comment) if file and around else None
         sections = [Section(lambda: members)]
         standing = revision.standing
         report = assemble(path, sections, means, counter, frame=frame, standing=standing, **front)

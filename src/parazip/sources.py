@@ -23,12 +23,12 @@ from parazip import files
 from parazip.dates import TIMESTAMPS, Timestamp, date_policy
 from parazip.errors import MemberNameError, SettingsError, SourceError
 from parazip.findings import Findings
+from parazip.format.names import MIMETYPE, decode_name, leads_out, make_decoder, make_pattern
 from parazip.format.records import ATTRIBUTE_FOLDER, check_align
 from parazip.ignore import FILES as RULE_FILES
 from parazip.ignore import Rules
 from parazip.ignore import rules_above as rules_above
 from parazip.model import CHANGES, Changes, File, Member
-from parazip.names import MIMETYPE, decode_name, leads_out, make_decoder, pattern_of
 
 Symlinks: TypeAlias = Literal["follow", "store"]
 Modes: TypeAlias = Literal["keep", "normal"]
@@ -675,7 +675,7 @@ def _check_readable(path: str, thoroughly: bool) -> None:
 
 def _excluding(name: str) -> str:
     """The option that leaves out a name, as one writes it in a shell."""
-    return f"--exclude {shlex.quote(pattern_of(name.rstrip('/')))}"
+    return f"--exclude {shlex.quote(make_pattern(name.rstrip('/')))}"
 
 
 def _target(path: str) -> str:

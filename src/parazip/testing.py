@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Executor, Future
 from typing import Any, ParamSpec, TypeVar
 
-from parazip.model import Buffer
+from parazip.format.values import Buffer
 from parazip.output import BinaryOutput
 
 __all__ = ["OPERATIONS", "FailingOutput", "InlineExecutor", "ShortOutput", "SparseOutput"]

@@ -10,22 +10,20 @@ from contextlib import AbstractContextManager
 from dataclasses import fields
 from typing import Any
 
-from parazip import codecs, compress, copying
+from parazip import compress, copying
+from parazip.codecs import libraries
+from parazip.codecs.levels import Coder, Recipe
+from parazip.format.values import Buffer, Entry, Record
 from parazip.model import (
     ArchiveMember,
     Block,
-    Buffer,
-    Coder,
     Contents,
-    Entry,
     File,
     FilePiece,
     Header,
     Member,
     Part,
     Range,
-    Recipe,
-    Record,
     Tally,
     Twin,
 )
@@ -39,7 +37,7 @@ _CAPACITY = 2 * BATCH
 def start_helpers(count: int) -> AbstractContextManager[Helpers]:
     """So many helpers that do tasks; see `answer_question`."""
     return running_helpers(
-        f"{__name__}:{answer_question.__name__}", count, _CAPACITY, codecs.library_folders()
+        f"{__name__}:{answer_question.__name__}", count, _CAPACITY, libraries.find_library_folders()
     )
 
 

@@ -19,14 +19,15 @@ from parazip.errors import OutputError, SourceError
 from parazip.format.records import (
     FLAG_DESCRIPTOR,
     LIMIT_32,
-    aligned_header,
-    central_header,
-    data_descriptor,
-    end_records,
-    local_header,
-    shift,
+    pack_central_header,
+    pack_descriptor,
+    pack_end_records,
+    pack_local_header,
+    pad_header,
+    shift_offsets,
 )
-from parazip.model import DEFLATED, STORED, Block, Buffer, Header, Part, Range, Record
+from parazip.format.values import DEFLATED, STORED, Buffer, Record
+from parazip.model import Block, Header, Part, Range
 from parazip.output import Output
 
 
@@ -86,7 +87,7 @@ class ArchiveWriter:
         return False
 
     def _place(self, directory: bytes, base: int, padding: Mapping[int, int] | None = None) -> None:
-        placed, count = shift(directory, base, padding)
+        placed, count = shift_offsets(directory, base, padding)
         self._central.append(placed)
         self._members += count
 
@@ -96,7 +97,7 @@ class ArchiveWriter:
 
     def directory_since(self, mark: int, base: int) -> bytes:
         """The central directory headers of all members since `mark`, offsets relative to `base`."""
-        return shift(b"".join(self._central[mark:]), -base)[0]
+        return shift_offsets(b"".join(self._central[mark:]), -base)[0]
 
     def begin(self, record: Record, is_wide: bool = False, align: int = 0) -> None:
         """Begins a member that comes block by block.
@@ -141,11 +142,11 @@ class ArchiveWriter:
             self._refuse_growth(record.name.decode())
         self._opened = None
         if not output.seekable:
-            output.write(data_descriptor(record, opened.zip64))
+            output.write(pack_descriptor(record, opened.zip64))
         else:
             output.patch(opened.position, opened.header(record))
         self.aligned += opened.align > 0
-        self._central.append(central_header(record))
+        self._central.append(pack_central_header(record))
         self._members += 1
         return size
 
@@ -175,7 +176,7 @@ class ArchiveWriter:
         begin = output.position
         for chunk in self._central:
             output.write(chunk)
-        output.write(end_records(self._members, output.position - begin, begin, comment))
+        output.write(pack_end_records(self._members, output.position - begin, begin, comment))
         output.flush()
 
 
@@ -198,7 +199,7 @@ def _padded(
     short: list[Buffer] = []
     for piece in data:
         if isinstance(piece, Header):
-            header = aligned_header(piece.data, piece.multiple, position)
+            header = pad_header(piece.data, piece.multiple, position)
             padding[position - begin - added] = len(header) - len(piece)
             added += len(header) - len(piece)
             piece = header
@@ -230,8 +231,8 @@ class _OpenMember:
 
     def header(self, record: Record) -> bytes:
         """Its local file header, of the same length whatever `record` says of CRC and sizes."""
-        header = local_header(record, self.zip64)
-        return aligned_header(header, self.align, self.position) if self.align else header
+        header = pack_local_header(record, self.zip64)
+        return pad_header(header, self.align, self.position) if self.align else header
 
 
 def _bound(size: int) -> int:

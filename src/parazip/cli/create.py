@@ -14,11 +14,12 @@ from typing import cast
 import click
 
 from parazip.cli import options
+from parazip.codecs.table import CodecName
 from parazip.dates import Timestamp
 from parazip.display import Display, Mode
 from parazip.errors import MemberNameError, ParazipError, SourceError
 from parazip.format.records import MAX_NAME
-from parazip.model import Changes, CodecName
+from parazip.model import Changes
 from parazip.sources import Modes, Skip, Symlinks
 
 _IDENTITIES = ("stat", "content")

@@ -7,10 +7,11 @@ import os
 import click
 
 from parazip.cli import options
+from parazip.codecs.table import CodecName
 from parazip.dates import Timestamp
 from parazip.display import Display, Mode
 from parazip.merging import ON_DUPLICATE, OnDuplicate, Source
-from parazip.model import Changes, CodecName
+from parazip.model import Changes
 from parazip.sources import Modes, Skip
 
 

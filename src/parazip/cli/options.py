@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from parazip.cli.outcomes import print_failure
+from parazip.codecs.table import CODEC_NAMES, CodecName
 from parazip.dates import TIMESTAMPS, Timestamp
 from parazip.display import MODES
 from parazip.errors import DateError, OutputError, SettingsError
-from parazip.model import CHANGES, CODEC_NAMES, CodecName, Settings, parse_size
+from parazip.model import CHANGES, Settings, parse_size
 from parazip.sources import SKIPS, Selection
 
 if TYPE_CHECKING:

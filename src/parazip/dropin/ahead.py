@@ -13,21 +13,22 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import IO, Any, Self, TypeAlias, cast
 
-from parazip import codecs
+from parazip.codecs import checksums, deflating, inflating
+from parazip.codecs.sizes import BLOCK, RESTART, WINDOW
 from parazip.dropin.member import WHOLE, HoldingReader, MemberReader
 from parazip.workers.line import Lane, Line
 
 _AHEAD = 1 << 20
 
-_LONGEST = codecs.RESTART + (codecs.RESTART >> 6)
+_LONGEST = RESTART + (RESTART >> 6)
 """Compressed bytes beyond which a stretch is none of those that are made here."""
 
-STRETCH = _LONGEST + codecs.RESTART
+STRETCH = _LONGEST + RESTART
 """Bytes that a stretch takes in memory, compressed and inflated."""
 
 _BITE = 1 << 20
 
-_FIRST_BLOCK = codecs.BLOCK + (codecs.BLOCK >> 4)
+_FIRST_BLOCK = BLOCK + (BLOCK >> 4)
 """Bytes in which a sync flush must be if the member was cut."""
 
 _Compressed: TypeAlias = list[memoryview]
@@ -71,7 +72,7 @@ class FastReader:
     """
 
     def __init__(self, file: MemberReader, window: bytes = b"") -> None:
-        file._decompressor = codecs.FastInflater(window)
+        file._decompressor = inflating.FastInflater(window)
         self._file = file
 
     def __enter__(self) -> Self:
@@ -85,7 +86,7 @@ class FastReader:
         try:
             data = self._file.read(_AHEAD)
             is_sound = bool(data) or self._ends()
-        except (zipfile.BadZipFile, codecs.InflateError, EOFError) as error:
+        except (zipfile.BadZipFile, inflating.InflateError, EOFError) as error:
             raise DoubtError from error
         if not is_sound:
             raise DoubtError
@@ -109,7 +110,7 @@ class AheadReader(FastReader):
     def __init__(self, file: MemberReader) -> None:
         super().__init__(file)
         line = Line(1, 2 * _AHEAD)
-        self._lane: Lane[None, bytes] = line.lane(
+        self._lane: Lane[None, bytes] = line.open_lane(
             lambda _: self._read_next(), cost=lambda _: _AHEAD, weight=len
         )
         self._chunks = self._read_ahead()
@@ -168,24 +169,22 @@ class StretchReader:
         window = b""
         most = max(1, min(line.jobs + 4, line.budget.limit // STRETCH))
         restarts = _Restarts(file._fileobj, file._compress_left, most)
-        with line.lane(
-            codecs.inflate_stretch,
+        with line.open_lane(
+            inflating.inflate_stretch,
             cost=lambda _: STRETCH,
             weight=lambda _: STRETCH,
         ) as lane:
             for data, stretch in lane.through(restarts):
                 restarts.in_flight -= 1
-                if stretch is None or file._left <= codecs.RESTART:
+                if stretch is None or file._left <= RESTART:
                     break
                 compressed = sum(map(len, data))
                 place += compressed
                 file._compress_left -= compressed
-                file._left -= codecs.RESTART
-                file._running_crc = codecs.crc32_combine(
-                    file._running_crc, stretch.crc, codecs.RESTART
-                )
+                file._left -= RESTART
+                file._running_crc = checksums.crc32_combine(file._running_crc, stretch.crc, RESTART)
                 for piece in filter(None, stretch.pieces):
-                    window = (window + piece[-codecs.WINDOW :])[-codecs.WINDOW :]
+                    window = (window + piece[-WINDOW:])[-WINDOW:]
                     yield piece
         file._fileobj.seek(place)
         rest = FastReader(file, window)
@@ -223,7 +222,7 @@ class _Restarts:
 
 def _stretches(source: IO[bytes], left: int) -> Iterator[_Compressed]:
     """Each stretch but the last; nothing more after one that is too long."""
-    mark = codecs.SYNC_MARKER
+    mark = deflating.SYNC_MARKER
     held: _Compressed = []
     size = 0
     seam = b""
@@ -260,7 +259,7 @@ def has_restarts(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bool:
                 return False
             source, left = file._fileobj, file._compress_left
             place = source.tell()
-            if codecs.SYNC_MARKER[:4] not in source.read(min(_FIRST_BLOCK, left)):
+            if deflating.SYNC_MARKER[:4] not in source.read(min(_FIRST_BLOCK, left)):
                 return False
             source.seek(place)
             return next(_stretches(source, left), None) is not None

@@ -17,15 +17,18 @@ import zipfile
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from parazip import codecs
+from parazip.codecs import checksums, deflating
+from parazip.codecs.levels import DEFLATE_STORED, STORE, Coder, Recipe
+from parazip.codecs.sizes import BLOCK, WINDOW
 from parazip.format.records import FLAG_DESCRIPTOR
-from parazip.model import DEFLATE_STORED, STORE, Block, Buffer, Coder, Recipe
+from parazip.format.values import Buffer
+from parazip.model import Block
 from parazip.workers.line import Lane, line_for
 
 if TYPE_CHECKING:
     from parazip.dropin.writing import Writing
 
-_BLOCK = codecs.BLOCK
+_BLOCK = BLOCK
 
 _CRUMB = 4 << 10
 _HEAP = 64 << 10
@@ -228,7 +231,7 @@ class MemberWriter(io.BufferedIOBase):
 
     def _put(self, data: Buffer, last: bool) -> None:
         piece = _Piece(self._recipe.block, self._window, data, self._start, last)
-        self._window = bytes(data[-codecs.WINDOW :])
+        self._window = bytes(data[-WINDOW:])
         self._start += len(data)
         if piece.coder == STORE:
             self._write_blocks([(piece, _compress(piece))])
@@ -245,7 +248,7 @@ class MemberWriter(io.BufferedIOBase):
             for data in block.data:
                 file.write(data)
                 self._compressed_size += len(data)
-            self._crc = codecs.crc32_combine(self._crc, block.crc, block.size)
+            self._crc = checksums.crc32_combine(self._crc, block.crc, block.size)
             written += len(piece.data)
         if written:  # told behind the loop: who hears it may look, and so come here again
             self._archive.tell_progress(0, written, self.name)
@@ -276,8 +279,8 @@ class MemberWriter(io.BufferedIOBase):
     def _compress_whole(self) -> Buffer:
         coder, chunks = self._recipe.whole, self._chunks
         for chunk in chunks:
-            self._crc = codecs.crc32(chunk, self._crc)
-        packed = b"".join(chunks) if coder == STORE else codecs.deflate_whole(coder, chunks)
+            self._crc = checksums.crc32(chunk, self._crc)
+        packed = b"".join(chunks) if coder == STORE else deflating.deflate_whole(coder, chunks)
         self._compressed_size = len(packed)
         return packed
 
@@ -311,7 +314,7 @@ class MemberWriter(io.BufferedIOBase):
 
 def _new_lane(jobs: int | None, memory: int) -> Lane[_Piece, Block]:
     line = line_for(jobs, memory)
-    return line.lane(
+    return line.open_lane(
         _compress,
         cost=lambda piece: 3 * len(piece.data),
         weight=lambda block: sum(map(len, block.data)),
@@ -322,9 +325,9 @@ def _new_lane(jobs: int | None, memory: int) -> Lane[_Piece, Block]:
 def _compress(piece: _Piece) -> Block:
     """What a worker does."""
     coder, window, data, start, last = piece
-    if coder != STORE and not codecs.looks_compressible(
+    if coder != STORE and not deflating.looks_compressible(
         len(data), lambda at, size: data[at : at + size]
     ):
         coder = DEFLATE_STORED
-    packed = codecs.compress_block(coder, window, data, start, last)
-    return Block(packed, codecs.crc32(data), len(data))
+    packed = deflating.compress_block(coder, window, data, start, last)
+    return Block(packed, checksums.crc32(data), len(data))

@@ -5,8 +5,9 @@ damage may be all that somebody wants. So the same call has to fail, with the sa
 same bytes. Two things make that true.
 
 * What is read bit by bit is inflated by zlib-ng, in half of zlib's time. At each call it does what
-  zlib does (`codecs.StepInflater`). ISA-L, which is faster, does not: it keeps up to 64 KiB back,
-  so that ends and errors come at other calls, and goes on for a while where zlib sees the damage.
+  zlib does (`inflating.StepInflater`). ISA-L, which is faster, does not: it keeps up to 64 KiB
+  back, so that ends and errors come at other calls, and goes on for a while where zlib sees the
+  damage.
 * What is read from front to back in large steps is inflated as a whole by libdeflate, in half of
   zlib-ng's time. That counts only if nothing is odd about the member: the stream ends where it
   should, the size is right, and so is the CRC-32. Otherwise nothing has happened, and the reader
@@ -23,9 +24,9 @@ import zipfile
 from dataclasses import dataclass, field
 from typing import Any
 
-from parazip import codecs
+from parazip.codecs import checksums, inflating
 from parazip.dropin.stock import StockReader
-from parazip.model import DEFLATED
+from parazip.format.values import DEFLATED
 
 WHOLE = 16 << 20
 """Bytes up to which contents are held while they are given out."""
@@ -44,7 +45,7 @@ class MemberReader(StockReader):
         expected = self._expected_crc
         if expected is None:
             return
-        self._running_crc = codecs.crc32(newdata, self._running_crc)
+        self._running_crc = checksums.crc32(newdata, self._running_crc)
         if self._eof and self._running_crc != expected:
             raise zipfile.BadZipFile(f"Bad CRC-32 for file {self.name!r}")
 
@@ -106,10 +107,10 @@ class HoldingReader(MemberReader):
             if source.tell() != self._orig_compress_start:
                 source.seek(self._orig_compress_start)
             data = source.read(self._orig_compress_size)
-            contents = codecs.inflate_whole(data, self._orig_file_size)
+            contents = inflating.inflate_whole(data, self._orig_file_size)
         except (OSError, ValueError, MemoryError):  # it comes again where zipfile would meet it
             return None
-        is_sound = contents is not None and codecs.crc32(contents) == self._expected_crc
+        is_sound = contents is not None and checksums.crc32(contents) == self._expected_crc
         return contents if is_sound else None
 
     def _give(self, n: int | None, contents: bytes | bytearray, place: int) -> bytes:
@@ -213,7 +214,7 @@ def replace_reader(file: object, can_reread: bool) -> None:
     reader: Any = file
     reader.__class__ = MemberReader
     if reader._compress_type == DEFLATED and reader._left > _TINY:
-        reader._decompressor = codecs.StepInflater()
+        reader._decompressor = inflating.StepInflater()
         is_plain = reader._decrypter is None and reader._expected_crc is not None
         if can_reread and is_plain and reader._compress_left <= 2 * reader._left:
             reader.__class__ = HoldingReader

@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any, ClassVar, NamedTuple, TypeAlias, TypeVar
 from weakref import ref
 
-from parazip import codecs
+from parazip.codecs import libraries
 from parazip.dropin.ahead import (
     DoubtError,
     StretchReader,
@@ -156,7 +156,7 @@ class MemberJobs:
                 return None
             return self._in_turn(indexes, self._alone)
 
-        lane = line.lane(run, cost=lambda run: run.cost, weight=lambda _: 0)
+        lane = line.open_lane(run, cost=lambda run: run.cost, weight=lambda _: 0)
         with lane, self._crew(indexes, line.jobs) as crew:
             if crew is not None:
                 crew.start()
@@ -172,7 +172,11 @@ class MemberJobs:
         if size < _MUCH or file is None or isinstance(file, io.BytesIO):
             return nullcontext()
         return running_helpers(
-            f"{__name__}:{answer.__name__}", jobs, 1, codecs.library_folders(), [file.fileno()]
+            f"{__name__}:{answer.__name__}",
+            jobs,
+            1,
+            libraries.find_library_folders(),
+            [file.fileno()],
         )
 
     def _question(self, indexes: Iterable[int]) -> bytes:

@@ -7,7 +7,7 @@ import zipfile
 from contextlib import AbstractContextManager
 from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict
 
-from parazip.model import CodecName
+from parazip.codecs.table import CodecName
 from parazip.progress import Sink
 
 StrPath: TypeAlias = str | os.PathLike[str]

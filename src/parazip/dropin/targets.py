@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
-from parazip.names import MOST_STEPS, file_as_folder
+from parazip.format.names import MOST_STEPS, find_file_as_folder
 
 _FEW = 200
 _SMALL = 4 << 20
@@ -50,7 +50,7 @@ def list_target_folders(infos: Iterable[zipfile.ZipInfo]) -> list[str] | None:
             way = ways[parent] = _way(parent)
         if last:
             files.append(way + _way(last))
-    if len(set(files)) < len(files) or file_as_folder(files, ways.values()):
+    if len(set(files)) < len(files) or find_file_as_folder(files, ways.values()):
         return None
     return list(found)
 

@@ -17,12 +17,16 @@ from contextlib import suppress
 from functools import cache
 from typing import IO, Any, cast
 
-from parazip import codecs
+from parazip.codecs import levels
+from parazip.codecs.levels import DEFLATE_STORED, Recipe
+from parazip.codecs.sizes import CUT_FAST
+from parazip.codecs.table import CodecName
 from parazip.dropin import hooks
 from parazip.dropin.handle import MemberWriter
 from parazip.dropin.stock import Stock, StrPath
 from parazip.format.records import ATTRIBUTE_FOLDER, FLAG_DESCRIPTOR
-from parazip.model import DEFLATE_STORED, DEFLATED, LEVEL, STORED, CodecName, Recipe, Settings
+from parazip.format.values import DEFLATED, STORED
+from parazip.model import LEVEL, Settings
 from parazip.progress import Counter
 
 _CHUNK = 1 << 20
@@ -38,13 +42,13 @@ _LEVEL: Any = vars(INFO)["compress_level" if "compress_level" in vars(INFO) else
 @cache
 def _deflated(level: int, codec: CodecName) -> Recipe:
     """How members are deflated."""
-    recipe = codecs.choose_recipe(level, codec)
+    recipe = levels.choose_recipe(level, codec)
     if level == 0:
         return recipe._replace(whole=DEFLATE_STORED, block=DEFLATE_STORED)
     if codec == "zlib":
         return recipe
     # Members are put in one after the other here, so more of them are worth all cores.
-    return recipe._replace(cut=codecs.CUT_FAST)
+    return recipe._replace(cut=CUT_FAST)
 
 
 class _InCall:
@@ -262,7 +266,7 @@ class Writing(Stock):
             return None
         codec = self._settings.codec
         if info.compress_type == STORED:
-            return codecs.choose_recipe(0, codec)
+            return levels.choose_recipe(0, codec)
         level = _LEVEL.__get__(info)
         if level is None or level == -1:
             level = LEVEL

@@ -14,6 +14,7 @@ from functools import cache
 from typing import IO, Any, Literal, Unpack, cast, overload
 from weakref import ref
 
+from parazip.codecs.table import CodecName
 from parazip.dropin import hooks
 from parazip.dropin.ahead import open_reader, read_on_one_core
 from parazip.dropin.member import WHOLE, replace_reader
@@ -24,8 +25,9 @@ from parazip.dropin.stock import Appendable, Mode, Parallel, Readable, Stock, St
 from parazip.dropin.targets import are_few, have_links, list_target_folders
 from parazip.dropin.writing import INFO, Writing
 from parazip.errors import SettingsError
-from parazip.model import LEVEL, MEMORY, CodecName, Settings
+from parazip.model import LEVEL, Settings
 from parazip.progress import Counter, Sink
+from parazip.workers.budget import MEMORY
 
 _READING = ("open", "read", "getinfo", "extract", "_extract_member", "_fpclose")
 """The methods that are called for each member that is read."""

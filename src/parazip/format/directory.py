@@ -1,29 +1,31 @@
 """The headers of the central directory (APPNOTE 4.3.12): members as their author meant them.
 
-A name that is not ASCII may be in UTF-8, in code page 437, or told by a Unicode path field. Two
-members whose names differ only by that, or by less, are one file to some readers (`forms`). A
-backslash by a system that has them between folders is that to some, and a letter to others.
+A name that is not ASCII may be in UTF-8 or in code page 437, or stand in a Unicode path field. Two
+members whose names differ only by that, or by less, are one file to some readers (`forms`). Where
+the system that made the member separates folders by backslashes, a backslash does so to some
+readers, and is a letter to others.
 
 External attributes (4.4.15) mean what the system that made the member means by them. A folder
-whose name lacks its slash gets it; one that has contents is a file to some readers, and is refused.
+whose name lacks its slash gets one. A folder with contents is a file to some readers, and refused.
 """
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from parazip.format.end import MAX_CENTRAL, Directory, Read, read_exactly
 from parazip.format.extra import (
-    Told,
-    Where,
+    ExtraFields,
+    HeaderJudge,
     check_kinds,
-    is_asi_link,
+    decode_unicode_path,
+    has_asi_link,
     is_plain,
     parse_extra,
-    unicode_name,
-    widen,
+    resolve_zip64,
 )
-from parazip.format.forms import refuse_forms
+from parazip.format.forms import refuse_ambiguous_names
+from parazip.format.names import MOST_STEPS
 from parazip.format.records import (
     ATTRIBUTE_FOLDER,
     CENTRAL,
@@ -32,21 +34,20 @@ from parazip.format.records import (
     LIMIT_16,
     LIMIT_32,
     LOCAL,
-    dos_date,
+    pack_dos_date,
 )
 from parazip.format.refusals import Judge
-from parazip.model import DEFLATED, STORED, Record
-from parazip.names import MOST_STEPS
+from parazip.format.values import DEFLATED, STORED, Record
 
 _MOST_VERSION = 63
-"""Who needs a later version of the format than 6.3 to read it is shut out by zipfile (4.4.3)."""
+"""zipfile refuses a member that needs a later version of the format than 6.3 (4.4.3)."""
 
 _MOST_DEFLATED = 1032
 """A byte of a deflate stream stands for at most so many: two bits can mean 258 bytes."""
 
 _UNIX = 3
 _UNIX_SYSTEMS = (_UNIX, 19)
-"""What made the member (APPNOTE 4.4.2): Unix, macOS. Others have no mode to tell."""
+"""Systems that make members (APPNOTE 4.4.2): Unix, macOS. Others give no mode."""
 
 _DOS_SYSTEMS = (0, 6, 10, 11, 14)
 """MS-DOS, HPFS, NTFS by two numbers, VFAT: the lowest byte has MS-DOS attributes."""
@@ -76,19 +77,47 @@ _KINDS = 0o170000 << 16
 _FILE, _FILE_MODE = 0o100000 << 16, 0o100644 << 16
 _FOLDER, _FOLDER_MODE = 0o040000 << 16, 0o040755 << 16
 _SPECIAL_KINDS = (1, 2, 6, 12)
-"""A named pipe, devices, a socket: handed on as they are, for who copies to refuse."""
+"""A named pipe, devices, a socket: handed on as they are, for the one who copies to refuse."""
 _PIPE = 1
-"""One with contents is a file to all: `zip archive.zip -` tells what standard input was."""
+"""One with contents is a file to all: `zip archive.zip -` notes what standard input was."""
 _NO_KIND = 0
-"""In a header: none is told. In ours: a label or a reparse point, for who copies to refuse."""
+"""In a header: no kind is given. In our records: a label or a reparse point, which the one who
+copies refuses."""
 
-_EPOCH = dos_date(1980, 1, 1, 0, 0, 0)
+_EPOCH = pack_dos_date(1980, 1, 1, 0, 0, 0)
 
 _PIECE = 4 << 20
-"""So much of a directory is read at a time: what it claims to be is not believed at once."""
+"""Bytes of a directory that are read at a time. Its claimed length is not believed at once."""
 
 _HEADER = "central directory header"
-_NOTHING = Told(None, None)
+_SIGNATURE = b"PK\1\2"
+_NO_EXTRA_FIELDS = ExtraFields(None, None)
+
+
+class _Header(NamedTuple):
+    """The fields of a central directory header, in their order (4.3.12)."""
+
+    signature: bytes
+    made_by: int
+    version: int
+    flags: int
+    method: int
+    date: int
+    crc: int
+    compressed_size: int
+    size: int
+    name_length: int
+    extra_length: int
+    comment_length: int
+    disk: int
+    internal: int
+    attributes: int
+    offset: int
+
+    @property
+    def system(self) -> int:
+        """What made the member (4.4.2)."""
+        return self.made_by >> 8
 
 
 def read_headers(judge: Judge, directory: Directory, read: Read) -> tuple[list[str], list[Record]]:
@@ -101,158 +130,242 @@ def read_headers(judge: Judge, directory: Directory, read: Read) -> tuple[list[s
     """
     begin, end, members, shift, _ = directory
     length = end - begin
-    data, base = b"", 0  # what was read of it, from where on
+    uncommon = _UncommonHeaders(judge, directory)
+    piece, base = b"", 0  # what was read of the directory, and where in it that begins
     names: list[str] = []
     records: list[Record] = []
     unpack, fixed = CENTRAL.unpack_from, CENTRAL.size
     position = 0
-    is_odd = False  # whether a name might be another's in another form
     good_date = _EPOCH
-    kinds: list[tuple[int, Where, Told, int]] = []
-
-    def stop(at: int, expected: object, found: object) -> NoReturn:
-        judge.stop("central-header", _HEADER, begin + at, expected, found)
-
     for _ in range(members):
         at = position
         if at + fixed > length:
-            stop(at, f"{fixed} bytes", length - at)
-        if at + MAX_CENTRAL > base + len(data) < length:
-            data = read_exactly(judge, read, begin + at, min(_PIECE, length - at))
+            _stop(judge, begin + at, f"{fixed} bytes", length - at)
+        if at + MAX_CENTRAL > base + len(piece) < length:
+            piece = read_exactly(judge, read, begin + at, min(_PIECE, length - at))
             base = at
-        fields = unpack(data, at - base)
-        signature, made_by, version, flags, method, date, crc, packed, size = fields[:9]
-        name_length, extra_length, comment_length, disk, internal, attributes, offset = fields[9:]
-        if signature != b"PK\1\2":
-            stop(at, b"PK\1\2", signature)
+        fields = unpack(piece, at - base)
+        signature, made_by, version, flags, method, date, crc, compressed_size, size = fields[:9]
+        name_length, extra_length, comment_length, disk, _, attributes, offset = fields[9:]
+        if signature != _SIGNATURE:
+            _stop(judge, begin + at, _SIGNATURE, signature)
         extra_at = at + fixed + name_length
         position = extra_at + extra_length + comment_length
         if position > length:
-            stop(at, f"at most {length - at} bytes", position - at)
-        raw = data[at - base + fixed : extra_at - base]
-        system = made_by >> 8
-        told = _NOTHING
-        if extra_length:
-            extra = data[extra_at - base : extra_at - base + extra_length]
-            if not is_plain(extra):
-                where = Where(judge, _HEADER, begin + at)
-                told = parse_extra(extra, where)
-                values = (size, packed, offset)
-                size, packed, offset = widen(told.zip64, values, where, disk == LIMIT_16)
-                if told.kinds and raw[-1:] != b"/":
-                    kinds.append((len(names), where, told, system))
-                    is_asked = system in _ASI_SYSTEMS and size and not attributes >> 16
-                    if is_asked and is_asi_link(told.kinds):
-                        where.refuse("kind-mismatch", "a file, as by its attributes", "a link")
-        offset += shift
-        if (
-            offset + LOCAL.size + name_length + packed > begin
-            or disk
-            or version & 0xFF > _MOST_VERSION
-            or (packed != size if method == STORED else size > packed * _MOST_DEFLATED)
-            or (not size and (crc or (method and not packed)))
-        ):
-            record = Record(raw, flags, method, date, crc, packed, size, attributes, offset)
-            _check_numbers(judge, begin + at, record, begin, disk, version, told)
+            _stop(judge, begin + at, f"at most {length - at} bytes", position - at)
+        raw = piece[at - base + fixed : extra_at - base]
+        extra = piece[extra_at - base : extra_at - base + extra_length] if extra_length else b""
         name = raw.decode("ascii") if raw.isascii() else ""
+        # Nearly all headers are like this. Each call less here shows in the time that merging
+        # takes; whatever is not so, `_UncommonHeaders` looks at step by step.
         if (
-            not name
-            or told.unicode_path is not None
-            or not name.isprintable()
-            or "\\" in name
-            or ";" in name
+            attributes >> 28 == _KIND_FILE
+            and made_by >> 8 == _UNIX
+            and (not extra or is_plain(extra))
+            and offset + shift + LOCAL.size + name_length + compressed_size <= begin
+            and not disk
+            and version & 0xFF <= _MOST_VERSION
+            and (compressed_size == size or (method and size <= compressed_size * _MOST_DEFLATED))
+            and (size or not (crc or (method and not compressed_size)))
+            and (date == good_date or _is_date(date))
+            and 0 < name_length <= MOST_STEPS
+            and name.isprintable()
+            and name
+            and name[-1] != "/"
+            and "\\" not in name
+            and ";" not in name
         ):
-            is_odd = True
-            name = _name(judge, begin + at, raw, flags, system, told.unicode_path)
-        if not 0 < name_length <= MOST_STEPS:
-            _refuse_name(judge, begin + at, name)
-        if date != good_date:
-            if _is_date(date):
-                good_date = date
-            else:
-                date = _EPOCH
-        if attributes >> 28 == _KIND_FILE and system == _UNIX and raw[-1:] != b"/":
+            good_date = date
             attributes &= 0xFFFF0000
+            offset += shift
+            record = Record(
+                raw, flags, method, date, crc, compressed_size, size, attributes, offset
+            )
         else:
-            if attributes >> 28 == KIND_LINK and internal & _NO_LINK:
-                expected = "a link without bit 2 of the internal attributes"
-                judge.refuse("link-mismatch", _HEADER, begin + at, expected, f"{internal:#06x}")
-            name, attributes = _kind(judge, begin + at, name, attributes, system, size)
+            name, record = uncommon.read(at, len(names), _Header(*fields), raw, extra)
         names.append(name)
-        records.append(Record(raw, flags, method, date, crc, packed, size, attributes, offset))
+        records.append(record)
     if position != length:
         rest = read_exactly(judge, read, begin + position, min(4, length - position))
         expected = "the end of the central directory"
         judge.refuse("count-mismatch", _HEADER, begin + position, expected, rest)
-    for i, where, told, system in kinds:
-        check_kinds(where, told.kinds, system, records[i].attributes)
-    if is_odd:
-        refuse_forms(judge, begin, names, records)
+    uncommon.check_together(names, records)
     return names, records
 
 
+def _stop(judge: Judge, at: int, expected: object, found: object) -> NoReturn:
+    judge.stop("central-header", _HEADER, at, expected, found)
+
+
+class _KindClaim(NamedTuple):
+    """Extra fields that some readers take a member's kind from.
+
+    Attributes:
+        number: which member it is, counted from 0.
+        header_judge: is told what is not right.
+        kinds: the fields; see `ExtraFields.kinds`.
+        system: that made the member.
+    """
+
+    number: int
+    header_judge: HeaderJudge
+    kinds: tuple[tuple[int, bytes], ...]
+    system: int
+
+
+class _UncommonHeaders:
+    """Reads headers that are not like most, and notes what can only be judged in the end."""
+
+    def __init__(self, judge: Judge, directory: Directory) -> None:
+        self._judge = judge
+        self._begin = directory.begin
+        self._shift = directory.shift
+        self._has_odd_name = False  # one that might be another's in another form
+        self._kind_claims: list[_KindClaim] = []
+
+    def read(
+        self, at: int, number: int, header: _Header, raw: bytes, extra: bytes
+    ) -> tuple[str, Record]:
+        """The name and record of a member.
+
+        Args:
+            at: where its header begins in the directory.
+            number: which member it is, counted from 0.
+            header: the header's fields.
+            raw: the name as it is spelled there.
+            extra: the extra fields.
+        """
+        judge, at = self._judge, self._begin + at
+        extra_fields = _NO_EXTRA_FIELDS
+        if extra and not is_plain(extra):
+            extra_fields, header = self._apply_extra_fields(at, number, header, raw, extra)
+        system, attributes = header.system, header.attributes
+        record = Record(
+            raw,
+            header.flags,
+            header.method,
+            header.date if _is_date(header.date) else _EPOCH,
+            header.crc,
+            header.compressed_size,
+            header.size,
+            attributes,
+            header.offset + self._shift,
+        )
+        _check_numbers(judge, at, record, self._begin, header, extra_fields)
+        name = raw.decode("ascii") if raw.isascii() else ""
+        if (
+            not name
+            or extra_fields.unicode_path is not None
+            or not name.isprintable()
+            or "\\" in name
+            or ";" in name
+        ):
+            self._has_odd_name = True
+            name = _decode_name(judge, at, raw, header.flags, system, extra_fields.unicode_path)
+        _check_name(judge, at, name)
+        kind = attributes >> 28
+        if kind == KIND_LINK and header.internal & _NO_LINK:
+            expected = "a link without bit 2 of the internal attributes"
+            judge.refuse("link-mismatch", _HEADER, at, expected, f"{header.internal:#06x}")
+        if kind == _KIND_FILE and system == _UNIX and raw[-1:] != b"/":
+            return name, record._replace(attributes=attributes & 0xFFFF0000)
+        name, attributes = _resolve_kind(judge, at, name, attributes, system, header.size)
+        return name, record._replace(attributes=attributes)
+
+    def _apply_extra_fields(
+        self, at: int, number: int, header: _Header, raw: bytes, extra: bytes
+    ) -> tuple[ExtraFields, _Header]:
+        """The extra fields that count, and the header with the numbers that they give."""
+        header_judge = HeaderJudge(self._judge, _HEADER, at)
+        extra_fields = parse_extra(extra, header_judge)
+        size, compressed_size, offset = resolve_zip64(
+            extra_fields.zip64,
+            (header.size, header.compressed_size, header.offset),
+            header_judge,
+            header.disk == LIMIT_16,
+        )
+        header = header._replace(size=size, compressed_size=compressed_size, offset=offset)
+        kinds, system = extra_fields.kinds, header.system
+        if kinds and raw[-1:] != b"/":
+            self._kind_claims.append(_KindClaim(number, header_judge, kinds, system))
+            is_asked = system in _ASI_SYSTEMS and size and not header.attributes >> 16
+            if is_asked and has_asi_link(kinds):
+                header_judge.refuse("kind-mismatch", "a file, as by its attributes", "a link")
+        return extra_fields, header
+
+    def check_together(self, names: list[str], records: list[Record]) -> None:
+        """Refuses what shows only when all members are known."""
+        for number, header_judge, kinds, system in self._kind_claims:
+            check_kinds(header_judge, kinds, system, records[number].attributes)
+        if self._has_odd_name:
+            refuse_ambiguous_names(self._judge, self._begin, names, records)
+
+
 def _check_numbers(
-    judge: Judge, at: int, record: Record, begin: int, disk: int, version: int, told: Told
+    judge: Judge, at: int, record: Record, begin: int, header: _Header, extra_fields: ExtraFields
 ) -> None:
-    """Refuses numbers that cannot be, where the directory begins at `begin`; most of them can."""
-    raw, flags, method, _, crc, packed, size, _, offset = record
-    is_narrow = told.zip64 is None and LIMIT_32 in (packed, size, offset)
+    """Refuses numbers that cannot be, where the directory begins at `begin`."""
+    raw, flags, method, _, crc, compressed_size, size, _, offset = record
+    version, disk, zip64 = header.version & 0xFF, header.disk, extra_fields.zip64
+    is_narrow = zip64 is None and LIMIT_32 in (compressed_size, size, offset)
 
     def refuse(id: str, expected: object, found: object) -> None:  # noqa: A002 # as `Judge`
         if is_narrow:
-            id, expected, found = "zip64-field-missing", "a zip64 extra field", (packed, size)  # noqa: A001
+            id, expected = "zip64-field-missing", "a zip64 extra field"  # noqa: A001
+            found = (compressed_size, size)
         judge.refuse(id, _HEADER, at, expected, found)
 
-    if offset + LOCAL.size + len(raw) + packed > begin:
-        refuse("record-outside", f"a record that ends before {begin}", (offset, packed))
-    is_told = disk == LIMIT_16 and told.zip64 is not None and len(told.zip64) % 8 == 4
-    if disk and not is_told:
+    if offset + LOCAL.size + len(raw) + compressed_size > begin:
+        refuse("record-outside", f"a record that ends before {begin}", (offset, compressed_size))
+    is_disk_in_zip64 = disk == LIMIT_16 and zip64 is not None and len(zip64) % 8 == 4
+    if disk and not is_disk_in_zip64:
         judge.refuse("split-archive", _HEADER, at, "disk 0", disk)
-    if version & 0xFF > _MOST_VERSION:
-        found = f"{(version & 0xFF) / 10}"
-        judge.refuse("version-needed", _HEADER, at, f"{_MOST_VERSION / 10} or before", found)
+    if version > _MOST_VERSION:
+        expected = f"{_MOST_VERSION / 10} or before"
+        judge.refuse("version-needed", _HEADER, at, expected, f"{version / 10}")
     if flags & FLAG_ENCRYPTED or method not in (STORED, DEFLATED):
         return  # encryption adds bytes, and other methods make more of one
-    if packed != size if method == STORED else size > packed * _MOST_DEFLATED:
-        refuse("size-impossible", f"a size that method {method} can have", (packed, size))
-    elif method == DEFLATED and not packed:
+    most = size if method == STORED else compressed_size * _MOST_DEFLATED
+    if size > most or (method == STORED and size != compressed_size):
+        refuse("size-impossible", f"a size that method {method} can have", (compressed_size, size))
+    elif method == DEFLATED and not compressed_size:
         judge.refuse("deflate-stream-missing", _HEADER, at, "a deflate stream", "0 bytes")
     if not size and crc:
         judge.refuse("crc-of-nothing", _HEADER, at, "CRC 0 of 0 bytes", crc)
 
 
-def _refuse_name(judge: Judge, at: int, name: str) -> None:
-    """Refuses a name that is none, or that no system takes."""
+def _check_name(judge: Judge, at: int, name: str) -> None:
+    """Refuses a name that is empty, or longer than any system takes."""
     if not name:
         judge.refuse("name-missing", _HEADER, at, "a name", b"")
     elif (steps := name.count("/")) > MOST_STEPS:
         judge.refuse("name-too-deep", _HEADER, at, f"a name of at most {MOST_STEPS} steps", steps)
 
 
-def _name(
+def _decode_name(
     judge: Judge, at: int, raw: bytes, flags: int, system: int, unicode_path: bytes | None
 ) -> str:
     """A name as text.
 
-    Without flag 11 it is in code page 437 (APPNOTE appendix D); but Info-ZIP's zip on Unix takes
-    the name as the system has it, which is UTF-8 nearly everywhere. A Unicode path tells better,
-    unless the header is in UTF-8 itself: then some readers take the header's.
+    Without flag 11 it is in code page 437 (APPNOTE appendix D). But Info-ZIP's zip on Unix takes
+    the name as the system has it, which is UTF-8 nearly everywhere. A Unicode path is more certain
+    than either, unless the header is in UTF-8 itself: then some readers take the header's name.
     """
-    is_told = bool(flags & FLAG_UTF8)
+    is_utf8 = bool(flags & FLAG_UTF8)
     name = ""
     try:
-        if is_told or system in _UNIX_SYSTEMS or raw.isascii():
+        if is_utf8 or system in _UNIX_SYSTEMS or raw.isascii():
             name = raw.decode()
-            is_told = is_told or not raw.isascii()
+            is_utf8 = is_utf8 or not raw.isascii()
     except UnicodeDecodeError:
-        if is_told:
+        if is_utf8:
             judge.refuse("name-not-utf-8", _HEADER, at, "a name in UTF-8", raw)
     name = name or raw.decode("cp437")
     if unicode_path is not None:
-        where = Where(judge, _HEADER, at)
-        other = unicode_name(unicode_path, raw, where)
-        if is_told and other not in (None, name):
-            where.refuse("unicode-path-mismatch", f"a Unicode path of {name!r}", other)
+        header_judge = HeaderJudge(judge, _HEADER, at)
+        other = decode_unicode_path(unicode_path, raw, header_judge)
+        if is_utf8 and other not in (None, name):
+            header_judge.refuse("unicode-path-mismatch", f"a Unicode path of {name!r}", other)
         name = other or name
     if "\0" in name:
         judge.refuse("name-with-nul", _HEADER, at, "a name without NUL", raw)
@@ -261,31 +374,27 @@ def _name(
     return name
 
 
-def _kind(
+def _resolve_kind(
     judge: Judge, at: int, name: str, attributes: int, system: int, size: int
 ) -> tuple[str, int]:
-    """A name that has a folder's slash, and attributes with a Unix mode that tells the kind."""
+    """A name that has a folder's slash, and attributes with a Unix mode that has the kind."""
     is_unix = system in _UNIX_SYSTEMS
     mode = attributes & 0xFFFF0000 if is_unix else 0
     kind = attributes >> 28
     if kind == _PIPE and size:
         kind = _KIND_FILE
-    is_folder = name.endswith("/")
-    if kind == KIND_LINK and (is_folder or system != _UNIX):
+    has_slash = name.endswith("/")
+    if kind == KIND_LINK and (has_slash or system != _UNIX):
         found = f"{name!r}, made by system {system}"
         judge.refuse("link-mismatch", _HEADER, at, "a link by Unix, whose name has no slash", found)
-    if is_unix:
-        is_told = kind == _KIND_FOLDER
-    else:
-        is_told = system in _DOS_SYSTEMS and bool(attributes & ATTRIBUTE_FOLDER)
-        is_told |= system == _AMIGA and attributes & _AMIGA_KINDS == _AMIGA_FOLDER
-    if (is_folder or is_told) and size:
+    is_folder = has_slash or _has_folder_attribute(attributes, kind, system)
+    if is_folder and size:
         found = f"{size} bytes in {name!r}"
         judge.refuse("folder-with-contents", _HEADER, at, "a folder without contents", found)
     if system in _LABEL_SYSTEMS and attributes & _LABEL:
         return name, _NO_KIND
-    if is_folder or is_told:
-        name = name if is_folder else name + "/"
+    if is_folder:
+        name = name if has_slash else name + "/"
         return name, (mode & ~_KINDS or _FOLDER_MODE) | _FOLDER | ATTRIBUTE_FOLDER
     if is_unix and kind == KIND_LINK and not 0 < size <= _MOST_TARGET:
         expected = f"a link's target of 1 to {_MOST_TARGET:,} bytes"
@@ -297,6 +406,15 @@ def _kind(
     if system in _REPARSE_SYSTEMS and attributes & _REPARSE and size:
         return name, _NO_KIND
     return name, (mode & ~_KINDS or _FILE_MODE) | _FILE
+
+
+def _has_folder_attribute(attributes: int, kind: int, system: int) -> bool:
+    """Whether the attributes say that a member is a folder, by the rules of its system."""
+    if system in _UNIX_SYSTEMS:
+        return kind == _KIND_FOLDER
+    if system in _DOS_SYSTEMS:
+        return bool(attributes & ATTRIBUTE_FOLDER)
+    return system == _AMIGA and attributes & _AMIGA_KINDS == _AMIGA_FOLDER
 
 
 def _is_date(date: int) -> bool:

@@ -1,14 +1,14 @@
-"""Where the central directory is: the end of an archive, read in the one way that all readers take.
+"""Where the central directory is: the end of an archive, where all readers read it the same way.
 
-An archive is read from its end (APPNOTE 4.3.6): the end of central directory record (EOCD), with
-its zip64 twin where a number did not fit, tells where the central directory is. Readers look for
-the EOCD in different ways: the last signature, the last that fits, the first that fits. So one must
-fit to the byte, and no signature stand behind it.
+An archive is read from its end (APPNOTE 4.3.6). The end of central directory record (EOCD), with
+its zip64 counterpart where a number does not fit, says where the central directory is. Readers look
+for the EOCD in different ways: the last signature, the last that fits, the first that fits. So one
+must fit to the byte, and no signature may stand behind it.
 
-The directory's place can be computed in three ways, and readers take any of them: it ends where the
-end records begin, it begins at its offset, and zip64's locator tells where the end records
-begin. The first is taken here. Offsets may leave out what stands in front of the archive, so they
-may lead to another place by as many bytes; nothing that looks like these records may be there then.
+The directory's place follows in three ways, and readers take any of them: it ends where the end
+records begin, it begins at its offset, and zip64's locator says where the end records begin. The
+first is taken here. Offsets may leave out what stands in front of the archive. Then they lead to
+another place, and nothing that looks like these records may stand there.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Directory(NamedTuple):
         begin: its offset in the file.
         end: the offset of what follows it.
         members: how many it has.
-        shift: what is to be added to its offsets: the bytes in front that they leave out.
-        disk: the number of the one that it begins on, as the EOCD tells it.
+        shift: what is to be added to its offsets: the bytes of the prefix that they leave out.
+        disk: the number of the disk that it begins on, by the EOCD.
     """
 
     begin: int
@@ -62,7 +62,7 @@ class _Claims(NamedTuple):
 
 
 def read_exactly(judge: Judge, read: Read, offset: int, length: int) -> bytes:
-    """So many bytes; the archive is refused if it has got shorter."""
+    """`length` bytes; the archive is refused if it has got shorter."""
     data = read(offset, length)
     if len(data) != length:
         judge.stop("file-cut-off", "file", offset, f"{length} bytes", len(data))
@@ -95,7 +95,7 @@ def find_directory(judge: Judge, size: int, read: Read) -> Directory:
         judge.refuse("zip64-locator", _LOCATOR, max(0, locator_at), b"PK\6\7", locator[:4])
     if disk and (wide is None or disk != LIMIT_16):
         judge.refuse("split-archive", _EOCD, position, "one disk", f"disk {disk} of several")
-    directory = _place(judge, position, end, claims)
+    directory = _locate_directory(judge, position, end, claims)
     if directory.shift:
         _refuse_unshifted(judge, read, directory, claims, wide)
     return directory._replace(disk=first)
@@ -105,7 +105,7 @@ def _find_end(judge: Judge, size: int, read: Read) -> tuple[int, bytes]:
     """Where the EOCD is, and the file from there on."""
     begin = max(0, size - END.size - _MAX_COMMENT)
     tail = read_exactly(judge, read, begin, size - begin)
-    places = _places(tail, b"PK\5\6")
+    places = _find_places(tail, b"PK\5\6")
     ends = {at: at + END.size + END.unpack_from(tail, at)[-1] for at in places}
     fitting = [at for at, end in ends.items() if end == len(tail)]
     if not fitting:
@@ -133,7 +133,7 @@ def _find_end(judge: Judge, size: int, read: Read) -> tuple[int, bytes]:
     return begin + at, tail[at:]
 
 
-def _places(data: bytes, signature: bytes) -> list[int]:
+def _find_places(data: bytes, signature: bytes) -> list[int]:
     """Where an EOCD could stand whole."""
     places = []
     at = data.find(signature)
@@ -148,12 +148,12 @@ def _read_zip64(
 ) -> _Claims:
     """What the zip64 EOCD claims; the EOCD must say the same, or that it cannot.
 
-    Its number of members on this disk counts for no reader.
+    No reader heeds its number of members on this disk.
     """
     at = locator_at - ZIP64_END.size
     if at < 0:
-        what = f"{ZIP64_END.size} bytes before its locator"
-        judge.stop("zip64-end-record", _EOCD64, 0, what, locator_at)
+        missing = f"{ZIP64_END.size} bytes before its locator"
+        judge.stop("zip64-end-record", _EOCD64, 0, missing, locator_at)
     data = read_exactly(judge, read, at, ZIP64_END.size)
     signature, size, _, _, disk, first_disk, _, *numbers = ZIP64_END.unpack(data)
     if (signature, size) != (b"PK\6\6", ZIP64_END.size - 12):
@@ -167,17 +167,17 @@ def _read_zip64(
         expected_numbers = f"count, size, offset {tuple(wide)}"
         position = locator_at + len(locator)
         judge.refuse("zip64-end-mismatch", _EOCD, position, expected_numbers, tuple(claims))
-    _, disk, told, disks = ZIP64_LOCATOR.unpack(locator)
+    _, disk, end_at, disks = ZIP64_LOCATOR.unpack(locator)
     if disk or disks != 1:
         found = f"disk {disk} of {disks}"
         judge.refuse("split-archive", _LOCATOR, locator_at, "disk 0 of 1", found)
-    if told != wide.offset + wide.length:
+    if end_at != wide.offset + wide.length:
         expected_offset = f"offset {wide.offset + wide.length}"
-        judge.refuse("zip64-locator", _LOCATOR, locator_at, expected_offset, told)
+        judge.refuse("zip64-locator", _LOCATOR, locator_at, expected_offset, end_at)
     return wide
 
 
-def _place(judge: Judge, position: int, end: int, claims: _Claims) -> Directory:
+def _locate_directory(judge: Judge, position: int, end: int, claims: _Claims) -> Directory:
     """Where the directory is, if it can be there."""
     members, length, offset = claims
     begin = end - length
@@ -200,7 +200,7 @@ def _place(judge: Judge, position: int, end: int, claims: _Claims) -> Directory:
 def _refuse_unshifted(
     judge: Judge, read: Read, directory: Directory, claims: _Claims, wide: _Claims | None
 ) -> None:
-    """Refuses what a reader finds that takes offsets as they are, whatever stands in front."""
+    """Refuses what a reader finds that takes offsets as they are, without the prefix."""
     offset = claims.offset
     if read(offset, 4) in (b"PK\1\2", b"PK\5\6", b"PK\6\6"):
         expected = f"the central directory at {directory.begin} alone"

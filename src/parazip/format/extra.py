@@ -1,12 +1,12 @@
 """The extra fields of a member's headers that change what the header says.
 
-There are two: zip64 (APPNOTE 4.5.3) has the numbers that do not fit, the Unicode path (4.6.9) has
-the name in UTF-8 beside one in an old code page. Two more tell some readers of links and folders.
-Others are passed over, but the last must end where the extra field ends. Up to three zero bytes may
-be left over: Android's zipalign pads so.
+There are two: zip64 (APPNOTE 4.5.3) has the numbers that do not fit, and the Unicode path (4.6.9)
+has the name in UTF-8 beside one in an old code page. Two more say to some readers that a member is
+a link or a folder. Others are passed over, but the last must end where the extra field ends. Up to
+three zero bytes may be left over: Android's zipalign pads so.
 
-A Unicode path counts if it has the CRC-32 of the header's name; all readers pass over one that was
-left behind when the header got another name. Not all readers know this field. So it may tell what
+A Unicode path counts if it has the CRC-32 of the header's name. All readers pass over one that was
+left behind when the header got another name. Not all readers know this field. So it may have what
 an old code page could not, and nothing else: what is ASCII in it must stand in the header, too.
 Between that the header has bytes of its code page, or what Info-ZIP and WinZip put in their place
 (`#U4e2d`, `?`, `_`).
@@ -28,8 +28,8 @@ _UNPACK_FIELD = struct.Struct("<2H").unpack_from
 _PATH = struct.Struct("<BI")
 
 
-class Where(NamedTuple):
-    """The header that an extra field belongs to, for messages.
+class HeaderJudge(NamedTuple):
+    """A judge of one header: it puts into each message which header that is.
 
     Attributes:
         judge: is told what is not right.
@@ -41,13 +41,19 @@ class Where(NamedTuple):
     record: str
     offset: int
 
-    def refuse(self, id: str, expected: object, found: object) -> None:  # noqa: A002 # as `Judge`
-        """Tells that something about the extra field is not right."""
-        self.judge.refuse(id, self.record, self.offset, expected, found)
+    def refuse(
+        self,
+        id: str,  # noqa: A002 # as `Judge`
+        expected: object,
+        found: object,
+        member: str | None = None,
+    ) -> None:
+        """Hears that something about the header is not right; see `Judge.refuse`."""
+        self.judge.refuse(id, self.record, self.offset, expected, found, member)
 
 
-class Told(NamedTuple):
-    """What an extra field says that counts.
+class ExtraFields(NamedTuple):
+    """The extra fields that count.
 
     Attributes:
         zip64: a zip64 field's data, or None.
@@ -61,18 +67,18 @@ class Told(NamedTuple):
 
 
 def is_plain(extra: bytes) -> bool:
-    """Whether an extra field is right and has nothing to say about the header, as most are."""
+    """Whether extra fields are right and change nothing about the header, as most do."""
     at, end = 0, len(extra)
     while at + 4 <= end:
         tag, size = _UNPACK_FIELD(extra, at)
-        if tag in _TELLING:
+        if tag in _COUNTING:
             return False
         at += 4 + size
     return at == end
 
 
 def has_field(extra: bytes, tag: int) -> bool:
-    """Whether an extra field has a field of that tag, as far as it is right."""
+    """Whether there is an extra field of that tag, as far as they are right."""
     at = 0
     while at + 4 <= len(extra):
         its_tag, size = _UNPACK_FIELD(extra, at)
@@ -82,48 +88,50 @@ def has_field(extra: bytes, tag: int) -> bool:
     return False
 
 
-def parse_extra(extra: bytes, where: Where) -> Told:
-    """What an extra field says; of zip64 and the Unicode path there may be one each."""
+def parse_extra(extra: bytes, header_judge: HeaderJudge) -> ExtraFields:
+    """The extra fields that count; of zip64 and the Unicode path there may be one each."""
     at, end = 0, len(extra)
     found: dict[int, bytes] = {}
     kinds = []
     while at + 4 <= end:
         tag, size = _UNPACK_FIELD(extra, at)
         at += 4
-        if tag in _TWICE and at + size <= end:
+        if tag in _IDS_IF_TWICE and at + size <= end:
             if tag in found:
-                where.refuse(_TWICE[tag], "one such extra field", f"another: {extra[at - 4 :]!r}")
+                header_judge.refuse(
+                    _IDS_IF_TWICE[tag], "one such extra field", f"another: {extra[at - 4 :]!r}"
+                )
             found[tag] = extra[at : at + size]
         elif tag in _KINDS:
             kinds.append((tag, extra[at : at + size]))
         at += size
     if at > end or extra[at:].strip(b"\0"):
-        where.refuse("extra-field-cut-off", f"extra fields of {end} bytes", extra)
-    return Told(found.get(ZIP64_TAG), found.get(UNICODE_PATH_TAG), tuple(kinds))
+        header_judge.refuse("extra-field-cut-off", f"extra fields of {end} bytes", extra)
+    return ExtraFields(found.get(ZIP64_TAG), found.get(UNICODE_PATH_TAG), tuple(kinds))
 
 
-_TWICE = {ZIP64_TAG: "zip64-field-twice", UNICODE_PATH_TAG: "unicode-path-twice"}
+_IDS_IF_TWICE = {ZIP64_TAG: "zip64-field-twice", UNICODE_PATH_TAG: "unicode-path-twice"}
 _LIBARCHIVE_TAG, _ASI_TAG = 0x6C78, 0x756E
 _KINDS = (_LIBARCHIVE_TAG, _ASI_TAG)
-_TELLING = {*_TWICE, *_KINDS}
+_COUNTING = {*_IDS_IF_TWICE, *_KINDS}
 
 _FILE, _FOLDER, _LINK = 8, 4, 10
 _UNIX, _DOS = 3, 0
 
 
 def check_kinds(
-    where: Where, kinds: tuple[tuple[int, bytes], ...], system: int, attributes: int
+    header_judge: HeaderJudge, kinds: tuple[tuple[int, bytes], ...], system: int, attributes: int
 ) -> None:
-    """Refuses fields that tell another kind than the directory does of a member.
+    """Refuses fields that give a member another kind than the directory does.
 
     libarchive takes the kind from a field of its own (0x6c78, its archive_read_support_format_zip.c
     describes it): a byte of bits, then what these announce, the version made by in two bytes (bit
     0), internal attributes in two (bit 1), and external ones in four (bit 2).
 
     Args:
-        where: the header.
+        header_judge: is told what is not right.
         kinds: the fields.
-        system: that made the member, as the header tells it.
+        system: that made the member, by its header.
         attributes: the external ones, as our own records have them.
     """
     for tag, data in kinds:
@@ -134,18 +142,18 @@ def check_kinds(
         if bits & 1:
             system = int.from_bytes(data[at + 1 : at + 2], "little")
         at += (bits & 1) * 2 + (bits & 2)
-        told = int.from_bytes(data[at : at + 4], "little")
+        claimed = int.from_bytes(data[at : at + 4], "little")
         if system == _UNIX:
-            kind = told >> 28 or _FILE
-        elif system == _DOS and told & ATTRIBUTE_FOLDER:
+            kind = claimed >> 28 or _FILE
+        elif system == _DOS and claimed & ATTRIBUTE_FOLDER:
             kind = _FOLDER
         else:
             kind = _FILE
         if kind != attributes >> 28:
-            where.refuse("kind-mismatch", f"a member of kind {attributes >> 28}", kind)
+            header_judge.refuse("kind-mismatch", f"a member of kind {attributes >> 28}", kind)
 
 
-def is_asi_link(kinds: tuple[tuple[int, bytes], ...]) -> bool:
+def has_asi_link(kinds: tuple[tuple[int, bytes], ...]) -> bool:
     """Whether a field of ASi's (4.6.8: a CRC-32, then a Unix mode) is one of a link.
 
     Info-ZIP's unzip heeds it where the external attributes have no mode.
@@ -153,8 +161,8 @@ def is_asi_link(kinds: tuple[tuple[int, bytes], ...]) -> bool:
     return any(tag == _ASI_TAG and data[5:6] and data[5] >> 4 == _LINK for tag, data in kinds)
 
 
-def widen(
-    field: bytes | None, values: tuple[int, ...], where: Where, disk: bool = False
+def resolve_zip64(
+    field: bytes | None, values: tuple[int, ...], header_judge: HeaderJudge, has_disk: bool = False
 ) -> tuple[int, ...]:
     """The numbers of a header, those that are saturated taken from its zip64 field.
 
@@ -164,44 +172,48 @@ def widen(
     Args:
         field: its data.
         values: size, compressed size, and in a central header the offset.
-        where: the header.
-        disk: whether the number of a disk, which is saturated, follows in 4 bytes.
+        header_judge: is told what is not right.
+        has_disk: whether the number of a disk, which is saturated, follows in 4 bytes.
     """
     if field is None:
         return values
-    if disk and len(field) % 8 == 4:
+    if has_disk and len(field) % 8 == 4:
         if field[-4:] != b"\0\0\0\0":
-            where.refuse("split-archive", "disk 0", field[-4:])
+            header_judge.refuse("split-archive", "disk 0", field[-4:])
         field = field[:-4]
     wide = struct.unpack_from(f"<{len(field) // 8}Q", field)
     due = values.count(LIMIT_32)
     if not due:
         if len(field) % 8 or wide != values[: len(wide)]:
-            where.refuse("zip64-field-mismatch", f"a zip64 field of {values}, or none", field)
+            header_judge.refuse(
+                "zip64-field-mismatch", f"a zip64 field of {values}, or none", field
+            )
         return values
     if len(wide) < due:
-        where.refuse("zip64-field-missing", f"a zip64 extra field of {due} numbers", field)
+        header_judge.refuse("zip64-field-missing", f"a zip64 extra field of {due} numbers", field)
         return values
     if len(field) != 8 * due:
-        where.refuse("zip64-field-length", f"a zip64 extra field of {8 * due} bytes", len(field))
-    told = iter(wide)
-    return tuple(next(told) if value == LIMIT_32 else value for value in values)
+        header_judge.refuse(
+            "zip64-field-length", f"a zip64 extra field of {8 * due} bytes", len(field)
+        )
+    numbers = iter(wide)
+    return tuple(next(numbers) if value == LIMIT_32 else value for value in values)
 
 
-def unicode_name(field: bytes, raw: bytes, where: Where) -> str | None:
-    """The name that a Unicode path gives; None if it was of another name, which counts for none.
+def decode_unicode_path(field: bytes, raw: bytes, header_judge: HeaderJudge) -> str | None:
+    """The name in a Unicode path; None if it does not count, as it belongs to another name.
 
     Args:
         field: its data.
         raw: the name in the header.
-        where: the header.
+        header_judge: is told what is not right.
     """
     if len(field) < _PATH.size:
-        where.refuse("unicode-path-invalid", f"a Unicode path of {_PATH.size} bytes", field)
+        header_judge.refuse("unicode-path-invalid", f"a Unicode path of {_PATH.size} bytes", field)
         return None
     version, crc = _PATH.unpack_from(field)
     if version != 1:
-        where.refuse("unicode-path-invalid", "a Unicode path of version 1", version)
+        header_judge.refuse("unicode-path-invalid", "a Unicode path of version 1", version)
         return None
     if crc != crc32(raw):
         return None
@@ -211,10 +223,10 @@ def unicode_name(field: bytes, raw: bytes, where: Where) -> str | None:
     except UnicodeDecodeError:
         name = ""
     if not name or "\0" in name:
-        where.refuse("unicode-path-invalid", "a Unicode path in UTF-8, without NUL", data)
+        header_judge.refuse("unicode-path-invalid", "a Unicode path in UTF-8, without NUL", data)
         return None
     if not _stands_for(raw, name):
-        where.refuse("unicode-path-mismatch", f"{raw!r}, but for what is not ASCII", name)
+        header_judge.refuse("unicode-path-mismatch", f"{raw!r}, but for what is not ASCII", name)
         return None
     return name
 
@@ -223,7 +235,7 @@ _NOT_ASCII = re.compile(r"[^\0-\x7f]+")
 
 
 def _stands_for(raw: bytes, name: str) -> bool:
-    """Whether a header's name has what is ASCII in another one, step by step."""
+    """Whether all that is ASCII in `name` stands in the header's name, step by step."""
     steps = name.split("/")
     raw_steps = raw.split(b"/")
     return len(steps) == len(raw_steps) and all(map(_step_stands_for, raw_steps, steps))

@@ -1,9 +1,9 @@
-"""Names that differ, and are one to some reader.
+"""Names that differ, and are the same to some reader.
 
-Systems and readers differ in whether they tell apart the composed and the decomposed form of a
-letter, names with and without the flag of UTF-8, and backslashes and slashes. Info-ZIP's unzip
-drops control characters, and a version as VMS has it at a name's end (`;1`): by that a file may
-even be what another member needs as a folder.
+Some systems and readers take the composed and the decomposed form of a letter for the same, names
+with and without the flag of UTF-8, or backslashes and slashes. Info-ZIP's unzip drops control
+characters, and a version as VMS has it at a name's end (`;1`). So a file may even become what
+another member needs as a folder.
 """
 
 from __future__ import annotations
@@ -12,20 +12,21 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from unicodedata import normalize
 
+from parazip.format.names import find_file_as_folder
 from parazip.format.records import FLAG_UTF8
 from parazip.format.refusals import Judge
-from parazip.model import Record
-from parazip.names import file_as_folder
+from parazip.format.values import Record
 
 _LONGEST_STEP = 255
-"""No file system takes a longer step, and its normal form may take the square of it in time."""
+"""Characters. No file system takes a longer step, and to compose one may take the square of its
+length in time."""
 
 _CONTROLS = str.maketrans(dict.fromkeys((*range(32), 127)))
 _VMS_VERSION = re.compile(r";[0-9]*\Z")
 
 
-def refuse_forms(judge: Judge, at: int, names: list[str], records: list[Record]) -> None:
-    """Refuses two names that are one to a reader that takes Unicode, flags or slashes otherwise.
+def refuse_ambiguous_names(judge: Judge, at: int, names: list[str], records: list[Record]) -> None:
+    """Refuses two names that some reader takes for the same.
 
     Args:
         judge: is told of them.
@@ -34,7 +35,7 @@ def refuse_forms(judge: Judge, at: int, names: list[str], records: list[Record])
         records: theirs, in the same order.
     """
     forms: dict[str, str] = {}
-    spelled: dict[bytes, int] = {}
+    flags: dict[bytes, int] = {}
     dropped: set[str] = set()
     for name, record in zip(names, records, strict=True):
         flag = record.flags & FLAG_UTF8
@@ -48,7 +49,7 @@ def refuse_forms(judge: Judge, at: int, names: list[str], records: list[Record])
             readings.append(_composed(in_header))
         others = [forms.setdefault(reading, name) for reading in readings]
         other = next((other for other in others if other != name), name)
-        if other != name or spelled.setdefault(record.name, flag) != flag:
+        if other != name or flags.setdefault(record.name, flag) != flag:
             expected = f"one spelling of {other!r}"
             judge.refuse("name-in-two-forms", "central directory", at, expected, repr(name))
     if dropped and (found := _file_as_folder(forms.keys(), dropped)):
@@ -71,6 +72,6 @@ def _file_as_folder(forms: Collection[str], dropped: Collection[str]) -> str | N
     def folders(names: Iterable[str]) -> set[str]:
         return {name[: name.rfind("/") + 1] for name in names}
 
-    found = file_as_folder(files(dropped), folders(forms))
-    found = found or file_as_folder(files(forms), folders(dropped))
+    found = find_file_as_folder(files(dropped), folders(forms))
+    found = found or find_file_as_folder(files(forms), folders(dropped))
     return found[0][:-1] if found else None

@@ -1,15 +1,15 @@
 """Reads an archive's members by its central directory, strictly: what is odd is refused, by name.
 
-Everything in an archive is a claim that somebody made, so nothing is believed before it is held
+Everything in an archive is a claim that somebody made. Nothing is believed before it is held
 against the file: a length, an offset or a count leads nowhere outside of it, and no memory is taken
-for what cannot be there. What two readers could understand in two ways is refused; what is odd
-and means one thing to all of them passes. `refusals` lists the rules by their ids.
+for what cannot be there. What two readers could understand in two ways is refused. What is odd, but
+means one thing to all of them, passes. `refusals` lists the rules by their ids.
 
 Each byte of the file is accounted for. `end` finds the central directory, `directory` reads its
 headers, and here their records are laid side by side: none overlap, and what stands in front of the
-first is no record and no archive (`front`). `local` holds each record against its header and looks
-at what stands behind it, when the member is copied or passed over: a local header is read with the
-data.
+first is no record and no archive (`prefix`). `local` holds each record against its header and looks
+at what stands behind it. That is done when the member is copied or passed over, as a local header
+is read with the data.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from itertools import pairwise
 
 from parazip.format.directory import KIND_LINK, read_headers
 from parazip.format.end import Directory, Read, find_directory
-from parazip.format.front import check_front
-from parazip.format.local import end_of_last
+from parazip.format.local import find_end_of_last
+from parazip.format.prefix import refuse_ambiguous_prefix
 from parazip.format.records import LOCAL
 from parazip.format.refusals import Judge
-from parazip.model import Entry, Record
+from parazip.format.values import Entry, Record
 
 
 def read_directory(path: str, size: int, read: Read, judge: Judge | None = None) -> list[Entry]:
@@ -46,16 +46,16 @@ def read_directory(path: str, size: int, read: Read, judge: Judge | None = None)
         expected = "a directory on disk 0, as there are links"
         judge.refuse("split-archive", "EOCD", directory.end, expected, directory.disk)
     order = sorted(range(len(records)), key=lambda i: records[i].offset)
-    ends = _ends(judge, directory, records, order, read)
+    ends = _find_ends(judge, directory, records, order, read)
     first = records[order[0]].offset if order else directory.begin
-    check_front(judge, first, read)
+    refuse_ambiguous_prefix(judge, first, read)
     if directory.shift:
         for name, record in zip(names, records, strict=True):
             _check_unshifted(judge, name, record, directory.shift, read)
     return list(map(Entry, names, records, ends))
 
 
-def _ends(
+def _find_ends(
     judge: Judge, directory: Directory, records: list[Record], order: list[int], read: Read
 ) -> list[int]:
     """Where the next record begins, for each; records that overlap are refused."""
@@ -73,12 +73,12 @@ def _ends(
             )
         ends[i] = second.offset
     if order:
-        ends[order[-1]] = end_of_last(records[order[-1]], directory.begin, read)
+        ends[order[-1]] = find_end_of_last(records[order[-1]], directory.begin, read)
     return ends
 
 
 def _check_unshifted(judge: Judge, name: str, record: Record, shift: int, read: Read) -> None:
-    """Refuses a record that a reader finds who does not count what stands in front."""
+    """Refuses a record that is found by a reader that does not count the prefix."""
     offset = record.offset - shift
     header = read(offset, LOCAL.size + len(record.name))
     if header.startswith(b"PK\3\4") and header[LOCAL.size :] == record.name:

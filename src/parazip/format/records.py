@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
+from typing import Protocol
 
 from parazip.errors import SettingsError
-from parazip.model import STORED, Member, Record
+from parazip.format.values import STORED, Record
 
 FLAG_ENCRYPTED = 1 << 0 | 1 << 6
 """Encryption, and strong encryption (APPNOTE 4.4.4)."""
@@ -57,7 +58,29 @@ _ALIGN = struct.Struct("<3H")
 _ALIGN_TAG_BYTES = struct.pack("<H", ALIGN_TAG)
 
 
-def record(member: Member, method: int, crc: int, compressed_size: int, offset: int) -> Record:
+class Described(Protocol):
+    """A member, as far as its headers tell of it before it is compressed."""
+
+    @property
+    def name(self) -> str:
+        """Its name, with `/` between folders."""
+
+    @property
+    def attributes(self) -> int:
+        """The external attributes (4.4.15)."""
+
+    @property
+    def date(self) -> int:
+        """Its date and time, as `pack_dos_date` gives them."""
+
+    @property
+    def size(self) -> int:
+        """Its uncompressed size in bytes."""
+
+
+def make_record(
+    member: Described, method: int, crc: int, compressed_size: int, offset: int
+) -> Record:
     """What the central directory says about `member`."""
     name = member.name
     flags = 0 if name.isascii() else FLAG_UTF8
@@ -74,7 +97,7 @@ def record(member: Member, method: int, crc: int, compressed_size: int, offset: 
     )
 
 
-def local_header(record: Record, zip64: bool) -> bytes:
+def pack_local_header(record: Record, zip64: bool) -> bytes:
     """A local file header with its name (APPNOTE 4.3.7).
 
     `zip64` reserves the extra field with both sizes, which must be there as soon as one of the
@@ -96,22 +119,22 @@ def local_header(record: Record, zip64: bool) -> bytes:
     return fixed + name + extra
 
 
-def headers(
-    member: Member, method: int, crc: int, compressed_size: int, size: int, offset: int
+def pack_headers(
+    member: Described, method: int, crc: int, compressed_size: int, size: int, offset: int
 ) -> tuple[bytes, bytes]:
     """Local file header and central directory header of a member where all numbers fit.
 
-    They are those that `local_header` and `central_header` make of its `record`, in a third of
+    They are what `pack_local_header` and `pack_central_header` make of its record, in a third of
     the time.
     """
-    name, _, attributes, date, _, _ = member
+    name, attributes = member.name, member.attributes
     raw = name.encode()
     flags = 0 if len(raw) == len(name) else FLAG_UTF8
-    numbers = (flags, method, date, crc, compressed_size, size, len(raw), 0)
+    numbers = (flags, method, member.date, crc, compressed_size, size, len(raw), 0)
+    made_by = _UNIX | _VERSION
     return (
         LOCAL.pack(b"PK\3\4", _VERSION, *numbers) + raw,
-        CENTRAL.pack(b"PK\1\2", _UNIX | _VERSION, _VERSION, *numbers, 0, 0, 0, attributes, offset)
-        + raw,
+        CENTRAL.pack(b"PK\1\2", made_by, _VERSION, *numbers, 0, 0, 0, attributes, offset) + raw,
     )
 
 
@@ -128,7 +151,7 @@ def check_align(name: str, multiple: int) -> None:
         )
 
 
-def alignment(extra: bytes) -> int:
+def parse_alignment(extra: bytes) -> int:
     """The multiple that a padding field asks for; 0 if there is none, or none that we write.
 
     Args:
@@ -147,14 +170,14 @@ def alignment(extra: bytes) -> int:
     return 0
 
 
-def aligned_header(header: bytes, multiple: int, position: int) -> bytes:
+def pad_header(header: bytes, multiple: int, position: int) -> bytes:
     """A local file header that is padded, so that what follows begins at a multiple.
 
     The padding field is there even where nothing is lacking: it tells tools that write the archive
     anew, such as apksigner, what they have to keep.
 
     Args:
-        header: as `local_header` and `headers` make it.
+        header: as `pack_local_header` and `pack_headers` make it.
         multiple: of how many bytes; a power of two up to `MOST_ALIGN`.
         position: where the header will begin, counted from the start of the file.
     """
@@ -166,13 +189,13 @@ def aligned_header(header: bytes, multiple: int, position: int) -> bytes:
     return header[:at] + length + header[at + len(length) :] + field
 
 
-def data_descriptor(record: Record, zip64: bool) -> bytes:
+def pack_descriptor(record: Record, zip64: bool) -> bytes:
     """The CRC and sizes that follow a member's data (APPNOTE 4.3.9), with their signature."""
     shape = _ZIP64_DESCRIPTOR if zip64 else _DESCRIPTOR
     return shape.pack(DESCRIPTOR_SIGNATURE, record.crc, record.compressed_size, record.size)
 
 
-def data_descriptors(record: Record, zip64: bool) -> list[bytes]:
+def list_descriptor_forms(record: Record, zip64: bool) -> list[bytes]:
     """The forms of a member's data descriptor, with a signature and without.
 
     The signature came into use without being in the standard (4.3.9.3). It must be there where a
@@ -183,13 +206,13 @@ def data_descriptors(record: Record, zip64: bool) -> list[bytes]:
         zip64: whether a zip64 field of the local header announces numbers of 64 bits (4.3.9.2).
             Not all writers have one for what is larger than 32 bits.
     """
-    form = data_descriptor(record, zip64 or max(record.compressed_size, record.size) > LIMIT_32)
+    form = pack_descriptor(record, zip64 or max(record.compressed_size, record.size) > LIMIT_32)
     if record.method == STORED or form.startswith(DESCRIPTOR_SIGNATURE, 4):
         return [form]
     return [form, form[4:]]
 
 
-def central_header(record: Record) -> bytes:
+def pack_central_header(record: Record) -> bytes:
     """A file header of the central directory (APPNOTE 4.3.12); zip64 just for what needs it."""
     name, flags, method, date, crc, compressed_size, size, attributes, offset = record
     extra = b""
@@ -222,15 +245,15 @@ def central_header(record: Record) -> bytes:
     return fixed + name + extra
 
 
-def shift(
+def shift_offsets(
     directory: bytes, base: int, padding: Mapping[int, int] | None = None
 ) -> tuple[bytes, int]:
-    """Headers as `central_header` packs them, with `base` added to each offset; and their count.
+    """The headers of a directory with `base` added to each offset; and how many they are.
 
     An offset that does not fit into 32 bits any more moves into a zip64 extra field.
 
     Args:
-        directory: the headers, offsets in ascending order.
+        directory: headers as `pack_central_header` makes them, offsets in ascending order.
         base: is added to each of them.
         padding: bytes by which a member has become longer, by its offset in `directory`; they are
             added to the offsets of all that follow it.
@@ -259,14 +282,14 @@ def _shift_wide(directory: bytes, base: int, padding: Mapping[int, int]) -> tupl
     position = 0
     while position < len(directory):
         record, length = parse_central_header(directory, position)
-        headers.append(central_header(record._replace(offset=record.offset + base)))
+        headers.append(pack_central_header(record._replace(offset=record.offset + base)))
         base += padding.get(record.offset, 0)
         position += length
     return b"".join(headers), len(headers)
 
 
 def parse_central_header(directory: bytes, position: int) -> tuple[Record, int]:
-    """The record that `central_header` packed at `position`, and the bytes that it takes."""
+    """The record that `pack_central_header` packed at `position`, and the bytes that it takes."""
     fields = CENTRAL.unpack_from(directory, position)
     flags, method, date, crc, compressed_size, size, name_length, extra_length = fields[3:11]
     attributes, offset = fields[14:]
@@ -281,7 +304,7 @@ def parse_central_header(directory: bytes, position: int) -> tuple[Record, int]:
     return record, CENTRAL.size + name_length + extra_length
 
 
-def end_records(count: int, size: int, offset: int, comment: bytes = b"") -> bytes:
+def pack_end_records(count: int, size: int, offset: int, comment: bytes = b"") -> bytes:
     """What closes an archive: the EOCD, and before it its zip64 twin where that is needed.
 
     Args:
@@ -318,7 +341,7 @@ def end_records(count: int, size: int, offset: int, comment: bytes = b"") -> byt
     return zip64 + end + comment
 
 
-def dos_date(year: int, month: int, day: int, hour: int, minute: int, second: int) -> int:
+def pack_dos_date(year: int, month: int, day: int, hour: int, minute: int, second: int) -> int:
     """Date and time in MS-DOS format (APPNOTE 4.4.6), date in the high half; odd seconds sink.
 
     The caller has checked that the year is one of 1980 to 2107.

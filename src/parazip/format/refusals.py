@@ -1,8 +1,8 @@
-"""What a strict reader refuses: one list of ids, and whom a reader tells of what it finds.
+"""What a strict reader refuses: one list of ids, and the judge who is told what breaks a rule.
 
-An id names a rule, is short and stays what it is: scripts may ask for it (`BadArchiveError.id`),
-and docs/refusals.md explains each. The rooms that read an archive tell a `Judge` what is not right
-and go on as far as anything can be read behind it. This one raises at once; another may collect.
+An id names a rule, is short and never changes: scripts may ask for it (`BadArchiveError.id`), and
+docs/refusals.md explains each. The rooms that read an archive tell a `Judge` what is not right, and
+go on as far as anything can be read behind it. `Judge` raises at once; another one may collect.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _TRUSTED = "unpack it with the program whose reading you trust and merge the fol
 
 
 class Rule(NamedTuple):
-    """What is told of an archive that breaks a rule.
+    """What people are told about an archive that breaks a rule.
 
     Attributes:
         verdict: what the archive is.
@@ -117,7 +117,7 @@ class Refusal(NamedTuple):
         verdict, advice = REFUSALS[self.id]
         return BadArchiveError(
             f"{archive} {verdict}: {self.record} at offset {self.offset}: expected "
-            f"{_told(self.expected)}, found {_told(self.found)}; {advice} [{self.id}]",
+            f"{_shorten(self.expected)}, found {_shorten(self.found)}; {advice} [{self.id}]",
             archive=archive,
             member=self.member,
             id=self.id,
@@ -127,8 +127,8 @@ class Refusal(NamedTuple):
 class Judge:
     """Is told what is not right about an archive, and raises at once.
 
-    One that overrides `refuse` by something that returns is told of all that can be found: reading
-    goes on then, until something `stop`s it.
+    A subclass whose `refuse` returns is told all that can be found: reading then goes on until
+    something `stop`s it.
 
     Args:
         archive: what messages call it.
@@ -146,7 +146,7 @@ class Judge:
         found: object,
         member: str | None = None,
     ) -> None:
-        """Tells of something that is not right; see `Refusal`."""
+        """Hears of something that is not right; see `Refusal`."""
         raise Refusal(id, record, offset, expected, found, member).error(self.archive)
 
     def stop(
@@ -158,14 +158,15 @@ class Judge:
         found: object,
         member: str | None = None,
     ) -> NoReturn:
-        """The same, where nothing can be read behind it."""
+        """The same, where nothing can be read any further."""
         self.refuse(id, record, offset, expected, found, member)
         raise Refusal(id, record, offset, expected, found, member).error(self.archive)
 
 
-_TOLD = 120
+_MOST_SHOWN = 120
+"""Characters of a value in a message."""
 
 
-def _told(value: object) -> str:
+def _shorten(value: object) -> str:
     text = value if isinstance(value, str) else repr(value)
-    return text if len(text) <= _TOLD else text[:_TOLD] + "..."
+    return text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + "..."

@@ -16,9 +16,10 @@ import click
 from click.core import ParameterSource
 
 from parazip.cache import Cache
+from parazip.codecs.table import CODEC_NAMES, CodecName
 from parazip.copying import COPIED
 from parazip.display import MODES, Display, Mode, format_size, format_table
-from parazip.model import CODEC_NAMES, CodecName, Report, SectionReport, Settings, Tally, parse_size
+from parazip.model import Report, SectionReport, Settings, Tally, parse_size
 from parazip.naming import refuse_folder
 from parazip.pex import inside, outside
 from parazip.pex.asked import ZIPAPP, read_options

@@ -16,11 +16,12 @@ from typing import Any, NamedTuple
 
 import click
 
-from parazip import codecs, copying, files
+from parazip import copying, files
+from parazip.codecs import inflating
 from parazip.display import format_size, format_table, make_printable
 from parazip.errors import BadArchiveError, ParazipError, SourceError
 from parazip.format.records import LIMIT_16, LIMIT_32
-from parazip.model import DEFLATED, STORED, Entry
+from parazip.format.values import DEFLATED, STORED, Entry
 from parazip.pex import mark
 from parazip.pex.wheels import DEPS, label_member
 
@@ -213,7 +214,7 @@ def _read_from_zip(path: str) -> bytes | None:
     try:
         with zipfile.ZipFile(path) as archive, archive.open(_PEX_INFO) as file:
             return file.read(_MOST + 1)
-    except (zipfile.BadZipFile, RuntimeError, EOFError, codecs.InflateError) as error:
+    except (zipfile.BadZipFile, RuntimeError, EOFError, inflating.InflateError) as error:
         raise BadArchiveError(
             f"cannot read {_PEX_INFO} of {path}: {error}", archive=path
         ) from error

@@ -32,7 +32,7 @@ from typing import Any
 
 from parazip import naming
 from parazip.errors import DateError, ParazipError, SourceError
-from parazip.format.records import ATTRIBUTE_FOLDER, dos_date
+from parazip.format.records import ATTRIBUTE_FOLDER, pack_dos_date
 from parazip.model import File, Member
 from parazip.pex.walk import Entry, is_known, walk_chroot
 from parazip.pex.zipper import Zip64Error, ZipPlan, make_zip
@@ -256,7 +256,7 @@ def _member_maker(common: Any) -> Callable[[str, str, bool, bool], Member]:
     folder_mode, program_mode, file_mode = (
         kind.deterministic_mode for kind in (kinds.DIRECTORY, kinds.EXECUTABLE, kinds.FILE)
     )
-    fixed_date = dos_date(*common.DETERMINISTIC_DATETIME.timetuple()[:6])
+    fixed_date = pack_dos_date(*common.DETERMINISTIC_DATETIME.timetuple()[:6])
 
     def member(path: str, arcname: str, compress: bool, deterministic: bool) -> Member:
         info = _stat(path)
@@ -291,7 +291,7 @@ def _own_date(path: str, info: os.stat_result) -> int:
     else:
         year = moment.tm_year
         if 1980 <= year <= 2107:
-            return dos_date(*moment[:6])
+            return pack_dos_date(*moment[:6])
     limit = "before 1980" if year < 1980 else "after 2107"
     raise DateError(
         f"ZIP does not support timestamps {limit}, and {path} has one; touch the file, or do "

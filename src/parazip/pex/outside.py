@@ -25,7 +25,8 @@ import platformdirs
 
 from parazip import copying, files, naming
 from parazip.errors import OutputError, ParazipError, SourceError
-from parazip.model import STORED, Contents, Entry, File, Member
+from parazip.format.values import STORED, Entry
+from parazip.model import Contents, File, Member
 from parazip.pex.asked import Asked
 from parazip.pex.info import pex_info
 from parazip.pex.mark import insert_arguments

@@ -23,18 +23,10 @@ from functools import lru_cache
 from itertools import chain, groupby
 
 from parazip import cache, copying, files
+from parazip.codecs.levels import Recipe
 from parazip.errors import BadArchiveError, ParazipError
-from parazip.model import (
-    DEFLATED,
-    ArchiveMember,
-    Entry,
-    File,
-    FilePiece,
-    Member,
-    Recipe,
-    Section,
-    Twin,
-)
+from parazip.format.values import DEFLATED, Entry
+from parazip.model import ArchiveMember, File, FilePiece, Member, Section, Twin
 
 DEPS = ".deps"
 """The folder of a PEX that holds its distributions."""

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import Generic, TypeVar
 
-from parazip import codecs, plan
+from parazip import plan
 from parazip.archive import assemble
 from parazip.assembly import Workshop
 from parazip.cache import Cache
+from parazip.codecs import levels
 from parazip.errors import BadArchiveError, ParazipError, SourceChangedError, SourceError
 from parazip.format.records import LIMIT_16, LIMIT_32
 from parazip.model import Member, Report, Section, Settings
@@ -138,10 +139,10 @@ def _made(
 ) -> Report:
     """Makes one zip of distributions."""
     level, codec = way.settings.level, way.settings.codec
-    recipe = codecs.choose_recipe(level, codec)
-    rest = codecs.choose_recipe(min(level + 1, 9) if level else 0, codec)
+    recipe = levels.choose_recipe(level, codec)
+    rest = levels.choose_recipe(min(level + 1, 9) if level else 0, codec)
     if way.exact:
-        recipe = rest = codecs.AS_ZIPFILE
+        recipe = rest = levels.AS_ZIPFILE
     counter = Counter(progress)
 
     def sections() -> Iterator[Section]:

@@ -11,7 +11,7 @@ _NO_SIGNAL = getattr(_socket, "MSG_NOSIGNAL", 0) if sys.platform != "win32" else
 
 
 def make_pair() -> tuple[_socket.socket, _socket.socket]:
-    """Two ends of one connection."""
+    """Makes both ends of a connection."""
     pair = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM, 0)
     for socket in pair:
         socket.settimeout(None)  # the program may have set another for all sockets
@@ -21,16 +21,16 @@ def make_pair() -> tuple[_socket.socket, _socket.socket]:
 
 
 _SO_NOSIGPIPE = 0x1022
-"""As macOS has it in sys/socket.h."""
+"""macOS has it in sys/socket.h, and Python has no name for it."""
 
 
 def send(socket: _socket.socket, data: bytes) -> None:
-    """Sends all of `data`; an error, and no signal, if nobody is there."""
+    """Sends all of `data`; if nobody is there, that raises an error, and no signal."""
     socket.sendall(data, _NO_SIGNAL)
 
 
 def receive(socket: _socket.socket, size: int) -> bytes:
-    """`size` bytes, or fewer if there is nobody any more to send them."""
+    """Receives `size` bytes; fewer if the other end is closed."""
     data = bytearray(size)
     view = memoryview(data)
     while view and (count := socket.recv_into(view)):

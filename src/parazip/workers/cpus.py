@@ -6,6 +6,9 @@ import math
 import os
 from io import FileIO
 
+_NO_QUOTA = 1 << 30
+"""More CPUs than any machine has."""
+
 
 def usable_cpus() -> int:
     """How many CPUs this process may use: its affinity, and its control group's quota.
@@ -18,23 +21,23 @@ def usable_cpus() -> int:
         count = len(os.sched_getaffinity(0))
     else:
         count = os.cpu_count() or 1
-    return max(1, min(count, _quota("/proc/self/cgroup", "/sys/fs/cgroup")))
+    return max(1, min(count, _read_quota("/proc/self/cgroup", "/sys/fs/cgroup")))
 
 
-def _quota(membership: str, root: str) -> int:
+def _read_quota(membership: str, root: str) -> int:
     """The CPUs that control groups (version 2, else 1) allow, rounded up."""
     quota = math.inf
-    for folder in _cgroup_folders(membership):
-        for read in (_quota_v2, _quota_v1):
+    for folder in _list_cgroups(membership):
+        for read in (_read_quota_v2, _read_quota_v1):
             quota = min(quota, read(root, folder))
-    return math.ceil(quota) if quota < math.inf else 1 << 30
+    return math.ceil(quota) if quota < math.inf else _NO_QUOTA
 
 
-def _cgroup_folders(membership: str) -> list[str]:
-    """The groups this process is in and all above them; a container often sees the root only."""
+def _list_cgroups(membership: str) -> list[str]:
+    """The groups of this process and all above them; a container often sees the root only."""
     folders = {""}
     try:
-        lines = _contents(membership).splitlines()
+        lines = _read_file(membership).splitlines()
         paths = [line.split(":", 2)[2].strip("/") for line in lines]
     except (OSError, IndexError):
         return list(folders)
@@ -44,24 +47,24 @@ def _cgroup_folders(membership: str) -> list[str]:
     return list(folders)
 
 
-def _quota_v2(root: str, folder: str) -> float:
+def _read_quota_v2(root: str, folder: str) -> float:
     try:
-        limit, period = _contents(f"{root}/{folder}/cpu.max").split()[:2]
+        limit, period = _read_file(f"{root}/{folder}/cpu.max").split()[:2]
         return int(limit) / int(period)
     except (OSError, ValueError):
         return math.inf
 
 
-def _quota_v1(root: str, folder: str) -> float:
+def _read_quota_v1(root: str, folder: str) -> float:
     try:
-        limit = int(_contents(f"{root}/cpu/{folder}/cpu.cfs_quota_us"))
-        period = int(_contents(f"{root}/cpu/{folder}/cpu.cfs_period_us"))
+        limit = int(_read_file(f"{root}/cpu/{folder}/cpu.cfs_quota_us"))
+        period = int(_read_file(f"{root}/cpu/{folder}/cpu.cfs_period_us"))
         return limit / period if limit > 0 else math.inf
     except (OSError, ValueError, ZeroDivisionError):
         return math.inf
 
 
-def _contents(path: str) -> str:
-    """What is in a file, past all hooks on `open`: it is no file of the program's."""
+def _read_file(path: str) -> str:
+    """A file as text. `FileIO` passes by all hooks on `open`: the file is not the program's."""
     with FileIO(path) as file:
         return os.fsdecode(file.read())

@@ -1,25 +1,25 @@
 """Helper processes, for work that would hold the GIL. No word of zip.
 
 Threads share one GIL. Where a task is thousands of short system calls, two threads are slower
-than one (measured: 50,000 files of 1 KB, 0.51 s on one thread, 0.79 s on two, 0.28 s in two
+than one (measured on 50,000 files of 1 KB: 0.51 s on one thread, 0.79 s on two, 0.28 s in two
 processes). So a worker thread may hand such a task to a helper and wait for its answer.
 
 A helper is asked through a socket and answers through shared memory; questions and answers are
 plain bytes. What is guaranteed:
 
 * An answer is exactly what the parent's own call would have given. Where there is none (the call
-  raised, the answer was too large, the helper was killed or does not start) the parent
-  gets None and makes the call itself; so errors need no way back, and nothing depends on helpers.
+  raised, the answer was too large, the helper was killed or does not start), the parent gets None
+  and makes the call itself. So errors need no way back, and nothing depends on helpers.
 * A process that is not ours is never forked: greenlets, locks, sockets and what else a program has
   would be there twice. Helpers are started afresh, as `python -I -S` with the few modules that they
-  need (`serving`), and only where `sys.executable` is the Python that runs here: a frozen program
-  would start itself. They take some 0.2 s to start.
+  need (`serving`). That is done only where `sys.executable` is the Python that runs here, as a
+  frozen program would start itself. They take some 0.2 s to start.
 * The `parazip` command may fork (`may_fork`): only on Linux, and only while it has a single thread,
   native ones included, as the others' locks would stay locked for ever in the copy.
 * A helper ends when it is closed, and when its parent ends, however that happens and whatever the
-  helper is waiting for. It ignores Ctrl-C, which is its parent's affair, holds none of the
-  program's files but those that it is given, and writes nothing anywhere.
-* A helper that dies takes nobody along: sockets are written to without SIGPIPE.
+  helper is waiting for. It ignores Ctrl-C, which is for its parent to handle. It holds none of the
+  program's files but those that it is given, and writes to no file.
+* A helper that dies does no harm: writing to its socket gives an error, and no SIGPIPE.
 
 PARAZIP_HELPERS=0 in the environment does without helpers, in the command and in any program.
 """
@@ -39,7 +39,7 @@ from collections.abc import Iterator, Sequence
 from parazip.version import __version__
 from parazip.workers import starting
 from parazip.workers.channel import receive, send
-from parazip.workers.starting import Begin
+from parazip.workers.starting import Starter
 from parazip.workers.system import Empty, SimpleQueue, own
 
 if sys.platform != "win32":
@@ -53,7 +53,7 @@ HELLO = f"{__version__} {sys.version} {sys.getfilesystemencoding()}".encode()
 
 
 _PATIENCE = 10.0
-"""Seconds that a helper has to start: a hundred times what it takes."""
+"""Seconds that a helper has to start: fifty times what it takes."""
 
 
 class HelpersClosedError(Exception):
@@ -64,11 +64,11 @@ class Helpers:
     """A few helpers that worker threads share, from `start` on.
 
     Those that are not copies of this process are started, ended and waited for by a thread of their
-    own. On the main thread a signal handler could raise between a helper's start and the note of
-    it, or while it is waited for, and leave a process behind.
+    own. On the main thread a signal handler could raise right after a helper has started, before
+    anything holds it, or while it is waited for. That would leave a process behind.
 
     Attributes:
-        are_started: whether there may be some to ask.
+        are_started: whether there may be helpers to ask.
 
     Args:
         function: what they call with a question, as `module:name`; it takes and gives bytes.
@@ -94,7 +94,7 @@ class Helpers:
         self._process = own.getpid()
         self._processes = _Processes()
         self._idle: SimpleQueue[Helper] = SimpleQueue()
-        self._to_come: list[None] = []
+        self._not_taken: list[None] = []
         self._keeper: threading.Thread | None = None
         self._is_closed = False
         self.are_started = False
@@ -104,19 +104,20 @@ class Helpers:
         count, self._count = self._count, 0
         if not count:
             return
-        begin = starting.choose_way_to_start(
+        starter = starting.choose_way_to_start(
             self._function, self._capacity, self._folders, self._files
         )
-        if begin is None:
+        if starter is None:
             return
         if self.are_forked:
-            self._processes.begin(begin, count)
+            self._processes.start(starter, count)
         else:
-            # A reference that calls one function of C: nothing can come between.
-            end = weakref.ref(self, self._processes.end_asked.put)
+            # If the helpers are forgotten, they end, too. A function written in C is called, which
+            # no signal handler can interrupt half-way.
+            forgotten = weakref.ref(self, self._processes.end_asked.put)
             keeper = threading.Thread(
-                target=self._processes.keep,
-                args=(begin, count, end),
+                target=self._processes.start_and_end,
+                args=(starter, count, forgotten),
                 name="parazip_helpers",
                 daemon=True,
             )
@@ -125,7 +126,7 @@ class Helpers:
             except RuntimeError:  # the system gives no more threads, or Python ends
                 return
             self._keeper = keeper
-        self._to_come += [None] * count
+        self._not_taken += [None] * count
         self.are_started = True
 
     @property
@@ -148,12 +149,12 @@ class Helpers:
         return answer
 
     def _take_idle(self) -> Helper | None:
-        if self._process != own.getpid():  # they are another's
+        if self._process != own.getpid():  # in a forked copy: they are the parent's
             return None
         with contextlib.suppress(Empty):
             return self._idle.get_nowait()
         with contextlib.suppress(IndexError):
-            self._to_come.pop()
+            self._not_taken.pop()
             helper = self._processes.begun.get()
             if helper is not None and helper.is_ready():
                 return helper
@@ -171,11 +172,11 @@ class Helpers:
 
 
 class _Processes:
-    """The helpers of a `Helpers`, without what is known of them outside.
+    """The processes of a `Helpers`. Their thread must not hold it: it ends when it is forgotten.
 
     Attributes:
         helpers: those that were started.
-        begun: the same for who takes them, and None for each that could not be started.
+        begun: the same, to be taken by those who ask; None for each that could not be started.
         end_asked: gets something when they are to end.
     """
 
@@ -184,17 +185,17 @@ class _Processes:
         self.begun: SimpleQueue[Helper | None] = SimpleQueue()
         self.end_asked: SimpleQueue[object] = SimpleQueue()
 
-    def keep(self, begin: Begin, count: int, _: weakref.ref[Helpers]) -> None:
+    def start_and_end(self, starter: Starter, count: int, _: weakref.ref[Helpers]) -> None:
         """Starts helpers, waits until they are to end, and ends them."""
-        self.begin(begin, count)
+        self.start(starter, count)
         self.end_asked.get()
         self.end()
 
-    def begin(self, begin: Begin, count: int) -> None:
-        """Starts helpers, until something is short or Python ends."""
+    def start(self, starter: Starter, count: int) -> None:
+        """Starts helpers, until the system has no more to give or they are to end."""
         with contextlib.suppress(OSError, RuntimeError):
             while len(self.helpers) < count and self.end_asked.empty():
-                helper = Helper(*begin([helper.socket for helper in self.helpers]))
+                helper = Helper(*starter([helper.socket for helper in self.helpers]))
                 self.helpers.append(helper)
                 self.begun.put(helper)
         for _ in range(count - len(self.helpers)):
@@ -215,11 +216,11 @@ def running_helpers(
     files: Sequence[int] = (),
 ) -> Iterator[Helpers]:
     """`Helpers` that are closed at the end of the block."""
-    crew = Helpers(function, count, capacity, folders, files)
+    helpers = Helpers(function, count, capacity, folders, files)
     try:
-        yield crew
+        yield helpers
     finally:
-        crew.close()
+        helpers.close()
 
 
 class Helper:
@@ -243,9 +244,9 @@ class Helper:
         self._is_at_work = True  # it starts
 
     def is_ready(self) -> bool:
-        """Waits for its hello, and tells whether it came.
+        """Waits for its hello; whether it came.
 
-        To wait is better than to work meanwhile: that would keep CPUs from those that start.
+        The caller could work meanwhile, but that would take CPUs from helpers that start.
         """
         self.socket.settimeout(_PATIENCE)
         try:

@@ -1,4 +1,4 @@
-"""The life of a helper process: it answers until there are no more questions."""
+"""What a helper process does: it answers until there are no more questions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from parazip.workers.starting import FIRST_FILE, load_function
 
 
 def main() -> None:
-    """What a helper does that was started afresh; `sys.argv` tells it what for."""
+    """Serves in a helper that was started afresh; `sys.argv` says what function, and for whom."""
     function, capacity, parent, files = sys.argv[1:5]
     os.closerange(FIRST_FILE + int(files), os.sysconf("SC_OPEN_MAX"))
     socket = _socket.socket(fileno=0)
@@ -31,7 +31,7 @@ def main() -> None:
 def serve(
     function: Callable[[bytes], bytes], socket: _socket.socket, memory: mmap.mmap, parent: int
 ) -> None:
-    """Answers until the socket ends, or the parent.
+    """Answers questions until the socket is closed, or the parent ends.
 
     Args:
         function: is called with each question, and gives the answer.
@@ -41,7 +41,7 @@ def serve(
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
     with contextlib.suppress(OSError):  # the parent has gone
         send(socket, HELLO)
         while len(head := receive(socket, LENGTH.size)) == LENGTH.size:
@@ -55,11 +55,11 @@ def serve(
             send(socket, LENGTH.pack(length))
 
 
-def _end_with(parent: int) -> None:
+def _end_with_parent(parent: int) -> None:
     """Ends this process when its parent has ended.
 
-    The socket's end tells that, too, but not to one who waits for something else; and not as long
-    as another copy of the parent holds the socket open.
+    The socket ends then, too. But a helper that waits for something else does not notice; and
+    another copy of the parent may hold the socket open.
     """
     with contextlib.suppress(OSError, AttributeError):  # Linux 5.3 and newer can wait for it
         descriptor = os.pidfd_open(parent)

@@ -1,4 +1,4 @@
-"""How helper processes begin: as copies of this process, or afresh."""
+"""How helper processes are started: as copies of this process, or afresh."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ _SERVE = "import sys; sys.path += sys.argv[5:]; from parazip.workers.serving imp
 may_fork = False
 """Whether this process is parazip's own. The `parazip` command says so."""
 
-Begun: TypeAlias = "tuple[int, _socket.socket, mmap.mmap]"
+Started: TypeAlias = "tuple[int, _socket.socket, mmap.mmap]"
 """A helper's process, the socket that leads to it, and the memory that it answers through."""
 
-Begin: TypeAlias = "Callable[[Sequence[_socket.socket]], Begun]"
-"""What starts a helper, given the sockets of those before it."""
+Starter: TypeAlias = "Callable[[Sequence[_socket.socket]], Started]"
+"""Starts a helper, given the sockets of those before it."""
 
 
 def choose_way_to_start(
     function: str, capacity: int, folders: Sequence[str], files: Sequence[int]
-) -> Begin | None:
-    """How a helper is started; None if there are to be none."""
+) -> Starter | None:
+    """What starts a helper; None if there are to be none."""
     if os.environ.get("PARAZIP_HELPERS") == "0" or sys.platform == "win32":
         return None
     if may_fork and not files:
@@ -53,14 +53,14 @@ def choose_way_to_start(
 def load_function(function: str) -> Callable[[bytes], bytes]:
     """The function that is called `module:name`."""
     module, _, name = function.partition(":")
-    found: Callable[[bytes], bytes] = getattr(importlib.import_module(module), name)
-    return found
+    loaded: Callable[[bytes], bytes] = getattr(importlib.import_module(module), name)
+    return loaded
 
 
 def runs_in_python() -> bool:
     """Whether `sys.executable` is the Python that runs this program, and would run no other.
 
-    Frozen programs and those that embed Python start themselves by that name.
+    Frozen programs and those that embed Python would start themselves by that name.
     """
     path = sys.executable
     if not path or getattr(sys, "frozen", False) or not hasattr(os, "posix_spawn"):
@@ -83,7 +83,7 @@ def _is_single_threaded() -> bool:
 
 def _fork(
     function: Callable[[bytes], bytes], capacity: int, siblings: Sequence[_socket.socket]
-) -> Begun:
+) -> Started:
     """A copy of this process that serves."""
     from parazip.workers.serving import serve
 
@@ -98,7 +98,10 @@ def _fork(
     if pid:
         theirs.close()
         return pid, ours, memory
+    # In the copy. It must leave by `os._exit` alone: what the parent wants done at its end
+    # (buffers flushed, files removed) must not be done twice.
     try:
+        # A socket of the parent's that stays open here would hide from others that it has ended.
         for socket in (ours, *siblings):
             socket.close()
         serve(function, theirs, memory, parent)
@@ -112,7 +115,7 @@ def _start_afresh(
     folders: Sequence[str],
     files: Sequence[int],
     siblings: Sequence[_socket.socket],
-) -> Begun:
+) -> Started:
     """A new Python that serves."""
     with contextlib.ExitStack() as opened, contextlib.ExitStack() as failed:
         ours, theirs = make_pair()
@@ -124,7 +127,8 @@ def _start_afresh(
         opened.callback(own.close, nothing)
         actions = []
         for number, descriptor in enumerate((theirs.fileno(), memory, nothing, *files)):
-            # A copy above all numbers that are given out: those may be among the sources.
+            # The numbers to give out may be taken by what is to be given: so first a copy above all
+            # of them.
             copy = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, FIRST_FILE + len(files))
             opened.callback(own.close, copy)
             actions.append((own.POSIX_SPAWN_DUP2, copy, number))
@@ -143,11 +147,11 @@ def _start_afresh(
 
 @contextlib.contextmanager
 def _shared_file(size: int) -> Iterator[int]:
-    """The descriptor of a file without a name that has `size` bytes."""
+    """Opens a file without a name, of `size` bytes; gives its descriptor."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("parazip")
     else:
-        import tempfile  # it loads much that is not needed elsewhere
+        import tempfile  # here, as it loads much that is not needed elsewhere
 
         with tempfile.TemporaryFile() as file:
             descriptor = os.dup(file.fileno())

@@ -1,9 +1,9 @@
 """The system's own functions, whatever a program has put in their place.
 
 gevent, eventlet and others replace functions of `os`, `threading`, `queue` and `socket` by ones
-that run other pieces of the program while they wait. Here such a piece would run in the middle of
-our work, and what waits for it might wait for ever. So the rooms of `workers` take what they need
-from the C modules below those, and take no threads where a program has replaced them.
+that run other pieces of the program while they wait. Such a piece would run in the middle of our
+work, and a wait for it might never end. So the rooms of `workers` take what they need from the C
+modules below those, and start no threads where a program has replaced them.
 """
 
 from __future__ import annotations

@@ -22,7 +22,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.machinery import PathFinder
 
-_CODECS = ("deflate", "isal", "zlib_ng")
 _COMMAND_LINE = ("click", "colorama", "parazip.__main__", "parazip.cli")
 
 _STARTED = {"abc", "codecs", "encodings", "genericpath", "io", "ntpath", "os", "posixpath", "site"}
@@ -57,14 +56,17 @@ def replace_classes(path: list[str]) -> None:
 
     Leaves `sys.path` as it is, and no library in `sys.modules` that was not there before.
     """
-    before = {name for name in _CODECS if name in sys.modules}
+    with path_first(path):
+        from parazip.codecs.table import CODECS
+    packages = [codec.package for codec in CODECS.values() if codec.package]
+    before = {name for name in packages if name in sys.modules}
     try:
         with path_first(path):
             from parazip.dropin.patch import patch
 
             patch()
     finally:
-        for name in _CODECS:
+        for name in packages:
             if name not in before:
                 _forget(name)
 

@@ -1,10 +1,10 @@
-"""What stands in front of an archive, and what in it is another reading.
+"""The prefix: what stands in front of the first record, and what of it is another archive to some.
 
 Readers that go by the directory pass over it: a shebang line, a PEX's preamble, the program of a
-self-extracting archive. Others begin there, and each has a way to take it for more than it is:
+self-extracting archive. Others begin there, and some take it for more than it is:
 
-* Who reads a stream ends at the first end record or header of a directory. Behind one of the marks
-  of a split archive it looks for the first record of any kind, wherever that stands.
+* A reader of a stream ends at the first end record or directory header. Behind a signature of split
+  archives it looks for the first record of any kind, wherever that stands.
 * 7-Zip looks for the first local record, at any place, and adds what the directory does not list.
 * 7-Zip and bsdtar know other formats. A file that begins as a tar archive is one to them.
 """
@@ -16,23 +16,26 @@ import re
 from parazip.format.end import Read
 from parazip.format.records import FLAG_DESCRIPTOR, LIMIT_32, LOCAL
 from parazip.format.refusals import Judge
-from parazip.model import DEFLATED, STORED
+from parazip.format.values import DEFLATED, STORED
 
 _SHOWN = 64
-_PIECE = 1 << 20
+"""Bytes of an unlisted record that a message shows."""
 
-_MARKS = (b"PK00", b"PK\7\x08")
-"""The marks of a split archive that became a single one, and of one that did not (8.5.4, 8.5.3)."""
+_PIECE = 1 << 20
+"""Bytes that are searched at a time."""
+
+_SPLIT_SIGNATURES = (b"PK00", b"PK\7\x08")
+"""How a split archive begins that became a single one, and one that did not (8.5.4, 8.5.3)."""
 
 _ENDS = (b"PK\5\6", b"PK\6\6", b"PK\1\2")
 _ANY_RECORD = re.compile(rb"PK(?:\x03\x04|\x05\x06|\x06\x06|\x01\x02)")
 _LOCAL = re.compile(rb"PK\x03\x04")
 
 _MOST_FALSE = 1 << 14
-"""Signatures of local records that are none. A program that has some hundred times less is rare."""
+"""Signatures without a record behind them: each costs a look, and programs have a hundredth."""
 
 
-def check_front(judge: Judge, first: int, read: Read) -> None:
+def refuse_ambiguous_prefix(judge: Judge, first: int, read: Read) -> None:
     """Refuses what another reader finds in front of the first record that is listed.
 
     Args:
@@ -45,10 +48,10 @@ def check_front(judge: Judge, first: int, read: Read) -> None:
     signature = read(0, min(4, first))
     if signature in _ENDS:
         _refuse_end(judge, 0, read)
-    # At the very front the signature is enough: all take the file for an archive that begins there.
+    # As the first bytes the signature is enough: to all readers an archive begins there.
     if signature == b"PK\3\4":
         place: int | None = 0
-    elif signature in _MARKS:
+    elif signature in _SPLIT_SIGNATURES:
         place = _find(_ANY_RECORD, read, 4, first)
         if place is not None and read(place, 4) in _ENDS:
             _refuse_end(judge, place, read)
@@ -73,8 +76,8 @@ def _refuse_end(judge: Judge, place: int, read: Read) -> None:
 def find_record(read: Read, begin: int, end: int) -> int | None:
     """Where the first local record begins in a piece of a file, if there is any.
 
-    The signature alone is none: programs that read archives have it in themselves, and such a
-    program is what stands in front of a self-extracting archive.
+    The signature alone is no record. Programs that read archives have it in themselves, and such a
+    program is the prefix of a self-extracting archive.
     """
     false = 0
     while begin < end:
@@ -90,7 +93,7 @@ def find_record(read: Read, begin: int, end: int) -> int | None:
 
 
 def find_signature(read: Read, begin: int, end: int) -> int | None:
-    """Where the signature of a local record stands first in a piece of a file, if it does."""
+    """Where the signature of a local record first stands in a piece of a file, if it does."""
     return _find(_LOCAL, read, begin, end)
 
 
@@ -109,24 +112,24 @@ def _find(pattern: re.Pattern[bytes], read: Read, begin: int, end: int) -> int |
 def _is_record(piece: bytes, at: int, begin: int, read: Read, end: int) -> bool:
     """Whether a local record could stand at a place of a piece, with its name before `end`.
 
-    7-Zip takes one whatever its sizes are, and whatever its version, flags and method, if there is
-    no NUL in its name but at the end. In machine code hardly a piece of that length has none, nor
-    any without control characters. With sizes that fit, a name may have these, or be missing.
+    7-Zip takes one whatever its sizes, version, flags and method are, if there is no NUL in its
+    name but at the end. Machine code of that length nearly always has a NUL, and control characters
+    even more often. Where the sizes fit, a name may have control characters, or be missing.
     """
     header = piece[at : at + LOCAL.size]
     if len(header) < LOCAL.size:
         header = read(begin + at, min(LOCAL.size, end - begin - at))
         if len(header) < LOCAL.size:
             return False
-    _, _, flags, method, _, _, packed, _, name_length, extra_length = LOCAL.unpack(header)
+    _, _, flags, method, _, _, compressed_size, _, name_length, extra_length = LOCAL.unpack(header)
     at += LOCAL.size
     length = end - begin - at  # up to the first record that is listed
     if name_length > length:
         return False
-    is_elsewhere = bool(flags & FLAG_DESCRIPTOR) or packed == LIMIT_32
-    fits = name_length + extra_length + (0 if is_elsewhere else packed) <= length
+    is_elsewhere = bool(flags & FLAG_DESCRIPTOR) or compressed_size == LIMIT_32
+    fits = name_length + extra_length + (0 if is_elsewhere else compressed_size) <= length
     if not name_length:
-        return fits and method in (STORED, DEFLATED) and packed > 0 and not is_elsewhere
+        return fits and method in (STORED, DEFLATED) and compressed_size > 0 and not is_elsewhere
     name = piece[at : at + name_length]
     if len(name) < name_length:
         name = read(begin + at, name_length)
@@ -137,7 +140,7 @@ def _is_record(piece: bytes, at: int, begin: int, read: Read, end: int) -> bool:
 
 
 _MOST_METHOD = 100
-"""Those that there are end here (4.4.5)."""
+"""No method has a number as high as this (4.4.5)."""
 
 _CONTROLS = bytes(range(32)) + b"\x7f"
 
@@ -189,13 +192,12 @@ def _other_format(first: int, read: Read) -> str:
 
 def _is_tar(block: bytes) -> bool:
     """Whether it is a tar archive's first block, or its last one: that is full of zeros."""
-    told = block[_TAR_SUM].strip(b" \0")
-    if not told:
+    digits = block[_TAR_SUM].strip(b" \0")
+    if not digits:
         return not any(block)
-    # The sum of all bytes, its own taken for blanks. Some writers' bytes have a sign.
+    # The sum is of all bytes, its own taken for blanks. To some writers bytes have a sign.
     rest = block[: _TAR_SUM.start] + b" " * 8 + block[_TAR_SUM.stop :]
     total = sum(rest)
     signed = total - 256 * sum(byte >> 7 for byte in rest)
-    return (
-        told.isdigit() and told.translate(None, b"89") == told and int(told, 8) in (total, signed)
-    )
+    is_octal = digits.isdigit() and digits.translate(None, b"89") == digits
+    return is_octal and int(digits, 8) in (total, signed)

@@ -1,4 +1,8 @@
-"""Names of members: what one means, and comparing them at a cost that their bytes bound."""
+"""Names of members: what one means, and comparing them at a cost that their bytes bound.
+
+A name that leads out of the folder that it is unpacked in is refused, and so is one that no system
+or reader can take. One that some reader refuses or takes for another is a note for people.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,9 @@ import sys
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Protocol
 
-from parazip.errors import MemberNameError
-from parazip.findings import Findings
+from parazip.errors import MemberNameError, ParazipError
 
 MIMETYPE = "mimetype"
 """The member that tells what kind of container an archive is (EPUB, OpenDocument)."""
@@ -29,7 +33,7 @@ def leads_out(name: str) -> bool:
 
 
 def find_fault(name: str, is_file: bool = True) -> str:
-    """What is wrong with a name, as the end of a sentence on it; empty if it may be stored."""
+    """What is wrong with a name, as the end of a sentence about it; empty if it may be stored."""
     if leads_out(name):
         drive = _DRIVE(name)
         why = f", as {drive[0]} is a drive on Windows" if drive else ""
@@ -45,10 +49,10 @@ def find_fault(name: str, is_file: bool = True) -> str:
 
 
 def decode_name(name: str) -> str:
-    """A name that the system gave as text.
+    """A name of a file as UTF-8 has it, whatever Python made of it.
 
-    Names are bytes there, and nearly everywhere UTF-8. Python takes them as the locale says, which
-    in an ASCII or Latin-1 one makes other text of them, or what no text can hold.
+    To the system names are bytes, and nearly everywhere UTF-8. Python decodes them as the locale
+    says. In one of ASCII or Latin-1 that gives other text, or text that cannot be encoded.
     """
     if name.isascii():
         return name
@@ -59,18 +63,18 @@ def decode_name(name: str) -> str:
 
 
 def make_decoder() -> Callable[[str], str] | None:
-    """`decode_name`, if names differ from what Python makes of them; None where they never do."""
+    """`decode_name`; None where the locale is UTF-8 and it would never change a name."""
     return None if sys.getfilesystemencoding() == "utf-8" else decode_name
 
 
 _ODD = bytes(range(32)) + b'\x7f\\:*?"<>|;'
 _LIKE_DEVICES = re.compile(rb"/(?:[acnp][oru][nxl][./ io]|[cl][op][mt][0-9\xc2])")
-"""What may be a device: two branches take half of the time that eight names take."""
+"""A quick look for devices: these two branches take half of the time that eight names take."""
 
 _DEVICE = re.compile(
     r"(?:^|/)(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *[./]", re.IGNORECASE
 )
-"""Windows' devices, whatever follows a dot, as one step of a name that has a slash behind it."""
+"""A device of Windows, whatever follows its dot, as one step of a name with a slash at its end."""
 
 _CAUTIONS: tuple[tuple[Callable[[str], object], str], ...] = (
     (
@@ -103,32 +107,43 @@ _CAUTIONS: tuple[tuple[Callable[[str], object], str], ...] = (
         "names with a step that is empty or a dot, which most readers drop",
     ),
 )
-"""Each is asked of a name with a slash at its end."""
+"""What some readers make of a name; each is asked of the name with a slash at its end."""
 
 _CASE = "names that differ only in case, of which Windows and macOS keep one"
 _FORM = "names that differ only in their Unicode form, of which macOS keeps one"
+
+
+class Listener(Protocol):
+    """Hears what is said of names; see `parazip.findings.Findings`."""
+
+    def refuse(self, error: ParazipError) -> None:
+        """Hears of a name that cannot be stored."""
+
+    def caution(self, what: str, *names: str) -> None:
+        """Hears of names that some reader refuses or takes for others."""
 
 
 class ReaderJudge:
     """Judges names by what other readers make of them.
 
     Args:
-        findings: hear of names that are refused or misread somewhere.
+        listener: hears of names that are refused or misread somewhere.
         advice: what to do with a file whose name is refused, if not to rename it.
     """
 
-    def __init__(self, findings: Findings, advice: str) -> None:
-        self._findings = findings
+    def __init__(self, listener: Listener, advice: str) -> None:
+        self._listener = listener
         self._advice = advice
-        self._may_be_one = False
+        self._may_be_alike = False
 
     def judge(self, names: Sequence[str]) -> None:
         """Judges some names, each for itself; they have no slash at their end."""
-        # Each step has a slash on both sides, and a step that is as plain as can be is in between.
+        # All names are searched at once, as one text in which each step has a slash on both sides.
+        # The step `-` between two names keeps the end of one from joining the other.
         text = f"/{'/-/'.join(names)}/".encode(errors="surrogatepass")
         lower = text.lower()
         if text != lower or not text.isascii():
-            self._may_be_one = True
+            self._may_be_alike = True
         if (
             len(text.translate(None, _ODD)) < len(text)
             or b"./" in text
@@ -142,7 +157,7 @@ class ReaderJudge:
     def _judge_one(self, name: str) -> None:
         why = find_fault(name)
         if why:
-            self._findings.refuse(
+            self._listener.refuse(
                 MemberNameError(
                     f"the name {name!r} cannot be stored: it {why}; rename the file or "
                     f"{self._advice}",
@@ -152,34 +167,36 @@ class ReaderJudge:
             return
         for is_odd, caution in _CAUTIONS:
             if is_odd(f"{name}/"):
-                self._findings.caution(caution, name)
+                self._listener.caution(caution, name)
 
     def judge_together(self, names: Collection[str]) -> None:
-        """Looks for names that differ, but not everywhere; all of them have been judged."""
-        if not self._may_be_one:
+        """Looks for names that are one to some system; all of them have been judged."""
+        if not self._may_be_alike:
             return
         fold: Callable[[str], str] = str.lower
         if not all(map(str.isascii, names)):
-            fold = _folded
+            fold = _fold
         if len({*map(hash, map(fold, names))}) == len(names):
             return
         first: dict[str, str] = {}
         for name in names:
             other = first.setdefault(fold(name), name)
             if other is not name:
-                is_form = _normal(other) == _normal(name)
-                self._findings.caution(_FORM if is_form else _CASE, other, name)
+                is_form = _compose(other) == _compose(name)
+                self._listener.caution(_FORM if is_form else _CASE, other, name)
 
 
-def _normal(name: str) -> str:
+def _compose(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _folded(name: str) -> str:
-    return name.lower() if name.isascii() else _normal(_normal(name).lower())
+def _fold(name: str) -> str:
+    return name.lower() if name.isascii() else _compose(_compose(name).lower())
 
 
-def file_within(files: Collection[str], is_folder: Callable[[str], bool]) -> tuple[str, str] | None:
+def find_file_within(
+    files: Collection[str], is_folder: Callable[[str], bool]
+) -> tuple[str, str] | None:
     """A file that another member needs as a folder, and that member's folder; None if none is.
 
     Args:
@@ -197,21 +214,22 @@ def file_within(files: Collection[str], is_folder: Callable[[str], bool]) -> tup
     return None
 
 
-def file_as_folder(files: Iterable[str], folders: Iterable[str]) -> tuple[str, str] | None:
+def find_file_as_folder(files: Iterable[str], folders: Iterable[str]) -> tuple[str, str] | None:
     """A file that is also a folder, or one that a folder is in, and that folder; None if none is.
 
-    All names end with a slash. Sorted, the folders that begin with a name stand where the name
-    would. To keep all beginnings of a folder's name would take the square of its steps in memory.
+    All names end with a slash.
     """
-    ways = sorted(folders)
-    end = len(ways)
+    # Sorted, folders that begin with a file's name stand where the name would. A set of all
+    # beginnings of the folders' names would take the square of their steps in memory.
+    in_order = sorted(folders)
+    end = len(in_order)
     for file in files:
-        at = bisect_left(ways, file)
-        if at < end and ways[at].startswith(file):
-            return file, ways[at]
+        at = bisect_left(in_order, file)
+        if at < end and in_order[at].startswith(file):
+            return file, in_order[at]
     return None
 
 
-def pattern_of(name: str) -> str:
-    """The pattern of a name that people can type: what cannot be shown is any character."""
+def make_pattern(name: str) -> str:
+    """A pattern for a name that people can type: what cannot be shown becomes any character."""
     return glob.escape("".join(c if c.isprintable() else "\0" for c in name)).replace("\0", "?")
