@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from parazip import codecs, compress, plan
+from parazip.contents import looks_compressible
 from parazip.errors import SourceChangedError, SourceError
 from parazip.format.records import parse_central_header
 from parazip.model import DEFLATED, STORE, STORED, Coder, File, Member, Recipe, Record, Tally
@@ -161,7 +162,7 @@ def test_blocks_join_and_carry_their_crc(tmp_path: Path) -> None:
 def test_large_members_are_judged_by_their_contents(tmp_path: Path) -> None:
     for data, verdict in ((NOISE, False), (b"text " * 60_000, True)):
         for source in (data, found(tmp_path / "file", data)):
-            assert compress.looks_compressible(Member("m", source, 0, 0)) is verdict
+            assert looks_compressible(Member("m", source, 0, 0)) is verdict
 
 
 def test_noise_is_stored_without_being_compressed(monkeypatch: pytest.MonkeyPatch) -> None:

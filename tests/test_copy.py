@@ -21,12 +21,14 @@ from typing import Any, NamedTuple
 import pytest
 
 import parazip
-from parazip import BadArchiveError, Settings, SourceChangedError, codecs, copying, files
+from parazip import BadArchiveError, Settings, SourceChangedError, archives, codecs, copying, files
 from parazip import output as output_module
+from parazip.contents import RANGE
 from parazip.format.records import central_header, end_records, local_header
-from parazip.model import DEFLATED, MIB, STORED, ArchiveMember, File, Member, Range, Record
+from parazip.model import DEFLATED, STORED, ArchiveMember, File, Member, Range, Record
 from parazip.output import Pipe
-from parazip.plan import RANGE, CopyBatch
+from parazip.plan import CopyBatch
+from parazip.settings import MIB
 from parazip.testing import ShortOutput, SparseOutput
 from readers import ENVIRONMENT, programs
 
@@ -859,7 +861,7 @@ def test_a_copied_member_of_4_gib(tmp_path: Path, method: int, size: int) -> Non
     """Looked at as the part that is to be written: the bytes themselves are no affair of it."""
     packed = size if method == STORED else size // 1000
     archive = sparse(tmp_path / "s.zip", method, size, packed)
-    entries = copying.read_entries(archive)
+    entries = archives.read_entries(archive)
     members = [Member("p/" + e.name, ArchiveMember(archive, e), FILE, DATE) for e in entries]
     part = copying.copy_batch(
         CopyBatch(members, codecs.choose_recipe(6, "auto"), False, size + 1, 1)

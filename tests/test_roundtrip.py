@@ -24,8 +24,9 @@ from hypothesis import strategies as st
 
 import parazip
 from parazip import Member, Report, Selection, Settings, codecs, plan
-from parazip.model import CODEC_NAMES, MIB, CodecName
+from parazip.model import CODEC_NAMES, CodecName
 from parazip.names import find_fault
+from parazip.settings import MIB
 from parazip.sources import find_members
 from parazip.testing import InlineExecutor
 from parazip.workers import starting

@@ -15,15 +15,16 @@ from parazip import (
     Settings,
     SourceChangedError,
     codecs,
+    contents,
     copying,
     files,
     plan,
     wire,
 )
 from parazip.archive import assemble
+from parazip.archives import read_entries
 from parazip.assembly import Workshop
 from parazip.model import (
-    MIB,
     ArchiveMember,
     Entry,
     File,
@@ -37,10 +38,11 @@ from parazip.model import (
 )
 from parazip.plan import Batch, CopyBatch
 from parazip.progress import Counter
+from parazip.settings import MIB
 
 RECIPE = codecs.choose_recipe(6, "auto")
 TEXT = b"".join(b"%d words of text\n" % i for i in range(20_000))
-NOISE = random.Random(1).randbytes(plan.RANGE + 1)
+NOISE = random.Random(1).randbytes(contents.RANGE + 1)
 CONTENTS = {"text": TEXT, "noise": NOISE, "n\u00e4me": b"short " * 9, "changed": b"as it was " * 9}
 
 
@@ -53,7 +55,7 @@ class Sources:
             for name, data in CONTENTS.items():
                 archive.writestr(name, data)
         self.archive = files.describe_file(str(self.path), self.path.stat())
-        self.entries = {entry.name: entry for entry in copying.read_entries(self.archive)}
+        self.entries = {entry.name: entry for entry in read_entries(self.archive)}
         (folder / "files").mkdir()
         for name, data in CONTENTS.items():
             (folder / "files" / name).write_bytes(data)
@@ -105,7 +107,7 @@ def test_a_helper_makes_the_same_part(sources: Sources, which: int) -> None:
     task = tasks(sources)[which]
     part = wire.do_task(task)
     assert isinstance(part, Part)
-    again = wire._answered(wire.answer_question(wire._question(task)))
+    again = wire._read_answer(wire.answer_question(wire._write_question(task)))
     assert again == part
     assert [type(piece) for piece in again.data] == [type(piece) for piece in part.data]
     assert again.tallies == part.tallies
@@ -177,7 +179,7 @@ def large(sources: Sources, changed: bool) -> Member:
     data[-1] ^= changed
     (sources.folder / "large").write_bytes(data)
     archived = files.describe_file(str(sources.path), sources.path.stat())
-    (entry,) = (entry for entry in copying.read_entries(archived) if entry.name == "large")
+    (entry,) = (entry for entry in read_entries(archived) if entry.name == "large")
     return Member("large", Twin(sources.file("large"), ArchiveMember(archived, entry)), 1, 2)
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
-from parazip import codecs, compress, files, plan, wire
+from parazip import codecs, compress, contents, plan, wire
 from parazip.cache import Cache, CachedPart
 from parazip.format.records import LIMIT_32, record
 from parazip.model import (
@@ -26,18 +26,16 @@ from parazip.model import (
     STORED,
     Block,
     Coder,
-    File,
     Member,
     Part,
     Range,
     Recipe,
     Section,
-    SectionReport,
     Tally,
-    Twin,
 )
 from parazip.output import Output
 from parazip.progress import Counter
+from parazip.settings import SectionReport
 from parazip.workers.cpus import usable_cpus
 from parazip.workers.helpers import Helpers
 from parazip.workers.line import Lane, Line, is_interrupt, line_for
@@ -159,7 +157,7 @@ class Assembly:
         def is_light(task: _Task) -> bool:
             """Headers of copied members are made sooner than a thread takes the GIL from ours."""
             if isinstance(task, plan.CopyBatch):
-                return task.headers_only and not (crew.are_started and task.held)
+                return task.makes_headers_only and not (crew.are_started and task.held)
             return isinstance(task, _InTurn)
 
         line = line_for(means.jobs, means.memory, means.executor)
@@ -201,7 +199,7 @@ class Assembly:
         check = section.check_crc or means.check_crc
         if section.alongside is not None:
             self._aside.call(section.alongside)
-        yield from plan.plan_tasks(section.members(), recipe, compress.looks_compressible, check)
+        yield from plan.plan_tasks(section.members(), recipe, contents.looks_compressible, check)
         yield _End(section)
 
     def _take(self, task: plan.Task | _End, result: Any) -> None:
@@ -224,15 +222,15 @@ class Assembly:
         """
         is_alone = len(task.members) == 1
         for member in task.members:
-            source = member.source
+            source = contents.without_original(member.source)
             again: Iterable[plan.Task]
-            if is_alone and not isinstance(source, Twin):
-                again = plan.plan_large_member(member, task.recipe, compress.looks_compressible)
+            if is_alone and source is member.source:
+                again = plan.plan_large_member(member, task.recipe, contents.looks_compressible)
             else:
-                if is_alone and isinstance(source, Twin):
-                    member = member._replace(source=source.file)
+                if is_alone:
+                    member = member._replace(source=source)
                 check = isinstance(task, plan.CopyBatch) and task.check
-                again = plan.plan_tasks([member], task.recipe, compress.looks_compressible, check)
+                again = plan.plan_tasks([member], task.recipe, contents.looks_compressible, check)
             for piece in again:
                 self._take(piece, None if isinstance(piece, _InTurn) else wire.do_task(piece))
 
@@ -256,15 +254,15 @@ class Assembly:
         member = cut.member
         self._join(cut, block)
         size = min(cut.length, member.size - cut.start)
-        self._counter.advance(1 if cut.last else 0, size, self._output.position, member.name)
+        self._counter.advance(1 if cut.is_last else 0, size, self._output.position, member.name)
 
     def _join(self, cut: plan.BlockTask, block: Block) -> None:
-        if cut.first:
+        if cut.is_first:
             self._begin_member(cut)
         if self._joined is None:
             return  # the file ended before this block
         self._add(cut, block)
-        while cut.last and not block.is_last:
+        while cut.is_last and not block.is_last:
             cut = self._next(cut)
             block = compress.compress_block(cut)
             self._add(cut, block)
@@ -293,8 +291,7 @@ class Assembly:
         joined = self._joined
         assert joined is not None
         if block.window and block.window != joined.tail:
-            assert isinstance(member.source, File)
-            raise files.changed_unseen(member.source)
+            raise contents.changed_unseen(member.source)
         self._writer.block(block)
         joined.crc = codecs.crc32_combine(joined.crc, block.crc, block.size)
         joined.size += block.size

@@ -1,9 +1,6 @@
 """The producer that recalls: finished parts, kept on disk and found by what determines them.
 
-A key is the hash of everything that has a say in a part's bytes: names, dates and attributes of
-its members, the identity of their contents, the coders with their libraries' versions and CPU,
-and the versions of parazip and of this layout. So what is found is what would be made; nothing is
-ever out of date, it is only not found any more.
+`keys` tells what a key is made of.
 
 The layout, version 1: a folder `parts-1` with one file for each part, `<2 digits>/<62 digits>` of
 the key. A file is a head (magic, lengths of what follows, CRC-32 of the data), a description in
@@ -21,51 +18,40 @@ followed below the cache's folder. Systems without such calls, as Windows, ask b
 
 The time of the last use is a file's access time, set by hand. When parts were added and all
 together take more than the limit, those that were used longest ago go.
-
-Where members are aligned, a part's bytes depend on where it lands. So a key tells what is to be
-aligned, and a part in which something was is not kept.
-
-A file that has just been changed may change again without its times showing it, as clocks tick:
-of such files no part is kept (as git does not believe its index of them).
 """
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import logging
-import marshal
 import os
 import shutil
 import stat
 import struct
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from functools import lru_cache, partial
+from functools import partial
 from io import FileIO
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from parazip import codecs, files
 from parazip.errors import OutputError, SettingsError, SourceError
-from parazip.model import ArchiveMember, File, Member, Part, Range, Recipe, Tally, parse_size
-from parazip.version import __version__
+from parazip.keys import LAYOUT
+from parazip.model import Part, Range, Tally
+from parazip.settings import parse_size
 
 LIMIT = 5 << 30
 """Bytes that all parts may take, unless told otherwise."""
 
 _ENV_FOLDER = "PARAZIP_CACHE_DIR"
 _ENV_LIMIT = "PARAZIP_CACHE_SIZE"
-_VERSION = "parts-1"
 _MAGIC = b"parazip1"
 _HEAD = struct.Struct("<8s2IQI")
 _CRC = struct.Struct("<I")
 _TEMPORARY = "tmp-"
 _TAG_NAME = "CACHEDIR.TAG"
-_TICK_NS = 100_000_000
-_COARSE_TICK_NS = 2_000_000_000
-_SECOND_NS = 1_000_000_000
 _STALE_SECONDS = 3600
 _MOST_DESCRIPTION = 64 << 10
 """Bytes of a part's description: a key and a few sums. As JSON they take thirty times as many."""
@@ -128,7 +114,7 @@ class Cache:
         self.folder = os.path.abspath(os.path.expanduser(chosen)) if chosen else _user_folder()
         self.limit = _limit(limit)
         self.notes: list[str] = []
-        self._parts = os.path.join(self.folder, _VERSION)
+        self._parts = os.path.join(self.folder, LAYOUT)
         self._added = False
         self._noted: set[str] = set()
         self._usable = self.limit > 0
@@ -514,70 +500,6 @@ def _limit(given: int | str | None) -> int:
     except SettingsError as error:
         what = "the cache size" if given else _ENV_LIMIT
         raise SettingsError(f"{what} is wrong: {error}") from error
-
-
-Identity: TypeAlias = Callable[[File], object]
-"""What tells a file's contents from all others, as a plain value; None if that is not certain."""
-
-
-def identify_by_stat(file: File) -> object:
-    """Size, times and inode of a file, whatever its path, as far as they count for it.
-
-    Raises what `files.hash_file` raises: a file that is said to be empty may have contents all the
-    same, where the system does not know how many; those may change and nothing would show it.
-    """
-    if not file.is_watched or not _is_settled(file):
-        return None
-    if not file.size and files.measure_file(file)[1]:
-        return None
-    return file[1:] if file.changes == "ctime" else (file.size, file.mtime_ns, file.changes)
-
-
-def identify_by_content(file: File) -> object:
-    """A hash of a file's bytes; raises what `files.hash_file` raises.
-
-    Where changes do not show, it might have others when it is read once more, to be compressed.
-    """
-    return files.hash_file(file) if file.is_watched and _is_settled(file) else None
-
-
-def _is_settled(file: File) -> bool:
-    """Whether a change from now on would show in the times of a file."""
-    changed = max(file.mtime_ns, file.ctime_ns)
-    age = time.time_ns() - changed
-    return age > (_TICK_NS if changed % _SECOND_NS else _COARSE_TICK_NS)
-
-
-def make_key(members: Iterable[Member], recipe: Recipe, *more: object, identity: Identity) -> str:
-    """Names a part by all that determines its bytes; empty if that is not certain.
-
-    Args:
-        members: as they are to be put in.
-        recipe: how they are compressed.
-        more: plain values that the bytes depend on besides.
-        identity: what tells the contents of their files from all others.
-    """
-    facts = []
-    for name, source, attributes, date, store, align in members:
-        entry: object = None
-        if isinstance(source, bytes):
-            known: object = hashlib.sha256(source).digest() if source else b""
-        elif isinstance(source, ArchiveMember):
-            known = identity(source.archive)
-            told, record, end = source.entry
-            entry = told, tuple(record), end
-        else:
-            assert isinstance(source, File)  # whether a twin is one, only reading it would tell
-            known = identity(source)
-        if known is None:
-            return ""
-        facts.append((name, attributes, date, store, align, known, entry))
-    how = repr((_VERSION, __version__, _codec_versions(), recipe, more))
-    # Version 2 of marshal is the last one in which equal values always have equal bytes.
-    return hashlib.sha256(marshal.dumps((how, facts), 2)).hexdigest()
-
-
-_codec_versions = lru_cache(codecs.describe_versions)
 
 
 def _write(

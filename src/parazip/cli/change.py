@@ -8,7 +8,8 @@ from parazip.cli import options
 from parazip.cli.create import read_listed_names
 from parazip.dates import Timestamp
 from parazip.display import Display, Mode
-from parazip.model import Changes, CodecName, Settings
+from parazip.model import Changes, CodecName
+from parazip.settings import Settings
 from parazip.sources import Modes, Skip, Symlinks
 
 _HELP = {"help_option_names": ["-h", "--help"]}

@@ -17,7 +17,8 @@ from parazip.cli.outcomes import print_failure
 from parazip.dates import TIMESTAMPS, Timestamp
 from parazip.display import MODES
 from parazip.errors import DateError, OutputError, SettingsError
-from parazip.model import CHANGES, CODEC_NAMES, CodecName, Settings, parse_size
+from parazip.model import CHANGES, CODEC_NAMES, CodecName
+from parazip.settings import Settings, parse_size
 from parazip.sources import SKIPS, Selection
 
 if TYPE_CHECKING:

@@ -22,8 +22,9 @@ from parazip.dropin import hooks
 from parazip.dropin.handle import MemberWriter
 from parazip.dropin.stock import Stock, StrPath
 from parazip.format.records import ATTRIBUTE_FOLDER, FLAG_DESCRIPTOR
-from parazip.model import DEFLATE_STORED, DEFLATED, LEVEL, STORED, CodecName, Recipe, Settings
+from parazip.model import DEFLATE_STORED, DEFLATED, STORED, CodecName, Recipe
 from parazip.progress import Counter
+from parazip.settings import LEVEL, Settings
 
 _CHUNK = 1 << 20
 _BITE = 64 << 10

@@ -24,8 +24,9 @@ from parazip.dropin.stock import Appendable, Mode, Parallel, Readable, Stock, St
 from parazip.dropin.targets import are_few, have_links, list_target_folders
 from parazip.dropin.writing import INFO, Writing
 from parazip.errors import SettingsError
-from parazip.model import LEVEL, MEMORY, CodecName, Settings
+from parazip.model import CodecName
 from parazip.progress import Counter, Sink
+from parazip.settings import LEVEL, MEMORY, Settings
 
 _READING = ("open", "read", "getinfo", "extract", "_extract_member", "_fpclose")
 """The methods that are called for each member that is read."""
