@@ -47,9 +47,9 @@ def test_no_kind_is_forgotten() -> None:
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: type(kind).__name__)
 def test_contents_come_back(kind: Contents) -> None:
     archives = {File("/first.zip", 7, 8, 9): 0}
-    flat = marshal.loads(marshal.dumps(contents.flatten(kind, archives)))
+    flat = marshal.loads(marshal.dumps(contents.flatten_contents(kind, archives)))
     assert isinstance(flat[0], str)
-    again = contents.restore(flat, list(archives))
+    again = contents.restore_contents(flat, list(archives))
     assert again == kind
     assert type(again) is type(kind)
 
@@ -103,7 +103,7 @@ def retag(plain: bytes, old: str) -> Any:
 
 def test_an_unknown_tag_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"^there are no contents of the kind 'link'$"):
-        contents.restore(("link", "target"), [])
+        contents.restore_contents(("link", "target"), [])
     question = wire._write_question(Batch([Member("m", b"", 1, 2)], RECIPE, 0))
     with pytest.raises(ValueError, match=r"^there are no tasks of the kind '\?\?\?\?\?\?\?\?'$"):
         wire.answer_question(retag(question, "compress"))

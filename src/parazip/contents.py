@@ -8,8 +8,8 @@
 | `ArchiveMember` | a member of another archive: it is copied, and never read here |
 | `Twin` | a file that is copied from another archive if it is the same there |
 
-Each function is one question, and answers it for every kind. No other room asks for a kind, so a
-new one is added by going through this page. All but `bytes` have a `size` (see `Member.size`).
+Each function is one question, and answers it for every kind. No other room asks for a kind. So a
+new one is a tuple in `model` that has a `size`, and what is to be answered here.
 
 `File` comes first wherever its answer is of its own: nearly all members are files, and a
 microsecond here is an eighth of a member's time.
@@ -109,7 +109,7 @@ def resolve_twin(contents: Contents) -> Contents:
     return contents.original if is_same else contents.file
 
 
-def count_held(contents: Contents) -> int:
+def count_held_bytes(contents: Contents) -> int:
     """The bytes in memory of contents that are copied, or made together with such."""
     original = find_original(contents)
     if original is not None:
@@ -117,7 +117,7 @@ def count_held(contents: Contents) -> int:
     return _count_bytes(contents)
 
 
-def count_read(contents: Contents) -> int:
+def count_read_bytes(contents: Contents) -> int:
     """The bytes that have to be read, to be compressed or compared."""
     return 0 if isinstance(contents, ArchiveMember) else _count_bytes(contents)
 
@@ -126,7 +126,7 @@ def _count_bytes(contents: Contents) -> int:
     return len(contents) if isinstance(contents, bytes) else contents.size
 
 
-def _locate(contents: Contents) -> tuple[File, int]:
+def _locate_in_file(contents: Contents) -> tuple[File, int]:
     """The file that contents stand in as they are, and where they begin there."""
     if isinstance(contents, FilePiece):
         return contents.archive, contents.offset
@@ -142,7 +142,12 @@ def read_whole(contents: Contents) -> bytes:
         return files.read_file(contents)
     if isinstance(contents, bytes):
         return contents
-    return b"".join(read_chunks(contents))
+    if isinstance(contents, FilePiece):
+        file = contents.archive
+        view = memoryview(bytearray(contents.size))
+        with files.open_unchanged(file) as opened:
+            return bytes(files.fill_view(file, opened, contents.offset, view))
+    return files.read_file(_locate_in_file(contents)[0])
 
 
 def read_chunks(contents: Contents) -> Iterable[Buffer]:
@@ -152,7 +157,7 @@ def read_chunks(contents: Contents) -> Iterable[Buffer]:
     """
     if isinstance(contents, bytes):
         return (contents,)
-    file, offset = _locate(contents)
+    file, offset = _locate_in_file(contents)
     if isinstance(contents, FilePiece):
         return files.read_chunks(file, offset=offset, length=contents.size)
     return files.read_chunks(file)
@@ -202,7 +207,7 @@ def read_block(
     if isinstance(contents, bytes):
         view = memoryview(contents)[begin : start + length]
     else:
-        file, offset = _locate(contents)
+        file, offset = _locate_in_file(contents)
         view = _scratch.view[: start + length - begin]
         with files.open_unchanged(file) as opened:
             files.fill_view(file, opened, offset + begin, view)
@@ -231,7 +236,7 @@ def _read_block_of_file(
 
 def changed_unseen(contents: Contents) -> SourceChangedError:
     """The error that says that contents were read twice and were not the same."""
-    return files.changed_unseen(_locate(contents)[0])
+    return files.changed_unseen(_locate_in_file(contents)[0])
 
 
 def leave_in_place(contents: Contents) -> tuple[Buffer | Range, int]:
@@ -241,8 +246,8 @@ def leave_in_place(contents: Contents) -> tuple[Buffer | Range, int]:
     """
     if isinstance(contents, bytes):
         return contents, codecs.crc32(contents)
-    file, offset = _locate(contents)
-    return Range(file, offset, _count_bytes(contents)), measure(contents)[0]
+    file, offset = _locate_in_file(contents)
+    return Range(file, offset, _count_bytes(contents)), measure_contents(contents)[0]
 
 
 def looks_compressible(member: Member) -> bool:
@@ -256,7 +261,7 @@ def looks_compressible(member: Member) -> bool:
         return codecs.looks_compressible(
             len(source), lambda start, size: source[start : start + size]
         )
-    file, offset = _locate(source)
+    file, offset = _locate_in_file(source)
     with files.open_unchanged(file) as opened:
 
         def read_sample(start: int, size: int) -> memoryview:
@@ -266,7 +271,7 @@ def looks_compressible(member: Member) -> bool:
         return codecs.looks_compressible(max(member.size, files.MOST_UNKNOWN), read_sample)
 
 
-def measure(contents: Contents) -> tuple[int, int]:
+def measure_contents(contents: Contents) -> tuple[int, int]:
     """CRC-32 and size; a file is read for that, see `files.measure_file`."""
     if isinstance(contents, bytes):
         return codecs.crc32(contents), len(contents)
@@ -274,10 +279,10 @@ def measure(contents: Contents) -> tuple[int, int]:
         return contents.entry.record.crc, contents.size
     if isinstance(contents, FilePiece):
         return contents.crc, contents.size
-    return files.measure_file(_locate(contents)[0])
+    return files.measure_file(_locate_in_file(contents)[0])
 
 
-def identify(
+def identify_contents(
     contents: Contents, identify_file: Callable[[File], object]
 ) -> tuple[object, object] | None:
     """What tells contents from all others, as plain values; None if nothing certainly does.
@@ -310,8 +315,8 @@ _BYTES, _FILE, _PIECE, _MEMBER, _TWIN = "bytes", "file", "piece", "member", "twi
 """How the kinds are called on the wire, in front of what they hold."""
 
 
-def flatten(contents: Contents, archives: dict[File, int]) -> tuple[Any, ...]:
-    """Contents as plain values with a tag in front; `restore` is the way back.
+def flatten_contents(contents: Contents, archives: dict[File, int]) -> tuple[Any, ...]:
+    """Contents as plain values with a tag in front; `restore_contents` is the way back.
 
     Args:
         contents: what is told.
@@ -329,11 +334,11 @@ def flatten(contents: Contents, archives: dict[File, int]) -> tuple[Any, ...]:
     if isinstance(contents, FilePiece):
         archive = archives.setdefault(contents.archive, len(archives))
         return _PIECE, archive, contents.offset, contents.size, contents.crc
-    return _TWIN, tuple(contents.file), flatten(contents.original, archives)
+    return _TWIN, tuple(contents.file), flatten_contents(contents.original, archives)
 
 
-def restore(flat: tuple[Any, ...], archives: list[File]) -> Contents:
-    """The contents that `flatten` made plain values of.
+def restore_contents(flat: tuple[Any, ...], archives: list[File]) -> Contents:
+    """The contents that `flatten_contents` made plain values of.
 
     Args:
         flat: these.

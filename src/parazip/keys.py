@@ -77,7 +77,7 @@ def make_key(members: Iterable[Member], recipe: Recipe, *more: object, identity:
         identity: what tells the contents of their files from all others.
     """
     facts = []
-    identify = contents.identify
+    identify = contents.identify_contents
     for name, source, attributes, date, store, align in members:
         identified = identify(source, identity)
         if identified is None:

@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Literal, TypeAlias
 
 from parazip import archives, files
-from parazip.contents import describe_origin, find_archive_member, measure
+from parazip.contents import describe_origin, find_archive_member, measure_contents
 from parazip.dates import fixed_date
 from parazip.errors import DuplicateMemberError, NotCopiedError, SettingsError, SourceError
 from parazip.findings import Findings
@@ -299,7 +299,7 @@ def _same(first: Member, second: Member) -> Member:
 
 def crc_and_size(member: Member) -> tuple[int, int]:
     """What tells whether two members have the same contents; a file is read."""
-    return measure(member.source)
+    return measure_contents(member.source)
 
 
 _CHOICES: dict[OnDuplicate, Callable[[Member, Member], Member]] = {

@@ -22,8 +22,8 @@ from typing import NamedTuple, TypeAlias
 from parazip import codecs
 from parazip.contents import (
     RANGE,
-    count_held,
-    count_read,
+    count_held_bytes,
+    count_read_bytes,
     describe_origin,
     find_original,
 )
@@ -250,14 +250,14 @@ def check_names(
         name = member.name
         key = name[:-1] if name.endswith("/") else name
         if not key or len(key) > 2 * MOST_STEPS or not key.isascii():
-            error = _unstorable(name, advice)
+            error = _explain_unstorable(name, advice)
             if error is not None:
                 findings.refuse(error)
                 continue
         if key in seen:
             first = seen[key]
             if not is_same(first, member):
-                findings.refuse(_duplicate(first, member, apart))
+                findings.refuse(_make_duplicate_error(first, member, apart))
             continue
         seen[key] = member
         recent.append(key)
@@ -296,7 +296,7 @@ def _refuse_files_as_folders(seen: dict[str, Member], findings: Findings, apart:
         )
 
 
-def _unstorable(name: str, advice: str) -> MemberNameError | None:
+def _explain_unstorable(name: str, advice: str) -> MemberNameError | None:
     try:
         length = len(name.encode())
     except UnicodeEncodeError:
@@ -320,7 +320,7 @@ def _unstorable(name: str, advice: str) -> MemberNameError | None:
     )
 
 
-def _duplicate(first: Member, second: Member, apart: str) -> DuplicateMemberError:
+def _make_duplicate_error(first: Member, second: Member, apart: str) -> DuplicateMemberError:
     return DuplicateMemberError(
         f"two members would have the name {second.name.rstrip('/')}: {describe_origin(first)} and "
         f"{describe_origin(second)}; leave one out, or {apart}",
@@ -434,8 +434,8 @@ def _plan_copies(members: Iterable[Member], recipe: Recipe, check: bool) -> Iter
     batch: list[Member] = []
     size = held = read = largest = 0
     for member in members:
-        to_hold = count_held(member.source)
-        to_read = count_read(member.source)
+        to_hold = count_held_bytes(member.source)
+        to_read = count_read_bytes(member.source)
         if batch and (
             held + to_hold > BATCH
             or read + to_read > _MOST_COMPARED

@@ -52,9 +52,9 @@ class Settings:
             raise SettingsError(f"memory must be 1 MiB or more, not {self.memory} bytes")
 
 
-def _check_whole(field: str, what: str, value: object) -> None:
+def _check_whole(field: str, expected: str, value: object) -> None:
     if not isinstance(value, SupportsIndex):
-        raise TypeError(f"{field} is {what}, not {value!r}")
+        raise TypeError(f"{field} is {expected}, not {value!r}")
 
 
 class SectionReport(NamedTuple):
@@ -95,7 +95,7 @@ class Preview:
         skipped: how much was left out because it could not be put in, by its kind.
         notes: what people may want to know besides, a sentence each.
         changes: where an archive would be changed, which of its members would be "added" and
-            "changed", by their names; all others are kept.
+            "changed", by their names; all others stay.
         deleted: how many would be taken out; they are what is `left_out` then.
     """
 
@@ -108,8 +108,8 @@ class Preview:
 
     def counts(self) -> dict[str, int]:
         """How many members would be new, and how many would be taken out."""
-        whats = [*(self.changes or {}).values()]
-        counts = {what: whats.count(what) for what in ("added", "changed")}
+        changes = [*(self.changes or {}).values()]
+        counts = {kind: changes.count(kind) for kind in ("added", "changed")}
         return {**counts, "deleted": self.deleted}
 
     @property

@@ -62,7 +62,7 @@ _TASK_TAGS = {kind: tag for tag, kind in _TASKS.items()}
 def _write_question(task: Batch | CopyBatch) -> bytes:
     """A task as plain bytes; archives are told once, as most members of a task share one."""
     archives: dict[File, int] = {}
-    flatten = contents.flatten
+    flatten = contents.flatten_contents
     members = [
         (name, flatten(source, archives), attributes, date, store, align)
         for name, source, attributes, date, store, align in task.members
@@ -85,7 +85,7 @@ def _read_question(question: bytes) -> Batch | CopyBatch:
     if kind is None:
         raise ValueError(f"there are no tasks of the kind {tag!r}")
     archives = [File(*file) for file in files]
-    restore = contents.restore
+    restore = contents.restore_contents
     made = [Member(name, restore(source, archives), *facts) for name, source, *facts in members]
     return kind(made, Recipe(Coder(*whole), Coder(*block), cut, Coder(*plain)), *rest)
 
