@@ -94,11 +94,11 @@ def store_untouched(task: StoredTask) -> Part:
 
 
 def compress_block(task: BlockTask) -> Block:
-    """The piece of a large member that a task asks for; it may be shorter or longer than planned.
+    """The piece of a large member that a task asks for.
 
-    A file is read in blocks at several moments, and what was read as one block's end is read once
-    more as the next one's window. If the two differ, no reader could make sense of the stream; so
-    the CRC-32 of both is told, and they are compared when the blocks are joined.
+    Blocks are read at different moments, and the end of one is read once more as the window of the
+    next. If a file changed in between, no reader could make sense of the stream. So a block has the
+    CRC-32 of both, and they are compared when blocks are joined.
     """
     window, data, is_last = read_block(
         task.member.source, task.start, task.length, task.is_last, has_window=task.coder != STORE

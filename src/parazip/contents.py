@@ -292,7 +292,7 @@ def identify_contents(
         identify_file: tells the contents of a file from all others.
 
     Returns:
-        What tells the file, or the bytes; and where in the file the contents are.
+        What tells the file, or the bytes, from others; and what in that file the contents are.
     """
     where: object = None
     if isinstance(contents, File):
@@ -319,7 +319,7 @@ def flatten_contents(contents: Contents, archives: dict[File, int]) -> tuple[Any
     """Contents as plain values with a tag in front; `restore_contents` is the way back.
 
     Args:
-        contents: what is told.
+        contents: what is flattened.
         archives: other archives and the numbers that stand for them; new ones are added. Most
             members of a task share one.
     """

@@ -8,7 +8,7 @@ them) stays behind, but for the alignment of stored members: where their padding
 (0xD935) and they begin there, they go on doing so.
 
 What is probably the same file elsewhere (a `Twin`) is copied too, once the CRC-32 of that file is
-found to be the one that the archive's directory tells of; if it is not, the file is compressed.
+found to be the one in the archive's directory; if it is not, the file is compressed.
 
 Each member's local record is held against its archive's directory on the way. Its contents are
 believed to be what the directory says, unless the CRC is asked to be checked; but that nothing is
@@ -95,9 +95,9 @@ def copy_batch(task: CopyBatch) -> Part | None:
 
 
 def _make_archive_finder() -> Callable[[Member], File | None]:
-    """What tells the archive that a member is in; for one in none, that of those before it.
+    """A function that finds the archive of a member; if it has none, the last one that was found.
 
-    So an archive is opened once for many members, with files of other kinds among them.
+    So an archive stays open for all its members, whatever small files are among them.
     """
     archive = None
 

@@ -154,12 +154,12 @@ class Header:
     Attributes:
         data: the header, without padding.
         multiple: of how many bytes, counted from the start of the file.
-        is_kept: whether that was so in another archive, and nobody has asked for it now.
+        is_inherited: whether that was so in another archive, and nobody has asked for it now.
     """
 
     data: bytes
     multiple: int
-    is_kept: bool = False
+    is_inherited: bool = False
 
     def __len__(self) -> int:
         return len(self.data)
@@ -277,7 +277,7 @@ class RunningTally:
 class Part(NamedTuple):
     """Finished local file records of one or more consecutive members.
 
-    Plain bytes and numbers, so that it can be made in another process or kept on disk.
+    Plain bytes and numbers, so that it can be made in another process, or come out of the cache.
 
     Attributes:
         data: the local file records' bytes, in pieces; large ones may still be in a file, and
@@ -315,12 +315,12 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Consecutive members that are kept as one part, or told of together.
+    """Consecutive members that have one key in the cache, or one label for people.
 
     Attributes:
         members: gives them, as they are to be made if they are not at hand.
-        label: what people are told that it is; empty if they are not told.
-        key: names all that determines the part's bytes; empty if it is not kept.
+        label: what it is, for people; empty if they need not know of it.
+        key: stands for all that determines the part's bytes; empty if the cache is not to have it.
         recipe: how they are compressed, if not as all others.
         check_crc: whether the CRC-32 of those that are copied is checked.
         alongside: what is to be done on another thread while it is made; if it raises, the

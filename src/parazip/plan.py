@@ -44,8 +44,10 @@ _MOST_COMPARED = 4 << 20
 
 _SECTION = 4 << 20
 _SECTION_MEMBERS = 256
-"""A section ends with so many bytes; or with a name whose hash says so, one of so many. A part in
-the cache has a file of its own, so it must not be short; and one change makes all of it anew."""
+"""A section ends after so many bytes, or with a name whose hash says so: one name of so many.
+
+A part in the cache has a file of its own, so it should not be short; nor long, as all of it is made
+anew when one of its members changes."""
 
 _SHORT = 32 << 10
 """Members of up to so many bytes cost more in calls and bookkeeping than in compressing."""
@@ -75,7 +77,7 @@ class Batch(NamedTuple):
 
     @property
     def held(self) -> int:
-        """Bytes that the task keeps in memory: all of them."""
+        """Bytes that the task has in memory: all of them."""
         return self.size
 
     @property
@@ -171,7 +173,7 @@ class CopyBatch(NamedTuple):
         recipe: how those are made that turn out not to be in an archive.
         check: whether the CRC-32 of what is copied is checked, which takes inflating it.
         size: their uncompressed bytes in all.
-        held: bytes that the task keeps in memory: the compressed bytes of small members.
+        held: bytes that the task has in memory: the compressed bytes of small members.
         largest: bytes of the largest file that is read, to be compared or compressed.
     """
 
@@ -390,7 +392,7 @@ def _up_to_contents(members: Iterator[Member]) -> Iterator[Member]:
 
 
 def _make_sorter(is_copied: bool) -> Callable[[Member], bool]:
-    """What tells whether a member is one of those that are copied, or goes with them.
+    """A predicate: whether a member is one of those that are copied, or goes with them.
 
     What is small goes with those before it. So the few files of a distribution that are not its
     wheel's need no tasks of their own.

@@ -1,4 +1,4 @@
-"""How an archive is made, and what is told of it: settings, reports, previews."""
+"""How an archive is made, and what people hear of it: settings, reports, previews."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ _TASK_TAGS = {kind: tag for tag, kind in _TASKS.items()}
 
 
 def _write_question(task: Batch | CopyBatch) -> bytes:
-    """A task as plain bytes; archives are told once, as most members of a task share one."""
+    """A task as plain bytes; each archive stands there once, as most members share one."""
     archives: dict[File, int] = {}
     flatten = contents.flatten_contents
     members = [
@@ -120,7 +120,7 @@ def _flatten_piece(piece: Buffer | Range | Header) -> tuple[Any, ...]:
     if isinstance(piece, Range):
         return _RANGE, tuple(piece.file), piece.offset, piece.length
     if isinstance(piece, Header):
-        return _HEADER, piece.data, piece.multiple, piece.is_kept
+        return _HEADER, piece.data, piece.multiple, piece.is_inherited
     return _BYTES, piece
 
 
