@@ -32,19 +32,12 @@ from hypothesis import strategies as st
 import parazip
 from parazip import cache as cache_module
 from parazip import files
-from parazip.cache import (
-    LIMIT,
-    Cache,
-    CachedPart,
-    Usage,
-    identify_by_content,
-    identify_by_stat,
-    make_key,
-)
+from parazip.cache import LIMIT, Cache, CachedPart, Usage
 from parazip.codecs import libraries
 from parazip.codecs.levels import Coder, Recipe
 from parazip.errors import OutputError, SettingsError, SourceError
 from parazip.format.values import Entry, Record
+from parazip.keys import identify_by_content, identify_by_stat, make_key
 from parazip.model import ArchiveMember, File, Member, Range, Tally
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX permissions only")
@@ -916,9 +909,9 @@ def test_whatever_determines_the_bytes_determines_the_key() -> None:
 def test_other_versions_have_other_keys(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     before = named(MEMBERS, RECIPE)
     if what == "libraries":
-        monkeypatch.setattr(cache_module, "_codec_versions", lambda: "isal 99")
+        monkeypatch.setattr("parazip.keys._codec_versions", lambda: "isal 99")
     else:
-        monkeypatch.setattr(cache_module, "_VERSION", "parts-2")
+        monkeypatch.setattr("parazip.keys.LAYOUT", "parts-2")
     assert named(MEMBERS, RECIPE) != before
 
 
@@ -943,8 +936,8 @@ def test_where_a_file_is_makes_no_other_key() -> None:
 def test_by_contents_only_the_contents_of_a_file_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache_module, "_TICK_NS", 0)
-    monkeypatch.setattr(cache_module, "_COARSE_TICK_NS", 0)
+    monkeypatch.setattr("parazip.keys._TICK_NS", 0)
+    monkeypatch.setattr("parazip.keys._COARSE_TICK_NS", 0)
     keys = []
     for name, contents in (("one", b"same"), ("two", b"same"), ("three", b"Same")):
         path = tmp_path / name
@@ -990,7 +983,7 @@ FRESHNESS: dict[str, tuple[int, int, int, bool]] = {  # now, mtime, ctime, wheth
 def test_files_of_just_now_have_no_key(
     monkeypatch: pytest.MonkeyPatch, now: int, mtime: int, ctime: int, certain: bool
 ) -> None:
-    monkeypatch.setattr(cache_module, "time", SimpleNamespace(time_ns=lambda: now))
+    monkeypatch.setattr("parazip.keys.time", SimpleNamespace(time_ns=lambda: now))
     monkeypatch.setattr(files, "hash_file", lambda file: "contents")
     file = File("x", 1, mtime, 1, ctime)
     for source in (file, ArchiveMember(file, Entry("a", RECORD, 600))):

@@ -27,8 +27,8 @@ from parazip import (
     BadArchiveError,
     ParazipError,
     Selection,
+    archives,
     cache,
-    copying,
     files,
     merging,
     sources,
@@ -261,7 +261,7 @@ def test_what_is_left_out_is_asked_once_for_each_step(monkeypatch: pytest.Monkey
 def test_a_name_of_more_steps_is_refused_with_the_number(tmp_path: Path) -> None:
     path = tmp_path / "deep.zip"
     path.write_bytes(claiming(deep(1, MOST_STEPS + 1)))
-    assert len(list(copying.read_entries(files.describe_file(str(path), path.stat())))) == 1
+    assert len(list(archives.read_entries(files.describe_file(str(path), path.stat())))) == 1
     path.write_bytes(claiming(deep(1, MOST_STEPS + 2)))
     with pytest.raises(BadArchiveError) as error:
         parazip.merge(tmp_path / "out.zip", [path])

@@ -13,6 +13,7 @@ from parazip import compress, plan
 from parazip.codecs import checksums, deflating
 from parazip.codecs.levels import STORE, Coder, Recipe
 from parazip.codecs.sizes import BLOCK, CUT_SMALL
+from parazip.contents import looks_compressible
 from parazip.errors import SourceChangedError, SourceError
 from parazip.format.records import parse_central_header
 from parazip.format.values import DEFLATED, STORED, Record
@@ -165,7 +166,7 @@ def test_blocks_join_and_carry_their_crc(tmp_path: Path) -> None:
 def test_large_members_are_judged_by_their_contents(tmp_path: Path) -> None:
     for data, verdict in ((NOISE, False), (b"text " * 60_000, True)):
         for source in (data, found(tmp_path / "file", data)):
-            assert compress.looks_compressible(Member("m", source, 0, 0)) is verdict
+            assert looks_compressible(Member("m", source, 0, 0)) is verdict
 
 
 def test_noise_is_stored_without_being_compressed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,15 +21,17 @@ from typing import Any, NamedTuple
 import pytest
 
 import parazip
-from parazip import BadArchiveError, Settings, SourceChangedError, copying, files
+from parazip import BadArchiveError, Settings, SourceChangedError, archives, copying, files
 from parazip import output as output_module
 from parazip.codecs import checksums, levels
 from parazip.codecs.sizes import BLOCK
+from parazip.contents import RANGE
 from parazip.format.records import pack_central_header, pack_end_records, pack_local_header
 from parazip.format.values import DEFLATED, STORED, Record
-from parazip.model import MIB, ArchiveMember, File, Member, Range
+from parazip.model import ArchiveMember, File, Member, Range
 from parazip.output import Pipe
-from parazip.plan import RANGE, CopyBatch
+from parazip.plan import CopyBatch
+from parazip.settings import MIB
 from parazip.testing import ShortOutput, SparseOutput
 from readers import ENVIRONMENT, programs
 
@@ -862,7 +864,7 @@ def test_a_copied_member_of_4_gib(tmp_path: Path, method: int, size: int) -> Non
     """Looked at as the part that is to be written: the bytes themselves are no affair of it."""
     packed = size if method == STORED else size // 1000
     archive = sparse(tmp_path / "s.zip", method, size, packed)
-    entries = copying.read_entries(archive)
+    entries = archives.read_entries(archive)
     members = [Member("p/" + e.name, ArchiveMember(archive, e), FILE, DATE) for e in entries]
     part = copying.copy_batch(
         CopyBatch(members, levels.choose_recipe(6, "auto"), False, size + 1, 1)

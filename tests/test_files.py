@@ -34,9 +34,9 @@ from parazip import (
     archive,
     assembly,
     files,
+    keys,
     merging,
 )
-from parazip import cache as cache_module
 from parazip.assembly import Workshop
 from parazip.cache import Cache
 from parazip.codecs import levels
@@ -264,8 +264,8 @@ def test_contents_that_change_between_two_blocks_never_make_a_broken_member(
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cache:
-    monkeypatch.setattr(cache_module, "_TICK_NS", 0)
-    monkeypatch.setattr(cache_module, "_COARSE_TICK_NS", 0)
+    monkeypatch.setattr(keys, "_TICK_NS", 0)
+    monkeypatch.setattr(keys, "_COARSE_TICK_NS", 0)
     return Cache(tmp_path / "cache")
 
 

@@ -20,8 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import parazip
-from parazip import Cache, Selection, Settings, compress, plan
-from parazip import cache as cache_module
+from parazip import Cache, Selection, Settings, compress, keys, plan
 from parazip.archive import Identification
 from parazip.cli import commands
 from parazip.errors import SettingsError, SourceChangedError
@@ -825,8 +824,8 @@ def test_zipalign_finds_nothing_to_align(tree: Path, tmp_path: Path) -> None:
 @pytest.fixture
 def old_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files that were just made may be kept."""
-    monkeypatch.setattr(cache_module, "_TICK_NS", 0)
-    monkeypatch.setattr(cache_module, "_COARSE_TICK_NS", 0)
+    monkeypatch.setattr(keys, "_TICK_NS", 0)
+    monkeypatch.setattr(keys, "_COARSE_TICK_NS", 0)
 
 
 @pytest.mark.usefixtures("old_clock")

@@ -34,8 +34,8 @@ from parazip import (
     SourceError,
 )
 from parazip.cli import commands as command
+from parazip.contents import RANGE
 from parazip.merging import ON_DUPLICATE, OnDuplicate, Source
-from parazip.plan import RANGE
 from patience import HUNG
 from readers import PYTHONS, programs, pythons
 from readers import run as run_reader

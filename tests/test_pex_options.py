@@ -15,8 +15,8 @@ import pytest
 from parazip import SettingsError
 from parazip.cache import Cache
 from parazip.cli import commands as command_line
-from parazip.model import MIB, Settings
 from parazip.pex import command, inside, opt_in, zipper
+from parazip.settings import MIB, Settings
 from test_pex import FAST, STOCK, make_sources, run
 
 pytestmark = pytest.mark.once

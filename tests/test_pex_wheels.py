@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from parazip import BadArchiveError, cache, copying, plan
+from parazip import BadArchiveError, copying, keys, plan
 from parazip.codecs import levels
 from parazip.copying import COPIED
 from parazip.model import File, Member, Part, Twin
@@ -372,7 +372,7 @@ def test_a_distribution_of_just_now_is_kept(tmp_path: Path, installed: Path) -> 
     (found,) = group_by_distribution(members_of(installed), [])
     recipe = levels.choose_recipe(6, "auto")
     assert found.section(recipe, recipe, True).key
-    assert not cache.make_key(members_of(installed), recipe, identity=cache.identify_by_stat)
+    assert not keys.make_key(members_of(installed), recipe, identity=keys.identify_by_stat)
 
 
 def test_a_forged_wheel_is_not_copied(work: Work) -> None:

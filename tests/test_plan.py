@@ -35,7 +35,7 @@ def sizes_of(tasks: list[plan.Batch | plan.BlockTask]) -> list[int]:
         if isinstance(task, plan.Batch):
             assert task.size == sum(m.size for m in task.members)
             sizes += [m.size for m in task.members]
-        elif task.first:
+        elif task.is_first:
             sizes.append(task.length)
         else:
             assert task.start == sizes[-1]
@@ -106,8 +106,8 @@ def test_one_block_more_than_a_whole_number_of_blocks() -> None:
     for extra, count in ((0, 5), (1, 6)):
         cuts = list(plan.cut_into_blocks(member(size + extra), RECIPE.block))
         assert len(cuts) == count
-        assert [cut.first for cut in cuts] == [True] + [False] * (count - 1)
-        assert [cut.last for cut in cuts] == [False] * (count - 1) + [True]
+        assert [cut.is_first for cut in cuts] == [True] + [False] * (count - 1)
+        assert [cut.is_last for cut in cuts] == [False] * (count - 1) + [True]
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import parazip
-from parazip import Report, Selection, Settings, archive, files
+from parazip import Report, Selection, Settings, archive, files, keys
 from parazip import cache as cache_module
 from parazip.cache import Cache, CachedPart, Usage
 from parazip.codecs import checksums
@@ -49,8 +49,8 @@ LAST_YEAR = 1_600_000_000
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of files that were written just now are kept, too: nothing changes them unseen here."""
-    monkeypatch.setattr(cache_module, "_TICK_NS", 0)
-    monkeypatch.setattr(cache_module, "_COARSE_TICK_NS", 0)
+    monkeypatch.setattr(keys, "_TICK_NS", 0)
+    monkeypatch.setattr(keys, "_COARSE_TICK_NS", 0)
 
 
 @pytest.fixture
@@ -388,7 +388,7 @@ def test_other_libraries_make_other_parts(
 ) -> None:
     total = made(small, cache).report.members
     with monkeypatch.context() as patch:
-        patch.setattr(cache_module, "_codec_versions", lambda: "isal 99")
+        patch.setattr(keys, "_codec_versions", lambda: "isal 99")
         assert made(small, cache).report.recalled == 0
     assert made(small, cache).report.recalled == total
 
@@ -426,6 +426,7 @@ def test_files_of_just_now_are_kept_when_they_have_aged(
         clock = SimpleNamespace(time_ns=lambda now=now: now, time=lambda now=now: now / 1e9)
         with monkeypatch.context() as patch:
             patch.setattr(cache_module, "time", clock)
+            patch.setattr("parazip.keys.time", clock)
             data, report = made(small, cache, identity=identity)
         assert data == plain.data
         assert cache.usage().parts == kept
@@ -1137,8 +1138,8 @@ def test_a_cache_inside_of_what_is_put_in_is_refused_or_left_out(pair: Path, exi
 
 PATCHED = """
 import sys
-from parazip import cache
-cache._TICK_NS = cache._COARSE_TICK_NS = 0
+from parazip import cache, keys
+keys._TICK_NS = keys._COARSE_TICK_NS = 0
 """
 
 

@@ -45,13 +45,13 @@ from odd_archives import (
     unicode_path,
     zipped,
 )
-from parazip import BadArchiveError, DuplicateMemberError, NotCopiedError, Selection, copying
+from parazip import BadArchiveError, DuplicateMemberError, NotCopiedError, Selection, archives
 from parazip.codecs import inflating
+from parazip.contents import RANGE
 from parazip.format.local import find_data_offset
 from parazip.format.reader import read_directory
 from parazip.format.refusals import REFUSALS, Judge
 from parazip.merging import OnDuplicate
-from parazip.plan import RANGE
 
 DOCS = Path(__file__).parent.parent / "docs" / "refusals.md"
 TEXT = b"def f(): return 'something'\n" * 9
@@ -1405,7 +1405,7 @@ def test_a_member_of_4_gib_less_a_byte_needs_no_zip64_field(tmp_path: Path) -> N
         file.write(tail[:begin] + directory + end_records64(2, len(directory), offset))
         end = (b"PK\5\6", 0, 0, 2, 2, len(directory), LIMIT32, 0)
         file.write(struct.pack("<4s4H2IH", *end))
-    found = copying.read_entries(
+    found = archives.read_entries(
         parazip.File(str(path), path.stat().st_size, path.stat().st_mtime_ns, 0)
     )
     assert [(entry.name, entry.record.size) for entry in found] == [("large", LIMIT32), ("last", 1)]
@@ -1506,7 +1506,7 @@ def test_what_cannot_be_copied_has_an_id_and_can_be_left_out(tmp_path: Path, cas
     with pytest.raises(NotCopiedError) as error:
         merged(tmp_path, data)
     assert error.value.id == case.partition(",")[0]
-    assert error.value.id in copying.NOT_COPIED
+    assert error.value.id in archives.NOT_COPIED
     assert str(error.value).endswith(f" [{error.value.id}]")
     assert "[" not in error.value.reason
     left_out = Selection(exclude=("n*",))
@@ -1518,7 +1518,7 @@ def test_what_cannot_be_copied_has_an_id_and_can_be_left_out(tmp_path: Path, cas
 
 def test_each_rule_has_its_cases() -> None:
     assert {*REFUSED, *CHECKED, "file-cut-off"} == REFUSALS.keys()
-    assert {case.partition(",")[0] for case in NOT_COPIED} == {*copying.NOT_COPIED}
+    assert {case.partition(",")[0] for case in NOT_COPIED} == {*archives.NOT_COPIED}
 
 
 def test_a_file_that_gets_shorter_is_refused() -> None:
@@ -1529,7 +1529,7 @@ def test_a_file_that_gets_shorter_is_refused() -> None:
 
 def test_the_docs_list_each_id() -> None:
     listed = re.findall(r"^\| `([a-z0-9-]+)` \|", DOCS.read_text(), re.MULTILINE)
-    assert listed == [*REFUSALS, *copying.NOT_COPIED]
+    assert listed == [*REFUSALS, *archives.NOT_COPIED]
 
 
 class Collector(Judge):

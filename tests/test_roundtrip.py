@@ -28,7 +28,7 @@ from parazip.codecs import deflating, levels
 from parazip.codecs.sizes import BLOCK, CUT_FAST, CUT_SMALL, WINDOW
 from parazip.codecs.table import CODEC_NAMES, CodecName
 from parazip.format.names import find_fault
-from parazip.model import MIB
+from parazip.settings import MIB
 from parazip.sources import find_members
 from parazip.testing import InlineExecutor
 from parazip.workers import starting

@@ -41,7 +41,7 @@ from parazip import (
     SettingsError,
     SourceChangedError,
     SourceError,
-    copying,
+    archives,
     files,
     naming,
     revision,
@@ -1429,7 +1429,7 @@ def test_an_archive_that_is_cut_off_while_it_is_read_is_told(
 ) -> None:
     edit(work / "d/a", b"new")
     whole = (work / "out.zip").read_bytes()
-    read = copying._read
+    read = archives.read_at
     for moment in itertools.count():
         (work / "out.zip").write_bytes(whole)
         calls = itertools.count()
@@ -1441,7 +1441,7 @@ def test_an_archive_that_is_cut_off_while_it_is_read_is_told(
                 os.truncate("out.zip", 20)
             return read(file, offset, length)
 
-        monkeypatch.setattr(copying, "_read", cut_off)
+        monkeypatch.setattr(archives, "read_at", cut_off)
         try:
             parazip.update("out.zip", ["d"])
         except ParazipError:
@@ -1455,7 +1455,7 @@ def test_an_archive_that_has_become_a_named_pipe_is_not_waited_for(
     work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edit(work / "d/a", b"new")
-    surroundings = copying.read_archive_surroundings
+    surroundings = archives.read_archive_surroundings
 
     def swapped(archive: Any) -> Surroundings:
         found = surroundings(archive)
@@ -1463,7 +1463,7 @@ def test_an_archive_that_has_become_a_named_pipe_is_not_waited_for(
         os.mkfifo("out.zip")
         return found
 
-    monkeypatch.setattr(copying, "read_archive_surroundings", swapped)
+    monkeypatch.setattr(archives, "read_archive_surroundings", swapped)
     with pytest.raises(SourceError, match="a named pipe"):
         parazip.update("out.zip", ["d"])
 

@@ -10,20 +10,31 @@ from pathlib import Path
 import pytest
 
 import parazip
-from parazip import BadArchiveError, Settings, SourceChangedError, copying, files, plan, wire
+from parazip import (
+    BadArchiveError,
+    Settings,
+    SourceChangedError,
+    contents,
+    copying,
+    files,
+    plan,
+    wire,
+)
 from parazip.archive import assemble
+from parazip.archives import read_entries
 from parazip.assembly import Workshop
 from parazip.codecs import checksums, levels
 from parazip.codecs.levels import Recipe
 from parazip.codecs.sizes import BLOCK
 from parazip.format.values import Entry
-from parazip.model import MIB, ArchiveMember, File, FilePiece, Member, Part, Range, Section, Twin
+from parazip.model import ArchiveMember, File, FilePiece, Member, Part, Range, Section, Twin
 from parazip.plan import Batch, CopyBatch
 from parazip.progress import Counter
+from parazip.settings import MIB
 
 RECIPE = levels.choose_recipe(6, "auto")
 TEXT = b"".join(b"%d words of text\n" % i for i in range(20_000))
-NOISE = random.Random(1).randbytes(plan.RANGE + 1)
+NOISE = random.Random(1).randbytes(contents.RANGE + 1)
 CONTENTS = {"text": TEXT, "noise": NOISE, "n\u00e4me": b"short " * 9, "changed": b"as it was " * 9}
 
 
@@ -36,7 +47,7 @@ class Sources:
             for name, data in CONTENTS.items():
                 archive.writestr(name, data)
         self.archive = files.describe_file(str(self.path), self.path.stat())
-        self.entries = {entry.name: entry for entry in copying.read_entries(self.archive)}
+        self.entries = {entry.name: entry for entry in read_entries(self.archive)}
         (folder / "files").mkdir()
         for name, data in CONTENTS.items():
             (folder / "files" / name).write_bytes(data)
@@ -88,7 +99,7 @@ def test_a_helper_makes_the_same_part(sources: Sources, which: int) -> None:
     task = tasks(sources)[which]
     part = wire.do_task(task)
     assert isinstance(part, Part)
-    again = wire._answered(wire.answer_question(wire._question(task)))
+    again = wire._read_answer(wire.answer_question(wire._write_question(task)))
     assert again == part
     assert [type(piece) for piece in again.data] == [type(piece) for piece in part.data]
     assert again.tallies == part.tallies
@@ -160,7 +171,7 @@ def large(sources: Sources, changed: bool) -> Member:
     data[-1] ^= changed
     (sources.folder / "large").write_bytes(data)
     archived = files.describe_file(str(sources.path), sources.path.stat())
-    (entry,) = (entry for entry in copying.read_entries(archived) if entry.name == "large")
+    (entry,) = (entry for entry in read_entries(archived) if entry.name == "large")
     return Member("large", Twin(sources.file("large"), ArchiveMember(archived, entry)), 1, 2)
 
 

@@ -30,9 +30,10 @@ if TYPE_CHECKING:
         SourceChangedError,
         SourceError,
     )
-    from parazip.model import File, LeftOut, Member, Preview, Report, Settings, Tally
+    from parazip.model import File, Member, Tally
     from parazip.progress import Progress
     from parazip.revision import delete, preview_delete, preview_update, update
+    from parazip.settings import LeftOut, Preview, Report, Settings
     from parazip.sources import Selection
 
 _HOME = {
@@ -62,11 +63,11 @@ _HOME = {
     "SourceChangedError": "errors",
     "SourceError": "errors",
     "File": "model",
-    "LeftOut": "model",
+    "LeftOut": "settings",
     "Member": "model",
-    "Preview": "model",
-    "Report": "model",
-    "Settings": "model",
+    "Preview": "settings",
+    "Report": "settings",
+    "Settings": "settings",
     "Tally": "model",
     "Progress": "progress",
     "Selection": "sources",

@@ -16,26 +16,18 @@ from typing import IO, Any, Literal, TypeAlias
 
 from parazip import files, merging, plan
 from parazip.assembly import Assembly, Workshop
-from parazip.cache import Cache, identify_by_content, identify_by_stat, make_key
+from parazip.cache import Cache
 from parazip.codecs import levels
 from parazip.codecs.levels import DEFLATE_STORED, STORE, Recipe
+from parazip.contents import find_archive_member
 from parazip.errors import FileError, SettingsError, SourceError
 from parazip.findings import Findings
 from parazip.format.prefix import refuse_ambiguous_prefix
 from parazip.format.refusals import Judge
 from parazip.format.values import STORED
+from parazip.keys import identify_by_content, identify_by_stat, make_key
 from parazip.merging import OnDuplicate
-from parazip.model import (
-    ArchiveMember,
-    FilePiece,
-    Frame,
-    Member,
-    Preview,
-    Range,
-    Report,
-    Section,
-    Settings,
-)
+from parazip.model import Frame, Member, Range, Section
 from parazip.output import (
     BinaryOutput,
     Output,
@@ -45,6 +37,7 @@ from parazip.output import (
     resolve_output_path,
 )
 from parazip.progress import Counter, Sink
+from parazip.settings import Preview, Report, Settings
 from parazip.sources import Selection, find_members, is_same
 from parazip.workers.line import line_for
 from parazip.writer import ArchiveWriter
@@ -297,10 +290,10 @@ def foreseen(
 
 def _is_compressed(member: Member, compresses: bool) -> bool:
     """Whether a member is to be compressed; it is stored all the same if that does not help."""
-    source = member.source
-    if isinstance(source, ArchiveMember):
-        return source.entry.record.method != STORED
-    return compresses and member.size > 0 and not (member.store or isinstance(source, FilePiece))
+    copied = find_archive_member(member.source)
+    if copied is not None:
+        return copied.entry.record.method != STORED
+    return compresses and member.size > 0 and not member.store
 
 
 def write(

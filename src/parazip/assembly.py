@@ -17,16 +17,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
-from parazip import compress, files, plan, wire
+from parazip import compress, contents, plan, wire
 from parazip.cache import Cache, CachedPart
 from parazip.codecs import checksums
 from parazip.codecs.levels import STORE, Coder, Recipe
 from parazip.codecs.sizes import BLOCK
 from parazip.format.records import LIMIT_32, make_record
 from parazip.format.values import DEFLATED, STORED
-from parazip.model import Block, File, Member, Part, Range, Section, SectionReport, Tally, Twin
+from parazip.model import Block, Member, Part, Range, Section, Tally
 from parazip.output import Output
 from parazip.progress import Counter
+from parazip.settings import SectionReport
 from parazip.workers.cpus import usable_cpus
 from parazip.workers.helpers import Helpers
 from parazip.workers.line import Lane, Line, is_interrupt, line_for
@@ -148,7 +149,7 @@ class Assembly:
         def is_light(task: _Task) -> bool:
             """Headers of copied members are made sooner than a thread takes the GIL from ours."""
             if isinstance(task, plan.CopyBatch):
-                return task.headers_only and not (crew.are_started and task.held)
+                return task.makes_headers_only and not (crew.are_started and task.held)
             return isinstance(task, _InTurn)
 
         line = line_for(means.jobs, means.memory, means.executor)
@@ -190,7 +191,7 @@ class Assembly:
         check = section.check_crc or means.check_crc
         if section.alongside is not None:
             self._aside.call(section.alongside)
-        yield from plan.plan_tasks(section.members(), recipe, compress.looks_compressible, check)
+        yield from plan.plan_tasks(section.members(), recipe, contents.looks_compressible, check)
         yield _End(section)
 
     def _take(self, task: plan.Task | _End, result: Any) -> None:
@@ -213,15 +214,15 @@ class Assembly:
         """
         is_alone = len(task.members) == 1
         for member in task.members:
-            source = member.source
+            source = contents.without_original(member.source)
             again: Iterable[plan.Task]
-            if is_alone and not isinstance(source, Twin):
-                again = plan.plan_large_member(member, task.recipe, compress.looks_compressible)
+            if is_alone and source is member.source:
+                again = plan.plan_large_member(member, task.recipe, contents.looks_compressible)
             else:
-                if is_alone and isinstance(source, Twin):
-                    member = member._replace(source=source.file)
+                if is_alone:
+                    member = member._replace(source=source)
                 check = isinstance(task, plan.CopyBatch) and task.check
-                again = plan.plan_tasks([member], task.recipe, compress.looks_compressible, check)
+                again = plan.plan_tasks([member], task.recipe, contents.looks_compressible, check)
             for piece in again:
                 self._take(piece, None if isinstance(piece, _InTurn) else wire.do_task(piece))
 
@@ -245,15 +246,15 @@ class Assembly:
         member = cut.member
         self._join(cut, block)
         size = min(cut.length, member.size - cut.start)
-        self._counter.advance(1 if cut.last else 0, size, self._output.position, member.name)
+        self._counter.advance(1 if cut.is_last else 0, size, self._output.position, member.name)
 
     def _join(self, cut: plan.BlockTask, block: Block) -> None:
-        if cut.first:
+        if cut.is_first:
             self._begin_member(cut)
         if self._joined is None:
             return  # the file ended before this block
         self._add(cut, block)
-        while cut.last and not block.is_last:
+        while cut.is_last and not block.is_last:
             cut = self._next(cut)
             block = compress.compress_block(cut)
             self._add(cut, block)
@@ -278,8 +279,7 @@ class Assembly:
         joined = self._joined
         assert joined is not None
         if block.window and block.window != joined.tail:
-            assert isinstance(member.source, File)
-            raise files.changed_unseen(member.source)
+            raise contents.changed_unseen(member.source)
         self._writer.block(block)
         joined.crc = checksums.crc32_combine(joined.crc, block.crc, block.size)
         joined.size += block.size

@@ -1,9 +1,6 @@
 """The producer that recalls: finished parts, kept on disk and found by what determines them.
 
-A key is the hash of everything that has a say in a part's bytes: names, dates and attributes of
-its members, the identity of their contents, the coders with their libraries' versions and CPU,
-and the versions of parazip and of this layout. So what is found is what would be made; nothing is
-ever out of date, it is only not found any more.
+`keys` tells what a key is made of.
 
 The layout, version 1: a folder `parts-1` with one file for each part, `<2 digits>/<62 digits>` of
 the key. A file is a head (magic, lengths of what follows, CRC-32 of the data), a description in
@@ -21,54 +18,43 @@ followed below the cache's folder. Systems without such calls, as Windows, ask b
 
 The time of the last use is a file's access time, set by hand. When parts were added and all
 together take more than the limit, those that were used longest ago go.
-
-Where members are aligned, a part's bytes depend on where it lands. So a key tells what is to be
-aligned, and a part in which something was is not kept.
-
-A file that has just been changed may change again without its times showing it, as clocks tick:
-of such files no part is kept (as git does not believe its index of them).
 """
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import logging
-import marshal
 import os
 import shutil
 import stat
 import struct
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from functools import lru_cache, partial
+from functools import partial
 from io import FileIO
-from typing import NamedTuple, TypeAlias
+from typing import BinaryIO, NamedTuple
 
 from parazip import files
-from parazip.codecs import checksums, libraries
-from parazip.codecs.levels import Recipe
+from parazip.codecs import checksums
 from parazip.errors import OutputError, SettingsError, SourceError
-from parazip.model import ArchiveMember, File, Member, Part, Range, Tally, parse_size
-from parazip.version import __version__
+from parazip.keys import LAYOUT
+from parazip.model import Part, Range, Tally
+from parazip.settings import parse_size
 
 LIMIT = 5 << 30
-"""Bytes that all parts may take, unless told otherwise."""
+"""Bytes that all parts may take, unless told otherwise: those of some eight large PEX files."""
 
 _ENV_FOLDER = "PARAZIP_CACHE_DIR"
 _ENV_LIMIT = "PARAZIP_CACHE_SIZE"
-_VERSION = "parts-1"
 _MAGIC = b"parazip1"
 _HEAD = struct.Struct("<8s2IQI")
 _CRC = struct.Struct("<I")
 _TEMPORARY = "tmp-"
 _TAG_NAME = "CACHEDIR.TAG"
-_TICK_NS = 100_000_000
-_COARSE_TICK_NS = 2_000_000_000
-_SECOND_NS = 1_000_000_000
 _STALE_SECONDS = 3600
+"""A temporary file that nobody has written to for so long has lost its process."""
 _MOST_DESCRIPTION = 64 << 10
 """Bytes of a part's description: a key and a few sums. As JSON they take thirty times as many."""
 _MOST_HEADERS = 64 << 20
@@ -79,7 +65,7 @@ _TAG = (
     "# parazip keeps finished parts of archives here; it is safe to delete them.\n"
 )
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("parazip.cache")
 
 
 class CachedPart(NamedTuple):
@@ -127,10 +113,10 @@ class Cache:
         if folder == "":
             raise SettingsError("the cache folder has no name; give one, or leave it to parazip")
         chosen = os.environ.get(_ENV_FOLDER) if folder is None else os.fspath(folder)
-        self.folder = os.path.abspath(os.path.expanduser(chosen)) if chosen else _user_folder()
-        self.limit = _limit(limit)
+        self.folder = os.path.abspath(os.path.expanduser(chosen)) if chosen else _find_user_folder()
+        self.limit = _choose_limit(limit)
         self.notes: list[str] = []
-        self._parts = os.path.join(self.folder, _VERSION)
+        self._parts = os.path.join(self.folder, LAYOUT)
         self._added = False
         self._noted: set[str] = set()
         self._usable = self.limit > 0
@@ -142,29 +128,10 @@ class Cache:
         try:
             with open(path, "rb", opener=opener) as file:
                 info = os.fstat(file.fileno())
-                head = file.read(_HEAD.size)
-                if len(head) < _HEAD.size:
-                    raise ValueError("it is not whole")  # noqa: TRY301 - all misfits end alike
-                magic, description, directory, length, crc = _HEAD.unpack(head)
-                begin = _HEAD.size + description + directory + _CRC.size
-                if magic != _MAGIC or begin + length != info.st_size:
-                    raise ValueError("it is not whole")  # noqa: TRY301 - all misfits end alike
-                if description > _MOST_DESCRIPTION or directory > _MOST_HEADERS:
-                    raise ValueError("its description is too long")  # noqa: TRY301
-                told = file.read(description + directory)
-                if _CRC.unpack(file.read(_CRC.size))[0] != checksums.crc32(
-                    told, checksums.crc32(head)
-                ):
-                    raise ValueError("its description is damaged")  # noqa: TRY301
+                found = _read_description(file, key, info.st_size)
                 with suppress(OSError):
                     used = file.fileno() if _BY_DESCRIPTOR else path
                     os.utime(used, ns=(time.time_ns(), info.st_mtime_ns))
-            text = json.loads(told[:description])
-            if text["key"] != key:
-                raise ValueError("it belongs to another key")  # noqa: TRY301
-            tallies = {coder: Tally(*map(int, sums)) for coder, sums in text["tallies"].items()}
-            if any(number < 0 for tally in tallies.values() for number in tally):
-                raise ValueError("its numbers are negative")  # noqa: TRY301
         except (FileNotFoundError, NotADirectoryError):
             return None
         except _FolderError as error:
@@ -176,16 +143,17 @@ class Cache:
         except OSError as error:
             self._note("use", f"the cache cannot be read: {error.strerror or error}: {path}")
             return None
-        except Exception as error:
+        except Exception as error:  # whatever JSON may say of what is no JSON
             self.discard(key, str(error))
             return None
-        file_range = Range(files.describe_file(path, info)._replace(ctime_ns=0), begin, length)
-        return CachedPart(Part((file_range,), told[description:], tallies), crc, opener)
+        of_file = files.describe_file(path, info)._replace(ctime_ns=0)
+        data = Range(of_file, found.offset, found.length)
+        return CachedPart(Part((data,), found.directory, found.tallies), found.crc, opener)
 
     def discard(self, key: str, why: str) -> None:
         """Throws away what was kept under `make_key`, as it is of no use."""
         try:
-            with self._opened() as parts, parts.opened(key[:2]) as folder:
+            with self._open_parts_folder() as parts, parts.open_folder(key[:2]) as folder:
                 name = folder.at(key[2:])
                 try:
                     os.unlink(name, dir_fd=folder.descriptor)
@@ -217,11 +185,11 @@ class Cache:
             return
         try:
             self._make_folder()
-            with self._opened() as parts:
+            with self._open_parts_folder() as parts:
                 with suppress(FileExistsError):
                     os.mkdir(parts.at(key[:2]), 0o700, dir_fd=parts.descriptor)
-                with parts.opened(key[:2]) as folder, parts.new_file() as (file, temporary):
-                    _write(file, key, tallies, directory, length, data)
+                with parts.open_folder(key[:2]) as folder, parts.new_file() as (file, temporary):
+                    _write_part(file, key, tallies, directory, length, data)
                     file.close()
                     os.replace(
                         temporary,
@@ -245,7 +213,7 @@ class Cache:
 
     def usage(self) -> Usage:
         """How much there is."""
-        sizes = [size for _, size, _ in self._files()]
+        sizes = [size for _, size, _ in self._list_parts()]
         return Usage(len(sizes), sum(sizes))
 
     def prune(self, limit: int) -> Usage:
@@ -254,15 +222,15 @@ class Cache:
         Also what killed processes left half written. Gives what was thrown away.
         """
         gone = freed = 0
-        with self._looked_into() as parts:
+        with self._try_to_open() as parts:
             if parts is not None:
                 _remove_stale(parts)
-            kept = sorted(self._files())
-            size = sum(size for _, size, _ in kept)
-            for _, length, key in kept:
+            by_age = sorted(self._list_parts())
+            size = sum(size for _, size, _ in by_age)
+            for _, length, key in by_age:
                 if size - freed <= limit or parts is None:
                     break
-                with suppress(OSError), parts.opened(key[:2]) as folder:
+                with suppress(OSError), parts.open_folder(key[:2]) as folder:
                     os.unlink(folder.at(key[2:]), dir_fd=folder.descriptor)
                     gone += 1
                     freed += length
@@ -275,11 +243,11 @@ class Cache:
             OutputError: something cannot be deleted.
         """
         usage = self.usage()
-        with self._looked_into() as parts:
+        with self._try_to_open() as parts:
             if parts is None:
                 return usage
         shutil.rmtree(self._parts, ignore_errors=True)  # other processes may be deleting, too
-        for _, _, key in self._files():
+        for _, _, key in self._list_parts():
             path = self._path(key)
             try:
                 os.unlink(path)
@@ -301,10 +269,10 @@ class Cache:
             with suppress(FileExistsError), open(os.path.join(self._parts, _TAG_NAME), "x") as tag:
                 tag.write(_TAG)
 
-    def _opened(self) -> AbstractContextManager[_Folder]:
-        """The folder of parts; see `_opened`."""
+    def _open_parts_folder(self) -> AbstractContextManager[_Folder]:
+        """The folder of parts; see `_open_folder`."""
         self._refuse_planted()
-        return _opened(self._parts)
+        return _open_folder(self._parts)
 
     def _refuse_planted(self) -> None:
         """Refuses another user's link in the place of the cache; what is below may be ours."""
@@ -320,31 +288,31 @@ class Cache:
             _FolderError, _PartError: it is not to be trusted.
             OSError: it cannot be opened.
         """
-        with self._opened() as parts, parts.opened(key[:2]) as folder:
+        with self._open_parts_folder() as parts, parts.open_folder(key[:2]) as folder:
             return folder.open_part(key[2:], flags)
 
     @contextmanager
-    def _looked_into(self) -> Iterator[_Folder | None]:
+    def _try_to_open(self) -> Iterator[_Folder | None]:
         """The folder of parts; None if there is none, or none that is to be trusted."""
         parts = None
         with ExitStack() as stack:
             try:
-                parts = stack.enter_context(self._opened())
+                parts = stack.enter_context(self._open_parts_folder())
             except _FolderError as error:
                 self._note("use", str(error))
             except OSError:
                 pass
             yield parts
 
-    def _files(self) -> Iterator[tuple[int, int, str]]:
+    def _list_parts(self) -> Iterator[tuple[int, int, str]]:
         """Time of last use, size and key of each part."""
-        with self._looked_into() as parts:
+        with self._try_to_open() as parts:
             if parts is None:
                 return
             for above in _scan(parts):
                 if not _is_folder(above):
                     continue
-                with suppress(OSError), parts.opened(above.name) as folder:
+                with suppress(OSError), parts.open_folder(above.name) as folder:
                     for entry in _scan(folder):
                         with suppress(OSError):
                             info = entry.stat(follow_symlinks=False)
@@ -390,9 +358,9 @@ class _Folder(NamedTuple):
         """What functions of `os` are given for something in it, with `descriptor` as `dir_fd`."""
         return os.path.join(self.path, name) if self.descriptor is None else name
 
-    def opened(self, name: str) -> AbstractContextManager[_Folder]:
-        """A folder in it; see `_opened`."""
-        return _opened(os.path.join(self.path, name), self)
+    def open_folder(self, name: str) -> AbstractContextManager[_Folder]:
+        """A folder in it; see `_open_folder`."""
+        return _open_folder(os.path.join(self.path, name), self)
 
     def open_part(self, name: str, flags: int) -> int:
         """The descriptor of a file in it.
@@ -413,7 +381,8 @@ class _Folder(NamedTuple):
                 raise _PartError("it is a link, or no file at all") from error
             raise
         info = os.fstat(descriptor)
-        why = _distrust(info) if stat.S_ISREG(info.st_mode) else f"is {files.kind_of(info.st_mode)}"
+        is_file = stat.S_ISREG(info.st_mode)
+        why = _explain_distrust(info) if is_file else f"is {files.kind_of(info.st_mode)}"
         if why:
             os.close(descriptor)
             raise _PartError(f"it {why}")
@@ -441,7 +410,7 @@ _NO_FILE = (errno.ELOOP, errno.EMLINK, errno.ENXIO, errno.ENODEV)
 
 
 @contextmanager
-def _opened(path: str, above: _Folder | None = None) -> Iterator[_Folder]:
+def _open_folder(path: str, above: _Folder | None = None) -> Iterator[_Folder]:
     """A folder, open as long as the block lasts.
 
     Args:
@@ -468,7 +437,7 @@ def _opened(path: str, above: _Folder | None = None) -> Iterator[_Folder]:
             raise _FolderError(f"the cache is not used: {path} is no folder; {_ANOTHER}") from error
         raise
     try:
-        why = _distrust(info)
+        why = _explain_distrust(info)
         if why:
             raise _FolderError(
                 f"the cache is not used: {path} {why}; if it is yours, make it yours alone with "
@@ -483,7 +452,7 @@ def _opened(path: str, above: _Folder | None = None) -> Iterator[_Folder]:
 _ANOTHER = f"choose another folder with --cache-dir or {_ENV_FOLDER}"
 
 
-def _distrust(info: os.stat_result) -> str:
+def _explain_distrust(info: os.stat_result) -> str:
     """Why something is not to be trusted, for people; empty if it is."""
     if not hasattr(os, "geteuid"):
         return ""
@@ -495,7 +464,7 @@ def _distrust(info: os.stat_result) -> str:
 
 
 def _remove_stale(parts: _Folder) -> None:
-    """A temporary file that nobody has written to for an hour has lost its process."""
+    """Removes the temporary files that have lost their processes."""
     for entry in _scan(parts):
         if entry.name.startswith(_TEMPORARY):
             with suppress(OSError):
@@ -503,13 +472,13 @@ def _remove_stale(parts: _Folder) -> None:
                     os.unlink(parts.at(entry.name), dir_fd=parts.descriptor)
 
 
-def _user_folder() -> str:
+def _find_user_folder() -> str:
     import platformdirs
 
     return platformdirs.user_cache_dir("parazip", appauthor=False)
 
 
-def _limit(given: int | str | None) -> int:
+def _choose_limit(given: int | str | None) -> int:
     if isinstance(given, int):
         return given
     text = given or os.environ.get(_ENV_LIMIT)
@@ -520,71 +489,53 @@ def _limit(given: int | str | None) -> int:
         raise SettingsError(f"{what} is wrong: {error}") from error
 
 
-Identity: TypeAlias = Callable[[File], object]
-"""What tells a file's contents from all others, as a plain value; None if that is not certain."""
+class _Description(NamedTuple):
+    """What stands in front of a part's data.
 
-
-def identify_by_stat(file: File) -> object:
-    """Size, times and inode of a file, whatever its path, as far as they count for it.
-
-    Raises what `files.hash_file` raises: a file that is said to be empty may have contents all the
-    same, where the system does not know how many; those may change and nothing would show it.
+    Attributes:
+        tallies: what was done to its members.
+        directory: their central directory headers.
+        offset: where the data begin in the file.
+        length: the bytes of the data.
+        crc: their CRC-32.
     """
-    if not file.is_watched or not _is_settled(file):
-        return None
-    if not file.size and files.measure_file(file)[1]:
-        return None
-    return file[1:] if file.changes == "ctime" else (file.size, file.mtime_ns, file.changes)
+
+    tallies: dict[str, Tally]
+    directory: bytes
+    offset: int
+    length: int
+    crc: int
 
 
-def identify_by_content(file: File) -> object:
-    """A hash of a file's bytes; raises what `files.hash_file` raises.
+def _read_description(file: BinaryIO, key: str, size: int) -> _Description:
+    """What a file of `size` bytes says of its part; anything may stand there.
 
-    Where changes do not show, it might have others when it is read once more, to be compressed.
+    Raises:
+        ValueError: it is no part, is damaged, or belongs to another key.
+        Exception: its JSON is not what we write.
     """
-    return files.hash_file(file) if file.is_watched and _is_settled(file) else None
+    head = file.read(_HEAD.size)
+    if len(head) < _HEAD.size:
+        raise ValueError("it is not whole")
+    magic, text_length, directory_length, length, crc = _HEAD.unpack(head)
+    offset = _HEAD.size + text_length + directory_length + _CRC.size
+    if magic != _MAGIC or offset + length != size:
+        raise ValueError("it is not whole")
+    if text_length > _MOST_DESCRIPTION or directory_length > _MOST_HEADERS:
+        raise ValueError("its description is too long")
+    described = file.read(text_length + directory_length)
+    if _CRC.unpack(file.read(_CRC.size))[0] != checksums.crc32(described, checksums.crc32(head)):
+        raise ValueError("its description is damaged")
+    text = json.loads(described[:text_length])
+    if text["key"] != key:
+        raise ValueError("it belongs to another key")
+    tallies = {coder: Tally(*map(int, sums)) for coder, sums in text["tallies"].items()}
+    if any(number < 0 for tally in tallies.values() for number in tally):
+        raise ValueError("its numbers are negative")
+    return _Description(tallies, described[text_length:], offset, length, crc)
 
 
-def _is_settled(file: File) -> bool:
-    """Whether a change from now on would show in the times of a file."""
-    changed = max(file.mtime_ns, file.ctime_ns)
-    age = time.time_ns() - changed
-    return age > (_TICK_NS if changed % _SECOND_NS else _COARSE_TICK_NS)
-
-
-def make_key(members: Iterable[Member], recipe: Recipe, *more: object, identity: Identity) -> str:
-    """Names a part by all that determines its bytes; empty if that is not certain.
-
-    Args:
-        members: as they are to be put in.
-        recipe: how they are compressed.
-        more: plain values that the bytes depend on besides.
-        identity: what tells the contents of their files from all others.
-    """
-    facts = []
-    for name, source, attributes, date, store, align in members:
-        entry: object = None
-        if isinstance(source, bytes):
-            known: object = hashlib.sha256(source).digest() if source else b""
-        elif isinstance(source, ArchiveMember):
-            known = identity(source.archive)
-            told, record, end = source.entry
-            entry = told, tuple(record), end
-        else:
-            assert isinstance(source, File)  # whether a twin is one, only reading it would tell
-            known = identity(source)
-        if known is None:
-            return ""
-        facts.append((name, attributes, date, store, align, known, entry))
-    how = repr((_VERSION, __version__, _codec_versions(), recipe, more))
-    # Version 2 of marshal is the last one in which equal values always have equal bytes.
-    return hashlib.sha256(marshal.dumps((how, facts), 2)).hexdigest()
-
-
-_codec_versions = lru_cache(libraries.describe_versions)
-
-
-def _write(
+def _write_part(
     file: FileIO,
     key: str,
     tallies: Mapping[str, Tally],
@@ -592,18 +543,16 @@ def _write(
     length: int,
     data: Iterable[bytes],
 ) -> None:
-    told = json.dumps({"key": key, "tallies": tallies}).encode()
-    lengths = (len(told), len(directory), length)
-    begin = _HEAD.size + len(told) + len(directory) + _CRC.size
-    file.seek(begin)
+    text = json.dumps({"key": key, "tallies": tallies}).encode()
+    file.seek(_HEAD.size + len(text) + len(directory) + _CRC.size)
     crc = 0
     for chunk in data:
         _write_all(file, chunk)
         crc = checksums.crc32(chunk, crc)
-    head = _HEAD.pack(_MAGIC, *lengths, crc)
+    head = _HEAD.pack(_MAGIC, len(text), len(directory), length, crc)
+    description = head + text + directory
     file.seek(0)
-    front = head + told + directory
-    _write_all(file, front + _CRC.pack(checksums.crc32(front)))
+    _write_all(file, description + _CRC.pack(checksums.crc32(description)))
 
 
 def _write_all(file: FileIO, data: bytes) -> None:

@@ -5,13 +5,13 @@ Each function here runs on a worker, takes one task and touches nothing but the 
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from parazip import files
 from parazip.codecs import checksums, deflating
 from parazip.codecs.levels import STORE, Coder
-from parazip.codecs.sizes import BLOCK, WINDOW
+from parazip.codecs.sizes import WINDOW
+from parazip.contents import leave_in_place, read_block, read_chunks, read_whole
 from parazip.format.records import (
     LIMIT_32,
     make_record,
@@ -20,47 +20,8 @@ from parazip.format.records import (
     pack_local_header,
 )
 from parazip.format.values import STORED, Buffer
-from parazip.model import Block, Contents, File, FilePiece, Header, Member, Part, Range, Tally
+from parazip.model import Block, Header, Member, Part, RunningTally, Tally
 from parazip.plan import Batch, BlockTask, StoredTask, StreamTask
-
-
-class _Scratch(threading.local):
-    """A worker's read buffer. Made once: fresh memory costs more than reading into it."""
-
-    def __init__(self) -> None:
-        self.view = memoryview(bytearray(WINDOW + BLOCK + 1))
-
-
-_scratch = _Scratch()
-
-
-def looks_compressible(member: Member) -> bool:
-    """Whether a large member's contents look compressible; reads a few samples of a file.
-
-    Raises:
-        SourceError: the file cannot be read.
-    """
-    source = member.source
-    if isinstance(source, bytes):
-        return deflating.looks_compressible(
-            len(source), lambda start, size: source[start : start + size]
-        )
-    file, offset = _place(source)
-    with files.open_unchanged(file) as opened:
-
-        def sample(start: int, size: int) -> memoryview:
-            return files.read_into(opened, offset + start, memoryview(bytearray(size)))
-
-        # Who asks about a file of fewer bytes has found many more than the system tells of.
-        return deflating.looks_compressible(max(member.size, files.MOST_UNKNOWN), sample)
-
-
-def _place(source: Contents) -> tuple[File, int]:
-    """The file that contents are in, and where they begin there."""
-    if isinstance(source, FilePiece):
-        return source.archive, source.offset
-    assert isinstance(source, File)
-    return source, 0
 
 
 def compress_batch(batch: Batch) -> Part | None:
@@ -71,37 +32,37 @@ def compress_batch(batch: Batch) -> Part | None:
     pieces: list[Buffer | Header] = []
     data: list[Buffer] = []
     directory: list[bytes] = []
-    stored, deflated = [0, 0, 0], [0, 0, 0]
+    stored, deflated = RunningTally(), RunningTally()
     coder = batch.recipe.whole
     most = batch.cost + files.MOST_UNKNOWN
     offset = 0
     for member in batch.members:  # a few microseconds here are most of a short member's time
         try:
-            method, packed, crc, size = compress_whole(member, coder)
+            method, compressed, crc, size = compress_whole(member, coder)
         except files.UnsizedError:
             return None
         if offset > most:
             return None
-        packed_size = len(packed)
-        header, central = pack_headers(member, method, crc, packed_size, size, offset)
+        compressed_size = len(compressed)
+        header, central = pack_headers(member, method, crc, compressed_size, size, offset)
         if member.align > 1 and not method:
             pieces += (b"".join(data), Header(header, member.align))
             data.clear()
         else:
             data.append(header)
-        data.append(packed)
+        data.append(compressed)
         directory.append(central)
-        offset += len(header) + packed_size
-        sums = deflated if method else stored
-        sums[0] += 1
-        sums[1] += size
-        sums[2] += packed_size
-    sums_by_coder = ((STORE, stored), (coder, deflated))
-    return Part(
-        (*pieces, b"".join(data)),
-        b"".join(directory),
-        {str(coder): Tally(*sums) for coder, sums in sums_by_coder if sums[0]},
-    )
+        offset += len(header) + compressed_size
+        tally = deflated if method else stored
+        tally.members += 1
+        tally.bytes_in += size
+        tally.bytes_out += compressed_size
+    tallies = {
+        str(name): tally.finish()
+        for name, tally in ((STORE, stored), (coder, deflated))
+        if tally.members
+    }
+    return Part((*pieces, b"".join(data)), b"".join(directory), tallies)
 
 
 def compress_whole(member: Member, coder: Coder) -> tuple[int, Buffer, int, int]:
@@ -109,16 +70,7 @@ def compress_whole(member: Member, coder: Coder) -> tuple[int, Buffer, int, int]
 
     Raises what `files.read_file` raises.
     """
-    source = member.source
-    if isinstance(source, bytes):
-        contents = source
-    elif isinstance(source, FilePiece):
-        contents = b"".join(
-            files.read_chunks(source.archive, source.size, source.offset, source.size)
-        )
-    else:
-        assert isinstance(source, File)
-        contents = files.read_file(source)
+    contents = read_whole(member.source)
     method, data = deflating.compress_or_store(STORE if member.store else coder, contents)
     return method, data, checksums.crc32(contents), len(contents)
 
@@ -130,14 +82,7 @@ def store_untouched(task: StoredTask) -> Part:
         SourceError: the file cannot be read.
     """
     member = task.member
-    source = member.source
-    data: Buffer | Range
-    if isinstance(source, bytes):
-        data, crc = source, checksums.crc32(source)
-    else:
-        file, offset = _place(source)
-        data = Range(file, offset, member.size)
-        crc = source.crc if isinstance(source, FilePiece) else files.crc32_of_file(file)
+    data, crc = leave_in_place(member.source)
     made = make_record(member, STORED, crc, member.size, 0)
     header = pack_local_header(made, made.size >= LIMIT_32)
     return Part(
@@ -147,59 +92,29 @@ def store_untouched(task: StoredTask) -> Part:
     )
 
 
-def compress_block(cut: BlockTask) -> Block:
-    """The piece of a large member that `cut` tells of.
+def compress_block(task: BlockTask) -> Block:
+    """The piece of a large member that a task asks for.
 
-    A file ends where it ends: it may have fewer bytes than it is said to have, or more. Then the
-    block is the last, or the one that was to be the last is not, and has all the bytes it can have.
-
-    A file that is read in blocks is read at several moments, and what was read as one block's end
-    is read once more as the next one's window. If the two differ, the stream would be broken; so
-    the CRC-32 of both is told. Where changes are no matter, blocks do without a window.
+    Blocks are read at different moments, and the end of one is read once more as the window of the
+    next. If a file changed in between, no reader could make sense of the stream. So a block has the
+    CRC-32 of both, and they are compared when blocks are joined.
     """
-    source, start, length, is_last = cut.member.source, cut.start, cut.length, cut.last
-    has_window = cut.coder != STORE
-    if isinstance(source, File):
-        has_window = has_window and source.is_watched and start < source.size
-        length = BLOCK + 1 if is_last else length
-    begin = max(0, start - WINDOW) if has_window else start
-    if isinstance(source, bytes):
-        view = memoryview(source)[begin : start + length]
-    else:
-        view = _scratch.view[: start + length - begin]
-        file, offset = _place(source)
-        with files.open_unchanged(file) as opened:
-            if file is source:
-                view = files.read_into(opened, begin, view)
-            else:
-                files.fill_view(file, opened, offset + begin, view)
-    window, data = view[: start - begin], view[start - begin :]
-    if isinstance(source, File):
-        is_last = len(data) <= BLOCK if is_last else len(data) < length
-        data = data[:BLOCK]
-    packed = deflating.compress_block(cut.coder, window, data, start, is_last)
+    window, data, is_last = read_block(
+        task.member.source, task.start, task.length, task.is_last, has_window=task.coder != STORE
+    )
     return Block(
-        packed,
+        deflating.compress_block(task.coder, window, data, task.start, is_last),
         checksums.crc32(data),
         len(data),
         is_last,
-        checksums.crc32(window) if isinstance(source, File) else 0,
+        checksums.crc32(window),
         checksums.crc32(data[-WINDOW:]),
     )
 
 
 def stream_blocks(task: StreamTask) -> Iterator[Block]:
     """A large member that is not cut, piece by piece."""
-    source = task.member.source
-    chunks: Iterable[Buffer]
-    if isinstance(source, bytes):
-        chunks = (source,)
-    elif isinstance(source, File):
-        chunks = files.read_chunks(source)
-    else:
-        file, offset = _place(source)
-        chunks = files.read_chunks(file, offset=offset, length=task.member.size)
     stream = deflating.ZipfileStream()
-    for chunk in chunks:
+    for chunk in read_chunks(task.member.source):
         yield Block((stream.compress(chunk),), checksums.crc32(chunk), len(chunk))
     yield Block((stream.flush(),), 0, 0)

@@ -14,10 +14,11 @@ from contextlib import suppress
 from io import StringIO
 from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
 
+from parazip.contents import describe_origin as origin
 from parazip.errors import ParazipError, SettingsError
-from parazip.model import Preview, Report, Tally
-from parazip.plan import describe_origin as origin
+from parazip.model import Tally
 from parazip.progress import Progress
+from parazip.settings import Preview, Report
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from parazip.errors import ParazipError, SettingsError
-from parazip.model import LeftOut, Member
+from parazip.model import Member
+from parazip.settings import LeftOut
 
 MOST_PROBLEMS = 20
 """So many problems are told in full, and the first of each kind; of others how many they are."""

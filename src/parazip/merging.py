@@ -9,14 +9,13 @@ from contextlib import contextmanager, suppress
 from itertools import groupby
 from typing import Literal, TypeAlias
 
-from parazip import copying, files
-from parazip.codecs import checksums
+from parazip import archives, files
+from parazip.contents import describe_origin, find_archive_member, measure_contents
 from parazip.dates import fixed_date
 from parazip.errors import DuplicateMemberError, NotCopiedError, SettingsError, SourceError
 from parazip.findings import Findings
 from parazip.format.names import MIMETYPE, find_file_as_folder
 from parazip.model import ArchiveMember, File, Member
-from parazip.plan import describe_origin
 from parazip.sources import (
     Selection,
     apply_layout,
@@ -79,17 +78,19 @@ def gather_members(
                                 del members[name]  # so that it stands where it came last
                             members[name] = member
                             dropped = first
-                if isinstance(dropped.source, ArchiveMember):
-                    passed.append(dropped.source)
+                copied = find_archive_member(dropped.source)
+                if copied is not None:
+                    passed.append(copied)
     for member in members.values():
-        if isinstance(member.source, ArchiveMember):
+        copied = find_archive_member(member.source)
+        if copied is not None:
             try:
-                copying.refuse_uncopyable(member.source.archive.path, member.source.entry)
+                archives.refuse_uncopyable(copied.archive.path, copied.entry)
             except NotCopiedError as error:
                 heard.refuse(error)
     with heard.refusing():
         for file, packed in groupby(passed, lambda packed: packed.archive):
-            copying.check_passed_over(file, [entry for _, entry in packed])
+            archives.check_passed_over(file, [entry for _, entry in packed])
     with heard.refusing():
         refuse_files_as_folders(members)
     heard.finish()
@@ -232,7 +233,7 @@ def _copied(
     left_out = make_exclusion(selection.patterns)
     pattern = find_exclusion(selection)
     date = fixed_date(selection.timestamp)
-    for entry in copying.read_entries(archive):
+    for entry in archives.read_entries(archive):
         name, record, _ = entry
         name = normalize_name(name)
         if left_out(name or entry.name):
@@ -241,7 +242,7 @@ def _copied(
             passed.append(ArchiveMember(archive, entry))
             continue
         try:
-            copying.refuse_unsafe_name(archive.path, entry)
+            archives.refuse_unsafe_name(archive.path, entry)
         except NotCopiedError as error:
             findings.refuse(error)
             continue
@@ -278,12 +279,8 @@ def _refuse(first: Member, second: Member) -> Member:
 
 def _apart(first: Member, second: Member) -> str:
     """How two members of one name are kept apart; in one archive nothing helps."""
-    one, other = first.source, second.source
-    if (
-        isinstance(one, ArchiveMember)
-        and isinstance(other, ArchiveMember)
-        and one.archive == other.archive
-    ):
+    one, other = find_archive_member(first.source), find_archive_member(second.source)
+    if one is not None and other is not None and one.archive == other.archive:
         return ""
     return "keep them apart with NAME/=SOURCE, "
 
@@ -302,14 +299,7 @@ def _same(first: Member, second: Member) -> Member:
 
 def crc_and_size(member: Member) -> tuple[int, int]:
     """What tells whether two members have the same contents; a file is read."""
-    source = member.source
-    if isinstance(source, ArchiveMember):
-        record = source.entry.record
-        return record.crc, record.size
-    if isinstance(source, bytes):
-        return checksums.crc32(source), len(source)
-    assert isinstance(source, File)
-    return files.measure_file(source)
+    return measure_contents(member.source)
 
 
 _CHOICES: dict[OnDuplicate, Callable[[Member, Member], Member]] = {

@@ -6,24 +6,15 @@ six times as long to make.
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, SupportsIndex, TypeAlias
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
 
 from parazip.codecs.levels import Recipe
-from parazip.codecs.table import CODEC_NAMES, CodecName
-from parazip.errors import SettingsError
 from parazip.format.values import Buffer, Entry
-from parazip.workers.budget import MEMORY
 
 Changes: TypeAlias = Literal["ctime", "mtime", "size", "none"]
 CHANGES: tuple[Changes, ...] = ("ctime", "mtime", "size", "none")
-
-MIB = 1 << 20
-LEVEL = 6
-"""Where nothing else is said."""
 
 
 class File(NamedTuple):
@@ -76,7 +67,7 @@ class Twin(NamedTuple):
 
     Attributes:
         file: what is put in.
-        packed: what its CRC-32 is compared with; their sizes are the same.
+        original: that member; its CRC-32 is compared with the file's, their sizes are the same.
     """
 
     file: File
@@ -125,12 +116,12 @@ class Header:
     Attributes:
         data: the header, without padding.
         multiple: of how many bytes, counted from the start of the file.
-        is_kept: whether that was so in another archive, and nobody has asked for it now.
+        is_inherited: whether that was so in another archive, and nobody has asked for it now.
     """
 
     data: bytes
     multiple: int
-    is_kept: bool = False
+    is_inherited: bool = False
 
     def __len__(self) -> int:
         return len(self.data)
@@ -199,10 +190,23 @@ class Tally(NamedTuple):
         )
 
 
+class RunningTally:
+    """A `Tally` while it is counted."""
+
+    __slots__ = ("bytes_in", "bytes_out", "members")
+
+    def __init__(self) -> None:
+        self.members = self.bytes_in = self.bytes_out = 0
+
+    def finish(self) -> Tally:
+        """What was counted."""
+        return Tally(self.members, self.bytes_in, self.bytes_out)
+
+
 class Part(NamedTuple):
     """Finished local file records of one or more consecutive members.
 
-    Plain bytes and numbers, so that it can be made in another process or kept on disk.
+    Plain bytes and numbers, so that it can be made in another process, or come out of the cache.
 
     Attributes:
         data: the local file records' bytes, in pieces; large ones may still be in a file, and
@@ -240,16 +244,16 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Consecutive members that are kept as one part, or told of together.
+    """Consecutive members that have one key in the cache, or one label for people.
 
     Attributes:
         members: gives them, as they are to be made if they are not at hand.
-        label: what people are told that it is; empty if they are not told.
-        key: names all that determines the part's bytes; empty if it is not kept.
+        label: what it is, for people; empty if they need not know of it.
+        key: stands for all that determines the part's bytes; empty if the cache is not to have it.
         recipe: how they are compressed, if not as all others.
         check_crc: whether the CRC-32 of those that are copied is checked.
-        aside: what is to be done on another thread while it is made; if it raises, the archive
-            fails.
+        alongside: what is to be done on another thread while it is made; if it raises, the
+            archive fails.
     """
 
     members: Callable[[], Iterable[Member]]
@@ -258,160 +262,3 @@ class Section:
     recipe: Recipe | None = None
     check_crc: bool = False
     alongside: Callable[[], object] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """How an archive is made. Only `level` and `codec` have a say in its bytes.
-
-    Attributes:
-        level: 0 (store) to 9 (smallest), one scale over all codecs.
-        codec: "auto" takes the best codec for each level and kind of member.
-        jobs: threads that compress; None means the CPUs that this process may use.
-        memory: bytes that may be in flight at once.
-
-    Raises:
-        SettingsError: a value is out of its range.
-        TypeError: a value is no whole number.
-    """
-
-    level: int = LEVEL
-    codec: CodecName = "auto"
-    jobs: int | None = None
-    memory: int = MEMORY
-
-    def __post_init__(self) -> None:
-        _check_whole("level", "a whole number", self.level)
-        _check_whole("memory", "a number of bytes", self.memory)
-        if self.jobs is not None:
-            _check_whole("jobs", "a whole number or None", self.jobs)
-        if not 0 <= self.level <= 9:
-            raise SettingsError(f"level {self.level} is not one of 0 to 9")
-        if self.codec not in CODEC_NAMES:
-            raise SettingsError(f"codec {self.codec!r} is not one of {', '.join(CODEC_NAMES)}")
-        if self.jobs is not None and self.jobs < 1:
-            raise SettingsError(f"jobs must be 1 or more, not {self.jobs}")
-        if self.memory < MIB:
-            raise SettingsError(f"memory must be 1 MiB or more, not {self.memory} bytes")
-
-
-def _check_whole(field: str, what: str, value: object) -> None:
-    if not isinstance(value, SupportsIndex):
-        raise TypeError(f"{field} is {what}, not {value!r}")
-
-
-class SectionReport(NamedTuple):
-    """What was done to one section.
-
-    Attributes:
-        label: the section's.
-        recalled: whether it came out of the cache.
-        tallies: what was done to its members, now or when it was put into the cache.
-        seconds: from the end of the section before to the end of this one.
-    """
-
-    label: str
-    recalled: bool
-    tallies: Mapping[str, Tally]
-    seconds: float
-
-
-class LeftOut(NamedTuple):
-    """Something that is not put in.
-
-    Attributes:
-        name: that it would have, or its path.
-        why: the option that leaves it out, or the line of an ignore file.
-    """
-
-    name: str
-    why: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preview:
-    """What an archive would be made of.
-
-    Attributes:
-        members: what would be put in, in order.
-        left_out: what would not be, and why, sorted by name.
-        skipped: how much was left out because it could not be put in, by its kind.
-        notes: what people may want to know besides, a sentence each.
-        changes: where an archive would be changed, which of its members would be "added" and
-            "changed", by their names; all others are kept.
-        deleted: how many would be taken out; they are what is `left_out` then.
-    """
-
-    members: tuple[Member, ...]
-    left_out: tuple[LeftOut, ...]
-    skipped: Mapping[str, int] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    changes: Mapping[str, str] | None = None
-    deleted: int = 0
-
-    def counts(self) -> dict[str, int]:
-        """How many members would be new, and how many would be taken out."""
-        whats = [*(self.changes or {}).values()]
-        counts = {what: whats.count(what) for what in ("added", "changed")}
-        return {**counts, "deleted": self.deleted}
-
-    @property
-    def bytes_in(self) -> int:
-        """Uncompressed bytes of all members."""
-        return sum(member.size for member in self.members)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """What was made.
-
-    Attributes:
-        archive: where it is; "-" for an output that was handed in open.
-        members: how many, folders included.
-        bytes_in: uncompressed bytes of all members.
-        bytes_out: size of the whole archive in bytes.
-        seconds: from the first look at the sources until the archive stood under its name.
-        codecs: what each codec did, by the codec's name and own level, "stored" or "copied".
-        recalled: members that came out of the cache; they count under the codecs that made them.
-        skipped: how much was left out because it could not be put in: "special", "dangling",
-            "unreadable".
-        sections: what was done to each labelled section.
-        aligned: stored members whose contents begin at the multiple that was asked for.
-        notes: what people may want to know besides, a sentence each.
-        changes: how many members were "added", "changed" and "deleted", where an archive was
-            changed.
-    """
-
-    archive: str
-    members: int
-    bytes_in: int
-    bytes_out: int
-    seconds: float
-    codecs: Mapping[str, Tally] = field(default_factory=dict)
-    recalled: int = 0
-    skipped: Mapping[str, int] = field(default_factory=dict)
-    sections: tuple[SectionReport, ...] = ()
-    aligned: int = 0
-    notes: tuple[str, ...] = ()
-    changes: Mapping[str, int] | None = None
-
-
-def parse_size(text: str) -> int:
-    """A size such as `64M`, `1.5GiB` or `65536` in bytes; units are powers of 1,024.
-
-    Raises:
-        SettingsError: the text is no size.
-    """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(?:([KMGT]?)(?:i?B)?)\s*", text, re.IGNORECASE)
-    if match is None:
-        raise SettingsError(f"{text!r} is not a size; write 64M, 1.5G or a number of bytes")
-    unit = 1024 ** " KMGT".index(match[2].upper() or " ")
-    size = float(match[1]) * unit
-    if size >= 1 << 63:
-        raise SettingsError(f"{text!r} is more than any machine has")
-    return int(size)
-
-
-def path_text(path: str | os.PathLike[str]) -> str:
-    """A path as the text that messages and reports show."""
-    return os.fspath(path)

@@ -22,30 +22,46 @@ from typing import NamedTuple, TypeAlias
 from parazip.codecs import checksums, levels
 from parazip.codecs.levels import STORE, Coder, Recipe
 from parazip.codecs.sizes import BLOCK, WINDOW
+from parazip.contents import (
+    RANGE,
+    count_held_bytes,
+    count_read_bytes,
+    describe_origin,
+    find_original,
+)
 from parazip.errors import DuplicateMemberError, MemberNameError
 from parazip.findings import Findings
 from parazip.format.names import MIMETYPE, MOST_STEPS, ReaderJudge, find_file_within
 from parazip.format.records import MAX_NAME, check_align
-from parazip.model import ArchiveMember, File, FilePiece, Member, Twin
+from parazip.model import Member
 
 BATCH = 1 << 20
+"""Bytes that the members of one task hold: as much as a block, so that all tasks take alike."""
+
 BATCH_MEMBERS = 256
+"""The most members of a task: with fewer the price of a task shows."""
 
-RANGE = 256 << 10
-"""A copied member of more compressed bytes is never in memory as a whole."""
-
-_READ = 4 << 20
+_MOST_COMPARED = 4 << 20
+"""Bytes that a task of copies reads, to compare or to compress them: a few ms of work."""
 
 _SECTION = 4 << 20
 _SECTION_MEMBERS = 256
+"""A section ends after so many bytes, or with a name whose hash says so: one name of so many.
+
+A part in the cache has a file of its own, so it should not be short; nor long, as all of it is made
+anew when one of its members changes."""
 
 _SHORT = 32 << 10
+"""Members of up to so many bytes cost more in calls and bookkeeping than in compressing."""
+
 _MANY = 500
+"""So many short members are worth starting helpers for."""
 
 PEEK = 2 * _MANY
 """So many members are looked at before any work begins: enough to tell whether helpers pay."""
 
 _PER_MEMBER = 1 << 10
+"""Bytes that a member takes besides its contents: its headers, its names, its values."""
 
 
 class Batch(NamedTuple):
@@ -60,6 +76,11 @@ class Batch(NamedTuple):
     members: list[Member]
     recipe: Recipe
     size: int
+
+    @property
+    def held(self) -> int:
+        """Bytes that the task has in memory: all of them."""
+        return self.size
 
     @property
     def cost(self) -> int:
@@ -83,12 +104,12 @@ class BlockTask(NamedTuple):
     length: int
 
     @property
-    def first(self) -> bool:
+    def is_first(self) -> bool:
         """Whether the member begins with this block."""
         return self.start == 0
 
     @property
-    def last(self) -> bool:
+    def is_last(self) -> bool:
         """Whether the member is said to end with this block."""
         return self.start + self.length >= self.member.size
 
@@ -149,11 +170,12 @@ class CopyBatch(NamedTuple):
     """Consecutive members that are copied from other archives by one task.
 
     Attributes:
-        members: in archive order; `Packed`, `Twin`, and small ones of other kinds among them.
+        members: in archive order; those that are, or may be, in another archive, and small ones
+            of other kinds among them.
         recipe: how those are made that turn out not to be in an archive.
         check: whether the CRC-32 of what is copied is checked, which takes inflating it.
         size: their uncompressed bytes in all.
-        held: bytes that the task keeps in memory: the compressed bytes of small members.
+        held: bytes that the task has in memory: the compressed bytes of small members.
         largest: bytes of the largest file that is read, to be compared or compressed.
     """
 
@@ -171,7 +193,7 @@ class CopyBatch(NamedTuple):
         return 2 * self.held + file + _PER_MEMBER * len(self.members)
 
     @property
-    def headers_only(self) -> bool:
+    def makes_headers_only(self) -> bool:
         """Whether nothing has to be done but to make headers."""
         return not (self.check or self.largest)
 
@@ -232,14 +254,14 @@ def check_names(
         name = member.name
         key = name[:-1] if name.endswith("/") else name
         if not key or len(key) > 2 * MOST_STEPS or not key.isascii():
-            error = _unstorable(name, advice)
+            error = _explain_unstorable(name, advice)
             if error is not None:
                 findings.refuse(error)
                 continue
         if key in seen:
             first = seen[key]
             if not is_same(first, member):
-                findings.refuse(_duplicate(first, member, apart))
+                findings.refuse(_make_duplicate_error(first, member, apart))
             continue
         seen[key] = member
         recent.append(key)
@@ -278,7 +300,7 @@ def _refuse_files_as_folders(seen: dict[str, Member], findings: Findings, apart:
         )
 
 
-def _unstorable(name: str, advice: str) -> MemberNameError | None:
+def _explain_unstorable(name: str, advice: str) -> MemberNameError | None:
     try:
         length = len(name.encode())
     except UnicodeEncodeError:
@@ -302,24 +324,12 @@ def _unstorable(name: str, advice: str) -> MemberNameError | None:
     )
 
 
-def _duplicate(first: Member, second: Member, apart: str) -> DuplicateMemberError:
+def _make_duplicate_error(first: Member, second: Member, apart: str) -> DuplicateMemberError:
     return DuplicateMemberError(
         f"two members would have the name {second.name.rstrip('/')}: {describe_origin(first)} and "
         f"{describe_origin(second)}; leave one out, or {apart}",
         member=second.name,
     )
-
-
-def describe_origin(member: Member) -> str:
-    """Where a member comes from, for messages."""
-    source = member.source
-    if isinstance(source, Twin):
-        source = source.file
-    if isinstance(source, ArchiveMember):
-        return f"{source.entry.name} in {source.archive.path}"
-    if isinstance(source, FilePiece):
-        return f"{member.name} in {source.archive.path}"
-    return source.path if isinstance(source, File) else member.name
 
 
 def are_mostly_short(members: Sequence[Member]) -> bool:
@@ -329,24 +339,24 @@ def are_mostly_short(members: Sequence[Member]) -> bool:
 
 
 def split_into_sections(members: Iterable[Member]) -> Iterator[list[Member]]:
-    """Runs of members that the cache keeps as one part each.
+    """Groups of members that the cache keeps as one part each.
 
-    A run ends with some 4 MiB, or with a name whose hash says so. So a member that comes or goes
-    moves the ends of a few runs and not of all that follow, and these are found again.
+    A group ends with some 4 MiB, or with a name whose hash says so. So a member that comes or goes
+    moves the ends of a few groups and not of all that follow, and these are found again.
     """
-    run: list[Member] = []
+    group: list[Member] = []
     size = 0
     for member in members:
-        if run and size + member.size > 2 * _SECTION:
-            yield run
-            run, size = [], 0
-        run.append(member)
+        if group and size + member.size > 2 * _SECTION:
+            yield group
+            group, size = [], 0
+        group.append(member)
         size += member.size
         if size >= _SECTION or checksums.crc32(member.name.encode()) % _SECTION_MEMBERS == 0:
-            yield run
-            run, size = [], 0
-    if run:
-        yield run
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
 
 
 def plan_tasks(
@@ -366,12 +376,13 @@ def plan_tasks(
     """
     members = iter(members)
     first = list(_up_to_contents(members))
-    copied_first = bool(first) and isinstance(first[-1].source, (ArchiveMember, Twin))
-    for is_copied, group in groupby(chain(first, members), _kind(copied_first)):
+    is_copied_first = bool(first) and find_original(first[-1].source) is not None
+    goes_with_copies = _make_sorter(is_copied_first)
+    for is_copied, group in groupby(chain(first, members), goes_with_copies):
         if is_copied:
-            yield from _copies(group, recipe, check_crc)
+            yield from _plan_copies(group, recipe, check_crc)
         else:
-            yield from _compressions(group, recipe, shrinks)
+            yield from _plan_compressing(group, recipe, shrinks)
 
 
 def _up_to_contents(members: Iterator[Member]) -> Iterator[Member]:
@@ -382,25 +393,28 @@ def _up_to_contents(members: Iterator[Member]) -> Iterator[Member]:
             return
 
 
-def _kind(is_copied: bool) -> Callable[[Member], bool]:
-    """Whether a member is one of those that are copied, or goes with them.
+def _make_sorter(is_copied: bool) -> Callable[[Member], bool]:
+    """A predicate: whether a member is one of those that are copied, or goes with them.
 
     What is small goes with those before it. So the few files of a distribution that are not its
     wheel's need no tasks of their own.
+
+    Args:
+        is_copied: what holds for small members in front of all others.
     """
 
-    def kind(member: Member) -> bool:
+    def goes_with_copies(member: Member) -> bool:
         nonlocal is_copied
-        if isinstance(member.source, (ArchiveMember, Twin)):
+        if find_original(member.source) is not None:
             is_copied = True
         elif member.size > (RANGE if is_copied else 0):
             is_copied = False
         return is_copied
 
-    return kind
+    return goes_with_copies
 
 
-def _compressions(
+def _plan_compressing(
     members: Iterable[Member], recipe: Recipe, shrinks: Callable[[Member], bool]
 ) -> Iterator[Batch | BlockTask | StreamTask | StoredTask]:
     batch: list[Member] = []
@@ -420,31 +434,25 @@ def _compressions(
         yield Batch(batch, recipe, size)
 
 
-def _copies(members: Iterable[Member], recipe: Recipe, check: bool) -> Iterator[CopyBatch]:
+def _plan_copies(members: Iterable[Member], recipe: Recipe, check: bool) -> Iterator[CopyBatch]:
     batch: list[Member] = []
     size = held = read = largest = 0
     for member in members:
-        source = member.source
-        length = member.size
-        packed = source.original if isinstance(source, Twin) else source
-        if isinstance(packed, ArchiveMember):
-            holds = min(packed.entry.record.compressed_size, RANGE)
-        else:
-            holds = length
-        reads = 0 if isinstance(source, ArchiveMember) else length
+        to_hold = count_held_bytes(member.source)
+        to_read = count_read_bytes(member.source)
         if batch and (
-            held + holds > BATCH
-            or read + reads > _READ
-            or max(largest, reads) > recipe.cut
+            held + to_hold > BATCH
+            or read + to_read > _MOST_COMPARED
+            or max(largest, to_read) > recipe.cut
             or len(batch) == BATCH_MEMBERS
         ):
             yield CopyBatch(batch, recipe, check, size, held, largest)
             batch, size, held, read, largest = [], 0, 0, 0, 0
         batch.append(member)
-        size += length
-        held += holds
-        read += reads
-        largest = max(largest, reads)
+        size += member.size
+        held += to_hold
+        read += to_read
+        largest = max(largest, to_read)
     if batch:
         yield CopyBatch(batch, recipe, check, size, held, largest)
 

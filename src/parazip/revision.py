@@ -22,10 +22,11 @@ from dataclasses import dataclass, replace
 from errno import ENOENT
 from typing import Any
 
-from parazip import copying, files, merging, plan
+from parazip import archives, files, merging, plan
 from parazip.archive import assemble, refuse_output
 from parazip.assembly import Workshop
 from parazip.codecs import levels
+from parazip.contents import find_archive_member
 from parazip.errors import (
     DuplicateMemberError,
     NoSuchMemberError,
@@ -38,8 +39,9 @@ from parazip.format.names import make_pattern
 from parazip.format.records import ALIGN_TAG
 from parazip.format.surroundings import Surroundings
 from parazip.format.values import STORED
-from parazip.model import ArchiveMember, File, Frame, Member, Preview, Report, Section, Settings
+from parazip.model import File, Frame, Member, Section
 from parazip.progress import Counter, Sink
+from parazip.settings import Preview, Report, Settings
 from parazip.sources import Selection, find_members, is_same, make_exclusion
 from parazip.workers.line import line_for
 
@@ -268,7 +270,7 @@ def _deleted(
         raise SourceError.of(path or "''", FileNotFoundError(ENOENT, os.strerror(ENOENT)))
     patterns = tuple(patterns)
     with merging.advising_for_archives([path]):
-        around = copying.read_archive_surroundings(standing.file)
+        around = archives.read_archive_surroundings(standing.file)
         _refuse_unmatched(path, patterns, around.names)
         members = _kept(standing.file, patterns, around, findings)
         return _Revision(path, standing, members, {}, len(around.names) - len(members), around)
@@ -295,7 +297,7 @@ def _kept(
         return merging.gather_members([archive.path], selection, findings=refused)
     except NotCopiedError:  # whatever else cannot be kept is told along
         is_gone = make_exclusion(without)
-        around = around or copying.read_archive_surroundings(archive)
+        around = around or archives.read_archive_surroundings(archive)
         refused.refuse_comments(around, lambda name: not is_gone(name))
         refused.finish()
         raise
@@ -413,8 +415,8 @@ def _settled(old: Member, new: Member) -> tuple[Member, bool]:
     The contents are those that are compressed there. If they are stored where `new` is to be
     aligned to, they need not be put anywhere else.
     """
-    packed = old.source
-    assert isinstance(packed, ArchiveMember)
+    packed = find_archive_member(old.source)
+    assert packed is not None
     is_stored = packed.entry.record.method == STORED
     if (
         new.size != old.size
@@ -423,7 +425,7 @@ def _settled(old: Member, new: Member) -> tuple[Member, bool]:
     ):
         return new, True
     new = new._replace(source=packed, store=old.store)
-    is_moved = new.align and is_stored and copying.find_contents_offset(packed) % new.align
+    is_moved = new.align and is_stored and archives.find_contents_offset(packed) % new.align
     return new, bool(is_moved) or new._replace(align=old.align) != old
 
 
@@ -461,7 +463,7 @@ def _written(
         compressed = [
             member
             for member in members
-            if member.size and not isinstance(member.source, ArchiveMember)
+            if member.size and find_archive_member(member.source) is None
         ]
         means = Workshop(
             recipe=levels.choose_recipe(settings.level, settings.codec),
@@ -483,7 +485,7 @@ def _surroundings(revision: _Revision) -> tuple[Surroundings | None, list[str]]:
     if revision.file is None:
         return None, []
     with merging.advising_for_archives([revision.path]):
-        around = revision.around or copying.read_archive_surroundings(revision.file)
+        around = revision.around or archives.read_archive_surroundings(revision.file)
     return around, _notes(revision.path, revision.members, around)
 
 

@@ -20,6 +20,7 @@ from errno import EACCES, ELOOP, ENOENT, EPERM
 from typing import Literal, NamedTuple, TypeAlias
 
 from parazip import files
+from parazip.contents import find_file
 from parazip.dates import TIMESTAMPS, Timestamp, date_policy
 from parazip.errors import MemberNameError, SettingsError, SourceError
 from parazip.findings import Findings
@@ -28,7 +29,7 @@ from parazip.format.records import ATTRIBUTE_FOLDER, check_align
 from parazip.ignore import FILES as RULE_FILES
 from parazip.ignore import Rules
 from parazip.ignore import rules_above as rules_above
-from parazip.model import CHANGES, Changes, File, Member
+from parazip.model import CHANGES, Changes, Member
 
 Symlinks: TypeAlias = Literal["follow", "store"]
 Modes: TypeAlias = Literal["keep", "normal"]
@@ -689,8 +690,8 @@ def is_same(first: Member, second: Member) -> bool:
     """Whether two members of one name stand for one file that was named twice, or for folders."""
     if first.name != second.name:
         return False
-    one, other = first.source, second.source
-    if isinstance(one, File) and isinstance(other, File):
+    one, other = find_file(first.source), find_file(second.source)
+    if one is not None and other is not None:
         try:
             return os.path.samefile(one.path, other.path)
         except OSError:
@@ -707,8 +708,8 @@ def _without(archive: str | int, members: Iterator[Member], findings: Findings) 
         return
     inode = itself.st_ino if stat.S_ISREG(itself.st_mode) else -1
     for member in members:
-        source = member.source
-        if isinstance(source, File) and source.inode == inode and _is_at(source.path, itself):
+        file = find_file(member.source)
+        if file is not None and file.inode == inode and _is_at(file.path, itself):
             findings.refuse(
                 SourceError(
                     f"the archive is to be put into itself, as {member.name}; "

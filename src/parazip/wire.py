@@ -1,32 +1,20 @@
 """What is made of a task, by a worker itself or by a helper process that it asks.
 
-A helper is asked in plain bytes and answers so: here is how tasks and parts are spelled.
+A helper is asked in plain bytes and answers so. Each kind of thing that may stand at one place has
+a tag in front: tasks and pieces of parts here, contents in `contents`.
 """
 
 from __future__ import annotations
 
 import marshal
 from contextlib import AbstractContextManager
-from dataclasses import fields
 from typing import Any
 
-from parazip import compress, copying
+from parazip import compress, contents, copying
 from parazip.codecs import libraries
 from parazip.codecs.levels import Coder, Recipe
-from parazip.format.values import Buffer, Entry, Record
-from parazip.model import (
-    ArchiveMember,
-    Block,
-    Contents,
-    File,
-    FilePiece,
-    Header,
-    Member,
-    Part,
-    Range,
-    Tally,
-    Twin,
-)
+from parazip.format.values import Buffer
+from parazip.model import Block, File, Header, Member, Part, Range, Tally
 from parazip.plan import BATCH, Batch, BlockTask, CopyBatch, StoredTask
 from parazip.workers.helpers import Helpers, running_helpers
 
@@ -42,118 +30,110 @@ def start_helpers(count: int) -> AbstractContextManager[Helpers]:
 
 
 def do_task(
-    task: Batch | BlockTask | CopyBatch | StoredTask, crew: Helpers | None = None
+    task: Batch | BlockTask | CopyBatch | StoredTask, helpers: Helpers | None = None
 ) -> Part | Block | None:
     """What the task asks for; see `compress` and `copying`.
 
     Args:
         task: what is to be done.
-        crew: who may be asked to do it. Blocks are not worth asking: a codec's one long call.
+        helpers: who may be asked to do it. Blocks are not worth asking: a codec's one long call.
     """
     if isinstance(task, BlockTask):
         return compress.compress_block(task)
     if isinstance(task, StoredTask):
         return compress.store_untouched(task)
-    if crew and crew.are_started and (task.size if isinstance(task, Batch) else task.held) <= BATCH:
-        answer = crew.ask(_question(task))
+    if helpers and helpers.are_started and task.held <= BATCH:
+        answer = helpers.ask(_write_question(task))
         if answer is not None:
-            return _answered(answer)
-    return _make(task)
+            return _read_answer(answer)
+    return _make_part(task)
 
 
 def answer_question(question: bytes) -> bytes:
     """What a helper makes of a question."""
-    task = _task(*marshal.loads(question))
-    part = _make(task)
-    if part is None:
-        return marshal.dumps(None)
-    data = [_plain_piece(piece) for piece in part.data]
-    tallies = {how: tuple(tally) for how, tally in part.tallies.items()}
-    return marshal.dumps((data, part.directory, tallies))
+    return _write_answer(_make_part(_read_question(question)))
 
 
-def _answered(answer: bytes) -> Part | None:
-    """The part in a helper's answer."""
-    told = marshal.loads(answer)
-    if told is None:
-        return None
-    data, directory, tallies = told
-    pieces = tuple(_piece(piece) for piece in data)
-    return Part(pieces, directory, {how: Tally(*sums) for how, sums in tallies.items()})
-
-
-def _plain_piece(piece: Buffer | Range | Header) -> Any:
-    """Bytes are told as they are, all else as tuples that differ in their lengths."""
-    if isinstance(piece, Range):
-        return tuple(piece.file), piece.offset, piece.length
-    if isinstance(piece, Header):
-        return piece.data, piece.multiple, piece.is_kept, None
-    return piece
-
-
-def _piece(told: Any) -> Buffer | Range | Header:
-    if isinstance(told, bytes):
-        return told
-    if len(told) == len(fields(Header)) + 1:  # a range has three
-        return Header(*told[:-1])
-    file, *where = told
-    return Range(File(*file), *where)
-
-
-def _make(task: Batch | CopyBatch) -> Part | None:
+def _make_part(task: Batch | CopyBatch) -> Part | None:
     return compress.compress_batch(task) if isinstance(task, Batch) else copying.copy_batch(task)
 
 
-def _question(task: Batch | CopyBatch) -> bytes:
-    """A task as plain bytes; archives are told once, as most members of a task share one."""
+_TASKS: dict[str, type[Batch | CopyBatch]] = {"compress": Batch, "copy": CopyBatch}
+_TASK_TAGS = {kind: tag for tag, kind in _TASKS.items()}
+
+
+def _write_question(task: Batch | CopyBatch) -> bytes:
+    """A task as plain bytes; each archive stands there once, as most members share one."""
     archives: dict[File, int] = {}
+    flatten = contents.flatten_contents
     members = [
-        (name, _plain(source, archives), attributes, date, store, align)
+        (name, flatten(source, archives), attributes, date, store, align)
         for name, source, attributes, date, store, align in task.members
     ]
     _, (whole, block, cut, plain), *rest = task
-    how: tuple[Any, ...] = ((tuple(whole), tuple(block), cut, tuple(plain)), *rest)
-    return marshal.dumps((members, [tuple(archive) for archive in archives], how))
+    recipe = tuple(whole), tuple(block), cut, tuple(plain)
+    files = [tuple(archive) for archive in archives]
+    question: Any = _TASK_TAGS[type(task)], members, files, recipe, rest
+    return marshal.dumps(question)
 
 
-def _task(members: list[Any], archives: list[Any], how: tuple[Any, ...]) -> Batch | CopyBatch:
-    files = [File(*archive) for archive in archives]
-    made = [Member(name, _source(source, files), *rest) for name, source, *rest in members]
-    (whole, block, cut, plain), *rest = how
-    recipe = Recipe(Coder(*whole), Coder(*block), cut, Coder(*plain))
-    kind = Batch if len(how) == len(Batch._fields) - 1 else CopyBatch
-    return kind(made, recipe, *rest)
+def _read_question(question: bytes) -> Batch | CopyBatch:
+    """The task in a question.
+
+    Raises:
+        ValueError: a tag is none of ours.
+    """
+    tag, members, files, (whole, block, cut, plain), rest = marshal.loads(question)
+    kind = _TASKS.get(tag)
+    if kind is None:
+        raise ValueError(f"there are no tasks of the kind {tag!r}")
+    archives = [File(*file) for file in files]
+    restore = contents.restore_contents
+    made = [Member(name, restore(source, archives), *facts) for name, source, *facts in members]
+    return kind(made, Recipe(Coder(*whole), Coder(*block), cut, Coder(*plain)), *rest)
 
 
-def _plain(source: Contents, archives: dict[File, int]) -> Any:
-    """Bytes are told as they are, all else as tuples that differ in their lengths."""
-    if isinstance(source, bytes):
-        return source
-    if isinstance(source, File):
-        return tuple(source)
-    if isinstance(source, Twin):
-        return tuple(source.file), _plain(source.original, archives)
-    if isinstance(source, FilePiece):
-        return archives.setdefault(source.archive, len(archives)), *source[1:]
-    name, record, end = source.entry
-    return archives.setdefault(source.archive, len(archives)), name, (*record, end)
+def _write_answer(part: Part | None) -> bytes:
+    if part is None:
+        return marshal.dumps(None)
+    data = [_flatten_piece(piece) for piece in part.data]
+    tallies = {coder: tuple(tally) for coder, tally in part.tallies.items()}
+    return marshal.dumps((data, part.directory, tallies))
 
 
-def _source(told: Any, archives: list[File]) -> Contents:
-    if isinstance(told, bytes):
-        return told
-    if len(told) == len(File._fields):
-        return File(*told)
-    if len(told) == len(Twin._fields):
-        file, packed = told
-        return Twin(File(*file), _packed(archives, *packed))
-    if len(told) == len(FilePiece._fields):
-        archive, *where = told
-        return FilePiece(archives[archive], *where)
-    return _packed(archives, *told)
+def _read_answer(answer: bytes) -> Part | None:
+    """The part in a helper's answer.
+
+    Raises:
+        ValueError: a tag is none of ours.
+    """
+    values = marshal.loads(answer)
+    if values is None:
+        return None
+    data, directory, tallies = values
+    pieces = tuple(_restore_piece(piece) for piece in data)
+    return Part(pieces, directory, {coder: Tally(*sums) for coder, sums in tallies.items()})
 
 
-def _packed(
-    archives: list[File], archive: int, name: str, record: tuple[Any, ...]
-) -> ArchiveMember:
-    return ArchiveMember(archives[archive], Entry(name, Record(*record[:-1]), record[-1]))
+_BYTES, _RANGE, _HEADER = "bytes", "range", "header"
+
+
+def _flatten_piece(piece: Buffer | Range | Header) -> tuple[Any, ...]:
+    """A piece of a part as plain values with a tag in front."""
+    if isinstance(piece, Range):
+        return _RANGE, tuple(piece.file), piece.offset, piece.length
+    if isinstance(piece, Header):
+        return _HEADER, piece.data, piece.multiple, piece.is_inherited
+    return _BYTES, piece
+
+
+def _restore_piece(flat: tuple[Any, ...]) -> Buffer | Range | Header:
+    tag, *values = flat
+    if tag == _BYTES:
+        return bytes(values[0])
+    if tag == _RANGE:
+        file, offset, length = values
+        return Range(File(*file), offset, length)
+    if tag == _HEADER:
+        return Header(*values)
+    raise ValueError(f"there are no pieces of the kind {tag!r}")

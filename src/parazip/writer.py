@@ -60,7 +60,9 @@ class ArchiveWriter:
             self._put(piece)
         if padding:
             self.aligned += len(padding)
-            self.kept += sum(isinstance(piece, Header) and piece.is_kept for piece in part.data)
+            self.kept += sum(
+                isinstance(piece, Header) and piece.is_inherited for piece in part.data
+            )
         self._place(part.directory, base, padding)
 
     def _put(self, piece: Buffer | Range) -> None:

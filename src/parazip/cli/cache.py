@@ -9,7 +9,7 @@ import click
 from parazip.cache import Cache, Usage
 from parazip.display import format_size, make_printable
 from parazip.errors import SettingsError
-from parazip.model import parse_size
+from parazip.settings import parse_size
 
 
 def _size(context: click.Context, option: click.Parameter, value: str | None) -> int | None:

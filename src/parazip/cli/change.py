@@ -9,7 +9,8 @@ from parazip.cli.create import read_listed_names
 from parazip.codecs.table import CodecName
 from parazip.dates import Timestamp
 from parazip.display import Display, Mode
-from parazip.model import Changes, Settings
+from parazip.model import Changes
+from parazip.settings import Settings
 from parazip.sources import Modes, Skip, Symlinks
 
 _HELP = {"help_option_names": ["-h", "--help"]}

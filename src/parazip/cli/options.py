@@ -18,7 +18,8 @@ from parazip.codecs.table import CODEC_NAMES, CodecName
 from parazip.dates import TIMESTAMPS, Timestamp
 from parazip.display import MODES
 from parazip.errors import DateError, OutputError, SettingsError
-from parazip.model import CHANGES, Settings, parse_size
+from parazip.model import CHANGES
+from parazip.settings import Settings, parse_size
 from parazip.sources import SKIPS, Selection
 
 if TYPE_CHECKING:

@@ -26,8 +26,8 @@ from parazip.dropin.handle import MemberWriter
 from parazip.dropin.stock import Stock, StrPath
 from parazip.format.records import ATTRIBUTE_FOLDER, FLAG_DESCRIPTOR
 from parazip.format.values import DEFLATED, STORED
-from parazip.model import LEVEL, Settings
 from parazip.progress import Counter
+from parazip.settings import LEVEL, Settings
 
 _CHUNK = 1 << 20
 _BITE = 64 << 10

@@ -25,8 +25,8 @@ from parazip.dropin.stock import Appendable, Mode, Parallel, Readable, Stock, St
 from parazip.dropin.targets import are_few, have_links, list_target_folders
 from parazip.dropin.writing import INFO, Writing
 from parazip.errors import SettingsError
-from parazip.model import LEVEL, Settings
 from parazip.progress import Counter, Sink
+from parazip.settings import LEVEL, Settings
 from parazip.workers.budget import MEMORY
 
 _READING = ("open", "read", "getinfo", "extract", "_extract_member", "_fpclose")

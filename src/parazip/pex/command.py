@@ -19,7 +19,7 @@ from parazip.cache import Cache
 from parazip.codecs.table import CODEC_NAMES, CodecName
 from parazip.copying import COPIED
 from parazip.display import MODES, Display, Mode, format_size, format_table
-from parazip.model import Report, SectionReport, Settings, Tally, parse_size
+from parazip.model import Tally
 from parazip.naming import refuse_folder
 from parazip.pex import inside, outside
 from parazip.pex.asked import ZIPAPP, read_options
@@ -35,6 +35,7 @@ from parazip.pex.mark import (
 )
 from parazip.pex.opt_in import FEATURE, load_command
 from parazip.pex.zipper import ZipPlan
+from parazip.settings import Report, SectionReport, Settings, parse_size
 
 if TYPE_CHECKING:
     from parazip.pex.wheels import Distribution

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from parazip import copying, files
+from parazip import archives, files
 from parazip.codecs import inflating
 from parazip.display import format_size, format_table, make_printable
 from parazip.errors import BadArchiveError, ParazipError, SourceError
@@ -148,7 +148,7 @@ def _zipped(path: str, prefix: str) -> Iterator[_Member]:
 
 def _entries(path: str) -> list[Entry]:
     try:
-        return copying.read_entries(files.describe_file(path, os.stat(path)))
+        return archives.read_entries(files.describe_file(path, os.stat(path)))
     except OSError as error:
         raise error if isinstance(error, ParazipError) else SourceError.of(path, error) from error
 

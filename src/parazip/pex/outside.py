@@ -23,7 +23,7 @@ from contextlib import suppress
 
 import platformdirs
 
-from parazip import copying, files, naming
+from parazip import archives, files, naming
 from parazip.errors import OutputError, ParazipError, SourceError
 from parazip.format.values import STORED, Entry
 from parazip.model import Contents, File, Member
@@ -149,7 +149,7 @@ def _remake(path: str, name: str, asked: Asked, way: ZipPlan) -> None:
     new = f"{path}~"
     try:
         file = files.describe_file(path, os.stat(path))
-        entries = copying.read_entries(file)
+        entries = archives.read_entries(file)
         with open(path, "rb") as opened:
             prefix = opened.read(min((entry.record.offset for entry in entries), default=0))
         with zipfile.ZipFile(path) as archive:
@@ -176,7 +176,7 @@ def _members(
             if not is_folder:
                 if record.method != STORED:
                     raise ParazipError(f"pex has compressed {name} in spite of --no-compress")
-                source = copying.locate_stored(file, opened, entry)
+                source = archives.locate_stored(file, opened, entry)
             store = is_folder or (asked.compile and _is_bytecode_of_pex(name, names))
             yield Member(name, source, told, record.date, store)
 

@@ -22,11 +22,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, groupby
 
-from parazip import cache, copying, files
+from parazip import archives, files, keys
 from parazip.codecs.levels import Recipe
+from parazip.contents import find_file, find_root, pair_with
 from parazip.errors import BadArchiveError, ParazipError
 from parazip.format.values import DEFLATED, Entry
-from parazip.model import ArchiveMember, File, FilePiece, Member, Section, Twin
+from parazip.model import ArchiveMember, File, Member, Section, Twin
 
 DEPS = ".deps"
 """The folder of a PEX that holds its distributions."""
@@ -85,7 +86,7 @@ class Wheel:
             )
 
 
-_entries = lru_cache(maxsize=8)(copying.read_entries)
+_entries = lru_cache(maxsize=8)(archives.read_entries)
 """A PEX that is a repository is asked for each of its distributions."""
 
 
@@ -150,7 +151,7 @@ class Distribution:
         if keeps and self.name:
             identity = wheel.identity() if wheel is not None else ""
             known = files.hash_file if self.name == BOOTSTRAP else _by_stat
-            key = cache.make_key(self.members, recipe, identity, identity=known)
+            key = keys.make_key(self.members, recipe, identity, identity=known)
         return Section(
             self.make,
             self.name,
@@ -192,18 +193,17 @@ class Distribution:
         }
         start = self._start
         for i, (name, source, _, _, store, _) in enumerate(self.members):
-            if store or not isinstance(source, File | FilePiece) or not source.size:
+            size = self.members[i].size
+            if store or not size:
                 continue
             entry = entries.get(name[start:])
             if entry is None and moved:
-                entry = moved.get((os.path.basename(name), source.size))
-            if entry is None or not _may_be(source, entry):
+                entry = moved.get((os.path.basename(name), size))
+            if entry is None or not _may_be(size, entry):
                 continue
-            packed = ArchiveMember(wheel.archive, entry)
-            if isinstance(source, File):
-                yield i, Twin(source, packed)
-            elif source.crc == entry.record.crc:
-                yield i, packed
+            pair = pair_with(source, ArchiveMember(wheel.archive, entry))
+            if pair is not None:
+                yield i, pair
 
     def lose(self, error: ParazipError) -> bool:
         """Does without the wheel, if the error is about it; tells whether it is.
@@ -229,10 +229,10 @@ def _by_stat(file: File) -> object:
     return file[1:]
 
 
-def _may_be(file: File | FilePiece, entry: Entry) -> bool:
-    """Whether a file may be copied as `entry`, if its bytes are the same."""
+def _may_be(size: int, entry: Entry) -> bool:
+    """Whether so many bytes may be copied as `entry`, if they are the same."""
     record = entry.record
-    return record.method == DEFLATED and record.compressed_size < record.size == file.size
+    return record.method == DEFLATED and record.compressed_size < record.size == size
 
 
 def group_by_distribution(
@@ -290,7 +290,7 @@ def _up_to_file(members: Iterator[Member]) -> Iterator[Member]:
     """Members up to the first file, that one included."""
     for member in members:
         yield member
-        if isinstance(member.source, File | FilePiece):
+        if find_root(member.source, member.name) is not None:
             return
 
 
@@ -299,21 +299,16 @@ def _packed(member: Member) -> str:
 
     There a member's name begins inside the distribution's folder.
     """
-    if isinstance(member.source, FilePiece):
-        path = member.source.archive.path
-    elif isinstance(member.source, File):
-        path = member.source.path[: -len(member.name) - 1]
-    else:
-        return ""
-    above, name = os.path.split(path)
+    above, name = os.path.split(find_root(member.source, member.name) or "")
     return name if os.path.basename(above) == DEPS else ""
 
 
 def _folder(members: Sequence[Member], start: int) -> str:
     """Where a distribution is installed, told by a file in it; empty if none tells."""
     for name, source, *_ in members:
-        if isinstance(source, File):
-            return source.path[: start - len(name)]
+        file = find_file(source)
+        if file is not None:
+            return file.path[: start - len(name)]
     return ""
 
 

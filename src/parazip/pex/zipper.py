@@ -21,10 +21,11 @@ from parazip.cache import Cache
 from parazip.codecs import levels
 from parazip.errors import BadArchiveError, ParazipError, SourceChangedError, SourceError
 from parazip.format.records import LIMIT_16, LIMIT_32
-from parazip.model import Member, Report, Section, Settings
+from parazip.model import Member, Section
 from parazip.pex.limits import Limits
 from parazip.pex.wheels import Distribution, group_by_distribution
 from parazip.progress import Counter, Sink
+from parazip.settings import Report, Settings
 
 _Item = TypeVar("_Item")
 
