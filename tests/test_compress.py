@@ -14,7 +14,8 @@ from parazip.errors import SourceChangedError, SourceError
 from parazip.format.records import parse_central_header
 from parazip.model import DEFLATED, STORE, STORED, Coder, File, Member, Recipe, Record, Tally
 from parazip.plan import Batch
-from parazip.sources import Selection, find_members
+from parazip.selection import Selection
+from parazip.walk import find_members
 
 CODER = Coder("libdeflate", 6)
 NOISE = random.Random(3).randbytes(300_000)

@@ -44,7 +44,7 @@ from parazip.codecs import BLOCK
 from parazip.model import CHANGES, Changes, Section
 from parazip.output import Pipe
 from parazip.progress import Counter
-from parazip.sources import find_members
+from parazip.walk import find_members
 from patience import HUNG
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX only")

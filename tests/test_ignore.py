@@ -17,7 +17,7 @@ from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 from parazip import Selection, SourceError, create, merge, preview
 from parazip.ignore import Rules, read
-from parazip.sources import find_members
+from parazip.walk import find_members
 
 GIT = shutil.which("git")
 TAR = shutil.which("gtar") or shutil.which("tar")

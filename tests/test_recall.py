@@ -30,7 +30,7 @@ from parazip.cache import Cache, CachedPart, Usage
 from parazip.errors import SourceChangedError, SourceError
 from parazip.model import CodecName, Range
 from parazip.output import Output, Pipe
-from parazip.sources import find_members
+from parazip.walk import find_members
 from parazip.workers import starting
 from parazip.workers.helpers import Helpers
 from patience import HUNG

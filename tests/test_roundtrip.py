@@ -26,8 +26,8 @@ import parazip
 from parazip import Member, Report, Selection, Settings, codecs, plan
 from parazip.model import CODEC_NAMES, MIB, CodecName
 from parazip.names import find_fault
-from parazip.sources import find_members
 from parazip.testing import InlineExecutor
+from parazip.walk import find_members
 from parazip.workers import starting
 from parazip.workers.helpers import Helpers
 

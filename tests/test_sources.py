@@ -43,7 +43,8 @@ from parazip.codecs import BLOCK
 from parazip.dates import Timestamp
 from parazip.display import summary_line
 from parazip.format.records import MAX_NAME
-from parazip.sources import SKIPS, Symlinks, find_members, member_name
+from parazip.selection import SKIPS, Symlinks
+from parazip.walk import find_members, member_name
 from patience import HUNG
 
 DATE = 33 << 16

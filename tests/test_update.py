@@ -43,8 +43,8 @@ from parazip import (
     SourceError,
     copying,
     files,
-    naming,
     revision,
+    temporary,
 )
 from parazip.codecs import BLOCK
 from parazip.display import format_size
@@ -930,20 +930,20 @@ def test_an_archive_that_comes_meanwhile_is_not_replaced(
     elif way == "elsewhere":
         (work / "tmp").mkdir()
         monkeypatch.setattr("tempfile.tempdir", str(work / "tmp"))
-        open_in = naming._open_in
+        open_in = temporary._open_in
 
-        def refused(folder: str, *args: Any, **options: Any) -> naming.Temporary:
+        def refused(folder: str, *args: Any, **options: Any) -> temporary.Temporary:
             if folder == str(work):
                 raise PermissionError(13, "Permission denied")
             return open_in(folder, *args, **options)
 
-        monkeypatch.setattr(naming, "_open_in", refused)
+        monkeypatch.setattr(temporary, "_open_in", refused)
     made = "far.zip" if is_link else "new.zip"
 
     def other() -> None:
         with monkeypatch.context() as patch:
             if way == "elsewhere":
-                patch.setattr(naming, "_open_in", open_in)
+                patch.setattr(temporary, "_open_in", open_in)
             parazip.update("new.zip", ["theirs"])
 
     with pytest.raises(SourceChangedError, match=r"new\.zip was made by somebody else meanwhile"):

@@ -18,8 +18,8 @@ from typing import BinaryIO
 import pytest
 
 import parazip
-from parazip import naming
 from parazip import output as output_module
+from parazip import temporary as temporary_files
 from parazip.errors import OutputError
 from parazip.format.records import FLAG_DESCRIPTOR, LIMIT_32, central_header, local_header
 from parazip.model import DEFLATED, STORED, Block, Buffer, Part, Record
@@ -301,7 +301,7 @@ def test_disk_that_is_full_when_the_file_is_closed_is_told(
             if was_open:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(naming, "FileIO", FullWhenClosed)
+    monkeypatch.setattr(temporary_files, "FileIO", FullWhenClosed)
     with pytest.raises(OutputError, match="the disk is full"):
         parazip.write(tmp_path / "a.zip", [member("a", b"text")])
     assert list(tmp_path.iterdir()) == []

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from parazip.model import File, LeftOut, Member, Preview, Report, Settings, Tally
     from parazip.progress import Progress
     from parazip.revision import delete, preview_delete, preview_update, update
-    from parazip.sources import Selection
+    from parazip.selection import Selection
 
 _HOME = {
     "create": "archive",
@@ -69,7 +69,7 @@ _HOME = {
     "Settings": "model",
     "Tally": "model",
     "Progress": "progress",
-    "Selection": "sources",
+    "Selection": "selection",
 }
 
 __all__ = [

@@ -46,7 +46,8 @@ from parazip.output import (
     resolve_output_path,
 )
 from parazip.progress import Counter, Sink
-from parazip.sources import Selection, find_members, is_same
+from parazip.selection import Selection
+from parazip.walk import find_members, is_same
 from parazip.workers.line import line_for
 from parazip.writer import ArchiveWriter
 

@@ -16,15 +16,8 @@ from parazip.findings import Findings
 from parazip.model import ArchiveMember, File, Member
 from parazip.names import MIMETYPE, file_as_folder
 from parazip.plan import describe_origin
-from parazip.sources import (
-    Selection,
-    apply_layout,
-    find_exclusion,
-    find_folder_contents,
-    folder_name,
-    make_exclusion,
-    normal_attributes,
-)
+from parazip.selection import Selection, apply_layout, find_exclusion, folder_name, make_exclusion
+from parazip.walk import find_folder_contents, normal_attributes
 
 Source: TypeAlias = str | os.PathLike[str] | tuple[str, str | os.PathLike[str]]
 """An archive or a folder; or a name inside the new archive, and an archive or folder."""

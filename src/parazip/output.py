@@ -17,10 +17,11 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from io import FileIO, RawIOBase
 from typing import Protocol
 
-from parazip import files, naming
+from parazip import files, rights
 from parazip.codecs import crc32
 from parazip.errors import FileError, OutputError
 from parazip.model import Buffer, Range
+from parazip.temporary import make_temporary
 
 
 class BinaryOutput(Protocol):
@@ -259,7 +260,7 @@ def open_replacement(path: str, standing: files.ExistingFile | None = None) -> I
             yield output
         return
     with _told(path):
-        temporary = naming.temporary_for(target, old, path)
+        temporary = make_temporary(target, old, path)
     try:
         file, place = temporary.file, "" if temporary.is_beside else temporary.folder
         output = Output(file, path, file.fileno(), place)
@@ -317,9 +318,9 @@ def refuse_unwritable(path: str) -> None:
     target, old = resolve_output_path(path)
     with _told(path):
         if old is None or stat.S_ISREG(old.st_mode):
-            naming.refuse_unwritable(target, old, path)
+            rights.refuse_unwritable(target, old, path)
         else:
-            naming.refuse_special(path)
+            rights.refuse_special(path)
 
 
 @contextmanager

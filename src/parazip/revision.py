@@ -48,7 +48,8 @@ from parazip.model import (
 )
 from parazip.names import pattern_of
 from parazip.progress import Counter, Sink
-from parazip.sources import Selection, find_members, is_same, make_exclusion
+from parazip.selection import Selection, make_exclusion
+from parazip.walk import find_members, is_same
 from parazip.workers.line import line_for
 
 _READING = 1 << 20

@@ -9,7 +9,7 @@ from parazip.cli.create import read_listed_names
 from parazip.dates import Timestamp
 from parazip.display import Display, Mode
 from parazip.model import Changes, CodecName, Settings
-from parazip.sources import Modes, Skip, Symlinks
+from parazip.selection import Modes, Skip, Symlinks
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 

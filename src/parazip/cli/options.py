@@ -18,7 +18,7 @@ from parazip.dates import TIMESTAMPS, Timestamp
 from parazip.display import MODES
 from parazip.errors import DateError, OutputError, SettingsError
 from parazip.model import CHANGES, CODEC_NAMES, CodecName, Settings, parse_size
-from parazip.sources import SKIPS, Selection
+from parazip.selection import SKIPS, Selection
 
 if TYPE_CHECKING:
     from parazip.output import Pipe

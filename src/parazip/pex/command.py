@@ -19,7 +19,6 @@ from parazip.cache import Cache
 from parazip.copying import COPIED
 from parazip.display import MODES, Display, Mode, format_size, format_table
 from parazip.model import CODEC_NAMES, CodecName, Report, SectionReport, Settings, Tally, parse_size
-from parazip.naming import refuse_folder
 from parazip.pex import inside, outside
 from parazip.pex.asked import ZIPAPP, read_options
 from parazip.pex.limits import Limits
@@ -34,6 +33,7 @@ from parazip.pex.mark import (
 )
 from parazip.pex.opt_in import FEATURE, load_command
 from parazip.pex.zipper import ZipPlan
+from parazip.rights import refuse_folder
 
 if TYPE_CHECKING:
     from parazip.pex.wheels import Distribution
