@@ -1315,7 +1315,7 @@ import os, signal
 from parazip.__main__ import main
 from parazip.writer import ArchiveWriter
 number, at = int(sys.argv.pop(1)), int(sys.argv.pop(1))
-recall, calls = ArchiveWriter.recall, []
+recall, calls = ArchiveWriter.recall_part, []
 
 def recall_and_signal(*arguments):
     calls.append(arguments)
@@ -1323,7 +1323,7 @@ def recall_and_signal(*arguments):
         os.kill(os.getpid(), number)
     return recall(*arguments)
 
-ArchiveWriter.recall = recall_and_signal
+ArchiveWriter.recall_part = recall_and_signal
 main()
 """
 

@@ -42,6 +42,7 @@ from parazip import (
     SourceChangedError,
     SourceError,
     copying,
+    existing,
     files,
     revision,
     temporary,
@@ -969,10 +970,10 @@ def test_what_comes_at_the_last_moment_is_not_replaced_either(
         monkeypatch.delattr(os, "O_TMPFILE", raising=False)
     elif way == "neither":
         refuse_links(monkeypatch)
-    check = files.ExistingFile.check
+    check = existing.ExistingFile.check
     calls = 0
 
-    def look(standing: files.ExistingFile) -> os.stat_result | None:
+    def look(standing: existing.ExistingFile) -> os.stat_result | None:
         nonlocal calls
         calls += 1
         found = check(standing)
@@ -980,7 +981,7 @@ def test_what_comes_at_the_last_moment_is_not_replaced_either(
             (work / "new.zip").write_bytes(b"theirs")
         return found
 
-    monkeypatch.setattr(files.ExistingFile, "check", look)
+    monkeypatch.setattr(existing.ExistingFile, "check", look)
     with pytest.raises(SourceChangedError, match="made by somebody else"):
         parazip.update("new.zip", ["d"])
     assert (work / "new.zip").read_bytes() == b"theirs"

@@ -20,8 +20,7 @@ from parazip import (
     plan,
     wire,
 )
-from parazip.archive import assemble
-from parazip.assembly import Workshop
+from parazip.assembly import assemble
 from parazip.model import (
     MIB,
     ArchiveMember,
@@ -37,6 +36,7 @@ from parazip.model import (
 )
 from parazip.plan import Batch, CopyBatch
 from parazip.progress import Counter
+from parazip.sections import AssemblyOptions
 
 RECIPE = codecs.choose_recipe(6, "auto")
 TEXT = b"".join(b"%d words of text\n" % i for i in range(20_000))
@@ -144,7 +144,7 @@ def test_a_piece_of_a_file_is_made_as_a_file_of_its_own(
         target = tmp_path / "out.zip"
         member = Member("m", source, 1 << 16, 1 << 21 | 1 << 16)
         section = Section(partial(list, [member]))
-        means = Workshop(recipe=recipe, jobs=jobs, memory=MIB)
+        means = AssemblyOptions(recipe=recipe, jobs=jobs, memory=MIB)
         assemble(str(target), [section], means, Counter(None))
         archives.append(target.read_bytes())
         with zipfile.ZipFile(target) as archive:

@@ -47,7 +47,7 @@ from functools import lru_cache, partial
 from io import FileIO
 from typing import NamedTuple, TypeAlias
 
-from parazip import codecs, files
+from parazip import codecs, files, trust
 from parazip.errors import OutputError, SettingsError, SourceError
 from parazip.model import ArchiveMember, File, Member, Part, Range, Recipe, Tally, parse_size
 from parazip.version import __version__
@@ -305,7 +305,7 @@ class Cache:
     def _refuse_planted(self) -> None:
         """Refuses another user's link in the place of the cache; what is below may be ours."""
         try:
-            files.resolve_trusted(self.folder)
+            trust.resolve_trusted(self.folder)
         except PermissionError as error:
             raise _FolderError(f"the cache is not used: {error.strerror}; {_ANOTHER}") from error
 
@@ -400,7 +400,7 @@ class _Folder(NamedTuple):
         path = self.at(name)
         info = os.lstat(path) if self.descriptor is None else None
         if info is not None and not stat.S_ISREG(info.st_mode):
-            raise _PartError(f"it is {files.kind_of(info.st_mode)}")
+            raise _PartError(f"it is {files.describe_kind(info.st_mode)}")
         try:
             flags |= files.READ_ONLY | _NO_LINK
             descriptor = os.open(path, flags, dir_fd=self.descriptor)
@@ -409,7 +409,11 @@ class _Folder(NamedTuple):
                 raise _PartError("it is a link, or no file at all") from error
             raise
         info = os.fstat(descriptor)
-        why = _distrust(info) if stat.S_ISREG(info.st_mode) else f"is {files.kind_of(info.st_mode)}"
+        why = (
+            _distrust(info)
+            if stat.S_ISREG(info.st_mode)
+            else f"is {files.describe_kind(info.st_mode)}"
+        )
         if why:
             os.close(descriptor)
             raise _PartError(f"it {why}")

@@ -26,7 +26,7 @@ import stat
 from contextlib import suppress
 from io import FileIO
 
-from parazip import files
+from parazip import trust
 from parazip.errors import OutputError
 
 _CHUNK = 1 << 20
@@ -60,7 +60,7 @@ def move_finished(source: str, target: str, name: str) -> None:
         if os.path.isdir(source):
             raise describe_kept_file(source, name, error) from error
         try:
-            target = files.resolve_trusted(target)
+            target = trust.resolve_trusted(target)
         except OSError as error:
             raise describe_kept_file(source, name, error) from error
         write_over(source, target, name)

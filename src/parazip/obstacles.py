@@ -99,7 +99,7 @@ class Obstacles:
         """Refuses what is neither a file nor a folder nor a link."""
         self._refuse(
             "special",
-            f"cannot put in {path}: it is {files.kind_of(mode)}; leave it out with "
+            f"cannot put in {path}: it is {files.describe_kind(mode)}; leave it out with "
             f"{write_exclude_option(name)}, or all such with --skip special",
             path,
             name,

@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from io import FileIO, RawIOBase
 from typing import Protocol
 
-from parazip import files, rights
+from parazip import existing, files, rights, trust
 from parazip.codecs import crc32
 from parazip.errors import FileError, OutputError
 from parazip.model import Buffer, Range
@@ -93,7 +93,7 @@ class Output:
         self._reading = threading.Lock()
         self._hint = f"it is made in {place}, as its folder takes no new file" if place else ""
         self.name = name
-        with self.told():
+        with self.explaining_errors():
             self.seekable = not isinstance(file, Pipe) and file.seekable()
             self.position = self._file.tell() if self.seekable else 0
         if self.seekable and "a" in str(getattr(file, "mode", "")):
@@ -104,7 +104,7 @@ class Output:
 
     def write(self, data: Buffer) -> None:
         """Writes all of `data`; raw files may take it in several bites."""
-        with self.told():
+        with self.explaining_errors():
             self._write(data)
         self.position += len(data)
 
@@ -116,7 +116,7 @@ class Output:
         """
         with files.open_unchanged(piece.file) as source:
             moved = self._move(source.fileno(), piece)
-            for chunk in _chunks(source, piece, moved):
+            for chunk in _read_chunks(source, piece, moved):
                 self.write(chunk)
 
     def copy_checked(self, piece: Range, opener: files.Opener = files.open_regular) -> int:
@@ -128,7 +128,7 @@ class Output:
         """
         crc = 0
         with files.open_unchanged(piece.file, opener) as source:
-            for chunk in _chunks(source, piece, 0):
+            for chunk in _read_chunks(source, piece, 0):
                 self.write(chunk)
                 crc = crc32(chunk, crc)
         return crc
@@ -172,7 +172,7 @@ class Output:
 
     def patch(self, position: int, data: bytes) -> None:
         """Writes `data` over what stands at `position`."""
-        with self.told():
+        with self.explaining_errors():
             self._file.seek(position)
             self._write(data)
             self._file.seek(self.position)
@@ -183,7 +183,7 @@ class Output:
         Where the system refuses to cut it off, most of it is written over, and what is left of it
         stays behind when the file is done.
         """
-        with self.told():
+        with self.explaining_errors():
             self._file.seek(position)
             try:
                 self._file.truncate(position)
@@ -194,12 +194,12 @@ class Output:
 
     def flush(self) -> None:
         """Hands everything to the operating system."""
-        with self.told():
+        with self.explaining_errors():
             self._file.flush()
 
-    def told(self) -> AbstractContextManager[None]:
+    def explaining_errors(self) -> AbstractContextManager[None]:
         """Errors of the system in this block are told with the output's name."""
-        return _told(self.name, self._hint)
+        return _explaining_errors(self.name, self._hint)
 
     def _write(self, data: Buffer) -> None:
         written = self._write_some(data)
@@ -217,7 +217,7 @@ class Output:
         return len(data)
 
 
-def _chunks(source: FileIO, piece: Range, start: int) -> Iterator[memoryview]:
+def _read_chunks(source: FileIO, piece: Range, start: int) -> Iterator[memoryview]:
     """What `piece` holds from `start` on, each chunk only until the next is asked for."""
     view = memoryview(bytearray(min(_CHUNK, piece.length - start)))
     while start < piece.length:
@@ -235,7 +235,7 @@ _copy_file_range: Callable[[int, int, int, int], int] | None = getattr(os, "copy
 
 
 @contextmanager
-def open_replacement(path: str, standing: files.ExistingFile | None = None) -> Iterator[Output]:
+def open_replacement(path: str, standing: existing.ExistingFile | None = None) -> Iterator[Output]:
     """An output that becomes `path` when the block ends well, and vanishes when it does not.
 
     What stood under that name before stays until then, and hands on its rights (no set-ID bits). A
@@ -259,14 +259,14 @@ def open_replacement(path: str, standing: files.ExistingFile | None = None) -> I
         with _open_special(path) as output:
             yield output
         return
-    with _told(path):
+    with _explaining_errors(path):
         temporary = make_temporary(target, old, path)
     try:
         file, place = temporary.file, "" if temporary.is_beside else temporary.folder
         output = Output(file, path, file.fileno(), place)
         yield output
         size, is_executable = output.position, output.is_executable
-        with output.told():
+        with output.explaining_errors():
             if standing is None:
                 temporary.become(target, old, size, is_executable, path)
             else:
@@ -289,8 +289,8 @@ def resolve_output_path(path: str) -> tuple[str, os.stat_result | None]:
     """
     if not path or "\0" in path:
         raise OutputError(f"cannot write the archive: {path!r} is not a path", member=path)
-    with _told(path, "write elsewhere"):
-        target = files.resolve_trusted(path)
+    with _explaining_errors(path, "write elsewhere"):
+        target = trust.resolve_trusted(path)
         try:
             old = os.stat(path)
         except FileNotFoundError:
@@ -316,7 +316,7 @@ def refuse_unwritable(path: str) -> None:
         OutputError: there can be no archive.
     """
     target, old = resolve_output_path(path)
-    with _told(path):
+    with _explaining_errors(path):
         if old is None or stat.S_ISREG(old.st_mode):
             rights.refuse_unwritable(target, old, path)
         else:
@@ -325,11 +325,11 @@ def refuse_unwritable(path: str) -> None:
 
 @contextmanager
 def _open_special(name: str) -> Iterator[Output]:
-    with _told(name):
+    with _explaining_errors(name):
         file = FileIO(name, "wb")
     try:
         yield Output(Pipe(file, name), name)
-        with _told(name):
+        with _explaining_errors(name):
             file.close()
     finally:
         with suppress(OSError):
@@ -337,7 +337,7 @@ def _open_special(name: str) -> Iterator[Output]:
 
 
 @contextmanager
-def _told(name: str, hint: str = "") -> Iterator[None]:
+def _explaining_errors(name: str, hint: str = "") -> Iterator[None]:
     try:
         yield
     except FileError:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
-from parazip.dates import TIMESTAMPS, Timestamp, date_policy
+from parazip.dates import TIMESTAMPS, Timestamp, make_date_policy
 from parazip.errors import SettingsError
 from parazip.findings import Findings
 from parazip.format.records import check_align
@@ -109,14 +109,14 @@ class Selection:
             raise SettingsError(f"modes must be 'keep' or 'normal', not {self.modes!r}")
         if self.changes not in CHANGES:
             raise SettingsError(f"changes {self.changes!r} is not one of {', '.join(CHANGES)}")
-        folder_name(self.prefix)
+        normalize_prefix(self.prefix)
         if self.timestamp not in (None, *TIMESTAMPS) and not isinstance(
             self.timestamp, datetime.datetime
         ):
             raise SettingsError(
                 f"timestamp {self.timestamp!r} is not {', '.join(TIMESTAMPS)} or a datetime"
             )
-        date_policy(self.timestamp)
+        make_date_policy(self.timestamp)
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -126,7 +126,7 @@ class Selection:
     @property
     def folder_prefix(self) -> str:
         """The prefix as it stands in front of names: empty, or ending with a slash."""
-        return folder_name(self.prefix)
+        return normalize_prefix(self.prefix)
 
 
 def _check_align(pair: object) -> None:
@@ -165,7 +165,7 @@ _VCS = (
 """What GNU tar leaves out by --exclude-vcs."""
 
 
-def folder_name(name: str) -> str:
+def normalize_prefix(name: str) -> str:
     """The name of a folder inside the archive: empty, or ending with a slash.
 
     Raises:

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from parazip import files
-from parazip.dates import date_policy
+from parazip.dates import make_date_policy
 from parazip.errors import MemberNameError, SourceError
 from parazip.findings import Findings
 from parazip.format.records import ATTRIBUTE_FOLDER
-from parazip.ignore import FILES as RULE_FILES
+from parazip.ignore import RULE_FILES as RULE_FILES
 from parazip.ignore import Rules, rules_above
 from parazip.model import File, Member
 from parazip.names import MIMETYPE, decode_name, make_decoder
@@ -123,7 +123,7 @@ def _under(directory: str | os.PathLike[str] | None, path: str) -> str:
     return path if directory is None else os.path.join(os.fspath(directory), path)
 
 
-def member_name(path: str) -> str:
+def make_member_name(path: str) -> str:
     """The name that a path on the command line gets: relative, with `/`, without `.` and `..`.
 
     As zip and tar do: a leading slash or drive is dropped, and so are leading steps upwards. A
@@ -150,7 +150,7 @@ def is_same(first: Member, second: Member) -> bool:
     return first.name.endswith("/") or first == second
 
 
-def normal_attributes(attributes: int) -> int:
+def normalize_attributes(attributes: int) -> int:
     """External attributes with the permissions that files and folders normally have."""
     kind = stat.S_IFMT(attributes >> 16)
     if kind not in (stat.S_IFREG, stat.S_IFDIR):
@@ -161,7 +161,7 @@ def normal_attributes(attributes: int) -> int:
 
 _ATTRIBUTES: dict[Modes, Callable[[int], int]] = {
     "keep": lambda attributes: attributes,
-    "normal": normal_attributes,
+    "normal": normalize_attributes,
 }
 
 
@@ -193,7 +193,7 @@ class _Walk:
         self._attributes = _ATTRIBUTES[selection.modes]
         self._follow = selection.symlinks == "follow"
         self._changes = selection.changes
-        self._date = date_policy(selection.timestamp, findings)
+        self._date = make_date_policy(selection.timestamp, findings)
         self._decode = make_decoder()
         self._is_step_left_out = make_step_exclusion(selection.patterns)
         self._is_left_out = make_exclusion(selection.patterns)
@@ -239,7 +239,7 @@ class _Walk:
             bool(given)
             and os.path.isdir(path)
             and refuse_output_inside(
-                output, place, path, member_name(given), self._is_left_out, self._findings
+                output, place, path, make_member_name(given), self._is_left_out, self._findings
             )
         )
 
@@ -248,7 +248,7 @@ class _Walk:
         if not given or "\0" in given:
             self._findings.refuse(MemberNameError(f"{given!r} is not a path", member=given))
             return None
-        name = member_name(given)
+        name = make_member_name(given)
         if name and self._is_left_out(name):
             self._leave_out(name)
             return None
@@ -292,7 +292,7 @@ class _Walk:
                         entry.path, name, "a link to a folder that holds it"
                     )
                     continue
-                inner_rules = None if rules is None else rules.below(name.split("/")[-2])
+                inner_rules = None if rules is None else rules.for_folder(name.split("/")[-2])
                 inner = self._list_folder(entry.path, name, name, inner_rules)
                 if inner is None:
                     continue
@@ -347,7 +347,7 @@ class _Walk:
             return None
         if rules is not None:
             try:
-                rules = rules.reading(path, rule_files)
+                rules = rules.with_files(path, rule_files)
             except SourceError as error:
                 self._findings.refuse(error)
                 return None
@@ -377,7 +377,9 @@ class _Walk:
         self, rules: Rules, name: str, entry: os.DirEntry[str], is_folder: bool
     ) -> bool:
         step = name.rstrip("/").rpartition("/")[2]
-        why = rules.reason(step, is_folder and not entry.is_symlink())  # to git a link is a file
+        why = rules.find_reason(
+            step, is_folder and not entry.is_symlink()
+        )  # to git a link is a file
         if why:
             self._findings.leave_out(self._prefix + name, why)
         return bool(why)

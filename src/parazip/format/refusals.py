@@ -7,6 +7,7 @@ and go on as far as anything can be read behind it. This one raises at once; ano
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, NoReturn
 
 from parazip.errors import BadArchiveError
@@ -127,15 +128,17 @@ class Refusal(NamedTuple):
 class Judge:
     """Is told what is not right about an archive, and raises at once.
 
-    One that overrides `refuse` by something that returns is told of all that can be found: reading
-    goes on then, until something `stop`s it.
+    One with somebody to hear of it is told of all that can be found: reading goes on then, until
+    something `stop`s it.
 
     Args:
         archive: what messages call it.
+        hear: called with each refusal, which is not raised then.
     """
 
-    def __init__(self, archive: str) -> None:
+    def __init__(self, archive: str, hear: Callable[[Refusal], object] | None = None) -> None:
         self.archive = archive
+        self._hear = hear
 
     def refuse(
         self,
@@ -147,7 +150,10 @@ class Judge:
         member: str | None = None,
     ) -> None:
         """Tells of something that is not right; see `Refusal`."""
-        raise Refusal(id, record, offset, expected, found, member).error(self.archive)
+        refusal = Refusal(id, record, offset, expected, found, member)
+        if self._hear is None:
+            raise refusal.error(self.archive)
+        self._hear(refusal)
 
     def stop(
         self,

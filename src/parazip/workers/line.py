@@ -281,6 +281,19 @@ class Line:
         """
         return Lane(self._find_workers(), self.budget, function, cost, weight, is_light, most)
 
+    def do_all(
+        self, function: Callable[[Task], Result], tasks: Iterable[Task], cost: int
+    ) -> list[tuple[Task, Result]]:
+        """Has all tasks done by workers, and gives each with its result, in order.
+
+        Args:
+            function: what a worker does with a task; its result is small.
+            tasks: what is to be done.
+            cost: the bytes that each may need while it runs.
+        """
+        with self.lane(function, cost=lambda _: cost, weight=lambda _: 0) as lane:
+            return list(lane.through(tasks))
+
     def _find_workers(self) -> _Workers:
         """Those of the lanes that are open, or new ones."""
         if self._executor is not None:
