@@ -93,7 +93,7 @@ def create(
     findings = Findings()
     members = _find_checked(paths, selection, names, _locate(archive), cache, findings)
     try:
-        report = _write(
+        report = _write_archive(
             archive,
             members,
             settings,
@@ -105,7 +105,7 @@ def create(
     except SourceError as error:
         _search_on(members, findings, error)
         raise
-    return _complete(report, began, findings)
+    return _complete_report(report, began, findings)
 
 
 def merge(
@@ -164,7 +164,7 @@ def merge(
         members = _gather_checked(recorded, selection, on_duplicate, place, findings)
         if not merging.is_among(place, given, selection):
             standing = None
-        report = _write(
+        report = _write_archive(
             archive,
             members,
             settings,
@@ -173,7 +173,7 @@ def merge(
             check_crc=check_crc,
             standing=standing,
         )
-    return _complete(report, began, findings)
+    return _complete_report(report, began, findings)
 
 
 def preview(
@@ -346,7 +346,7 @@ def write(
     """
     began = time.monotonic()
     findings = Findings()
-    report = _write(
+    report = _write_archive(
         archive,
         plan.check_names(members, findings),
         settings,
@@ -357,10 +357,10 @@ def write(
         cache=cache,
         identity=identity,
     )
-    return _complete(report, began, findings)
+    return _complete_report(report, began, findings)
 
 
-def _write(
+def _write_archive(
     archive: Target,
     members: Iterator[Member],
     settings: Settings | None,
@@ -414,7 +414,7 @@ def _search_on(members: Iterator[Member], findings: Findings, error: SourceError
     findings.finish()
 
 
-def _complete(report: Report, began: float, findings: Findings) -> Report:
+def _complete_report(report: Report, began: float, findings: Findings) -> Report:
     """The report, with the time since `began` and what was found in the search."""
     return replace(
         report,

@@ -115,7 +115,7 @@ class Output:
             SourceError: the file cannot be read, or is not what it was when it was found.
         """
         with files.open_unchanged(piece.file) as source:
-            moved = self._move(source.fileno(), piece)
+            moved = self._copy_in_system(source.fileno(), piece)
             for chunk in _read_chunks(source, piece, moved):
                 self.write(chunk)
 
@@ -151,7 +151,7 @@ class Output:
             self._file.seek(self.position)
         return data
 
-    def _move(self, source: int, piece: Range) -> int:
+    def _copy_in_system(self, source: int, piece: Range) -> int:
         """Copies within the system as much as it will; gives the number of bytes."""
         if _copy_file_range is None or self.descriptor is None:
             return 0

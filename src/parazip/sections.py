@@ -176,7 +176,7 @@ class SectionMaker:
         jobs = options.jobs or usable_cpus()
         has_helpers = options.wants_helpers and jobs > 1 and options.executor is None
 
-        def make(task: _Task) -> Part | Block | None:
+        def make_part(task: _Task) -> Part | Block | None:
             return None if isinstance(task, _InTurn) else wire.do_task(task, helpers)
 
         def is_light(task: _Task) -> bool:
@@ -186,7 +186,7 @@ class SectionMaker:
             return isinstance(task, _InTurn)
 
         line = line_for(options.jobs, options.memory, options.executor)
-        lane = line.lane(make, lambda task: task.cost, _measure_result, is_light)
+        lane = line.lane(make_part, lambda task: task.cost, _measure_result, is_light)
         count = min(jobs, usable_cpus()) if has_helpers else 0
         # Helpers end before the lane does: a worker that waits for an answer waits no longer then.
         with lane, wire.start_helpers(count) as helpers, self._alongside, self._recalling:
@@ -366,11 +366,11 @@ class SectionMaker:
         if cache is None or self._output.descriptor is None:
             return
 
-        def keep(made: _ToKeep) -> None:
+        def keep_section(made: _ToKeep) -> None:
             data = self._output.read_back(made.offset, made.length)
             cache.keep(made.key, made.tallies, made.directory, made.length, data)
 
-        line.do_all(keep, self._to_keep, cost=_COST_OF_KEEPING)
+        line.do_all(keep_section, self._to_keep, cost=_COST_OF_KEEPING)
         cache.close()
 
 

@@ -195,7 +195,7 @@ def apply_layout(
     aligns = [
         (align, make_exclusion((glob,))) for align, glob in sorted(selection.align, reverse=True)
     ]
-    expected = _expected(selection, findings)
+    expected = _list_unmatched(selection, findings)
 
     def lay_out(member: Member) -> Member:
         name = member.name[len(prefix) :]
@@ -208,7 +208,7 @@ def apply_layout(
     return map(lay_out, members)
 
 
-def _expected(selection: Selection, findings: Findings) -> dict[str, Callable[[str], bool]]:
+def _list_unmatched(selection: Selection, findings: Findings) -> dict[str, Callable[[str], bool]]:
     """The options whose patterns should match something and have not yet, with what matches."""
     options = {f"--store {pattern}": pattern for pattern in selection.store}
     options |= {f"--align {align}:{glob}": glob for align, glob in selection.align if glob != "*"}

@@ -90,7 +90,7 @@ class Temporary:
         """
         is_new = old is None and check is not None
         if os.fstat(self.file.fileno()).st_size > size:
-            self._copy(size)
+            self._continue_with_copy(size)
         self._set_rights(target, old, is_executable)
         if not self._is_named:
             self._close_all_but_a_copy()
@@ -98,7 +98,7 @@ class Temporary:
             # at once that replaces another, for the sake of programs that do not.
             if old is None and self.is_beside:
                 with suppress(OSError):
-                    _link(self.file.fileno(), target)
+                    _link_to(self.file.fileno(), target)
                     return
             self._take_name()
             self._set_rights(target, old, is_executable)
@@ -142,12 +142,12 @@ class Temporary:
 
     def _take_name(self) -> None:
         try:
-            _link(self.file.fileno(), self._path)
+            _link_to(self.file.fileno(), self._path)
             self._is_named = True
         except OSError:
-            self._copy(os.fstat(self.file.fileno()).st_size)
+            self._continue_with_copy(os.fstat(self.file.fileno()).st_size)
 
-    def _copy(self, size: int) -> None:
+    def _continue_with_copy(self, size: int) -> None:
         """Goes on with a copy that has a name, in the folder for temporary files if need be."""
         mode = os.fstat(self.file.fileno()).st_mode & RIGHTS
         try:
@@ -232,7 +232,7 @@ def _open_nameless(folder: str, mode: int, is_beside: bool) -> Temporary:
     with FileIO(os.open(folder, flags, mode), "w+b") as trial:
         _check_seeking(trial)
         try:
-            _link(trial.fileno(), path)
+            _link_to(trial.fileno(), path)
             os.unlink(path)
         except OSError:
             if not os.path.lexists(path):
@@ -272,7 +272,7 @@ def _check_seeking(file: FileIO) -> None:
         file.truncate(0)
 
 
-def _link(descriptor: int, path: str) -> None:
+def _link_to(descriptor: int, path: str) -> None:
     """Gives a name to an open file that has none.
 
     Without a folder's descriptor Python calls link(2), which does not follow links; the one that is

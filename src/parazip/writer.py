@@ -48,7 +48,7 @@ class ArchiveWriter:
 
     def write_prefix(self, data: bytes | Range) -> None:
         """Bytes in front of the archive; all offsets count them."""
-        self._put(data)
+        self._write_piece(data)
 
     def write_part(self, part: Part) -> None:
         """A finished part, wherever it came from."""
@@ -56,15 +56,15 @@ class ArchiveWriter:
         base = output.position
         padding: dict[int, int] = {}
         for piece in _pad_and_join(part.data, base, padding):
-            self._put(piece)
+            self._write_piece(piece)
         if padding:
             self.aligned += len(padding)
             self.aligned_before += sum(
                 isinstance(piece, Header) and piece.is_kept for piece in part.data
             )
-        self._place(part.directory, base, padding)
+        self._place_headers(part.directory, base, padding)
 
-    def _put(self, piece: Buffer | Range) -> None:
+    def _write_piece(self, piece: Buffer | Range) -> None:
         if isinstance(piece, Range):
             self._output.copy(piece)
         else:
@@ -82,12 +82,14 @@ class ArchiveWriter:
         assert isinstance(data, Range)
         with suppress(SourceError, struct.error):
             if self._output.copy_checked(data, opener) == crc:
-                self._place(part.directory, base)
+                self._place_headers(part.directory, base)
                 return True
         self._output.rewind(base)
         return False
 
-    def _place(self, directory: bytes, base: int, padding: Mapping[int, int] | None = None) -> None:
+    def _place_headers(
+        self, directory: bytes, base: int, padding: Mapping[int, int] | None = None
+    ) -> None:
         placed, count = shift(directory, base, padding)
         self._central.append(placed)
         self._members += count
