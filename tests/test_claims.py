@@ -31,7 +31,8 @@ from parazip import (
     cache,
     files,
     merging,
-    sources,
+    selection,
+    walk,
 )
 from parazip.cli import create
 from parazip.display import format_table
@@ -246,15 +247,15 @@ def test_steps_of_names_add_no_work(exclude: tuple[str, ...], tmp_path: Path) ->
 def test_what_is_left_out_is_asked_once_for_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    def patterns(*args: object) -> tuple[sources.Match, sources.Match, sources.Match]:
+    def patterns(*args: object) -> tuple[selection.Match, selection.Match, selection.Match]:
         def ask(text: str) -> None:
             asked.append(text)
 
         return ask, ask, ask
 
-    monkeypatch.setattr(sources, "_patterns", patterns)
+    monkeypatch.setattr(walk, "_patterns", patterns)
     name = deep(1, MOST_STEPS)[0]
-    assert not sources.make_exclusion(("x", "y/z"))(name)
+    assert not selection.make_exclusion(("x", "y/z"))(name)
     assert sum(map(len, asked)) < 3 * len(name)
 
 

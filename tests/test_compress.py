@@ -19,7 +19,8 @@ from parazip.format.records import parse_central_header
 from parazip.format.values import DEFLATED, STORED, Record
 from parazip.model import File, Member, Tally
 from parazip.plan import Batch
-from parazip.sources import Selection, find_members
+from parazip.selection import Selection
+from parazip.walk import find_members
 
 CODER = Coder("libdeflate", 6)
 NOISE = random.Random(3).randbytes(300_000)

@@ -179,6 +179,6 @@ def test_a_piece_of_another_place_is_another(kinds: dict[str, Contents]) -> None
 
 def test_the_error_of_a_change_names_the_file(kinds: dict[str, Contents]) -> None:
     for name in ("File", "FilePiece", "Twin"):
-        error = contents.changed_unseen(kinds[name])
+        error = contents.explain_unseen_change(kinds[name])
         assert isinstance(error, SourceChangedError)
         assert error.member == contents._locate_in_file(kinds[name])[0].path

@@ -31,20 +31,20 @@ from parazip import (
     SettingsError,
     SourceChangedError,
     SourceError,
-    archive,
     assembly,
     files,
+    joining,
     keys,
     merging,
 )
-from parazip.assembly import Workshop
 from parazip.cache import Cache
 from parazip.codecs import levels
 from parazip.codecs.sizes import BLOCK
 from parazip.model import CHANGES, Changes, Section
 from parazip.output import Pipe
 from parazip.progress import Counter
-from parazip.sources import find_members
+from parazip.sections import AssemblyOptions
+from parazip.walk import find_members
 from patience import HUNG
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX only")
@@ -171,12 +171,12 @@ def test_the_command_has_the_option(tmp_path: Path, command: str) -> None:
     script = (
         "import os, sys\n"
         "from parazip import files\n"
-        "check = files._check\n"
+        "check = files._check_unchanged\n"
         "def grow(file, *rest):\n"
         "    with open(file.path, 'ab') as log:\n"
         "        log.write(b'one line more')\n"
         "    check(file, os.stat(file.path), *rest[1:])\n"
-        "files._check = grow\n"
+        "files._check_unchanged = grow\n"
         "from parazip.__main__ import main\n"
         "main()\n"
     )
@@ -425,7 +425,7 @@ def test_what_grows_over_the_header_gets_a_wider_one(
     (tmp_path / "file").write_bytes(TEXT)
     member = told(tmp_path / "file", 0)
     monkeypatch.setattr(files, "os", Telling(0))
-    monkeypatch.setattr(assembly, "LIMIT_32", 4 * BLOCK)
+    monkeypatch.setattr(joining, "LIMIT_32", 4 * BLOCK)
     parazip.write(tmp_path / "o.zip", [Member("first", b"1", 0, 33 << 16), member])
     assert contents(tmp_path / "o.zip") == {"first": b"1", "file": TEXT}
     with zipfile.ZipFile(tmp_path / "o.zip") as opened:
@@ -446,8 +446,8 @@ def test_what_is_made_as_zipfile_makes_it_is_read_to_its_end(
     monkeypatch.setattr(files, "os", Telling(size))
     counter = Counter(None)
     counter.count([member])
-    means = Workshop(recipe=levels.AS_ZIPFILE, jobs=1, memory=1 << 20)
-    report = archive.assemble(tmp_path / "o.zip", [Section(lambda: [member])], means, counter)
+    means = AssemblyOptions(recipe=levels.AS_ZIPFILE, jobs=1, memory=1 << 20)
+    report = assembly.assemble(tmp_path / "o.zip", [Section(lambda: [member])], means, counter)
     assert contents(tmp_path / "o.zip") == {"file": TEXT * 2}
     assert report.bytes_in == len(TEXT * 2)
     with zipfile.ZipFile(io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as other:

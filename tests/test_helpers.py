@@ -23,7 +23,7 @@ import pytest
 
 import helper_functions
 import parazip
-from parazip import assembly
+from parazip import sections
 from parazip.workers import helpers as helpers_module
 from parazip.workers import starting
 from parazip.workers.helpers import Helper, Helpers, HelpersClosedError, running_helpers
@@ -343,7 +343,7 @@ def test_many_short_members_are_made_by_helpers_and_the_same(
         return answer
 
     monkeypatch.setattr(Helpers, "ask", overheard)
-    monkeypatch.setattr(assembly, "_MANY", 2)
+    monkeypatch.setattr(sections, "_MANY_TASKS", 2)
     members = [parazip.Member(f"{i}", b"%d " % i * 50, 0o644 << 16, 1 << 21) for i in range(3000)]
     made = []
     for asked in "1", "0":

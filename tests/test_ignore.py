@@ -16,8 +16,8 @@ import pytest
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 from parazip import Selection, SourceError, create, merge, preview
-from parazip.ignore import Rules, read
-from parazip.sources import find_members
+from parazip.ignore import Rules, read_patterns
+from parazip.walk import find_members
 
 GIT = shutil.which("git")
 TAR = shutil.which("gtar") or shutil.which("tar")
@@ -41,7 +41,7 @@ def found(root: Path, *paths: str, **selection: Any) -> list[str]:
 def is_left_out(lines: str | bytes, name: str, is_folder: bool = False) -> bool:
     """Whether a file of these lines leaves out a path below it, looked at step by step."""
     text = lines.encode() if isinstance(lines, str) else lines
-    patterns = [*read(text, "ignore")]
+    patterns = [*read_patterns(text, "ignore")]
     path = name + "/" if is_folder else name
     matching = [pattern for pattern in patterns if pattern.regex.fullmatch(path)]
     return bool(matching) and matching[-1].leaves_out
@@ -103,7 +103,7 @@ def test_a_slash_at_the_end_is_about_folders_alone() -> None:
 
 
 def test_names_that_are_no_utf_8() -> None:
-    (pattern,) = read(b"\xff*.o", "ignore")
+    (pattern,) = read_patterns(b"\xff*.o", "ignore")
     assert pattern.regex.fullmatch("\udcffa.o")
     assert not pattern.regex.fullmatch("\u00ffa.o")
     assert pattern.where == "ignore, line 1: \\xff*.o"
@@ -120,7 +120,7 @@ def test_patterns_take_no_longer_than_their_bytes_allow() -> None:
         b"**/" * 30 + b"b",
         b"**/a/" * 9 + b"b",
     ):
-        (pattern,) = read(line, "ignore")
+        (pattern,) = read_patterns(line, "ignore")
         assert pattern.regex.fullmatch("a" * 250) is None
         assert pattern.regex.fullmatch("a/" * 2000 + "c") is None
 
@@ -134,7 +134,7 @@ def test_trying_less_finds_the_same() -> None:
         )
         plain, _ = GitIgnoreSpecPattern.pattern_to_regex(pattern)
         if plain and plain.startswith("^") and not pattern.endswith("/**"):
-            (ours,) = read(pattern.encode(), "ignore")
+            (ours,) = read_patterns(pattern.encode(), "ignore")
             for _ in range(20):
                 path = "/".join(
                     "".join(chance.choices("ab", k=chance.randint(1, 3)))
@@ -345,7 +345,7 @@ def test_rules_that_cannot_be_read_are_an_error(
             raise PermissionError(13, "Permission denied", os.path.join(folder, names[0]))
         return rules
 
-    monkeypatch.setattr(Rules, "reading", reading)
+    monkeypatch.setattr(Rules, "with_files", reading)
     with pytest.raises(SourceError, match=r"\.gitignore: Permission denied"):
         found(tmp_path, "t", skip=("unreadable",))
 

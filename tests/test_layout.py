@@ -199,7 +199,7 @@ def test_a_file_that_changes_between_its_crc_and_its_bytes_is_an_error(tree: Pat
     path.write_bytes(TEXT.replace(b"line", b"LINE"))
     os.utime(path, ns=(1, 1))
     with pytest.raises(SourceChangedError, match=r"large\.txt"):
-        ArchiveWriter(Output(Pipe(io.BytesIO(), "-"), "-")).part(part)
+        ArchiveWriter(Output(Pipe(io.BytesIO(), "-"), "-")).write_part(part)
 
 
 def test_merge_stores_what_folders_give_and_copies_archives_as_they_are(

@@ -27,7 +27,7 @@ from typing import Any
 import pytest
 
 import parazip
-from parazip import naming
+from parazip import naming, rights, temporary
 from parazip import output as output_module
 from parazip.cli.commands import last_word
 from parazip.errors import OutputError
@@ -106,7 +106,7 @@ def refuse(patch: pytest.MonkeyPatch, call: str, number: int) -> None:
             def truncate(self, size: int | None = None, /) -> int:
                 raise OSError(number, os.strerror(number))
 
-        patch.setattr(naming, "FileIO", Uncut)
+        patch.setattr(temporary, "FileIO", Uncut)
         patch.setattr(os, "truncate", refused)
     elif call == "copy_file_range":
         patch.setattr(output_module, "_copy_file_range", refused)
@@ -273,7 +273,8 @@ def test_last_look_at_the_bytes_may_be_refused(
                 raise OSError(number, os.strerror(number))
 
     if call == "close":
-        monkeypatch.setattr(naming, "FileIO", Refusing)
+        for room in (naming, temporary):
+            monkeypatch.setattr(room, "FileIO", Refusing)
     if is_named:
         refuse(monkeypatch, "O_TMPFILE", errno.EOPNOTSUPP)
     path = tmp_path / "a.zip"
@@ -323,7 +324,8 @@ def test_system_that_only_writes_forward_gets_the_archive_in_one_go(
 
     if not os.path.isdir("/proc/self/fd"):
         pytest.skip("needs /proc to know files by their descriptors")
-    monkeypatch.setattr(naming, "FileIO", Forward)
+    for room in (naming, temporary):
+        monkeypatch.setattr(room, "FileIO", Forward)
     for _ in range(2):  # new, and replaced
         make(folder / "a.zip")
         assert is_right(folder / "a.zip")
@@ -389,13 +391,13 @@ def test_new_file_that_cannot_be_completed_does_not_stay(
 ) -> None:
     refuse(monkeypatch, "replace", errno.EPERM)
     refuse(monkeypatch, "link", errno.EPERM)
-    real = naming._pour
+    real = naming.pour_bytes
 
     def fail_for_target(source: io.FileIO, target: io.FileIO, size: int) -> None:
         real(source, target, size // 2)
         raise OSError(errno.ENOSPC, "full")
 
-    monkeypatch.setattr(naming, "_pour", fail_for_target)
+    monkeypatch.setattr(naming, "pour_bytes", fail_for_target)
     with pytest.raises(OutputError, match="the disk is full") as told:
         make(tmp_path / "a.zip")
     assert is_right(kept_by(told.value))
@@ -642,8 +644,8 @@ def test_file_that_is_a_mount_point_is_written_over(tmp_path: Path, name: str) -
     path.touch()
     with mounted(real, path):
         make(path)
-        assert naming._is_mount_point(str(path))
-    assert not naming._is_mount_point(str(path))
+        assert rights._is_mount_point(str(path))
+    assert not rights._is_mount_point(str(path))
     assert is_right(real)
     assert os.listdir(path.parent) == [name]
 
@@ -853,7 +855,7 @@ def test_rights_of_an_access_control_list_are_no_groups(
     assert stat.S_IMODE(path.stat().st_mode) == 0o660
     make(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert not naming._has_acl(str(path))
+    assert not rights.has_acl(str(path))
 
 
 # --- Files and folders of others -------------------------------------------------------------

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, cast
 
 import pytest
 
-from parazip import ParazipError, Report, Settings, SourceError, archive
+from parazip import ParazipError, Report, Settings, SourceError, assembly
 from parazip.pex import inside, zipper
 from parazip.pex.inside import MisfitError
 
@@ -488,7 +488,7 @@ def test_an_error_while_writing_leaves_no_file_and_an_open_zip_of_pex_s_own(
 def test_a_file_that_vanishes_leaves_no_file(
     chroot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assemble = archive.assemble
+    assemble = assembly.assemble
 
     def late(*args: Any, **more: Any) -> Report:
         os.unlink(os.path.join(chroot.chroot, "pkg/data.txt"))

@@ -22,7 +22,7 @@ import pytest
 
 import parazip
 from parazip.output import Pipe
-from parazip.sources import Symlinks
+from parazip.selection import Symlinks
 from readers import ENVIRONMENT, PYTHONS, Reader, programs, pythons, run
 
 pytestmark = [

@@ -32,7 +32,7 @@ from parazip.codecs.table import CodecName
 from parazip.errors import SourceChangedError, SourceError
 from parazip.model import Range
 from parazip.output import Output, Pipe
-from parazip.sources import find_members
+from parazip.walk import find_members
 from parazip.workers import starting
 from parazip.workers.helpers import Helpers
 from patience import HUNG
@@ -1318,7 +1318,7 @@ import os, signal
 from parazip.__main__ import main
 from parazip.writer import ArchiveWriter
 number, at = int(sys.argv.pop(1)), int(sys.argv.pop(1))
-recall, calls = ArchiveWriter.recall, []
+recall, calls = ArchiveWriter.recall_part, []
 
 def recall_and_signal(*arguments):
     calls.append(arguments)
@@ -1326,7 +1326,7 @@ def recall_and_signal(*arguments):
         os.kill(os.getpid(), number)
     return recall(*arguments)
 
-ArchiveWriter.recall = recall_and_signal
+ArchiveWriter.recall_part = recall_and_signal
 main()
 """
 

@@ -29,8 +29,8 @@ from parazip.codecs.sizes import BLOCK, CUT_FAST, CUT_SMALL, WINDOW
 from parazip.codecs.table import CODEC_NAMES, CodecName
 from parazip.format.names import find_fault
 from parazip.settings import MIB
-from parazip.sources import find_members
 from parazip.testing import InlineExecutor
+from parazip.walk import find_members
 from parazip.workers import starting
 from parazip.workers.helpers import Helpers
 

@@ -42,9 +42,10 @@ from parazip import (
     SourceChangedError,
     SourceError,
     archives,
+    existing,
     files,
-    naming,
     revision,
+    temporary,
 )
 from parazip.codecs.sizes import BLOCK
 from parazip.display import format_size
@@ -930,20 +931,20 @@ def test_an_archive_that_comes_meanwhile_is_not_replaced(
     elif way == "elsewhere":
         (work / "tmp").mkdir()
         monkeypatch.setattr("tempfile.tempdir", str(work / "tmp"))
-        open_in = naming._open_in
+        open_in = temporary._open_in
 
-        def refused(folder: str, *args: Any, **options: Any) -> naming.Temporary:
+        def refused(folder: str, *args: Any, **options: Any) -> temporary.Temporary:
             if folder == str(work):
                 raise PermissionError(13, "Permission denied")
             return open_in(folder, *args, **options)
 
-        monkeypatch.setattr(naming, "_open_in", refused)
+        monkeypatch.setattr(temporary, "_open_in", refused)
     made = "far.zip" if is_link else "new.zip"
 
     def other() -> None:
         with monkeypatch.context() as patch:
             if way == "elsewhere":
-                patch.setattr(naming, "_open_in", open_in)
+                patch.setattr(temporary, "_open_in", open_in)
             parazip.update("new.zip", ["theirs"])
 
     with pytest.raises(SourceChangedError, match=r"new\.zip was made by somebody else meanwhile"):
@@ -969,10 +970,10 @@ def test_what_comes_at_the_last_moment_is_not_replaced_either(
         monkeypatch.delattr(os, "O_TMPFILE", raising=False)
     elif way == "neither":
         refuse_links(monkeypatch)
-    check = files.ExistingFile.check
+    check = existing.ExistingFile.check
     calls = 0
 
-    def look(standing: files.ExistingFile) -> os.stat_result | None:
+    def look(standing: existing.ExistingFile) -> os.stat_result | None:
         nonlocal calls
         calls += 1
         found = check(standing)
@@ -980,7 +981,7 @@ def test_what_comes_at_the_last_moment_is_not_replaced_either(
             (work / "new.zip").write_bytes(b"theirs")
         return found
 
-    monkeypatch.setattr(files.ExistingFile, "check", look)
+    monkeypatch.setattr(existing.ExistingFile, "check", look)
     with pytest.raises(SourceChangedError, match="made by somebody else"):
         parazip.update("new.zip", ["d"])
     assert (work / "new.zip").read_bytes() == b"theirs"

@@ -20,9 +20,8 @@ from parazip import (
     plan,
     wire,
 )
-from parazip.archive import assemble
 from parazip.archives import read_entries
-from parazip.assembly import Workshop
+from parazip.assembly import assemble
 from parazip.codecs import checksums, levels
 from parazip.codecs.levels import Recipe
 from parazip.codecs.sizes import BLOCK
@@ -30,6 +29,7 @@ from parazip.format.values import Entry
 from parazip.model import ArchiveMember, File, FilePiece, Member, Part, Range, Section, Twin
 from parazip.plan import Batch, CopyBatch
 from parazip.progress import Counter
+from parazip.sections import AssemblyOptions
 from parazip.settings import MIB
 
 RECIPE = levels.choose_recipe(6, "auto")
@@ -138,7 +138,7 @@ def test_a_piece_of_a_file_is_made_as_a_file_of_its_own(
         target = tmp_path / "out.zip"
         member = Member("m", source, 1 << 16, 1 << 21 | 1 << 16)
         section = Section(partial(list, [member]))
-        means = Workshop(recipe=recipe, jobs=jobs, memory=MIB)
+        means = AssemblyOptions(recipe=recipe, jobs=jobs, memory=MIB)
         assemble(str(target), [section], means, Counter(None))
         archives.append(target.read_bytes())
         with zipfile.ZipFile(target) as archive:

@@ -18,8 +18,8 @@ from typing import BinaryIO
 import pytest
 
 import parazip
-from parazip import naming
 from parazip import output as output_module
+from parazip import temporary as temporary_files
 from parazip.errors import OutputError
 from parazip.format.records import FLAG_DESCRIPTOR, LIMIT_32, pack_central_header, pack_local_header
 from parazip.format.values import DEFLATED, STORED, Buffer, Record
@@ -302,7 +302,7 @@ def test_disk_that_is_full_when_the_file_is_closed_is_told(
             if was_open:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(naming, "FileIO", FullWhenClosed)
+    monkeypatch.setattr(temporary_files, "FileIO", FullWhenClosed)
     with pytest.raises(OutputError, match="the disk is full"):
         parazip.write(tmp_path / "a.zip", [member("a", b"text")])
     assert list(tmp_path.iterdir()) == []
@@ -694,9 +694,9 @@ def test_cut_member_on_an_output_that_seeks_has_everything_in_its_header() -> No
     file = io.BytesIO()
     archive = ArchiveWriter(Output(file, "file"))
     block = deflated(LINES)
-    archive.begin(record("cut", DEFLATED, len(LINES)))
-    archive.block(block)
-    assert archive.end(block.crc) == length(block)
+    archive.begin_member(record("cut", DEFLATED, len(LINES)))
+    archive.write_block(block)
+    assert archive.end_member(block.crc) == length(block)
     archive.finish()
     assert local_of(file) == (20, 0, block.crc, length(block), len(LINES))
     assert contents(file) == {"cut": LINES}
@@ -706,9 +706,9 @@ def test_cut_member_on_an_output_that_cannot_seek_has_a_descriptor() -> None:
     file = io.BytesIO()
     archive = ArchiveWriter(Output(Pipe(file, "pipe"), "pipe"))
     block = deflated(LINES)
-    archive.begin(record("cut", DEFLATED, len(LINES)))
-    archive.block(block)
-    assert archive.end(block.crc) == length(block)
+    archive.begin_member(record("cut", DEFLATED, len(LINES)))
+    archive.write_block(block)
+    assert archive.end_member(block.crc) == length(block)
     archive.finish()
     assert local_of(file) == (20, FLAG_DESCRIPTOR, 0, 0, 0)
     after = 30 + len("cut") + length(block)
@@ -728,14 +728,14 @@ def test_cut_member_between_parts_lands_where_the_directory_says() -> None:
     for wrap in (lambda file: file, lambda file: Pipe(file, "pipe")):
         file = io.BytesIO()
         archive = ArchiveWriter(Output(wrap(file), "file"))
-        archive.prefix(b"#!prefix\n")
-        archive.part(part("first", b"1"))
-        archive.begin(record("cut", STORED if wrap(file) is file else DEFLATED, 6))
+        archive.write_prefix(b"#!prefix\n")
+        archive.write_part(part("first", b"1"))
+        archive.begin_member(record("cut", STORED if wrap(file) is file else DEFLATED, 6))
         blocks = [stored(b"abc"), stored(b"def")] if wrap(file) is file else [deflated(b"abcdef")]
         for block in blocks:
-            archive.block(block)
-        archive.end(zlib.crc32(b"abcdef"))
-        archive.part(part("last", b"2"))
+            archive.write_block(block)
+        archive.end_member(zlib.crc32(b"abcdef"))
+        archive.write_part(part("last", b"2"))
         archive.finish()
         assert contents(file) == {"first": b"1", "cut": b"abcdef", "last": b"2"}
 
@@ -744,14 +744,14 @@ def test_cut_member_between_parts_lands_where_the_directory_says() -> None:
 def test_member_that_did_not_shrink_is_taken_back_without_a_trace(growth: int) -> None:
     file = io.BytesIO()
     archive = ArchiveWriter(Output(file, "file"))
-    archive.part(part("first", b"1"))
+    archive.write_part(part("first", b"1"))
     before = file.getvalue()
     block = deflated(noise(1000))
-    archive.begin(record("noise", DEFLATED, length(block) - growth))
-    archive.block(block)
-    assert archive.end(block.crc) is None
+    archive.begin_member(record("noise", DEFLATED, length(block) - growth))
+    archive.write_block(block)
+    assert archive.end_member(block.crc) is None
     assert file.getvalue() == before
-    archive.part(part("last", b"2"))
+    archive.write_part(part("last", b"2"))
     archive.finish()
     assert contents(file) == {"first": b"1", "last": b"2"}
 
@@ -764,9 +764,9 @@ def test_member_that_did_not_shrink_stays_where_it_cannot_or_need_not_be_taken_b
     data = noise(1000)
     method, block = (STORED, stored(data)) if kind == "stored" else (DEFLATED, deflated(data))
     archive = ArchiveWriter(Output(file if kind == "stored" else Pipe(file, "pipe"), kind))
-    archive.begin(record("noise", method, len(data)))
-    archive.block(block)
-    assert archive.end(block.crc) == length(block)
+    archive.begin_member(record("noise", method, len(data)))
+    archive.write_block(block)
+    assert archive.end_member(block.crc) == length(block)
     archive.finish()
     assert contents(file) == {"noise": data}
 
@@ -792,9 +792,9 @@ def test_header_of_a_cut_member_reserves_zip64_when_its_size_needs_it(
 ) -> None:
     file = io.BytesIO()
     archive = ArchiveWriter(Output(file, "file"))
-    archive.begin(record("huge", DEFLATED, size))
-    archive.block(deflated(b"as if this were 4 GiB"))
-    assert archive.end(7) is not None
+    archive.begin_member(record("huge", DEFLATED, size))
+    archive.write_block(deflated(b"as if this were 4 GiB"))
+    assert archive.end_member(7) is not None
     header = file.getvalue()[: 34 + 20]
     assert header[4:6] == (b"\x2d\0" if zip64 else b"\x14\0")
     assert header[28:30] == (b"\x14\0" if zip64 else b"\0\0")
@@ -808,9 +808,9 @@ def test_descriptor_is_wide_where_the_compressed_size_could_need_it(size: int, z
     file = io.BytesIO()
     archive = ArchiveWriter(Output(Pipe(file, "pipe"), "pipe"))
     block = deflated(b"as if this were 4 GiB")
-    archive.begin(record("huge", DEFLATED, size))
-    archive.block(block)
-    archive.end(7)
+    archive.begin_member(record("huge", DEFLATED, size))
+    archive.write_block(block)
+    archive.end_member(7)
     header = 30 + len("huge") + (20 if zip64 else 0)
     assert file.getvalue()[28:30] == (b"\x14\0" if zip64 else b"\0\0")
     descriptor = file.getvalue()[header + length(block) :]

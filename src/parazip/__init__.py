@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from parazip.model import File, Member, Tally
     from parazip.progress import Progress
     from parazip.revision import delete, preview_delete, preview_update, update
+    from parazip.selection import Selection
     from parazip.settings import LeftOut, Preview, Report, Settings
-    from parazip.sources import Selection
 
 _HOME = {
     "create": "archive",
@@ -70,7 +70,7 @@ _HOME = {
     "Settings": "settings",
     "Tally": "model",
     "Progress": "progress",
-    "Selection": "sources",
+    "Selection": "selection",
 }
 
 __all__ = [

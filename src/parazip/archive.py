@@ -1,51 +1,45 @@
-"""The only wiring: sources, plan, producers and writer become an archive."""
+"""Makes archives: `create` of files and folders, `merge` of other archives, `write` of members.
+
+Each finds its members, has their names checked as they come, and hands them to `assembly` as
+sections. What `create` and `merge` would put in, `preview` and `preview_merge` tell.
+"""
 
 from __future__ import annotations
 
 import os
-import stat
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
-from io import BytesIO
 from itertools import chain, islice
-from typing import IO, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from parazip import files, merging, plan
-from parazip.assembly import Assembly, Workshop
+from parazip import existing, merging, plan
+from parazip.assembly import Target, assemble, note_unaligned
 from parazip.cache import Cache
 from parazip.codecs import levels
-from parazip.codecs.levels import DEFLATE_STORED, STORE, Recipe
+from parazip.codecs.levels import STORE, Recipe
 from parazip.contents import find_archive_member
-from parazip.errors import FileError, SettingsError, SourceError
+from parazip.errors import SourceError
 from parazip.findings import Findings
-from parazip.format.prefix import refuse_ambiguous_prefix
-from parazip.format.refusals import Judge
 from parazip.format.values import STORED
 from parazip.keys import identify_by_content, identify_by_stat, make_key
 from parazip.merging import OnDuplicate
-from parazip.model import Frame, Member, Range, Section
-from parazip.output import (
-    BinaryOutput,
-    Output,
-    Pipe,
-    open_replacement,
-    refuse_unwritable,
-    resolve_output_path,
-)
+from parazip.model import Member, Section
+from parazip.output import Pipe, refuse_unwritable, resolve_output_path
+from parazip.prefix import Prefix, check_prefix
 from parazip.progress import Counter, Sink
+from parazip.sections import AssemblyOptions
+from parazip.selection import Selection
 from parazip.settings import Preview, Report, Settings
-from parazip.sources import Selection, find_members, is_same
+from parazip.walk import find_members, is_same
 from parazip.workers.line import line_for
-from parazip.writer import ArchiveWriter
 
-Target: TypeAlias = str | os.PathLike[str] | BinaryOutput | Pipe
 Identification: TypeAlias = Literal["stat", "content"]
 
-_CHUNK = 1 << 20
+_COST_OF_HASHING = 1 << 20
+"""Bytes in memory while files are read for their hashes, one at a time."""
 
 
 def create(
@@ -91,26 +85,22 @@ def create(
         OutputError: the archive cannot be written.
     """
     began = time.monotonic()
-    kept = cache.folder if cache is not None else None
     findings = Findings()
-    found = find_members(paths, selection or Selection(), _place(archive), names, kept, findings)
-    is_one_tree = isinstance(paths, list | tuple) and len(paths) == 1 and names == ()
-    members = plan.check_names(found, findings, is_one_tree=is_one_tree, is_same=is_same)
+    members = _find_checked(paths, selection, names, _locate(archive), cache, findings)
     try:
-        report = _write(
+        report = _write_archive(
             archive,
             members,
-            settings or Settings(),
-            prepend=prepend,
-            shebang=shebang,
-            progress=progress,
+            settings,
+            check_prefix(prepend, shebang),
+            progress,
             cache=cache,
             identity=identity,
         )
     except SourceError as error:
-        _look_on(members, findings, error)
+        _search_on(members, findings, error)
         raise
-    return _complete(report, began, findings)
+    return _complete_report(report, began, findings)
 
 
 def merge(
@@ -157,28 +147,28 @@ def merge(
     """
     began = time.monotonic()
     findings = Findings()
+    prefix = check_prefix(prepend, shebang)
     selection = selection or Selection()
-    place = _place(archive)
+    place = _locate(archive)
     # Looked at before the sources: what others made of it after it was read would be lost.
     is_there = isinstance(place, str) and os.path.isfile(place)
-    standing = files.ExistingFile(str(place), selection.changes) if is_there else None
+    standing = existing.ExistingFile(str(place), selection.changes) if is_there else None
     given: list[merging.Source] = []
     with merging.advising_for_archives(given, selection):
-        noted = merging.record_sources(sources, given)
-        members = merging.gather_members(noted, selection, on_duplicate, place, findings)
+        recorded = merging.record_sources(sources, given)
+        members = _gather_checked(recorded, selection, on_duplicate, place, findings)
         if not merging.is_among(place, given, selection):
             standing = None
-        report = _write(
+        report = _write_archive(
             archive,
-            plan.check_names(members, findings, is_one_tree=True),  # as `gather` has seen to
-            settings or Settings(),
-            prepend=prepend,
-            shebang=shebang,
-            progress=progress,
+            members,
+            settings,
+            prefix,
+            progress,
             check_crc=check_crc,
             standing=standing,
         )
-    return _complete(report, began, findings)
+    return _complete_report(report, began, findings)
 
 
 def preview(
@@ -212,11 +202,10 @@ def preview(
         OutputError: the archive could not be written there.
         SettingsError: the shebang is none.
     """
-    findings = Findings(lists_left_out=True)
-    kept = cache.folder if cache is not None else None
     place = refuse_output(archive, prepend, shebang)
-    found = find_members(paths, selection or Selection(), place, names, kept, findings)
-    return foreseen(plan.check_names(found, findings, is_same=is_same), findings, settings)
+    findings = Findings(lists_left_out=True)
+    members = _find_checked(paths, selection, names, place, cache, findings)
+    return _preview_members(members, findings, settings)
 
 
 def preview_merge(
@@ -233,12 +222,39 @@ def preview_merge(
 
     Args and errors are those of `merge`.
     """
-    findings = Findings(lists_left_out=True)
     place = refuse_output(archive, prepend, shebang)
-    members = merging.gather_members(
-        sources, selection or Selection(), on_duplicate, place, findings
-    )
-    return foreseen(plan.check_names(members, findings, is_one_tree=True), findings, settings)
+    findings = Findings(lists_left_out=True)
+    members = _gather_checked(sources, selection, on_duplicate, place, findings)
+    return _preview_members(members, findings, settings)
+
+
+def _find_checked(
+    paths: Iterable[str | os.PathLike[str]],
+    selection: Selection | None,
+    names: Iterable[str | os.PathLike[str]],
+    place: str | int | None,
+    cache: Cache | None,
+    findings: Findings,
+) -> Iterator[Member]:
+    """What `create` puts in, as it is found; see there."""
+    kept = cache.folder if cache is not None else None
+    found = find_members(paths, selection or Selection(), place, names, kept, findings)
+    is_one_tree = isinstance(paths, list | tuple) and len(paths) == 1 and names == ()
+    return plan.check_names(found, findings, is_one_tree=is_one_tree, is_same=is_same)
+
+
+def _gather_checked(
+    sources: Iterable[merging.Source],
+    selection: Selection | None,
+    on_duplicate: OnDuplicate,
+    place: str | int | None,
+    findings: Findings,
+) -> Iterator[Member]:
+    """What `merge` puts in; see there."""
+    selection = selection or Selection()
+    members = merging.gather_members(sources, selection, on_duplicate, place, findings)
+    # No file stands where another member has a folder: `gather_members` has seen to that.
+    return plan.check_names(members, findings, is_one_tree=True)
 
 
 def refuse_output(
@@ -259,14 +275,14 @@ def refuse_output(
     Raises:
         SettingsError, SourceError, OutputError: see `write`.
     """
-    _check_front(prepend, shebang)
+    check_prefix(prepend, shebang)
     if isinstance(archive, str | os.PathLike):
         refuse_unwritable(os.fspath(archive))
-    return None if archive is None else _place(archive)
+    return None if archive is None else _locate(archive)
 
 
-def foreseen(
-    members: Iterator[Member], findings: Findings, settings: Settings | None = None
+def _preview_members(
+    members: Iterator[Member], findings: Findings, settings: Settings | None
 ) -> Preview:
     """What is known of an archive before it is made.
 
@@ -284,7 +300,7 @@ def foreseen(
         members=all_members,
         left_out=tuple(sorted(findings.left_out or ())),
         skipped=findings.skipped,
-        notes=(*findings.notes(), *_not_aligned(len(aligned), compressed)),
+        notes=(*findings.notes(), *note_unaligned(len(aligned), compressed)),
     )
 
 
@@ -325,135 +341,62 @@ def write(
     """
     began = time.monotonic()
     findings = Findings()
-    report = _write(
+    report = _write_archive(
         archive,
         plan.check_names(members, findings),
-        settings or Settings(),
-        prepend=prepend,
-        shebang=shebang,
-        progress=progress,
+        settings,
+        check_prefix(prepend, shebang),
+        progress,
         executor=executor,
         check_crc=check_crc,
         cache=cache,
         identity=identity,
     )
-    return _complete(report, began, findings)
+    return _complete_report(report, began, findings)
 
 
-def _write(
+def _write_archive(
     archive: Target,
     members: Iterator[Member],
-    settings: Settings,
-    *,
-    prepend: str | os.PathLike[str] | bytes | None,
-    shebang: str | None,
+    settings: Settings | None,
+    prefix: Prefix,
     progress: Sink | None,
+    *,
     executor: Executor | None = None,
     check_crc: bool = False,
     cache: Cache | None = None,
     identity: Identification = "stat",
-    standing: files.ExistingFile | None = None,
+    standing: existing.ExistingFile | None = None,
 ) -> Report:
-    """Writes a new archive of members whose names are checked as they come."""
-    _check_front(prepend, shebang)
+    """Writes a new archive of members whose names are checked as they come; see `write`."""
+    settings = settings or Settings()
     if isinstance(archive, str | os.PathLike):
         resolve_output_path(os.fspath(archive))  # it is opened later, and there is work in between
     recipe = levels.choose_recipe(settings.level, settings.codec)
     counter = Counter(progress)
-    checked = counter.counted(plan.with_placed_first(members))
-    first = list(islice(checked, plan.PEEK))
-    means = Workshop(
+    counted = counter.counted(plan.with_placed_first(members))
+    first = list(islice(counted, plan.PEEK))
+    options = AssemblyOptions(
         recipe=recipe,
         jobs=settings.jobs,
         memory=settings.memory,
         cache=cache,
         check_crc=check_crc,
-        helped=plan.are_mostly_short(first),
+        wants_helpers=plan.are_mostly_short(first),
         executor=executor,
     )
-    every = chain(first, checked)
+    every = chain(first, counted)
     if cache is None or not isinstance(archive, str | os.PathLike):
         sections: Iterable[Section] = [Section(lambda: every)]
     elif identity == "content":
-        sections = _known_by_content(plan.split_into_sections(every), recipe, settings)
+        sections = _key_by_content(plan.split_into_sections(every), recipe, settings)
     else:
-        sections = _known_by_stat(plan.split_into_sections(every), recipe)
-    return assemble(
-        archive, sections, means, counter, prepend=prepend, shebang=shebang, standing=standing
-    )
+        sections = _key_by_stat(plan.split_into_sections(every), recipe)
+    return assemble(archive, sections, options, counter, prefix=prefix, standing=standing)
 
 
-def assemble(
-    archive: Target,
-    sections: Iterable[Section],
-    means: Workshop,
-    counter: Counter,
-    *,
-    prepend: str | os.PathLike[str] | bytes | None = None,
-    shebang: str | None = None,
-    frame: Frame | None = None,
-    standing: files.ExistingFile | None = None,
-) -> Report:
-    """Writes a new archive of sections; see `write`.
-
-    The sections' members have been checked and counted, by the time that they are written.
-
-    Args:
-        archive: a path, or an open binary file.
-        sections: what to put in, in this order.
-        means: what it is made with.
-        counter: told of what is written.
-        prepend: bytes that are put in front of the archive, or the path of a file that has them.
-        shebang: what follows `#!` on the archive's first line.
-        frame: what is taken over from the archive that is replaced: its comment, and what stands
-            in front of it, if nothing else is given.
-        standing: what has to stand under that path until the end, if not anything may.
-    """
-    _check_front(prepend, shebang)
-    began = time.monotonic()
-    with _opened(archive, standing) as output:
-        start = output.position
-        writer = ArchiveWriter(output)
-        is_script, misread = _prepend(writer, shebang, prepend)
-        if frame is not None and shebang is prepend is None:
-            writer.prefix(Range(frame.archive, 0, frame.front))
-        if not output.seekable:
-            means = replace(means, recipe=means.recipe._replace(plain=DEFLATE_STORED))
-        if output.descriptor is None:
-            means = replace(means, cache=None)
-        assembly = Assembly(writer, output, counter, means)
-        assembly.fill(sections)
-        writer.finish(frame.comment if frame is not None else b"")
-        output.is_executable = is_script
-    return Report(
-        archive=output.name,
-        members=counter.members_total,
-        bytes_in=counter.bytes_total,
-        bytes_out=output.position - start,
-        seconds=time.monotonic() - began,
-        codecs=assembly.tallies,
-        recalled=assembly.recalled,
-        sections=tuple(assembly.made),
-        aligned=writer.aligned - writer.kept,
-        notes=(
-            *(means.cache.notes if means.cache is not None else ()),
-            *_not_aligned(counter.align_total, counter.align_total - writer.aligned + writer.kept),
-            *misread,
-            *output.notes,
-        ),
-    )
-
-
-def _not_aligned(asked: int, compressed: int) -> Iterator[str]:
-    if compressed:
-        yield (
-            f"compressed members are not aligned: {compressed:,} of the {asked:,} that were "
-            "to be; --store keeps files as they are"
-        )
-
-
-def _look_on(members: Iterator[Member], findings: Findings, error: SourceError) -> None:
-    """Goes on looking after a file turned out not to be readable, to tell of all others too.
+def _search_on(members: Iterator[Member], findings: Findings, error: SourceError) -> None:
+    """Goes on with the search after a file turned out not to be readable, to tell of all others.
 
     Raises:
         SourceError: that error again, if there are others.
@@ -466,7 +409,7 @@ def _look_on(members: Iterator[Member], findings: Findings, error: SourceError) 
     findings.finish()
 
 
-def _complete(report: Report, began: float, findings: Findings) -> Report:
+def _complete_report(report: Report, began: float, findings: Findings) -> Report:
     """The report, with the time since `began` and what was found in the search."""
     return replace(
         report,
@@ -476,25 +419,27 @@ def _complete(report: Report, began: float, findings: Findings) -> Report:
     )
 
 
-def _known_by_stat(runs: Iterable[list[Member]], recipe: Recipe) -> Iterator[Section]:
-    for run in runs:
-        yield Section(partial(list, run), key=make_key(run, recipe, identity=identify_by_stat))
+def _key_by_stat(groups: Iterable[list[Member]], recipe: Recipe) -> Iterator[Section]:
+    """Sections that the cache knows by what `stat` says of their files."""
+    for group in groups:
+        key = make_key(group, recipe, identity=identify_by_stat)
+        yield Section(partial(list, group), key=key)
 
 
-def _known_by_content(
-    runs: Iterable[list[Member]], recipe: Recipe, settings: Settings
+def _key_by_content(
+    groups: Iterable[list[Member]], recipe: Recipe, settings: Settings
 ) -> list[Section]:
     """Sections whose files are all read for their hashes, side by side."""
 
-    def known(run: list[Member]) -> str:
-        return make_key(run, recipe, identity=identify_by_content)
+    def hash_group(group: list[Member]) -> str:
+        return make_key(group, recipe, identity=identify_by_content)
 
     line = line_for(settings.jobs, settings.memory)
-    with line.open_lane(known, cost=lambda run: _CHUNK, weight=len) as lane:
-        return [Section(partial(list, run), key=key) for run, key in lane.through(runs)]
+    keyed = line.do_all(hash_group, groups, cost=_COST_OF_HASHING)
+    return [Section(partial(list, group), key=key) for group, key in keyed]
 
 
-def _place(archive: Target) -> str | int | None:
+def _locate(archive: Target) -> str | int | None:
     """The path of an archive, or the descriptor of its file, or None if it has none."""
     if isinstance(archive, str | os.PathLike):
         return os.fspath(archive)
@@ -503,112 +448,3 @@ def _place(archive: Target) -> str | int | None:
         return int(file.fileno())
     except (AttributeError, OSError):  # not every output has one
         return None
-
-
-def _opened(archive: Target, standing: files.ExistingFile | None) -> AbstractContextManager[Output]:
-    if isinstance(archive, str | os.PathLike):
-        return open_replacement(os.fspath(archive), standing)
-    return nullcontext(Output(archive, str(getattr(archive, "name", "-"))))
-
-
-def _check_front(prepend: str | os.PathLike[str] | bytes | None, shebang: str | None) -> None:
-    """Refuses what cannot stand in front of an archive; what is no plain file is not opened."""
-    if shebang is not None and (
-        not shebang.removeprefix("#!").strip() or any(c in shebang for c in "\n\r\0")
-    ):
-        raise SettingsError(
-            f"the shebang {shebang!r} is not one line that names a program, such as "
-            "/usr/bin/env python3"
-        )
-    if prepend is None or isinstance(prepend, bytes):
-        return
-    path = os.fspath(prepend)
-    try:
-        mode = os.stat(path).st_mode
-        if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
-            open(path, "rb").close()
-    except OSError as error:
-        raise SourceError.of(path or "''", error) from error
-    except ValueError as error:
-        raise SourceError(f"cannot read {path!r}: {error}", member=path) from error
-
-
-def _prepend(
-    writer: ArchiveWriter, shebang: str | None, path: str | os.PathLike[str] | bytes | None
-) -> tuple[bool, list[str]]:
-    """Writes what stands in front of the archive; tells whether it is a script, and notes on it."""
-    line = b"" if shebang is None else b"#!" + os.fsencode(shebang.removeprefix("#!")) + b"\n"
-    if not path:
-        writer.prefix(line)
-        return bool(line), []
-    with _front(path) as file:
-        notes = _misread(line, file)
-        file.seek(0)
-        begins = line + file.read(_CHUNK)
-        writer.prefix(begins)
-        while chunk := file.read(_CHUNK):
-            writer.prefix(chunk)
-    return begins.startswith(b"#!"), notes
-
-
-@contextmanager
-def _front(path: str | os.PathLike[str] | bytes) -> Iterator[IO[bytes]]:
-    """What is put in front, as a file that can seek."""
-    if isinstance(path, bytes):
-        yield BytesIO(path)
-        return
-    try:
-        with open(path, "rb") as file:
-            if file.seekable():
-                yield file
-                return
-            from tempfile import TemporaryFile  # it loads much that is not needed elsewhere
-
-            with TemporaryFile() as whole:
-                while chunk := file.read(_CHUNK):
-                    whole.write(chunk)
-                yield whole
-    except FileError:
-        raise
-    except OSError as error:
-        raise SourceError.of(os.fspath(path), error) from error
-
-
-def _misread(line: bytes, file: IO[bytes]) -> list[str]:
-    """What another reader finds in what is put in front, though it is no part of the archive."""
-
-    def read(offset: int, length: int) -> bytes:
-        piece = line[offset : offset + length]
-        file.seek(max(0, offset - len(line)))
-        return piece + file.read(length - len(piece))
-
-    judge = _Listening("")
-    refuse_ambiguous_prefix(judge, len(line) + file.seek(0, os.SEEK_END), read)
-    return judge.notes
-
-
-class _Listening(Judge):
-    """Takes note of what readers could take otherwise.
-
-    Attributes:
-        notes: a sentence for each.
-    """
-
-    def __init__(self, archive: str) -> None:
-        super().__init__(archive)
-        self.notes: list[str] = []
-
-    def refuse(
-        self,
-        id: str,  # noqa: A002 # as that of `Judge`
-        record: str,
-        offset: int,
-        expected: object,
-        found: object,
-        member: str | None = None,
-    ) -> None:
-        """Takes note of it."""
-        self.notes.append(
-            f"some readers take for a part of the archive what stands in front of it, at offset "
-            f"{offset}; parazip merge and update refuse such archives [{id}]"
-        )

@@ -36,7 +36,7 @@ from functools import partial
 from io import FileIO
 from typing import BinaryIO, NamedTuple
 
-from parazip import files
+from parazip import files, trust
 from parazip.codecs import checksums
 from parazip.errors import OutputError, SettingsError, SourceError
 from parazip.keys import LAYOUT
@@ -277,7 +277,7 @@ class Cache:
     def _refuse_planted(self) -> None:
         """Refuses another user's link in the place of the cache; what is below may be ours."""
         try:
-            files.resolve_trusted(self.folder)
+            trust.resolve_trusted(self.folder)
         except PermissionError as error:
             raise _FolderError(f"the cache is not used: {error.strerror}; {_ANOTHER}") from error
 
@@ -372,7 +372,7 @@ class _Folder(NamedTuple):
         path = self.at(name)
         info = os.lstat(path) if self.descriptor is None else None
         if info is not None and not stat.S_ISREG(info.st_mode):
-            raise _PartError(f"it is {files.kind_of(info.st_mode)}")
+            raise _PartError(f"it is {files.describe_kind(info.st_mode)}")
         try:
             flags |= files.READ_ONLY | _NO_LINK
             descriptor = os.open(path, flags, dir_fd=self.descriptor)
@@ -382,7 +382,7 @@ class _Folder(NamedTuple):
             raise
         info = os.fstat(descriptor)
         is_file = stat.S_ISREG(info.st_mode)
-        why = _explain_distrust(info) if is_file else f"is {files.kind_of(info.st_mode)}"
+        why = _explain_distrust(info) if is_file else f"is {files.describe_kind(info.st_mode)}"
         if why:
             os.close(descriptor)
             raise _PartError(f"it {why}")

@@ -226,9 +226,9 @@ def _read_block_of_file(
     return BlockView(view[: start - begin], data[:BLOCK], ends)
 
 
-def changed_unseen(contents: Contents) -> SourceChangedError:
+def explain_unseen_change(contents: Contents) -> SourceChangedError:
     """The error that says that contents were read twice and were not the same."""
-    return files.changed_unseen(_locate_in_file(contents)[0])
+    return files.explain_unseen_change(_locate_in_file(contents)[0])
 
 
 def leave_in_place(contents: Contents) -> tuple[Buffer | Range, int]:

@@ -31,7 +31,7 @@ _MOVED = (
 )
 
 
-def date_policy(
+def make_date_policy(
     timestamp: Timestamp | None, findings: Findings | None = None
 ) -> Callable[[str, os.stat_result], int]:
     """The date that a file gets, as a function of its path and what `stat` says of it.
@@ -43,12 +43,14 @@ def date_policy(
     newer becomes that moment. All dates are told in UTC then, as that moment is: else they would
     depend on the time zone, and an older one could look newer.
     """
-    fixed = fixed_date(timestamp)
+    fixed = find_fixed_date(timestamp)
     if fixed is not None:
         return lambda path, info: fixed
-    newest = _source_date_epoch() if timestamp == "clamp" else None
-    told_in = time.localtime if newest is None else time.gmtime
-    date_of = lru_cache(maxsize=4096)(partial(_date, told_in))  # programs change their time zone
+    newest = _read_source_date_epoch() if timestamp == "clamp" else None
+    convert = time.localtime if newest is None else time.gmtime
+    date_of = lru_cache(maxsize=4096)(
+        partial(_read_date, convert)
+    )  # programs change their time zone
     if timestamp == "clamp":
         findings = None
 
@@ -61,12 +63,12 @@ def date_policy(
             return date
         if findings is not None:
             findings.caution(_MOVED, os.path.normpath(path))
-        return _number(EPOCH if seconds < _MIDDLE else _LAST)
+        return _write_date(EPOCH if seconds < _MIDDLE else _LAST)
 
     return date
 
 
-def fixed_date(timestamp: Timestamp | None) -> int | None:
+def find_fixed_date(timestamp: Timestamp | None) -> int | None:
     """The date that all members get; None if each keeps its own.
 
     Raises:
@@ -74,7 +76,7 @@ def fixed_date(timestamp: Timestamp | None) -> int | None:
         SettingsError: SOURCE_DATE_EPOCH is needed and is no number.
     """
     if timestamp is None:
-        seconds = _source_date_epoch()
+        seconds = _read_source_date_epoch()
         timestamp = "keep" if seconds is None else _START + datetime.timedelta(seconds=seconds)
     if timestamp in ("keep", "clamp"):
         return None
@@ -83,13 +85,13 @@ def fixed_date(timestamp: Timestamp | None) -> int | None:
         raise DateError(
             f"the date {moment:%Y-%m-%d} cannot be stored: zip dates go from 1980 to 2107"
         )
-    return _number(moment)
+    return _write_date(moment)
 
 
 _SOURCE_DATE_EPOCH = "SOURCE_DATE_EPOCH"
 
 
-def _source_date_epoch() -> int | None:
+def _read_source_date_epoch() -> int | None:
     """SOURCE_DATE_EPOCH (reproducible-builds.org), if the environment has it: seconds since 1970.
 
     It says how new a date may be at most, not that a format can express it: 0 and 1 are usual. So
@@ -104,27 +106,27 @@ def _source_date_epoch() -> int | None:
         raise SettingsError(
             f"SOURCE_DATE_EPOCH={text} is not a number of seconds since 1970; correct or unset it"
         ) from error
-    return min(max(seconds, _seconds(EPOCH)), _seconds(_LAST))
+    return min(max(seconds, _count_seconds(EPOCH)), _count_seconds(_LAST))
 
 
 _START = datetime.datetime(1970, 1, 1)
 
 
-def _seconds(moment: datetime.datetime) -> int:
+def _count_seconds(moment: datetime.datetime) -> int:
     return int((moment - _START).total_seconds())
 
 
-_MIDDLE = _seconds(datetime.datetime(2043, 1, 1))
+_MIDDLE = _count_seconds(datetime.datetime(2043, 1, 1))
 """What cannot be expressed and is before this moment is too old, else too new."""
 
 
-def _number(moment: datetime.datetime) -> int:
+def _write_date(moment: datetime.datetime) -> int:
     return pack_dos_date(*moment.timetuple()[:6])
 
 
-def _date(told_in: Callable[[int], time.struct_time], seconds: int) -> int | None:
+def _read_date(convert: Callable[[int], time.struct_time], seconds: int) -> int | None:
     try:
-        moment = told_in(seconds)
+        moment = convert(seconds)
     except (OverflowError, OSError, ValueError):
         return None
     return pack_dos_date(*moment[:6]) if 1980 <= moment.tm_year <= 2107 else None

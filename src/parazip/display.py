@@ -139,7 +139,11 @@ class Display:
         if as_json:
             fields = _fields(report)
             del fields["sections"]
-            print_json({**fields, "dry_run": False})
+            try:
+                print_json({**fields, "dry_run": False})
+            except OSError as error:
+                error.add_note(f"{report.archive} is complete")
+                raise
         elif self._mode == "json":
             self._event("done", _fields(report))
         elif not self._quiet:

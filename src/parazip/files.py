@@ -20,18 +20,14 @@ import errno
 import hashlib
 import os
 import stat
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import FileIO
-from typing import NoReturn, TypeAlias
+from typing import TypeAlias
 
 from parazip.codecs import checksums
 from parazip.errors import BadArchiveError, FileError, SourceChangedError, SourceError
 from parazip.model import Changes, File
-
-if sys.platform != "win32":
-    import fcntl
 
 READ_ONLY = (
     os.O_RDONLY
@@ -59,45 +55,6 @@ Opener: TypeAlias = Callable[[str, int], int]
 """What opens a path with flags of `os.open`, and gives a descriptor."""
 
 
-def resolve_trusted(path: str) -> str:
-    """The absolute path that a path leads to, if it is a link and those behind it are followed.
-
-    As Linux does by default (proc(5), protected_symlinks), on all systems: in a folder that all may
-    write to and that is sticky (as /tmp is) only links count that are ours, or the folder's
-    owner's. To read a link and go where it points would be a way around that.
-
-    Raises:
-        PermissionError: a link is somebody else's.
-        OSError: a folder on the way cannot be looked at, or links lead in a circle.
-    """
-    for _ in range(_MOST_LINKS):
-        folder, name = os.path.split(path)
-        try:
-            info = os.lstat(path)
-        except FileNotFoundError:
-            info = None
-        if info is None or not stat.S_ISLNK(info.st_mode):
-            return os.path.join(os.path.realpath(folder), name)
-        above = os.stat(folder or os.curdir)
-        is_open_to_all = above.st_mode & _OPEN_TO_ALL == _OPEN_TO_ALL
-        if is_open_to_all and info.st_uid not in (own_user(), above.st_uid):
-            raise PermissionError(errno.EACCES, f"{path} is {_PLANTED}")
-        path = os.path.join(folder, os.readlink(path))
-    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-
-
-def own_user() -> int:
-    """The user that this process acts for; Windows, which knows folders of no such kind, has 0."""
-    return os.geteuid() if hasattr(os, "geteuid") else 0
-
-
-_MOST_LINKS = 40
-"""As Linux has it."""
-
-_OPEN_TO_ALL = stat.S_ISVTX | stat.S_IWOTH
-_PLANTED = "another user's link in a folder that everybody may write to"
-
-
 class UnsizedError(SourceError):
     """A file has so many bytes more than the system tells that it is not to be read at once."""
 
@@ -119,7 +76,7 @@ def open_regular(path: str, flags: int = READ_ONLY) -> int:
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
-        raise _no_file(path, mode)
+        raise _explain_kind(path, mode)
     return descriptor
 
 
@@ -151,13 +108,13 @@ def read_file(file: File) -> bytes:
             while len(data) < size and (more := os.read(descriptor, size + 1 - len(data))):
                 data += more  # network file systems may give less at a time
             if len(data) > size:
-                data = _read_on(descriptor, data, size + MOST_UNKNOWN)
+                data = _read_more(descriptor, data, size + MOST_UNKNOWN)
             info = os.fstat(descriptor)
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise _unreadable(path, error) from error
-    _check(file, info, len(data))
+        raise _explain_error(path, error) from error
+    _check_unchanged(file, info, len(data))
     if len(data) > size + MOST_UNKNOWN:
         raise UnsizedError(
             f"cannot read {path} at once: it has many more bytes than the {size} that are told",
@@ -166,7 +123,7 @@ def read_file(file: File) -> bytes:
     return data
 
 
-def _read_on(descriptor: int, data: bytes, most: int) -> bytes:
+def _read_more(descriptor: int, data: bytes, most: int) -> bytes:
     """`data` and what follows them, up to one byte more than `most`."""
     pieces = [data]
     rest = most + 1 - len(data)
@@ -193,118 +150,15 @@ def open_unchanged(file: File, opener: Opener = open_regular) -> Iterator[FileIO
             try:
                 yield opened
             except BadArchiveError:  # what was changed may well look damaged
-                _check(file, os.fstat(opened.fileno()))
+                _check_unchanged(file, os.fstat(opened.fileno()))
                 raise
             info = os.fstat(opened.fileno())
             taken = 0 if file.size else opened.tell()
     except FileError:
         raise
     except OSError as error:
-        raise _unreadable(file.path, error) from error
-    _check(file, info, taken)
-
-
-class ExistingFile:
-    """What stands where an archive is to be, and must still stand there when that is complete.
-
-    Its contents count, as far as the system tells; rights, owners and further links may change.
-
-    Args:
-        path: where.
-        changes: what shows that files have changed, see `File`; here modification time and size do
-            in any case.
-
-    Attributes:
-        file: what stands there, without its change time: that moves when its rights do. None if
-            nothing stands there, and nothing may.
-
-    Raises:
-        SourceError: the system does not tell, or it is no regular file.
-    """
-
-    def __init__(self, path: str, changes: Changes = "ctime") -> None:
-        self._path = path
-        self._info = self._found()
-        changes = "ctime" if changes == "ctime" else "mtime"
-        self._file = None if self._info is None else describe_file(path, self._info, changes)
-        self.file = self._file and self._file._replace(ctime_ns=0)
-        if self._info is not None and not stat.S_ISREG(self._info.st_mode):
-            what = kind_of(self._info.st_mode)
-            raise SourceError(f"cannot change {path}: it is {what}, no regular file", member=path)
-
-    def _found(self) -> os.stat_result | None:
-        try:
-            return os.stat(self._path)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise SourceError.of(self._path or "''", error) from error
-        except ValueError as error:
-            raise SourceError(f"cannot read {self._path!r}: {error}", member=self._path) from error
-
-    def check(self) -> os.stat_result | None:
-        """What the system tells of it now.
-
-        Raises:
-            SourceChangedError: it is not what it was.
-        """
-        info = self._found()
-        if self._info is None or self._file is None:
-            if info is not None:
-                self.refuse("was made by somebody else")
-            return None
-        if info is None:
-            self.refuse("has gone")
-        if not stat.S_ISREG(info.st_mode):
-            self.refuse(f"has become {kind_of(info.st_mode)}")
-        is_touched = any(getattr(info, what) != getattr(self._info, what) for what in _BESIDE)
-        file = self._file._replace(ctime_ns=0) if is_touched else self._file
-        if _differences(file, info):
-            self.refuse("was changed by somebody else", f": {_told_differences(file, info)}")
-        return info
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keeps others who change it in this way from doing so before the block ends.
-
-        Where the system or the file system has no locks, `check` is all that there is.
-
-        Raises:
-            SourceChangedError: somebody else has locked it.
-        """
-        descriptor = self._lock()
-        try:
-            yield
-        finally:
-            if descriptor is not None:
-                os.close(descriptor)
-
-    def _lock(self) -> int | None:
-        if sys.platform == "win32" or self._file is None:
-            return None
-        try:
-            descriptor = open_regular(self._path)
-        except OSError:
-            return None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            self.refuse("is locked by somebody else")
-        except OSError:
-            pass
-        return descriptor
-
-    def refuse(self, what: str, why: str = "") -> NoReturn:
-        """Raises the error that says what happened to it."""
-        raise SourceChangedError(
-            f"{self._path} {what} meanwhile{why}; it stays as it is, run the command again",
-            member=self._path,
-        )
-
-
-_BESIDE = ("st_mode", "st_uid", "st_gid", "st_nlink")
-"""What explains another change time, and is not contents."""
+        raise _explain_error(file.path, error) from error
+    _check_unchanged(file, info, taken)
 
 
 def fill_view(file: File, opened: FileIO, offset: int, view: memoryview) -> memoryview:
@@ -315,7 +169,7 @@ def fill_view(file: File, opened: FileIO, offset: int, view: memoryview) -> memo
     """
     filled = read_into(opened, offset, view)
     if len(filled) < len(view):
-        raise _changed(file, os.fstat(opened.fileno()), f"it ends at {offset + len(filled)}")
+        raise _explain_change(file, os.fstat(opened.fileno()), f"it ends at {offset + len(filled)}")
     return filled
 
 
@@ -355,11 +209,11 @@ def read_chunks(
         opened.seek(offset)
         while count := _read_some(opened, view if end is None else view[: end - offset]):
             if offset <= file.size < offset + count:  # who writes to it must not be run after
-                _check(file, os.fstat(opened.fileno()), count)
+                _check_unchanged(file, os.fstat(opened.fileno()), count)
             offset += count
             yield view[:count]
         if end is not None and offset < end:
-            raise _changed(file, os.fstat(opened.fileno()), f"it ends at {offset}")
+            raise _explain_change(file, os.fstat(opened.fileno()), f"it ends at {offset}")
 
 
 def measure_file(file: File) -> tuple[int, int]:
@@ -385,13 +239,13 @@ def crc32_of_file(file: File) -> int:
 
 def hash_file(file: File) -> str:
     """A SHA-256 of a file's contents; see `open_unchanged`."""
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     for chunk in read_chunks(file, _LARGE_CHUNK):
-        found.update(chunk)
-    return found.hexdigest()
+        sha256.update(chunk)
+    return sha256.hexdigest()
 
 
-def _check(file: File, info: os.stat_result, taken: int = 0) -> None:
+def _check_unchanged(file: File, info: os.stat_result, taken: int = 0) -> None:
     """Raises if a file is not what it was when it was found.
 
     Args:
@@ -408,18 +262,18 @@ def _check(file: File, info: os.stat_result, taken: int = 0) -> None:
     ):
         return
     if not stat.S_ISREG(info.st_mode):
-        raise _no_file(file.path, info.st_mode)
+        raise _explain_kind(file.path, info.st_mode)
     if taken and file.size == info.st_size == 0:
         return  # the system does not know its size; its times are mostly those of this look
-    if _differences(file, info):
-        raise _changed(file, info)
+    if find_differences(file, info):
+        raise _explain_change(file, info)
 
 
 _COUNTING: dict[Changes, int] = {"ctime": 4, "mtime": 2, "size": 1, "none": 0}
 """How many of the facts below count."""
 
 
-def _differences(file: File, info: os.stat_result) -> list[str]:
+def find_differences(file: File, info: os.stat_result) -> list[str]:
     """What of an open file is not what it was, of what counts."""
     facts = (
         ("size", info.st_size == file.size),
@@ -434,7 +288,7 @@ _LESS: dict[str, Changes] = {"size": "none", "modification time": "size"}
 """What does not count the first that differs."""
 
 
-def changed_unseen(file: File) -> SourceChangedError:
+def explain_unseen_change(file: File) -> SourceChangedError:
     """A file has other contents than a moment ago, and all else that is known is as it was."""
     return SourceChangedError(
         f"{file.path} changed while it was read: its contents did, and its times did not, as where "
@@ -444,9 +298,9 @@ def changed_unseen(file: File) -> SourceChangedError:
     )
 
 
-def _told_differences(file: File, info: os.stat_result) -> str:
+def describe_differences(file: File, info: os.stat_result) -> str:
     """What of an open file is not what it was, as a sentence; empty if all is."""
-    differing = _differences(file, info)
+    differing = find_differences(file, info)
     if not differing:
         return ""
     if differing[0] == "size":
@@ -456,9 +310,9 @@ def _told_differences(file: File, info: os.stat_result) -> str:
     return f"its {what} {'are' if most else 'is'} not what {'they were' if most else 'it was'}"
 
 
-def _changed(file: File, info: os.stat_result, what: str = "") -> SourceChangedError:
-    differing = _differences(file, info)
-    what = _told_differences(file, info) or what
+def _explain_change(file: File, info: os.stat_result, what: str = "") -> SourceChangedError:
+    differing = find_differences(file, info)
+    what = describe_differences(file, info) or what
     advice = "try again when nothing writes to it, or leave it out with --exclude"
     if differing:
         less = _LESS.get(differing[0], "mtime")
@@ -477,26 +331,26 @@ _KINDS = (
 )
 
 
-def kind_of(mode: int) -> str:
+def describe_kind(mode: int) -> str:
     """What stands there, if it is no regular file, for people."""
     return next((text for test, text in _KINDS if test(mode)), "neither a file nor a folder")
 
 
-def _no_file(path: str, mode: int) -> SourceError:
-    reason = f"cannot read {path}: it is {kind_of(mode)}, not a file"
+def _explain_kind(path: str, mode: int) -> SourceError:
+    reason = f"cannot read {path}: it is {describe_kind(mode)}, not a file"
     return SourceError(
         f"{reason}; put a file there, or leave it out with --exclude", member=path, reason=reason
     )
 
 
-def _unreadable(path: str, error: OSError) -> SourceError:
+def _explain_error(path: str, error: OSError) -> SourceError:
     if error.errno in _KIND_TELLS:  # what it is says more than what the system says of it
         try:
             mode = os.stat(path).st_mode
         except OSError:
             mode = stat.S_IFREG
         if not stat.S_ISREG(mode):
-            return _no_file(path, mode)
+            return _explain_kind(path, mode)
     return error if isinstance(error, SourceError) else SourceError.of(path, error)
 
 

@@ -41,7 +41,7 @@ class Findings:
         self._known: set[tuple[str, str]] = set()
         self._cautions: dict[str, list[str]] = {}
         self._counts: dict[str, int] = {}
-        self._in_vain: dict[str, bool] = {}
+        self._unmatched: dict[str, bool] = {}
 
     def refuse(self, error: ParazipError, kind: str = "", name: str = "") -> None:
         """Takes note of a problem; one of a kind and name that is met twice counts once."""
@@ -104,13 +104,13 @@ class Findings:
         if len(examples) < _MOST_EXAMPLES:
             examples.append(text)
 
-    def expect(self, what: str) -> bool:
-        """Takes note that something is to match; whether it has not done so yet."""
-        return self._in_vain.setdefault(what, True)
+    def expect(self, pattern: str) -> bool:
+        """Takes note that a pattern is to match something; True while it has not."""
+        return self._unmatched.setdefault(pattern, True)
 
-    def match(self, what: str) -> None:
-        """Takes note that it has matched."""
-        self._in_vain[what] = False
+    def match(self, pattern: str) -> None:
+        """Takes note that a pattern has matched something."""
+        self._unmatched[pattern] = False
 
     def _is_known(self, what: str, name: str) -> bool:
         if (what, name) in self._known:
@@ -126,7 +126,11 @@ class Findings:
             more = self._counts[what] - len(examples)
             end = f" and {more:,} more" if more else ""
             sentences.append(f"{what}: {', '.join(examples)}{end}")
-        sentences += [f"{what} matched nothing" for what, is_so in self._in_vain.items() if is_so]
+        sentences += [
+            f"{pattern} matched nothing"
+            for pattern, unmatched in self._unmatched.items()
+            if unmatched
+        ]
         return tuple(sentences)
 
     def finish(self) -> None:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from parazip.errors import SourceError
 
-FILES = (".zipignore", ".gitignore")
+RULE_FILES = (".zipignore", ".gitignore")
 """The names of files that have such rules; the first has the last word."""
 
 REPOSITORY = ".git"
@@ -55,25 +55,25 @@ class Rules:
 
     Args:
         path: of the folder, from where the rules begin; empty, or with a slash at its end.
-        files: of it and the folders above it, the nearest first, for each of `FILES`.
+        files: of it and the folders above it, the nearest first, for each of `RULE_FILES`.
     """
 
     def __init__(
-        self, path: str = "", files: tuple[tuple[_File, ...], ...] = ((),) * len(FILES)
+        self, path: str = "", files: tuple[tuple[_File, ...], ...] = ((),) * len(RULE_FILES)
     ) -> None:
         self._path = path
         self._files = files
 
-    def below(self, name: str) -> Rules:
+    def for_folder(self, name: str) -> Rules:
         """The rules for a folder in this one, before its own files are read."""
         return Rules(self._path + name + "/", self._files)
 
-    def reading(self, folder: str, names: Sequence[str]) -> Rules:
-        """The same, with the rules of such files in the folder itself.
+    def with_files(self, folder: str, names: Sequence[str]) -> Rules:
+        """The same, with the rules of such files in the folder itself, which are read.
 
         Args:
             folder: its path.
-            names: of those of `FILES` that it holds.
+            names: of those of `RULE_FILES` that it holds.
 
         Raises:
             OSError: one cannot be read.
@@ -81,16 +81,16 @@ class Rules:
         """
         if not names:
             return self
-        found = list(self._files)
-        for index, name in enumerate(FILES):
+        files = list(self._files)
+        for index, name in enumerate(RULE_FILES):
             if name in names:
                 path = os.path.join(folder, name)
                 with open(path, "rb") as file:
-                    patterns = list(read(file.read(), path))
-                found[index] = (_joined(len(self._path), patterns), *found[index])
-        return Rules(self._path, tuple(found))
+                    patterns = list(read_patterns(file.read(), path))
+                files[index] = (_join_patterns(len(self._path), patterns), *files[index])
+        return Rules(self._path, tuple(files))
 
-    def reason(self, name: str, is_folder: bool) -> str:
+    def find_reason(self, name: str, is_folder: bool) -> str:
         """Why something in the folder is left out; empty if it is not."""
         if name == REPOSITORY:
             return "git's own, by --ignore"
@@ -122,8 +122,8 @@ def rules_above(folder: str) -> Rules:
         place = parent
     rules = Rules()
     for step in reversed(steps):
-        present = [name for name in FILES if _kind(os.path.join(place, name)) == stat.S_IFREG]
-        rules = rules.reading(place, present).below(step)
+        present = [name for name in RULE_FILES if _kind(os.path.join(place, name)) == stat.S_IFREG]
+        rules = rules.with_files(place, present).for_folder(step)
         place = os.path.join(place, step)
     return rules
 
@@ -139,7 +139,7 @@ def _kind(path: str) -> int | None:
         return None
 
 
-def read(text: bytes, path: str) -> Iterator[Pattern]:
+def read_patterns(text: bytes, path: str) -> Iterator[Pattern]:
     """The patterns of a file.
 
     Args:
@@ -168,12 +168,12 @@ def read(text: bytes, path: str) -> Iterator[Pattern]:
                 _INSIDE.sub(r"/**/*\1", line)
             )
             if regex is not None and leaves_out is not None:
-                yield Pattern(leaves_out, re.compile(_whole(regex), re.DOTALL), where)
+                yield Pattern(leaves_out, re.compile(_make_whole(regex), re.DOTALL), where)
         except (GitIgnorePatternError, re.error):
             pass  # git passes it over, too
 
 
-def _joined(depth: int, patterns: Sequence[Pattern]) -> _File:
+def _join_patterns(depth: int, patterns: Sequence[Pattern]) -> _File:
     each = [pattern.regex.pattern for pattern in patterns]
     return _File(depth, patterns, re.compile("|".join(each) or "(?!)", re.DOTALL))
 
@@ -192,7 +192,7 @@ _FOLDERS = "(?:/.+)?"
 _FOLDERS_FIRST = "^(?:.+/)?"
 
 
-def _whole(regex: str) -> str:
+def _make_whole(regex: str) -> str:
     """What pathspec searches for, to be matched as a whole and joined with others.
 
     As it is, a name that does not match is tried in as many ways as asterisks can share its
@@ -200,13 +200,13 @@ def _whole(regex: str) -> str:
     match of what is in between is as good as any: the next asterisk takes what is left. So it is
     made an atomic group, `(?>...)`, and nothing else is tried once it has matched.
     """
-    regex = _SET_OR_GROUP.sub(_plain, regex)
+    regex = _SET_OR_GROUP.sub(_simplify, regex)
     if not regex.startswith("^"):
         regex = ".*" + regex
-    return _with_settled_folders(_with_settled_stars(regex))
+    return _fix_folders(_fix_stars(regex))
 
 
-def _with_settled_stars(regex: str) -> str:
+def _fix_stars(regex: str) -> str:
     """For `*a*b*c`: `(?>[^/]*?a)(?>[^/]*?b)[^/]*c` instead of `[^/]*a[^/]*b[^/]*c`.
 
     Not where a slash follows before the next asterisk: that one stands in another step, and cannot
@@ -222,18 +222,18 @@ def _with_settled_stars(regex: str) -> str:
     return begin + _STAR + last
 
 
-def _with_settled_folders(regex: str) -> str:
+def _fix_folders(regex: str) -> str:
     """For `**/a/**/b/**/c`: the first `a`, and the first `b` after it, as whole steps; then `c`."""
     begin, *pieces = regex.split(_FOLDERS)
     if not pieces:
         return begin
     *inner, last = pieces
     begin = begin.replace(_FOLDERS_FIRST, "^(?:.+?/)??")
-    settled = [f"(?>{begin}(?=/))", *(f"(?>(?:/.+?)??{piece}(?=/))" for piece in inner)]
-    return "".join(settled) + _FOLDERS + last
+    atomic = [f"(?>{begin}(?=/))", *(f"(?>(?:/.+?)??{piece}(?=/))" for piece in inner)]
+    return "".join(atomic) + _FOLDERS + last
 
 
-def _plain(match: re.Match[str]) -> str:
+def _simplify(match: re.Match[str]) -> str:
     """A group without its name, as names are not to be met twice; a set that `re` accepts silently.
 
     Two of `[&~|-` in a set may mean something to `re` one day; so it warns of them.

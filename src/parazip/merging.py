@@ -11,20 +11,19 @@ from typing import Literal, TypeAlias
 
 from parazip import archives, files
 from parazip.contents import describe_origin, find_archive_member, measure_contents
-from parazip.dates import fixed_date
+from parazip.dates import find_fixed_date
 from parazip.errors import DuplicateMemberError, NotCopiedError, SettingsError, SourceError
 from parazip.findings import Findings
 from parazip.format.names import MIMETYPE, find_file_as_folder
 from parazip.model import ArchiveMember, File, Member
-from parazip.sources import (
+from parazip.selection import (
     Selection,
     apply_layout,
     find_exclusion,
-    find_folder_contents,
-    folder_name,
     make_exclusion,
-    normal_attributes,
+    normalize_prefix,
 )
+from parazip.walk import find_folder_contents, normalize_attributes
 
 Source: TypeAlias = str | os.PathLike[str] | tuple[str, str | os.PathLike[str]]
 """An archive or a folder; or a name inside the new archive, and an archive or folder."""
@@ -64,7 +63,7 @@ def gather_members(
     passed: list[ArchiveMember] = []  # a second meaning counts, whether the member is taken or not
     for source in sources:
         with heard.refusing():
-            for member in _members(source, selection, archive, heard, passed):
+            for member in _list_members(source, selection, archive, heard, passed):
                 name = member.name
                 first = members.get(name)
                 dropped = member
@@ -124,7 +123,7 @@ def is_among(archive: str | int | None, sources: Iterable[Source], selection: Se
     """
     for source in sources if isinstance(archive, str) else ():
         with suppress(OSError, ValueError):
-            if os.path.samefile(str(archive), _place(source, selection)[1]):
+            if os.path.samefile(str(archive), _locate_source(source, selection)[1]):
                 return True
     return False
 
@@ -142,7 +141,7 @@ def advising_for_archives(
     try:
         yield
     except SourceError as error:
-        paths = {_place(source, selection or Selection())[1] for source in sources}
+        paths = {_locate_source(source, selection or Selection())[1] for source in sources}
         for each in (error, *error.others):
             if not isinstance(each, SourceError) or each.reason == each.args[0]:
                 continue
@@ -151,7 +150,7 @@ def advising_for_archives(
         raise
 
 
-def _place(source: Source, selection: Selection) -> tuple[str, str]:
+def _locate_source(source: Source, selection: Selection) -> tuple[str, str]:
     """The name of a folder inside the archive, and the path of a source."""
     name, path = source if isinstance(source, tuple) else ("", source)
     path = os.fspath(path)
@@ -184,17 +183,17 @@ def refuse_files_as_folders(members: dict[str, Member], advice: str = _KEEP_APAR
         )
 
 
-def _members(
+def _list_members(
     source: Source,
     selection: Selection,
     archive: str | int | None,
     findings: Findings,
     passed: list[ArchiveMember],
 ) -> Iterator[Member]:
-    name, path = _place(source, selection)
+    name, path = _locate_source(source, selection)
     if not path:
         raise SourceError("cannot merge '': name an archive or a folder", member=path)
-    prefix = selection.folder_prefix + folder_name(name)
+    prefix = selection.folder_prefix + normalize_prefix(name)
     try:
         info = os.stat(path)
     except OSError as error:
@@ -210,19 +209,22 @@ def _members(
         )
     if not stat.S_ISREG(info.st_mode):
         raise SourceError(
-            f"cannot merge {path}: it is {files.kind_of(info.st_mode)}, and an archive is read "
-            "from its end; write it to a file first",
+            f"cannot merge {path}: it is {files.describe_kind(info.st_mode)}, and an archive is "
+            "read from its end; write it to a file first",
             member=path,
         )
     if isinstance(archive, int) and os.path.samestat(os.fstat(archive), info):
         raise SourceError(f"cannot merge {path}: it is open as the new archive", member=path)
     found = files.describe_file(path, info, selection.changes)
     return apply_layout(
-        _copied(found, prefix, selection, findings, passed), selection, prefix, findings
+        _list_archive_members(found, prefix, selection, findings, passed),
+        selection,
+        prefix,
+        findings,
     )
 
 
-def _copied(
+def _list_archive_members(
     archive: File,
     prefix: str,
     selection: Selection,
@@ -232,7 +234,7 @@ def _copied(
     """The members of an archive that are not left out; those that are go to `passed`."""
     left_out = make_exclusion(selection.patterns)
     pattern = find_exclusion(selection)
-    date = fixed_date(selection.timestamp)
+    date = find_fixed_date(selection.timestamp)
     for entry in archives.read_entries(archive):
         name, record, _ = entry
         name = normalize_name(name)
@@ -251,7 +253,7 @@ def _copied(
             continue
         attributes = record.attributes
         if selection.modes == "normal":
-            attributes = normal_attributes(attributes)
+            attributes = normalize_attributes(attributes)
         yield Member(
             prefix + name,
             ArchiveMember(archive, entry),
@@ -268,16 +270,16 @@ def normalize_name(name: str) -> str:
     return plain + "/" if plain and name.endswith("/") else plain
 
 
-def _refuse(first: Member, second: Member) -> Member:
+def _refuse_second(first: Member, second: Member) -> Member:
     raise DuplicateMemberError(
         f"two members would have the name {first.name}: {describe_origin(first)} and "
-        f"{describe_origin(second)}; "
-        f"leave one out with --exclude, {_apart(first, second)}or choose with --on-duplicate",
+        f"{describe_origin(second)}; leave one out with --exclude, "
+        f"{_advise_apart(first, second)}or choose with --on-duplicate",
         member=first.name,
     )
 
 
-def _apart(first: Member, second: Member) -> str:
+def _advise_apart(first: Member, second: Member) -> str:
     """How two members of one name are kept apart; in one archive nothing helps."""
     one, other = find_archive_member(first.source), find_archive_member(second.source)
     if one is not None and other is not None and one.archive == other.archive:
@@ -285,13 +287,13 @@ def _apart(first: Member, second: Member) -> str:
     return "keep them apart with NAME/=SOURCE, "
 
 
-def _same(first: Member, second: Member) -> Member:
+def _choose_same(first: Member, second: Member) -> Member:
     if crc_and_size(first) == crc_and_size(second):
         return first
     raise DuplicateMemberError(
         f"two members would have the name {first.name}: {describe_origin(first)} and "
         f"{describe_origin(second)}, which "
-        f"differ in size or CRC-32; leave one out with --exclude, {_apart(first, second)}"
+        f"differ in size or CRC-32; leave one out with --exclude, {_advise_apart(first, second)}"
         "or choose with --on-duplicate first or last",
         member=first.name,
     )
@@ -303,10 +305,10 @@ def crc_and_size(member: Member) -> tuple[int, int]:
 
 
 _CHOICES: dict[OnDuplicate, Callable[[Member, Member], Member]] = {
-    "error": _refuse,
+    "error": _refuse_second,
     "first": lambda first, second: first,
     "last": lambda first, second: second,
-    "same": _same,
+    "same": _choose_same,
 }
 
 ON_DUPLICATE: tuple[OnDuplicate, ...] = tuple(_CHOICES)

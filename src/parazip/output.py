@@ -17,11 +17,12 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from io import FileIO, RawIOBase
 from typing import Protocol
 
-from parazip import files, naming
+from parazip import existing, files, rights, trust
 from parazip.codecs.checksums import crc32
 from parazip.errors import FileError, OutputError
 from parazip.format.values import Buffer
 from parazip.model import Range
+from parazip.temporary import make_temporary
 
 
 class BinaryOutput(Protocol):
@@ -93,7 +94,7 @@ class Output:
         self._reading = threading.Lock()
         self._hint = f"it is made in {place}, as its folder takes no new file" if place else ""
         self.name = name
-        with self.told():
+        with self.explaining_errors():
             self.seekable = not isinstance(file, Pipe) and file.seekable()
             self.position = self._file.tell() if self.seekable else 0
         if self.seekable and "a" in str(getattr(file, "mode", "")):
@@ -104,7 +105,7 @@ class Output:
 
     def write(self, data: Buffer) -> None:
         """Writes all of `data`; raw files may take it in several bites."""
-        with self.told():
+        with self.explaining_errors():
             self._write(data)
         self.position += len(data)
 
@@ -115,8 +116,8 @@ class Output:
             SourceError: the file cannot be read, or is not what it was when it was found.
         """
         with files.open_unchanged(piece.file) as source:
-            moved = self._move(source.fileno(), piece)
-            for chunk in _chunks(source, piece, moved):
+            moved = self._copy_in_system(source.fileno(), piece)
+            for chunk in _read_chunks(source, piece, moved):
                 self.write(chunk)
 
     def copy_checked(self, piece: Range, opener: files.Opener = files.open_regular) -> int:
@@ -128,7 +129,7 @@ class Output:
         """
         crc = 0
         with files.open_unchanged(piece.file, opener) as source:
-            for chunk in _chunks(source, piece, 0):
+            for chunk in _read_chunks(source, piece, 0):
                 self.write(chunk)
                 crc = crc32(chunk, crc)
         return crc
@@ -151,7 +152,7 @@ class Output:
             self._file.seek(self.position)
         return data
 
-    def _move(self, source: int, piece: Range) -> int:
+    def _copy_in_system(self, source: int, piece: Range) -> int:
         """Copies within the system as much as it will; gives the number of bytes."""
         if _copy_file_range is None or self.descriptor is None:
             return 0
@@ -172,7 +173,7 @@ class Output:
 
     def patch(self, position: int, data: bytes) -> None:
         """Writes `data` over what stands at `position`."""
-        with self.told():
+        with self.explaining_errors():
             self._file.seek(position)
             self._write(data)
             self._file.seek(self.position)
@@ -183,7 +184,7 @@ class Output:
         Where the system refuses to cut it off, most of it is written over, and what is left of it
         stays behind when the file is done.
         """
-        with self.told():
+        with self.explaining_errors():
             self._file.seek(position)
             try:
                 self._file.truncate(position)
@@ -194,12 +195,12 @@ class Output:
 
     def flush(self) -> None:
         """Hands everything to the operating system."""
-        with self.told():
+        with self.explaining_errors():
             self._file.flush()
 
-    def told(self) -> AbstractContextManager[None]:
+    def explaining_errors(self) -> AbstractContextManager[None]:
         """Errors of the system in this block are told with the output's name."""
-        return _told(self.name, self._hint)
+        return _explaining_errors(self.name, self._hint)
 
     def _write(self, data: Buffer) -> None:
         written = self._write_some(data)
@@ -217,7 +218,7 @@ class Output:
         return len(data)
 
 
-def _chunks(source: FileIO, piece: Range, start: int) -> Iterator[memoryview]:
+def _read_chunks(source: FileIO, piece: Range, start: int) -> Iterator[memoryview]:
     """What `piece` holds from `start` on, each chunk only until the next is asked for."""
     view = memoryview(bytearray(min(_CHUNK, piece.length - start)))
     while start < piece.length:
@@ -235,7 +236,7 @@ _copy_file_range: Callable[[int, int, int, int], int] | None = getattr(os, "copy
 
 
 @contextmanager
-def open_replacement(path: str, standing: files.ExistingFile | None = None) -> Iterator[Output]:
+def open_replacement(path: str, standing: existing.ExistingFile | None = None) -> Iterator[Output]:
     """An output that becomes `path` when the block ends well, and vanishes when it does not.
 
     What stood under that name before stays until then, and hands on its rights (no set-ID bits). A
@@ -259,14 +260,14 @@ def open_replacement(path: str, standing: files.ExistingFile | None = None) -> I
         with _open_special(path) as output:
             yield output
         return
-    with _told(path):
-        temporary = naming.temporary_for(target, old, path)
+    with _explaining_errors(path):
+        temporary = make_temporary(target, old, path)
     try:
         file, place = temporary.file, "" if temporary.is_beside else temporary.folder
         output = Output(file, path, file.fileno(), place)
         yield output
         size, is_executable = output.position, output.is_executable
-        with output.told():
+        with output.explaining_errors():
             if standing is None:
                 temporary.become(target, old, size, is_executable, path)
             else:
@@ -289,8 +290,8 @@ def resolve_output_path(path: str) -> tuple[str, os.stat_result | None]:
     """
     if not path or "\0" in path:
         raise OutputError(f"cannot write the archive: {path!r} is not a path", member=path)
-    with _told(path, "write elsewhere"):
-        target = files.resolve_trusted(path)
+    with _explaining_errors(path, "write elsewhere"):
+        target = trust.resolve_trusted(path)
         try:
             old = os.stat(path)
         except FileNotFoundError:
@@ -316,20 +317,20 @@ def refuse_unwritable(path: str) -> None:
         OutputError: there can be no archive.
     """
     target, old = resolve_output_path(path)
-    with _told(path):
+    with _explaining_errors(path):
         if old is None or stat.S_ISREG(old.st_mode):
-            naming.refuse_unwritable(target, old, path)
+            rights.refuse_unwritable(target, old, path)
         else:
-            naming.refuse_special(path)
+            rights.refuse_special(path)
 
 
 @contextmanager
 def _open_special(name: str) -> Iterator[Output]:
-    with _told(name):
+    with _explaining_errors(name):
         file = FileIO(name, "wb")
     try:
         yield Output(Pipe(file, name), name)
-        with _told(name):
+        with _explaining_errors(name):
             file.close()
     finally:
         with suppress(OSError):
@@ -337,7 +338,7 @@ def _open_special(name: str) -> Iterator[Output]:
 
 
 @contextmanager
-def _told(name: str, hint: str = "") -> Iterator[None]:
+def _explaining_errors(name: str, hint: str = "") -> Iterator[None]:
     try:
         yield
     except FileError:

@@ -7,8 +7,7 @@ copied as it is compressed, with the date and mode that the file has now. So dat
 after a checkout, are not believed, and reading is far cheaper than compressing.
 
 Then the archive is written anew beside the old one, as a list of members that mostly are copied. It
-takes over what is in front of the old one and its comment. What our writer does not write is lost
-otherwise, so a member with a comment is refused, and lost extra fields are told.
+takes over what is in front of the old one and its comment. `losses` tells what it cannot.
 """
 
 from __future__ import annotations
@@ -17,46 +16,35 @@ import glob
 import os
 import shlex
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from errno import ENOENT
-from typing import Any
 
-from parazip import archives, files, merging, plan
-from parazip.archive import assemble, refuse_output
-from parazip.assembly import Workshop
+from parazip import archives, existing, merging, plan
+from parazip.archive import refuse_output
+from parazip.assembly import assemble
 from parazip.codecs import levels
 from parazip.contents import find_archive_member
 from parazip.errors import (
-    DuplicateMemberError,
     NoSuchMemberError,
     NotCopiedError,
-    ParazipError,
     SourceError,
 )
 from parazip.findings import Findings
-from parazip.format.names import make_pattern
-from parazip.format.records import ALIGN_TAG
 from parazip.format.surroundings import Surroundings
 from parazip.format.values import STORED
+from parazip.losses import LossFindings, note_losses
 from parazip.model import File, Frame, Member, Section
+from parazip.prefix import Prefix, check_prefix
 from parazip.progress import Counter, Sink
+from parazip.sections import AssemblyOptions
+from parazip.selection import Selection, make_exclusion
 from parazip.settings import Preview, Report, Settings
-from parazip.sources import Selection, find_members, is_same, make_exclusion
+from parazip.walk import find_members, is_same
 from parazip.workers.line import line_for
 
-_READING = 1 << 20
-"""Bytes that a task needs which reads files for their CRC-32, one at a time."""
-
-_EXTRA_FIELDS = {
-    0x000A: "NTFS times",
-    0x5455: "times",
-    0x5855: "Unix times and owners",
-    0x7855: "Unix owners",
-    0x7875: "Unix owners",
-    0xCAFE: "the mark of a jar",
-}
-"""What is in extra fields (APPNOTE 4.5.2, 4.6, and the notes of Info-ZIP, Java and Android)."""
+_COST_OF_READING = 1 << 20
+"""Bytes in memory while files are read for their CRC-32, one at a time."""
 
 
 def update(
@@ -102,10 +90,11 @@ def update(
         OutputError: the archive cannot be written.
     """
     began = time.monotonic()
+    prefix = check_prefix(prepend, shebang)
     settings = settings or Settings()
     findings = Findings()
-    revision = _updated(archive, paths, settings, selection, names, findings)
-    if shebang is prepend is None and revision.file is not None and not revision.changes:
+    revision = _plan_update(archive, paths, settings, selection, names, findings)
+    if not (prefix.is_given or revision.changes) and revision.file is not None:
         report = Report(
             archive=revision.path,
             members=len(revision.members),
@@ -114,7 +103,7 @@ def update(
             seconds=0,
         )
     else:
-        report = _written(revision, settings, progress, prepend=prepend, shebang=shebang)
+        report = _write_revision(revision, settings, progress, prefix)
     return replace(
         report,
         seconds=time.monotonic() - began,
@@ -140,8 +129,8 @@ def preview_update(
     """
     refuse_output(archive, prepend, shebang)
     findings = Findings(lists_left_out=True)
-    revision = _updated(archive, paths, settings or Settings(), selection, names, findings)
-    return _previewed(revision, findings)
+    revision = _plan_update(archive, paths, settings or Settings(), selection, names, findings)
+    return _preview_revision(revision, findings)
 
 
 def delete(
@@ -172,11 +161,9 @@ def delete(
         NotCopiedError: a member that stays cannot be kept as it is, see `update`.
         OutputError: the archive cannot be written.
     """
-    if isinstance(patterns, str):
-        raise TypeError(f"a list of patterns is needed, not the single {patterns!r}")
     began = time.monotonic()
-    revision = _deleted(archive, patterns)
-    report = _written(revision, settings or Settings(), progress)
+    revision = _plan_delete(archive, patterns)
+    report = _write_revision(revision, settings or Settings(), progress, Prefix())
     return replace(report, seconds=time.monotonic() - began, changes=revision.counts())
 
 
@@ -184,7 +171,7 @@ def preview_delete(archive: str | os.PathLike[str], patterns: Iterable[str]) -> 
     """What `delete` would make of an archive; nothing is written. Arguments and errors are its."""
     refuse_output(archive)
     findings = Findings(lists_left_out=True)
-    return _previewed(_deleted(archive, patterns, findings), findings)
+    return _preview_revision(_plan_delete(archive, patterns, findings), findings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +188,7 @@ class _Revision:
     """
 
     path: str
-    standing: files.ExistingFile
+    standing: existing.ExistingFile
     members: list[Member]
     changes: dict[str, str]
     deleted: int = 0
@@ -228,16 +215,16 @@ class _Revision:
         )
 
 
-def _previewed(revision: _Revision, findings: Findings) -> Preview:
+def _preview_revision(revision: _Revision, findings: Findings) -> Preview:
     """What would come of it; refuses what could not be kept."""
     preview = revision.preview(findings)
     if not (revision.changes or revision.deleted):
         return preview
-    _, notes = _surroundings(revision)
+    _, notes = _read_surroundings(revision)
     return replace(preview, notes=(*preview.notes, *notes))
 
 
-def _updated(
+def _plan_update(
     archive: str | os.PathLike[str],
     paths: Iterable[str | os.PathLike[str]],
     settings: Settings,
@@ -248,35 +235,35 @@ def _updated(
     """What an archive is to become when files and folders are put in; see `update`."""
     path = os.fspath(archive)
     selection = selection or Selection()
-    standing = files.ExistingFile(path, selection.changes)
+    standing = existing.ExistingFile(path, selection.changes)
     with merging.advising_for_archives([path]):
-        kept = _kept(standing.file) if standing.file else []
-        members = {_key(member): member for member in kept}
+        there = _list_remaining(standing.file) if standing.file else []
+        members = {_make_key(member): member for member in there}
         found = find_members(paths, selection, path, names, findings=findings)
         checked = plan.check_names(found, findings, is_same=is_same)
-        changes = _put_in(members, checked, settings)
+        changes = _replace_or_add(members, checked, settings)
         return _Revision(path, standing, list(members.values()), changes)
 
 
-def _deleted(
+def _plan_delete(
     archive: str | os.PathLike[str], patterns: Iterable[str], findings: Findings | None = None
 ) -> _Revision:
     """What an archive is to become when members are taken out; see `delete`."""
     if isinstance(patterns, str):
         raise TypeError(f"a list of patterns is needed, not the single {patterns!r}")
     path = os.fspath(archive)
-    standing = files.ExistingFile(path)
+    standing = existing.ExistingFile(path)
     if standing.file is None:
         raise SourceError.of(path or "''", FileNotFoundError(ENOENT, os.strerror(ENOENT)))
     patterns = tuple(patterns)
     with merging.advising_for_archives([path]):
         around = archives.read_archive_surroundings(standing.file)
         _refuse_unmatched(path, patterns, around.names)
-        members = _kept(standing.file, patterns, around, findings)
+        members = _list_remaining(standing.file, patterns, around, findings)
         return _Revision(path, standing, members, {}, len(around.names) - len(members), around)
 
 
-def _kept(
+def _list_remaining(
     archive: File,
     without: tuple[str, ...] = (),
     around: Surroundings | None = None,
@@ -292,79 +279,23 @@ def _kept(
     """
     # Inode and change time are looked at when all is done; a change of rights matters to nobody.
     selection = Selection(exclude=without, timestamp="keep", changes="mtime")
-    refused = _Refused(archive.path, findings)
+    losses = LossFindings(archive.path, findings)
     try:
-        return merging.gather_members([archive.path], selection, findings=refused)
+        return merging.gather_members([archive.path], selection, findings=losses)
     except NotCopiedError:  # whatever else cannot be kept is told along
         is_gone = make_exclusion(without)
         around = around or archives.read_archive_surroundings(archive)
-        refused.refuse_comments(around, lambda name: not is_gone(name))
-        refused.finish()
+        losses.refuse_comments(around, lambda name: not is_gone(name))
+        losses.finish()
         raise
 
 
-class _Refused(Findings):
-    """Hears what cannot be kept of an archive, and tells it for one that is changed.
-
-    Args:
-        archive: its path.
-        findings: hear of what is left out.
-    """
-
-    def __init__(self, archive: str, findings: Findings | None = None) -> None:
-        super().__init__()
-        self._archive = archive
-        self.left_out = findings.left_out if findings is not None else None
-
-    def leave_out(self, name: str, why: str) -> None:
-        """Takes note of a member that is left out by a pattern."""
-        super().leave_out(name, why.removeprefix("--exclude "))
-
-    def refuse(self, error: ParazipError, kind: str = "", name: str = "") -> None:
-        """Takes note of a problem."""
-        if isinstance(error, NotCopiedError):
-            error = self._not_kept(str(error.member), error.reason, error.id)
-        elif isinstance(error, DuplicateMemberError):
-            archive = shlex.quote(self._archive)
-            error = DuplicateMemberError(
-                f"cannot change {self._archive}: it has two members of the name {error.member}, or "
-                "one that is a file and a folder; keep the last of two files with parazip merge "
-                f"--on-duplicate last {archive} {archive} (without what is in front, and the "
-                f"comment), or take out all of that name with {_delete(archive, error.member)}",
-                member=error.member,
-            )
-        super().refuse(error, kind, name)
-
-    def refuse_comments(self, around: Surroundings, stays: Callable[[str], bool]) -> None:
-        """Refuses comments of members that stay: people wrote them."""
-        for name in around.names:
-            if name in around.commented and stays(merging.normalize_name(name)):
-                reason = f"cannot keep the comment of {name} in {self._archive}"
-                super().refuse(self._not_kept(name, reason))
-
-    def _not_kept(self, name: str, reason: str, rule: str = "") -> NotCopiedError:
-        advice = f"take it out with {_delete(shlex.quote(self._archive), name)}"
-        told = f" [{rule}]" if rule else ""
-        return NotCopiedError(
-            f"{reason}; {advice}, or change the archive with zip{told}",
-            member=name,
-            id=rule,
-            reason=reason,
-        )
-
-
-def _delete(archive: str, name: str | None) -> str:
-    """The command that takes members of a name out, and no others."""
-    pattern = make_pattern(str(name).rstrip("/"))
-    return f"parazip delete {archive} {shlex.quote(pattern if '/' in pattern else f'./{pattern}')}"
-
-
-def _key(member: Member) -> str:
+def _make_key(member: Member) -> str:
     """What no two members share: a file and a folder of one name would be in each other's way."""
     return member.name.rstrip("/")
 
 
-def _put_in(
+def _replace_or_add(
     members: dict[str, Member], found: Iterable[Member], settings: Settings
 ) -> dict[str, str]:
     """Puts what was found in the place of the members of its names, or behind all of them.
@@ -382,25 +313,25 @@ def _put_in(
 
     def known() -> Iterator[Member]:
         for member in found:
-            key = _key(member)
+            key = _make_key(member)
             if key in members:
                 yield plan.place_first(member) if key == first else member
             else:
                 added.append(member)
 
-    def settle(run: list[Member]) -> list[tuple[Member, bool]]:
-        return [_settled(members[_key(member)], member) for member in run]
+    def compare(group: list[Member]) -> list[tuple[Member, bool]]:
+        return [_compare(members[_make_key(member)], member) for member in group]
 
     changes: dict[str, str] = {}
     line = line_for(settings.jobs, settings.memory)
-    with line.open_lane(settle, cost=lambda run: _READING, weight=len) as lane:
-        for _, run in lane.through(plan.split_into_sections(known())):
-            for member, is_changed in run:
-                members[_key(member)] = member
-                if is_changed:
-                    changes[member.name] = "changed"
+    groups = plan.split_into_sections(known())
+    for _, compared in line.do_all(compare, groups, cost=_COST_OF_READING):
+        for member, is_changed in compared:
+            members[_make_key(member)] = member
+            if is_changed:
+                changes[member.name] = "changed"
     for member in added:
-        members[_key(member)] = member
+        members[_make_key(member)] = member
         changes[member.name] = "added"
     merging.refuse_files_as_folders(
         {member.name: member for member in members.values()},
@@ -409,7 +340,7 @@ def _put_in(
     return changes
 
 
-def _settled(old: Member, new: Member) -> tuple[Member, bool]:
+def _compare(old: Member, new: Member) -> tuple[Member, bool]:
     """`new`, with the contents of `old` if they are the same; and whether anything is not.
 
     The contents are those that are compressed there. If they are stored where `new` is to be
@@ -450,13 +381,13 @@ def _refuse_unmatched(archive: str, patterns: tuple[str, ...], names: list[str])
         )
 
 
-def _written(
-    revision: _Revision, settings: Settings, progress: Sink | None, **front: Any
+def _write_revision(
+    revision: _Revision, settings: Settings, progress: Sink | None, prefix: Prefix
 ) -> Report:
-    """Writes the archive anew; `front` is what `assemble` puts in front of it, if anything."""
+    """Writes the archive anew."""
     path, file = revision.path, revision.file
     members = [*map(plan.place_first, revision.members[:1]), *revision.members[1:]]
-    around, notes = _surroundings(revision)
+    around, notes = _read_surroundings(revision)
     with merging.advising_for_archives([path]):
         counter = Counter(progress)
         counter.count(members)
@@ -465,45 +396,25 @@ def _written(
             for member in members
             if member.size and find_archive_member(member.source) is None
         ]
-        means = Workshop(
+        options = AssemblyOptions(
             recipe=levels.choose_recipe(settings.level, settings.codec),
             jobs=settings.jobs,
             memory=settings.memory,
-            helped=plan.are_mostly_short(
-                compressed[: plan.PEEK]
-            ),  # for few, starting them takes longer
+            wants_helpers=plan.are_mostly_short(compressed[: plan.PEEK]),
         )
         frame = Frame(file, around.prefix_size, around.comment) if file and around else None
         sections = [Section(lambda: members)]
         standing = revision.standing
-        report = assemble(path, sections, means, counter, frame=frame, standing=standing, **front)
+        report = assemble(
+            path, sections, options, counter, prefix=prefix, frame=frame, standing=standing
+        )
     return replace(report, notes=(*report.notes, *notes))
 
 
-def _surroundings(revision: _Revision) -> tuple[Surroundings | None, list[str]]:
+def _read_surroundings(revision: _Revision) -> tuple[Surroundings | None, list[str]]:
     """What an archive has besides members, if there is one, and notes on what is not kept of it."""
     if revision.file is None:
         return None, []
     with merging.advising_for_archives([revision.path]):
         around = revision.around or archives.read_archive_surroundings(revision.file)
-    return around, _notes(revision.path, revision.members, around)
-
-
-def _notes(archive: str, members: list[Member], around: Surroundings) -> list[str]:
-    """What is not kept of the members that stay; comments, which people wrote, are refused."""
-    names = {member.name for member in members}
-    refused = _Refused(archive)
-    refused.refuse_comments(around, names.__contains__)
-    refused.finish()
-    extras = [
-        lost
-        for name, tags in around.extras.items()
-        if merging.normalize_name(name) in names
-        and (lost := [tag for tag in tags if tag != ALIGN_TAG])
-    ]
-    if not extras:
-        return []
-    tags = sorted({tag for member in extras for tag in member})
-    told = ", ".join(f"{_EXTRA_FIELDS.get(tag, 'unknown')} ({tag:#06x})" for tag in tags)
-    one_or_more = "1 member" if len(extras) == 1 else f"{len(extras):,} members"
-    return [f"extra fields of {one_or_more} were not kept: {told}"]
+    return around, note_losses(revision.path, revision.members, around)

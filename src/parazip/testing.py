@@ -10,7 +10,7 @@ import io
 import os
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Executor, Future
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from parazip.format.values import Buffer
 from parazip.output import BinaryOutput
@@ -95,7 +95,7 @@ class SparseOutput(io.BufferedIOBase):
             self.size = max(self.size, self._position)
         if _ZEROS.startswith(contents) and self._is_empty(begin, len(contents)):
             return len(contents)
-        for page, start, taken, length in _pieces(begin, len(contents)):
+        for page, start, taken, length in _split_into_pages(begin, len(contents)):
             piece = contents if length == len(contents) else contents[taken : taken + length]
             if page in self._pages:
                 self._pages[page][start : start + length] = piece
@@ -113,13 +113,13 @@ class SparseOutput(io.BufferedIOBase):
         if length <= len(_ZEROS) and self._is_empty(begin, length):
             return _ZEROS[:length]
         contents = bytearray(length)
-        for page, start, taken, count in _pieces(begin, length):
+        for page, start, taken, count in _split_into_pages(begin, length):
             if page in self._pages:
                 contents[taken : taken + count] = self._pages[page][start : start + count]
         return bytes(contents)
 
     def _is_empty(self, begin: int, length: int) -> bool:
-        return not any(page in self._pages for page, *_ in _pieces(begin, length))
+        return not any(page in self._pages for page, *_ in _split_into_pages(begin, length))
 
     def truncate(self, size: int | None = None, /) -> int:
         """Makes the file `size` bytes long, shorter or longer; the position stays."""
@@ -135,13 +135,29 @@ class SparseOutput(io.BufferedIOBase):
         return length
 
 
-def _pieces(begin: int, length: int) -> Iterator[tuple[int, int, int, int]]:
-    """The pages that a range touches: page, start in the page, start in the range, bytes."""
+class _Piece(NamedTuple):
+    """What a range touches of one page.
+
+    Attributes:
+        page: its number.
+        start: where the piece begins in the page.
+        taken: where it begins in the range.
+        length: its bytes.
+    """
+
+    page: int
+    start: int
+    taken: int
+    length: int
+
+
+def _split_into_pages(begin: int, length: int) -> Iterator[_Piece]:
+    """The pieces of a range, a page each."""
     taken = 0
     while taken < length:
         page, start = divmod(begin + taken, _PAGE)
         count = min(_PAGE - start, length - taken)
-        yield page, start, taken, count
+        yield _Piece(page, start, taken, count)
         taken += count
 
 

@@ -36,7 +36,7 @@ class ArchiveWriter:
 
     Attributes:
         aligned: how many members have been placed at a multiple of some number.
-        kept: how many of them because they were so in another archive.
+        aligned_before: how many of them because they were so in another archive.
     """
 
     def __init__(self, output: Output) -> None:
@@ -45,33 +45,33 @@ class ArchiveWriter:
         self._opened: _OpenMember | None = None
         self._members = 0
         self.aligned = 0
-        self.kept = 0
+        self.aligned_before = 0
 
-    def prefix(self, data: bytes | Range) -> None:
+    def write_prefix(self, data: bytes | Range) -> None:
         """Bytes in front of the archive; all offsets count them."""
-        self._put(data)
+        self._write_piece(data)
 
-    def part(self, part: Part) -> None:
+    def write_part(self, part: Part) -> None:
         """A finished part, wherever it came from."""
         output = self._output
         base = output.position
         padding: dict[int, int] = {}
-        for piece in _padded(part.data, base, padding):
-            self._put(piece)
+        for piece in _pad_and_join(part.data, base, padding):
+            self._write_piece(piece)
         if padding:
             self.aligned += len(padding)
-            self.kept += sum(
+            self.aligned_before += sum(
                 isinstance(piece, Header) and piece.is_inherited for piece in part.data
             )
-        self._place(part.directory, base, padding)
+        self._place_headers(part.directory, base, padding)
 
-    def _put(self, piece: Buffer | Range) -> None:
+    def _write_piece(self, piece: Buffer | Range) -> None:
         if isinstance(piece, Range):
             self._output.copy(piece)
         else:
             self._output.write(piece)
 
-    def recall(self, part: Part, crc: int, opener: files.Opener = files.open_regular) -> bool:
+    def recall_part(self, part: Part, crc: int, opener: files.Opener = files.open_regular) -> bool:
         """A part that lies in one file as a whole, if it still has the CRC-32 that it had.
 
         `opener` opens that file.
@@ -83,25 +83,30 @@ class ArchiveWriter:
         assert isinstance(data, Range)
         with suppress(SourceError, struct.error):
             if self._output.copy_checked(data, opener) == crc:
-                self._place(part.directory, base)
+                self._place_headers(part.directory, base)
                 return True
         self._output.rewind(base)
         return False
 
-    def _place(self, directory: bytes, base: int, padding: Mapping[int, int] | None = None) -> None:
+    def _place_headers(
+        self, directory: bytes, base: int, padding: Mapping[int, int] | None = None
+    ) -> None:
         placed, count = shift_offsets(directory, base, padding)
         self._central.append(placed)
         self._members += count
 
-    def mark(self) -> int:
-        """A place between members, for `directory_since`."""
+    def count_headers(self) -> int:
+        """How many pieces of the central directory there are, for `directory_since`."""
         return len(self._central)
 
-    def directory_since(self, mark: int, base: int) -> bytes:
-        """The central directory headers of all members since `mark`, offsets relative to `base`."""
-        return shift_offsets(b"".join(self._central[mark:]), -base)[0]
+    def directory_since(self, headers: int, base: int) -> bytes:
+        """The central directory from a number of headers on, offsets relative to `base`.
 
-    def begin(self, record: Record, is_wide: bool = False, align: int = 0) -> None:
+        `headers` is what `count_headers` gave there.
+        """
+        return shift_offsets(b"".join(self._central[headers:]), -base)[0]
+
+    def begin_member(self, record: Record, is_wide: bool = False, align: int = 0) -> None:
         """Begins a member that comes block by block.
 
         CRC, compressed size and offset of `record` are not known yet and filled in here. If it
@@ -114,20 +119,22 @@ class ArchiveWriter:
         opened.data_position = self._output.position
         self._opened = opened
 
-    def block(self, block: Block) -> None:
+    def write_block(self, block: Block) -> None:
         """The next block of the member that was begun."""
         for chunk in block.data:
             self._output.write(chunk)
 
-    def end(self, crc: int, is_kept: bool = False, contents: int | None = None) -> int | None:
+    def end_member(
+        self, crc: int, must_stay: bool = False, contents: int | None = None
+    ) -> int | None:
         """Ends the member that was begun; gives its compressed size in bytes.
 
         None says that deflate did not make it smaller, on an output that can seek: the member
-        is taken back, and the caller puts it in again as stored. Not so if it `is_kept`.
+        is taken back, and the caller puts it in again as stored. Not so if it `must_stay`.
 
         Args:
             crc: of its contents.
-            is_kept: whether it stays as it is even if deflate did not make it smaller.
+            must_stay: whether it stays as it is even if deflate did not make it smaller.
             contents: how many bytes these are, if not as many as was said when it was begun.
         """
         opened = self._opened
@@ -137,8 +144,8 @@ class ArchiveWriter:
         record = opened.record._replace(crc=crc, compressed_size=size, offset=opened.position)
         if contents is not None:
             record = record._replace(size=contents)
-        if output.seekable and record.method == DEFLATED and size >= record.size and not is_kept:
-            self.take_back()
+        if output.seekable and record.method == DEFLATED and size >= record.size and not must_stay:
+            self.take_back_member()
             return None
         if max(size, record.size) >= LIMIT_32 and not opened.zip64:
             self._refuse_growth(record.name.decode())
@@ -152,7 +159,7 @@ class ArchiveWriter:
         self._members += 1
         return size
 
-    def take_back(self) -> None:
+    def take_back_member(self) -> None:
         """Takes back the member that was begun.
 
         Raises:
@@ -186,7 +193,7 @@ _LONG = 64 << 10
 """Bytes for which a write of their own costs less than copying them."""
 
 
-def _padded(
+def _pad_and_join(
     data: Iterable[Buffer | Range | Header], begin: int, padding: dict[int, int]
 ) -> Iterator[Buffer | Range]:
     """The pieces of a part, its headers padded, and what is short joined: each write has its price.
@@ -228,7 +235,7 @@ class _OpenMember:
             self.zip64 = is_wide or record.size >= LIMIT_32
             self.record = record
         else:
-            self.zip64 = is_wide or _bound(record.size) >= LIMIT_32
+            self.zip64 = is_wide or _find_largest_size(record.size) >= LIMIT_32
             self.record = record._replace(flags=record.flags | FLAG_DESCRIPTOR)
 
     def header(self, record: Record) -> bytes:
@@ -237,7 +244,7 @@ class _OpenMember:
         return pad_header(header, self.align, self.position) if self.align else header
 
 
-def _bound(size: int) -> int:
+def _find_largest_size(size: int) -> int:
     """The most bytes that deflate makes of `size` with stored blocks and sync flushes.
 
     Kept tight: Java's streaming reader expects a descriptor with 64 bits from 4 GiB on and not

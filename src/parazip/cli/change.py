@@ -10,8 +10,8 @@ from parazip.codecs.table import CodecName
 from parazip.dates import Timestamp
 from parazip.display import Display, Mode
 from parazip.model import Changes
+from parazip.selection import Modes, Skip, Symlinks
 from parazip.settings import Settings
-from parazip.sources import Modes, Skip, Symlinks
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 

@@ -20,7 +20,7 @@ from parazip.display import Display, Mode
 from parazip.errors import MemberNameError, ParazipError, SourceError
 from parazip.format.records import MAX_NAME
 from parazip.model import Changes
-from parazip.sources import Modes, Skip, Symlinks
+from parazip.selection import Modes, Skip, Symlinks
 
 _IDENTITIES = ("stat", "content")
 

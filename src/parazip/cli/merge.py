@@ -12,7 +12,7 @@ from parazip.dates import Timestamp
 from parazip.display import Display, Mode
 from parazip.merging import ON_DUPLICATE, OnDuplicate, Source
 from parazip.model import Changes
-from parazip.sources import Modes, Skip
+from parazip.selection import Modes, Skip
 
 
 @click.command(cls=options.GroupedCommand, context_settings={"help_option_names": ["-h", "--help"]})

@@ -19,8 +19,8 @@ from parazip.dates import TIMESTAMPS, Timestamp
 from parazip.display import MODES
 from parazip.errors import DateError, OutputError, SettingsError
 from parazip.model import CHANGES
+from parazip.selection import SKIPS, Selection
 from parazip.settings import Settings, parse_size
-from parazip.sources import SKIPS, Selection
 
 if TYPE_CHECKING:
     from parazip.output import Pipe

@@ -50,7 +50,8 @@ def explain_error(error: BaseException) -> Outcome | None:
             if number in (EMFILE, ENFILE):
                 return _NO_FILES
             message = f"cannot write to standard output: {error.strerror}"
-            return Outcome((message,), is_of_output=True)
+            notes = getattr(error, "__notes__", ())
+            return Outcome(("; ".join((message, *notes)),), is_of_output=True)
         case RuntimeError() if "start new thread" in str(error):
             return _NO_THREADS
         case ImportError() if "allocate memory" in str(error) or "map segment" in str(error):

@@ -7,6 +7,7 @@ go on as far as anything can be read behind it. `Judge` raises at once; another 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, NoReturn
 
 from parazip.errors import BadArchiveError
@@ -127,15 +128,17 @@ class Refusal(NamedTuple):
 class Judge:
     """Is told what is not right about an archive, and raises at once.
 
-    A subclass whose `refuse` returns is told all that can be found: reading then goes on until
+    One with somebody to hear of it is told of all that can be found: reading goes on then, until
     something `stop`s it.
 
     Args:
         archive: what messages call it.
+        hear: called with each refusal, which is not raised then.
     """
 
-    def __init__(self, archive: str) -> None:
+    def __init__(self, archive: str, hear: Callable[[Refusal], object] | None = None) -> None:
         self.archive = archive
+        self._hear = hear
 
     def refuse(
         self,
@@ -146,8 +149,11 @@ class Judge:
         found: object,
         member: str | None = None,
     ) -> None:
-        """Hears of something that is not right; see `Refusal`."""
-        raise Refusal(id, record, offset, expected, found, member).error(self.archive)
+        """Tells of something that is not right; see `Refusal`."""
+        refusal = Refusal(id, record, offset, expected, found, member)
+        if self._hear is None:
+            raise refusal.error(self.archive)
+        self._hear(refusal)
 
     def stop(
         self,

@@ -20,7 +20,6 @@ from parazip.codecs.table import CODEC_NAMES, CodecName
 from parazip.copying import COPIED
 from parazip.display import MODES, Display, Mode, format_size, format_table
 from parazip.model import Tally
-from parazip.naming import refuse_folder
 from parazip.pex import inside, outside
 from parazip.pex.asked import ZIPAPP, read_options
 from parazip.pex.limits import Limits
@@ -35,6 +34,7 @@ from parazip.pex.mark import (
 )
 from parazip.pex.opt_in import FEATURE, load_command
 from parazip.pex.zipper import ZipPlan
+from parazip.rights import refuse_folder
 from parazip.settings import Report, SectionReport, Settings, parse_size
 
 if TYPE_CHECKING:

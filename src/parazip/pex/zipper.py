@@ -15,8 +15,7 @@ from itertools import chain, islice
 from typing import Generic, TypeVar
 
 from parazip import plan
-from parazip.archive import assemble
-from parazip.assembly import Workshop
+from parazip.assembly import assemble
 from parazip.cache import Cache
 from parazip.codecs import levels
 from parazip.errors import BadArchiveError, ParazipError, SourceChangedError, SourceError
@@ -24,7 +23,9 @@ from parazip.format.records import LIMIT_16, LIMIT_32
 from parazip.model import Member, Section
 from parazip.pex.limits import Limits
 from parazip.pex.wheels import Distribution, group_by_distribution
+from parazip.prefix import Prefix
 from parazip.progress import Counter, Sink
+from parazip.sections import AssemblyOptions
 from parazip.settings import Report, Settings
 
 _Item = TypeVar("_Item")
@@ -151,14 +152,14 @@ def _made(
             counter.count(distribution.members)
             yield distribution.section(recipe, rest, way.cache is not None)
 
-    means = Workshop(
+    options = AssemblyOptions(
         recipe=recipe,
         jobs=way.settings.jobs,
         memory=way.settings.memory,
         cache=way.cache,
-        helped=helped,
+        wants_helpers=helped,
     )
-    return assemble(path, sections(), means, counter, prepend=prefix)
+    return assemble(path, sections(), options, counter, prefix=Prefix(prefix))
 
 
 def _without_zip64(members: Iterable[Member]) -> Iterator[Member]:
