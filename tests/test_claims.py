@@ -398,7 +398,7 @@ def test_what_would_not_be_believed_is_not_kept(
 
 
 def listed(path: Path, null: bool = False) -> Iterator[str]:
-    return create._listed(str(path), null)
+    return create._read_list(str(path), null)
 
 
 @pytest.mark.parametrize("end", ["\n", "\0"])
@@ -422,7 +422,7 @@ def test_a_name_without_end_is_refused_with_the_number(tmp_path: Path) -> None:
     endless = tmp_path / "list"
     endless.write_text("n" * 1_000_000)
     with pytest.raises(MemberNameError, match=r"list: one has more than 65535 bytes.*--null"):
-        list(create._listed(str(endless), null=False))
+        list(create._read_list(str(endless), null=False))
 
 
 def test_json_of_the_largest_pex_info_takes_what_is_said_of_it() -> None:

@@ -77,7 +77,7 @@ class Display:
             self._update_bar(progress)
         self._shown = now
 
-    def preview(self, archive: str, found: Preview, as_json: bool = False) -> None:
+    def show_preview(self, archive: str, found: Preview, as_json: bool = False) -> None:
         """What an archive would be made of, on standard output."""
         self._end_bar()
         if as_json:
@@ -131,7 +131,7 @@ class Display:
         for name, why in found.left_out if found.deleted else ():
             print_name(f"  deleted  {make_printable(name)}  ({make_printable(why)})")
 
-    def summary(self, report: Report, as_json: bool = False) -> None:
+    def show_summary(self, report: Report, as_json: bool = False) -> None:
         """The last word on an archive; as a JSON document it goes to standard output."""
         self._end_bar()
         self._shown = 0.0
@@ -147,9 +147,9 @@ class Display:
 
     def _notes(self, notes: Sequence[str]) -> None:
         for note in notes:
-            self.note(note)
+            self.show_note(note)
 
-    def note(self, message: str) -> None:
+    def show_note(self, message: str) -> None:
         """Something that people may want to know at once."""
         if self._mode == "json":
             self._event("note", {"message": message})

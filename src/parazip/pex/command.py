@@ -169,10 +169,10 @@ def pex(
             progress=display,
             cache=None if no_cache or other else Cache(*context.obj),
             exact=exact,
-            watch=partial(Limits, asked.check, asked.output, display.note)
+            watch=partial(Limits, asked.check, asked.output, display.show_note)
             if asked.layout == ZIPAPP
             else None,
-            note=display.note,
+            note=display.show_note,
         )
         if explain == "json":
             # pex tells names on standard output, where only the explanation is to be.
@@ -190,7 +190,7 @@ def pex(
                 )
                 arguments = insert_arguments(arguments, stack.enter_context(marks))
         if asked.output and alone:
-            display.note(f"pex alone makes this PEX: {alone}")
+            display.show_note(f"pex alone makes this PEX: {alone}")
         code: object = 0
         if other:
             if asked.output and not alone:
@@ -212,7 +212,7 @@ def pex(
                 reports = [report for report, _ in way.reports]
                 zips = "1 zip" if len(reports) == 1 else f"{len(reports)} zips"
                 name = reports[0].archive if asked.layout == ZIPAPP else zips
-                display.summary(_together(name, reports))
+                display.show_summary(_together(name, reports))
             if explain is not None:
                 rows = [row for report in way.reports for row in _rows(*report)]
                 _explain(rows, as_json=explain == "json")
@@ -224,7 +224,7 @@ def _unfit(display: Display) -> list[str]:
     try:
         inside.check_fit()
     except inside.MisfitError as error:
-        display.note(f"{error}; going by its command line alone")
+        display.show_note(f"{error}; going by its command line alone")
         return [sys.executable, "-m", "pex"]
     return []
 
