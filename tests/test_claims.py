@@ -284,13 +284,13 @@ def of_size(size: int) -> bytes:
 
 def test_no_more_of_a_pex_info_is_inflated_than_it_may_have(tmp_path: Path) -> None:
     assert (
-        info.contents(pex_of(tmp_path / "a.pex", of_size(4 * MIB))).largest[0].bytes_in == 4 * MIB
+        info.read_pex(pex_of(tmp_path / "a.pex", of_size(4 * MIB))).largest[0].bytes_in == 4 * MIB
     )
     bomb = pex_of(tmp_path / "b.pex", of_size(64 * MIB))
 
     def refused() -> None:
         with pytest.raises(BadArchiveError, match=r"b.pex is no PEX: .*at most 4194304 bytes"):
-            info.contents(bomb)
+            info.read_pex(bomb)
 
     assert peak(refused) < 32 * MIB
 
@@ -304,7 +304,7 @@ def test_a_pex_info_that_inflates_to_more_than_it_says_is_refused(tmp_path: Path
 
     def refused() -> None:
         with pytest.raises(BadArchiveError, match=r"cannot read PEX-INFO of .*a.pex: Bad CRC-32"):
-            info.contents(str(tmp_path / "a.pex"))
+            info.read_pex(str(tmp_path / "a.pex"))
 
     assert peak(refused) < 32 * MIB
 
@@ -312,7 +312,7 @@ def test_a_pex_info_that_inflates_to_more_than_it_says_is_refused(tmp_path: Path
 def test_a_pex_info_in_a_folder_is_bounded_too(tmp_path: Path) -> None:
     (tmp_path / "PEX-INFO").write_bytes(of_size(4 * MIB + 1))
     with pytest.raises(BadArchiveError, match="at most 4194304 bytes"):
-        info.contents(str(tmp_path))
+        info.read_pex(str(tmp_path))
 
 
 PEX_INFOS: dict[str, tuple[bytes, int, str]] = {
@@ -335,7 +335,7 @@ PEX_INFOS: dict[str, tuple[bytes, int, str]] = {
 def test_a_pex_info_that_is_none_is_told_of(case: str, tmp_path: Path) -> None:
     pex_info, method, told = PEX_INFOS[case]
     with pytest.raises(ParazipError, match=told):
-        info.contents(pex_of(tmp_path / "a.pex", pex_info, method))
+        info.read_pex(pex_of(tmp_path / "a.pex", pex_info, method))
 
 
 def test_a_damaged_pex_info_is_told_of(tmp_path: Path) -> None:
@@ -343,7 +343,7 @@ def test_a_damaged_pex_info_is_told_of(tmp_path: Path) -> None:
     damaged[38:42] = b"\xff" * 4
     (tmp_path / "a.pex").write_bytes(damaged)
     with pytest.raises(BadArchiveError, match=r"cannot read PEX-INFO of .*a.pex: Error -3"):
-        info.contents(str(tmp_path / "a.pex"))
+        info.read_pex(str(tmp_path / "a.pex"))
 
 
 def test_one_long_cell_does_not_widen_all_rows() -> None:
@@ -363,7 +363,11 @@ def test_a_repository_is_looked_through_once(
     monkeypatch.setattr(wheels, "label_member", lambda name: asked.append(name) or label(name))  # type: ignore[func-returns-value] # the usual idiom
     archive = files.describe_file(str(path), path.stat())
     for name in names:
-        assert sorted(wheels.Wheel(archive, f".deps/{name}/").entries()) == ["0.py", "1.py", "2.py"]
+        assert sorted(wheels.Wheel(archive, f".deps/{name}/").read_entries()) == [
+            "0.py",
+            "1.py",
+            "2.py",
+        ]
     assert len(asked) == 300
 
 

@@ -38,7 +38,7 @@ def called(
         return fast(way)
 
     monkeypatch.setattr(inside, "making_zips_fast", watched)
-    monkeypatch.setattr(command, "stock", lambda: lambda: told.append(sys.argv[1:]))
+    monkeypatch.setattr(command, "load_command", lambda: lambda: told.append(sys.argv[1:]))
     monkeypatch.setattr(sys, "argv", sys.argv)
     monkeypatch.setenv("PARAZIP_CACHE_DIR", str(tmp_path))
 

@@ -19,9 +19,9 @@ import click
 from parazip import codecs, copying, files
 from parazip.display import format_size, format_table, make_printable
 from parazip.errors import BadArchiveError, ParazipError, SourceError
-from parazip.format.records import LIMIT_16, LIMIT_32
 from parazip.model import DEFLATED, STORED, Entry
 from parazip.pex import mark
+from parazip.pex.limits import find_excess
 from parazip.pex.wheels import DEPS, label_member
 
 _PEX_INFO = "PEX-INFO"
@@ -37,7 +37,7 @@ _METHODS = {STORED: "stored", DEFLATED: "deflated"}
 _OWN = "the PEX itself"
 
 
-class Large(NamedTuple):
+class LargeMember(NamedTuple):
     """One of the largest members: bytes before and after compression."""
 
     name: str
@@ -46,7 +46,7 @@ class Large(NamedTuple):
 
 
 @dataclass(slots=True)
-class Group:
+class MemberGroup:
     """The members of one distribution, or of what else a PEX holds.
 
     Attributes:
@@ -63,7 +63,7 @@ class Group:
 
 
 @dataclass(slots=True)
-class Contents:
+class PexSummary:
     """What is told of a PEX.
 
     Attributes:
@@ -81,8 +81,8 @@ class Contents:
     layout: str
     size: int
     pex_info: dict[str, Any]
-    groups: dict[str, Group] = field(default_factory=dict)
-    largest: list[Large] = field(default_factory=list)
+    groups: dict[str, MemberGroup] = field(default_factory=dict)
+    largest: list[LargeMember] = field(default_factory=list)
     zipimport: str = "any Python"
     has_sentinel: bool = False
 
@@ -97,7 +97,7 @@ class Contents:
         return mark.describe_mark(self.pex_info, self.has_sentinel)
 
 
-def contents(path: str) -> Contents:
+def read_pex(path: str) -> PexSummary:
     """Reads what a PEX is made of.
 
     Raises:
@@ -107,10 +107,10 @@ def contents(path: str) -> Contents:
     """
     if not os.path.isdir(path):
         size = _size(path)
-        found = Contents(path, "zipapp", size, pex_info(path))
+        found = PexSummary(path, "zipapp", size, read_pex_info(path))
         _add(found, list(_zipped(path, "")))
         return found
-    found = Contents(path, "loose", 0, pex_info(path))
+    found = PexSummary(path, "loose", 0, read_pex_info(path))
     members: list[_Member] = []
     for parent, _, names in os.walk(path, onerror=_fail, followlinks=True):
         for name in sorted(names):
@@ -137,12 +137,11 @@ class _Member(NamedTuple):
 
 def _zipped(path: str, prefix: str) -> Iterator[_Member]:
     entries = _entries(path)
-    many = len(entries) > LIMIT_16
     for name, record, end in entries:
         if not name.endswith("/"):
             method = _METHODS.get(record.method, f"method {record.method}")
-            wide = many or max(record.size, end) >= LIMIT_32
-            yield _Member(prefix + name, record.size, record.compressed_size, method, wide)
+            excess = find_excess(len(entries), max(record.size, end))
+            yield _Member(prefix + name, record.size, record.compressed_size, method, bool(excess))
 
 
 def _entries(path: str) -> list[Entry]:
@@ -152,17 +151,17 @@ def _entries(path: str) -> list[Entry]:
         raise error if isinstance(error, ParazipError) else SourceError.of(path, error) from error
 
 
-def _add(found: Contents, members: Iterable[_Member]) -> None:
+def _add(found: PexSummary, members: Iterable[_Member]) -> None:
     members = list(members)
     found.has_sentinel = any(member.name == mark.SENTINEL for member in members)
     for name, bytes_in, bytes_out, method, _ in members:
-        group = found.groups.setdefault(_group(name), Group())
+        group = found.groups.setdefault(_group(name), MemberGroup())
         group.members += 1
         group.bytes_in += bytes_in
         group.bytes_out += bytes_out
         group.methods[method] = group.methods.get(method, 0) + 1
     largest = nlargest(_LARGEST, members, key=lambda member: member.bytes_out)
-    found.largest = [Large(*member[:3]) for member in largest]
+    found.largest = [LargeMember(*member[:3]) for member in largest]
     if any(member.method.startswith("method ") for member in members):
         found.zipimport = "none: it knows only the methods stored and deflated"
     elif any(member.needs_zip64 for member in members):
@@ -175,8 +174,8 @@ def _group(name: str) -> str:
     return label_member(name) or (wheel if folder == DEPS else _OWN)
 
 
-def pex_info(path: str) -> dict[str, Any]:
-    """The PEX-INFO of a PEX; raises what `contents` raises."""
+def read_pex_info(path: str) -> dict[str, Any]:
+    """The PEX-INFO of a PEX; raises what `read_pex` raises."""
     text = _read_from_folder(path) if os.path.isdir(path) else _read_from_zip(path)
     if text is None:
         raise ParazipError(f"{path} is no PEX: it holds no {_PEX_INFO}", member=path)
@@ -245,7 +244,7 @@ def _fail(error: OSError) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Tell programs, as one JSON object.")
 def info(pex: str, as_json: bool) -> None:
     """Tell what is in PEX, a file or a folder, and which Pythons can start it."""
-    found = contents(pex)
+    found = read_pex(pex)
     if as_json:
         told = asdict(found) | {"constraints": found.constraints, "mark": found.mark}
         told["largest"] = [large._asdict() for large in found.largest]
@@ -254,7 +253,7 @@ def info(pex: str, as_json: bool) -> None:
     print("\n".join(_lines(found)))
 
 
-def _lines(found: Contents) -> Iterator[str]:
+def _lines(found: PexSummary) -> Iterator[str]:
     pex_info = found.pex_info
     built = pex_info.get("build_properties") or {}
     members = sum(group.members for group in found.groups.values())

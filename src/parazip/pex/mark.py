@@ -16,8 +16,8 @@ from typing import Any, Literal, TypeAlias
 from parazip.errors import SourceError
 from parazip.version import __version__
 
-Kind: TypeAlias = Literal["build-property", "sentinel", "none"]
-KINDS: tuple[Kind, ...] = ("build-property", "sentinel", "none")
+MarkKind: TypeAlias = Literal["build-property", "sentinel", "none"]
+MARK_KINDS: tuple[MarkKind, ...] = ("build-property", "sentinel", "none")
 
 PROPERTY = "parallel_zip"
 """The key in the build properties of PEX-INFO."""
@@ -55,18 +55,18 @@ def describe_mark(pex_info: dict[str, Any], has_sentinel: bool) -> str:
     return SENTINEL if has_sentinel else "none"
 
 
-_KNOWS_PROPERTIES = (2, 74)
+_FIRST_WITH_PROPERTIES = (2, 74)
 """The first pex that takes build properties."""
 
 
-def choose_possible(kind: Kind, pex_version: Sequence[int]) -> Kind:
+def choose_possible(kind: MarkKind, pex_version: Sequence[int]) -> MarkKind:
     """The kind of mark that takes the place of `kind`, where that pex has no build properties."""
-    is_old = tuple(pex_version) < _KNOWS_PROPERTIES
+    is_old = tuple(pex_version) < _FIRST_WITH_PROPERTIES
     return "sentinel" if kind == "build-property" and is_old else kind
 
 
 @contextmanager
-def mark_arguments(kind: Kind, mode: str, warns: bool, preamble: str) -> Iterator[list[str]]:
+def mark_arguments(kind: MarkKind, mode: str, warns: bool, preamble: str) -> Iterator[list[str]]:
     """Arguments of pex that mark the PEX it makes, of use inside the block.
 
     Args:

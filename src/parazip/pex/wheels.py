@@ -58,7 +58,7 @@ class Wheel:
     prefix: str = ""
     sha256: str = ""
 
-    def identity(self) -> str:
+    def identify(self) -> str:
         """Tells its contents from all others.
 
         Raises:
@@ -67,9 +67,9 @@ class Wheel:
         """
         if self.sha256:
             return self.sha256
-        return hashlib.sha256(repr(sorted(self.entries().items())).encode()).hexdigest()
+        return hashlib.sha256(repr(sorted(self.read_entries().items())).encode()).hexdigest()
 
-    def entries(self) -> dict[str, Entry]:
+    def read_entries(self) -> dict[str, Entry]:
         """Its members by their names in the distribution; raises what `identity` raises."""
         if not self.prefix:
             return {entry.name: entry for entry in _entries(self.archive)}
@@ -77,7 +77,7 @@ class Wheel:
         inside = _by_distribution(self.archive).get(self.prefix, [])
         return {entry.name[start:]: entry for entry in inside}
 
-    def check(self) -> None:
+    def check_sha256(self) -> None:
         """Makes sure that it is the file that was installed.
 
         Raises:
@@ -140,7 +140,7 @@ class Distribution:
         self._wheel = next(self._wheels, None)
         self._alone = alone
 
-    def section(self, recipe: Recipe, rest: Recipe, keeps: bool) -> Section:
+    def make_section(self, recipe: Recipe, rest: Recipe, keeps: bool) -> Section:
         """What the archive is made of; the cache knows it by its files and its wheel.
 
         Args:
@@ -156,19 +156,19 @@ class Distribution:
         wheel = self._wheel
         key = ""
         if keeps and self.name:
-            identity = wheel.identity() if wheel is not None else ""
+            identity = wheel.identify() if wheel is not None else ""
             known = files.hash_file if self.name == BOOTSTRAP else _by_stat
             key = cache.make_key(self.members, recipe, identity, identity=known)
         return Section(
-            self.make,
+            self.make_members,
             self.name,
             key,
             recipe,
             check_crc=wheel is not None and not wheel.sha256,
-            alongside=wheel.check if wheel is not None and wheel.sha256 else None,
+            alongside=wheel.check_sha256 if wheel is not None and wheel.sha256 else None,
         )
 
-    def make(self) -> list[Member]:
+    def make_members(self) -> list[Member]:
         """The members; those that may be the wheel's are to be copied from there, if they are.
 
         Raises:
@@ -181,7 +181,7 @@ class Distribution:
             members[i] = members[i]._replace(source=source)
         return members
 
-    def why(self, copied: int) -> str:
+    def explain_rest(self, copied: int) -> str:
         """Why not all is copied, for people, where so many members were."""
         if self._wheel is None:
             return self._alone
@@ -192,7 +192,7 @@ class Distribution:
 
     def _copied(self, wheel: Wheel) -> Iterator[tuple[int, ArchiveMember | Twin]]:
         """What may be copied from the wheel instead, by the members' index."""
-        entries = wheel.entries()
+        entries = wheel.read_entries()
         moved = {
             (os.path.basename(name), entry.record.size): entry
             for name, entry in entries.items()
@@ -213,7 +213,7 @@ class Distribution:
             elif source.crc == entry.record.crc:
                 yield i, packed
 
-    def lose(self, error: ParazipError) -> bool:
+    def drop_wheel(self, error: ParazipError) -> bool:
         """Does without the wheel, if the error is about it; tells whether it is.
 
         The next one takes its place, if there is any: a wheel that another pex is downloading is

@@ -12,20 +12,22 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from parazip import codecs, plan
 from parazip.archive import assemble
 from parazip.assembly import Workshop
 from parazip.cache import Cache
-from parazip.errors import BadArchiveError, ParazipError, SourceChangedError, SourceError
-from parazip.format.records import LIMIT_16, LIMIT_32
+from parazip.errors import BadArchiveError, SourceChangedError, SourceError
 from parazip.model import Member, Report, Section, Settings
-from parazip.pex.limits import Limits
+from parazip.pex.limits import Limits, Zip64Error, find_excess, refuse_zip64
 from parazip.pex.wheels import Distribution, group_by_distribution
 from parazip.progress import Counter, Sink
 
 _Item = TypeVar("_Item")
+
+ZipReport: TypeAlias = tuple[Report, list[Distribution]]
+"""What was made, and of which distributions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +43,7 @@ class ZipPlan:
         watch: gives what looks after the size of a PEX that is one zip.
         note: told what people may want to know.
         folders: where distributions are installed, by name, if their files do not tell.
-        reports: what was made, with the distributions it was made of.
+        reports: what was made.
     """
 
     settings: Settings
@@ -52,7 +54,7 @@ class ZipPlan:
     watch: Callable[[Sink | None], Limits] | None = None
     note: Callable[[str], object] = lambda message: None
     folders: dict[str, str] = field(default_factory=dict)
-    reports: list[tuple[Report, list[Distribution]]] = field(default_factory=list)
+    reports: list[ZipReport] = field(default_factory=list)
 
 
 _ADVICE = "keep it out of what --sources-directory, --package and --module name"
@@ -74,100 +76,88 @@ class _Remembered(Generic[_Item]):
             yield item
 
 
-class Zip64Error(ParazipError):
-    """A zip that is to be pex's own, to the byte, would have records that differ from zipfile's."""
-
-
-def make_zip(path: str, name: str, prefix: bytes, members: Iterable[Member], way: ZipPlan) -> None:
-    """Makes one zip of members; the report is added to those of `way`.
+def make_zip(
+    path: str, name: str, prefix: bytes, members: Iterable[Member], zip_plan: ZipPlan
+) -> None:
+    """Makes one zip of members; the report is added to those of `zip_plan`.
 
     Args:
         path: where it is to be.
         name: what people know it by.
         prefix: what stands in front of it.
         members: as pex wants them, in order.
-        way: how.
+        zip_plan: how.
 
     Raises:
         Zip64Error: it is to be exact, and the standard library's zip would have zip64 records.
         ParazipError: anything else that `write` raises.
     """
     began = time.monotonic()
-    progress = way.progress
-    if way.watch is not None:
-        limits = way.watch(progress)
-        members, progress = limits.watched(members), limits
-    if way.exact:
-        members = _without_zip64(members)
+    progress = zip_plan.progress
+    if zip_plan.watch is not None:
+        limits = zip_plan.watch(progress)
+        members, progress = limits.watch_members(members), limits
+    if zip_plan.exact:
+        members = refuse_zip64(members)
     members = plan.check_names(members, advice=_ADVICE, apart=_APART, readers=None)
     first = list(islice(members, plan.PEEK))
-    arguments = None if way.exact else way.arguments
-    found = _Remembered(group_by_distribution(chain(first, members), arguments, way.folders))
+    arguments = None if zip_plan.exact else zip_plan.arguments
+    distributions = _Remembered(
+        group_by_distribution(chain(first, members), arguments, zip_plan.folders)
+    )
+    is_helped = plan.are_mostly_short(first)
     while True:
         try:
-            report = _made(path, prefix, found, way, plan.are_mostly_short(first), progress)
+            report = _assemble_zip(path, prefix, distributions, zip_plan, is_helped, progress)
             break
-        except (BadArchiveError, SourceError) as error:  # of a wheel, which can be done without
-            lost = [distribution for distribution in found.found if distribution.lose(error)]
-            if not lost:
+        except (BadArchiveError, SourceError) as error:
+            # If it is about a wheel, all is made again without that wheel.
+            if not [one for one in distributions.found if one.drop_wheel(error)]:
                 if isinstance(error, SourceChangedError):
                     raise _in_pex_terms(error) from error
                 raise
-    if way.exact and os.path.getsize(path) >= LIMIT_32:
+    excess = find_excess(0, os.path.getsize(path)) if zip_plan.exact else ""
+    if excess:
         with suppress(OSError):
             os.unlink(path)
-        raise Zip64Error("it takes over 4 GiB")
+        raise Zip64Error(f"it {excess}")
     report = replace(report, archive=name, seconds=time.monotonic() - began)
-    way.reports.append((report, found.found))
+    zip_plan.reports.append((report, distributions.found))
 
 
 def _in_pex_terms(error: SourceChangedError) -> SourceChangedError:
     """The error without advice on options that mean something else to pex."""
-    what, _, _ = str(error).partition(";")
-    message = f"{what}; run pex again when nothing writes to it"
+    problem, _, _ = str(error).partition(";")
+    message = f"{problem}; run pex again when nothing writes to it"
     return SourceChangedError(message, member=error.member, errno=error.errno)
 
 
-def _made(
+def _assemble_zip(
     path: str,
     prefix: bytes,
-    found: Iterable[Distribution],
-    way: ZipPlan,
-    helped: bool,
+    distributions: Iterable[Distribution],
+    zip_plan: ZipPlan,
+    is_helped: bool,
     progress: Sink | None,
 ) -> Report:
     """Makes one zip of distributions."""
-    level, codec = way.settings.level, way.settings.codec
+    level, codec = zip_plan.settings.level, zip_plan.settings.codec
     recipe = codecs.choose_recipe(level, codec)
     rest = codecs.choose_recipe(min(level + 1, 9) if level else 0, codec)
-    if way.exact:
+    if zip_plan.exact:
         recipe = rest = codecs.AS_ZIPFILE
     counter = Counter(progress)
 
-    def sections() -> Iterator[Section]:
-        for distribution in found:
+    def make_sections() -> Iterator[Section]:
+        for distribution in distributions:
             counter.count(distribution.members)
-            yield distribution.section(recipe, rest, way.cache is not None)
+            yield distribution.make_section(recipe, rest, zip_plan.cache is not None)
 
-    means = Workshop(
+    workshop = Workshop(
         recipe=recipe,
-        jobs=way.settings.jobs,
-        memory=way.settings.memory,
-        cache=way.cache,
-        helped=helped,
+        jobs=zip_plan.settings.jobs,
+        memory=zip_plan.settings.memory,
+        cache=zip_plan.cache,
+        helped=is_helped,
     )
-    return assemble(path, sections(), means, counter, prepend=prefix)
-
-
-def _without_zip64(members: Iterable[Member]) -> Iterator[Member]:
-    """The same members.
-
-    Raises:
-        Zip64Error: zipfile would write zip64 records, as soon as that is certain.
-    """
-    for count, member in enumerate(members, 1):
-        if count > LIMIT_16:
-            raise Zip64Error("it has over 65,535 members")
-        if member.size * 1.05 > LIMIT_32:  # zipfile's own rule
-            raise Zip64Error(f"{member.name} has about 4 GiB or more")
-        yield member
+    return assemble(path, make_sections(), workshop, counter, prepend=prefix)
