@@ -289,7 +289,7 @@ def test_no_more_of_a_pex_info_is_inflated_than_it_may_have(tmp_path: Path) -> N
     bomb = pex_of(tmp_path / "b.pex", of_size(64 * MIB))
 
     def refused() -> None:
-        with pytest.raises(BadArchiveError, match=r"b.pex is no PEX: .*at most 4194304 bytes"):
+        with pytest.raises(BadArchiveError, match=r"b.pex is not a PEX: .*at most 4194304 bytes"):
             info.read_pex(bomb)
 
     assert peak(refused) < 32 * MIB
@@ -316,16 +316,20 @@ def test_a_pex_info_in_a_folder_is_bounded_too(tmp_path: Path) -> None:
 
 
 PEX_INFOS: dict[str, tuple[bytes, int, str]] = {
-    "nested lists": (b"[" * 200_000, zipfile.ZIP_DEFLATED, "is no JSON"),
-    "nested objects": (b'{"a":' * 200_000, zipfile.ZIP_DEFLATED, "is no JSON"),
-    "a number of 5,000 digits": (b'{"a": %s}' % (b"1" * 5000), zipfile.ZIP_DEFLATED, "is no JSON"),
-    "properties that are none": (b'{"build_properties": [1]}', 8, "build_properties .* is no dict"),
+    "nested lists": (b"[" * 200_000, zipfile.ZIP_DEFLATED, "is not JSON"),
+    "nested objects": (b'{"a":' * 200_000, zipfile.ZIP_DEFLATED, "is not JSON"),
+    "a number of 5,000 digits": (b'{"a": %s}' % (b"1" * 5000), zipfile.ZIP_DEFLATED, "is not JSON"),
+    "properties that are none": (
+        b'{"build_properties": [1]}',
+        8,
+        "build_properties .* is not a dict",
+    ),
     "constraints that are none": (
         b'{"interpreter_constraints": 5}',
         8,
-        "constraints .* is no list",
+        "constraints .* is not a list",
     ),
-    "distributions that are none": (b'{"distributions": "a"}', 8, "distributions .* is no dict"),
+    "distributions that are none": (b'{"distributions": "a"}', 8, "distributions .* is not a dict"),
     "bzip2": (b"{}", zipfile.ZIP_BZIP2, "stored or deflated, found the compression method 12"),
     "LZMA": (b"{}", zipfile.ZIP_LZMA, "stored or deflated, found the compression method 14"),
 }
@@ -430,5 +434,5 @@ def test_a_name_without_end_is_refused_with_the_number(tmp_path: Path) -> None:
 
 
 def test_json_of_the_largest_pex_info_takes_what_is_said_of_it() -> None:
-    worst = b"[" + b"{}," * (info._MOST // 3 - 2) + b"{}]"
-    assert peak(lambda: json.loads(worst)) < 30 * info._MOST
+    worst = b"[" + b"{}," * (info._MOST_BYTES // 3 - 2) + b"{}]"
+    assert peak(lambda: json.loads(worst)) < 30 * info._MOST_BYTES

@@ -12,7 +12,7 @@ import pytest
 import rich.progress  # noqa: F401 - now, so that it takes the real clock and not a test's
 
 from parazip import Progress, Report, Tally
-from parazip.display import MODES, Display, Mode, format_size, summary_line
+from parazip.display import MODES, Display, Mode, format_size, format_summary
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -257,7 +257,7 @@ def test_control_characters_in_names_are_made_harmless(name: str) -> None:
     shown("bar", progress(current=name), stream=terminal)
     assert harmless in terminal.getvalue()
     assert name not in terminal.getvalue()
-    assert summary_line(report(archive=name)).startswith(harmless)
+    assert format_summary(report(archive=name)).startswith(harmless)
     assert json.loads(shown("json", progress(current=name)))["current"] == name
 
 
@@ -302,7 +302,7 @@ def test_a_long_name_does_not_break_the_bar(monkeypatch: pytest.MonkeyPatch) -> 
     ids=["many", "one", "none", "no time", "changes", "no changes"],
 )
 def test_a_summary_is_one_line(told: Report, line: str) -> None:
-    assert summary_line(told) == line
+    assert format_summary(told) == line
     stream = io.StringIO()
     Display("none", stream=stream).show_summary(told)
     assert stream.getvalue() == line + "\n"

@@ -220,8 +220,8 @@ def test_parapex_refuses_other_features_in_its_variable(tmp_path: Path) -> None:
     done = run(PARAPEX, "--version", root=tmp_path, env=env)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "parazip: PARAPEX_USE_FEATURE=serial-zip is no feature; set it to parallel-zip, or unset "
-        "it\n"
+        "parazip: PARAPEX_USE_FEATURE=serial-zip is not a feature; set it to parallel-zip, or "
+        "unset it\n"
     )
 
 

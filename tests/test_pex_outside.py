@@ -245,7 +245,10 @@ def test_what_stood_there_is_replaced(tmp_path: Path, program: str, layout: str,
     ("text", "said"),
     [
         (None, "cannot run {}: No such file or directory"),
-        ("#!/bin/sh\necho 1.0 beta\n", "{} is no pex: {} --version says '1.0 beta', not a version"),
+        (
+            "#!/bin/sh\necho 1.0 beta\n",
+            "{} is not pex: {} --version says '1.0 beta', not a version",
+        ),
         ("#!/bin/sh\necho 2.1.100\n", "pex alone makes this PEX: it is too old to know --check"),
         ("#!/bin/sh\necho 2.100.0\n", "pex made nothing instead of one PEX"),
         ('#!/bin/sh\necho 2.100.0\ntest "$1" = --version\n', ""),

@@ -61,7 +61,7 @@ class GroupedCommand(click.Command):
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Reads the command line; values that make no sense are refused on the way."""
+        """Reads the command line; values that make no sense are refused while it is read."""
         options = args[: args.index("--")] if "--" in args else args
         with ctx.scope(cleanup=False), _failures_as_json("--json" in options):
             return super().parse_args(ctx, args)
@@ -416,7 +416,7 @@ def _pop_fields(kind: type[Selection | Settings], values: dict[str, Any]) -> dic
 
 
 def open_target(archive: str) -> str | Pipe:
-    """Where an archive goes: "-" is standard output."""
+    """The target of an archive; "-" is standard output."""
     if archive != "-":
         return archive
     if sys.stdout is None:
@@ -432,7 +432,7 @@ def open_target(archive: str) -> str | Pipe:
 
 
 def check_in_place(archive: str) -> str:
-    """The archive that a command changes; standard output is none."""
+    """The path of the archive that a command changes; refuses standard output."""
     if archive == "-":
         raise SettingsError("an archive is changed in its place: name a file instead of -")
     return archive

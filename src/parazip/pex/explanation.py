@@ -27,7 +27,7 @@ class _Explanation(NamedTuple):
 
 
 def print_explanation(reports: Sequence[ZipReport], as_json: bool) -> None:
-    """Tells of each distribution on standard output: as a table, or as one JSON document."""
+    """Explains each distribution on standard output: in a table, or in one JSON document."""
     explanations = []
     for report, distributions in reports:
         by_name = {distribution.name: distribution for distribution in distributions}

@@ -1,4 +1,4 @@
-"""Which PEXes need zip64, and who is told of it: as soon as it is certain.
+"""Which PEXes need zip64, and the warning about it as soon as that is certain.
 
 A PEX is started by `zipimport`, which reads zip64 (APPNOTE 4.3.14) from Python 3.13 on: there and
 then, on somebody else's machine, is too late to learn that it has over 65,535 members or 4 GiB. pex
@@ -63,8 +63,8 @@ class Limits:
     Args:
         check: what to do: "none", "warn" or "error".
         path: of the PEX, for messages.
-        warn: told once, with a message.
-        sink: told of all progress.
+        warn: called once, with a message.
+        sink: called with all progress.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Limits:
             yield member
 
     def __call__(self, progress: Progress) -> None:
-        """Takes note of how many bytes are written.
+        """Looks at how many bytes are written, and passes `progress` on.
 
         Raises:
             OutputError: they are too many.

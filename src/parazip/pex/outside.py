@@ -52,12 +52,12 @@ def ask_version(pex: Sequence[str]) -> tuple[int, ...]:
         return tuple(int(number) for number in version.split("."))
     except ValueError as error:
         raise ParazipError(
-            f"{command} is no pex: {command} --version says {version[:80]!r}, not a version"
+            f"{command} is not pex: {command} --version says {version[:80]!r}, not a version"
         ) from error
 
 
 def explain_refusal(version: Sequence[int], exact: bool) -> str:
-    """Why that pex has to be left alone; empty if it has not."""
+    """Why that pex must make its PEX alone; empty if parazip can make the zips anew."""
     if tuple(version) < _FIRST_WITH_CHECK:
         return "it is too old to know --check"
     if exact and tuple(version) < _FIRST_TO_STORE_FOLDERS:
@@ -176,7 +176,7 @@ def _remake_zip(path: str, name: str, asked: PexOptions, zip_plan: ZipPlan) -> N
 def _list_members(
     file: File, entries: list[Entry], attributes: list[int], asked: PexOptions
 ) -> Iterator[Member]:
-    """What a zip of pex holds. Old ones leave out the file type in `attributes`, and so do we."""
+    """What a zip of pex holds. Old releases leave the file type out of attributes; so do we."""
     names = {entry.name for entry in entries}
     with files.open_unchanged(file) as opened:
         for entry, attributes_of_pex in zip(entries, attributes, strict=True):
@@ -198,7 +198,7 @@ def _is_bytecode_of_pex(name: str, names: Container[str]) -> bool:
 
 
 def _find_installed(made: str, asked: PexOptions) -> dict[str, str]:
-    """The folders that distributions are installed in, as far as they are found."""
+    """The folders in which distributions are installed, by name, as far as there are any."""
     roots = [
         os.path.expanduser(asked.root or os.environ.get("PEX_ROOT") or ""),  # as pex does
         os.path.expanduser("~/.pex"),
@@ -217,8 +217,8 @@ def _find_installed(made: str, asked: PexOptions) -> dict[str, str]:
 def _move_into_place(made: str, final: str) -> None:
     """Gives a PEX its name, as pex does: what stood there, file or folder, is gone then.
 
-    A file is replaced in one step. A folder cannot be, and what stands there is put aside, so that
-    it can be put back.
+    A file is replaced in one step. A folder cannot be: it is put aside first, so that it can be put
+    back.
 
     Raises:
         OutputError: it cannot be done. The PEX stays where it is, and the error says where.

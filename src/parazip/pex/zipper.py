@@ -1,7 +1,7 @@
 """Makes a zip of what pex wants to put in.
 
-The members of one distribution are a section: recalled, copied from its wheel, or compressed. They
-are put together as they come, so that work begins while pex still looks for the rest.
+The members of one distribution are a section: recalled, copied from its wheel, or compressed.
+Sections are made as members come, so that work begins while pex still looks for the rest.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ ZipReport: TypeAlias = tuple[Report, list[Distribution]]
 
 @dataclass(frozen=True, kw_only=True)
 class ZipPlan:
-    """How zips are made, and what became of them.
+    """How zips are made, and what was made.
 
     Attributes:
         settings: level, codec, jobs, memory.
         arguments: of pex.
-        progress: told of each archive's progress.
+        progress: called with each archive's progress.
         cache: where finished parts are looked for and kept, if anywhere.
         exact: whether zips are to be the same as pex's own, to the byte.
-        watch: gives what looks after the size of a PEX that is one zip.
-        note: told what people may want to know.
-        folders: where distributions are installed, by name, if their files do not tell.
+        watch: makes what watches the size of a PEX that is one zip.
+        note: called with sentences for people.
+        folders: where distributions are installed, by name, if the paths of files do not show it.
         reports: what was made.
     """
 
@@ -63,7 +63,7 @@ _APART = "rename one"
 
 
 class _Remembered(Generic[_Item]):
-    """Items that can be gone through again, though they are found only once."""
+    """Items that can be gone through several times, though the iterator gives them once."""
 
     def __init__(self, items: Iterator[_Item]) -> None:
         self.found: list[_Item] = []
