@@ -55,10 +55,10 @@ def parazip(arguments: list[str], seconds: dict[str, float]) -> None:
     fast = inside.making_zips_fast
 
     @contextlib.contextmanager
-    def fast_then_timed(way: zipper.ZipPlan) -> Iterator[None]:
+    def fast_then_timed(zip_plan: zipper.ZipPlan) -> Iterator[None]:
         import pex.common as common
 
-        with fast(way):
+        with fast(zip_plan):
             common.Chroot.zip = timed(common.Chroot.zip, "zip_step", seconds)
             yield
 

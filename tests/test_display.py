@@ -12,7 +12,7 @@ import pytest
 import rich.progress  # noqa: F401 - now, so that it takes the real clock and not a test's
 
 from parazip import Progress, Report, Tally
-from parazip.display import MODES, Display, Mode, format_size, summary_line
+from parazip.display import MODES, Display, Mode, format_size, format_summary
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -114,14 +114,14 @@ def test_quiet_shows_nothing_at_all(mode: Mode, clock: Clock) -> None:
         display(progress())
         clock.now += 100
         display(progress(done=50_000_000))
-        display.summary(report())
+        display.show_summary(report())
     assert terminal.getvalue() == ""
 
 
 def test_standard_error_is_where_it_goes(capsys: pytest.CaptureFixture[str]) -> None:
     with Display("json") as display:
         display(progress())
-        display.summary(report())
+        display.show_summary(report())
     told = capsys.readouterr()
     assert told.out == ""
     assert len(told.err.splitlines()) == 2
@@ -203,7 +203,7 @@ def test_the_bar_is_gone_when_the_work_has_ended(clock: Clock) -> None:
     terminal = Terminal()
     with Display("bar", stream=terminal) as display:
         display(progress())
-        display.summary(report())
+        display.show_summary(report())
         before, after = terminal.getvalue().rsplit("out.zip", 1)
     assert "\x1b[2K" in before  # the line of the bar is erased
     assert "\x1b[?25h" in before  # and the cursor shown again
@@ -230,7 +230,7 @@ def test_a_bar_for_each_archive(clock: Clock) -> None:
         for name in ("one", "two"):
             clock.now += 1
             display(progress(current=name))
-            display.summary(report(archive=f"{name}.zip"))
+            display.show_summary(report(archive=f"{name}.zip"))
     assert terminal.text.index("one") < terminal.text.index("one.zip: ")
     assert terminal.text.index("one.zip: ") < terminal.text.index("two")
     assert terminal.text.index("two") < terminal.text.index("two.zip: ")
@@ -240,7 +240,7 @@ def test_summaries_restart_the_throttle(clock: Clock) -> None:
     stream = io.StringIO()
     with Display("json", stream=stream) as display:
         display(progress())
-        display.summary(report())
+        display.show_summary(report())
         display(progress())
     events = [json.loads(line)["event"] for line in stream.getvalue().splitlines()]
     assert events == ["progress", "done", "progress"]
@@ -257,7 +257,7 @@ def test_control_characters_in_names_are_made_harmless(name: str) -> None:
     shown("bar", progress(current=name), stream=terminal)
     assert harmless in terminal.getvalue()
     assert name not in terminal.getvalue()
-    assert summary_line(report(archive=name)).startswith(harmless)
+    assert format_summary(report(archive=name)).startswith(harmless)
     assert json.loads(shown("json", progress(current=name)))["current"] == name
 
 
@@ -302,15 +302,15 @@ def test_a_long_name_does_not_break_the_bar(monkeypatch: pytest.MonkeyPatch) -> 
     ids=["many", "one", "none", "no time", "changes", "no changes"],
 )
 def test_a_summary_is_one_line(told: Report, line: str) -> None:
-    assert summary_line(told) == line
+    assert format_summary(told) == line
     stream = io.StringIO()
-    Display("none", stream=stream).summary(told)
+    Display("none", stream=stream).show_summary(told)
     assert stream.getvalue() == line + "\n"
 
 
 def test_a_json_summary_has_every_number() -> None:
     stream = io.StringIO()
-    Display("json", stream=stream).summary(report())
+    Display("json", stream=stream).show_summary(report())
     assert json.loads(stream.getvalue()) == {
         "event": "done",
         "archive": "out.zip",
@@ -363,7 +363,7 @@ def test_the_stream_may_be_any_encoding() -> None:
     stream = io.TextIOWrapper(buffer, encoding="ascii", errors="backslashreplace")
     with Display("plain", stream=stream) as display:
         display(progress(current="é/\x1b"))
-        display.summary(report(archive="é.zip"))
+        display.show_summary(report(archive="é.zip"))
     told = buffer.getvalue().decode("ascii")
     assert "\\xe9/\\ufffd" in told
     assert "\\xe9.zip: 1,200 members" in told
@@ -376,6 +376,6 @@ def test_no_bar_means_no_rich(monkeypatch: pytest.MonkeyPatch) -> None:
     modes: tuple[Mode, ...] = ("auto", "plain", "json", "none")
     for mode in modes:
         shown(mode, progress())
-        Display(mode, stream=io.StringIO()).summary(report())
+        Display(mode, stream=io.StringIO()).show_summary(report())
     with pytest.raises(ImportError):
         shown("bar", progress())

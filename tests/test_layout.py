@@ -890,7 +890,7 @@ def call(
     """The command, in this process."""
     from contextlib import nullcontext
 
-    monkeypatch.setattr(commands, "_kill_taken_for_interrupt", nullcontext)
+    monkeypatch.setattr(commands, "_taking_kill_for_interrupt", nullcontext)
     monkeypatch.chdir(tmp_path)
 
     def called(*args: str) -> tuple[int, str]:

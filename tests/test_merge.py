@@ -72,7 +72,7 @@ def run(*args: str | Path, cwd: Path, env: Mapping[str, str] | None = None, **po
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Done]:
     """As `run`, in this process: for tables of many command lines."""
-    monkeypatch.setattr(command, "_kill_taken_for_interrupt", nullcontext)
+    monkeypatch.setattr(command, "_taking_kill_for_interrupt", nullcontext)
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
 
     def called(*args: str, cwd: Path) -> Done:

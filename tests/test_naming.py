@@ -29,7 +29,7 @@ import pytest
 import parazip
 from parazip import naming, rights, temporary
 from parazip import output as output_module
-from parazip.cli.commands import last_word
+from parazip.cli.commands import reporting_errors
 from parazip.errors import OutputError
 from parazip.output import open_replacement
 from refusals import ERRORS, OLD
@@ -381,7 +381,7 @@ def test_failure_half_way_through_an_old_file_keeps_the_archive(
 def test_interrupt_says_where_the_archive_is(capsys: pytest.CaptureFixture[str]) -> None:
     interrupt = KeyboardInterrupt()
     interrupt.add_note("all of it is in x")
-    with pytest.raises(SystemExit), last_word():
+    with pytest.raises(SystemExit), reporting_errors():
         raise interrupt
     assert capsys.readouterr().err == "parazip: interrupted; all of it is in x\n"
 

@@ -607,6 +607,9 @@ MISFITS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+KNOWN = " to ".join(inside.KNOWN_RELEASES)
+
+
 @pytest.mark.parametrize(
     ("changes", "misfit"), MISFITS, ids=[f"{row[1]} {i}" for i, row in enumerate(MISFITS)]
 )
@@ -614,7 +617,7 @@ def test_a_pex_that_does_not_fit_is_refused_clearly(changes: dict[str, Any], mis
     with pytest.raises(MisfitError) as caught:
         inside.check_module(fake(**changes), "9.9")
     message = str(caught.value)
-    assert message == f"pex 9.9 does not fit: {misfit} (parazip is made for pex 2.60 to 2.105)"
+    assert message == f"pex 9.9 does not fit: {misfit} (parazip is made for pex {KNOWN})"
     assert isinstance(caught.value, ParazipError)
 
 

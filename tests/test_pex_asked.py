@@ -6,43 +6,43 @@ from pathlib import Path
 
 import pytest
 
-from parazip.pex.asked import Asked, read_options
+from parazip.pex.asked import PexOptions, read_options
 
-CASES: dict[str, tuple[list[str], Asked]] = {
-    "nothing": ([], Asked()),
-    "a requirement": (["numpy"], Asked()),
-    "an output": (["numpy", "-o", "a.pex"], Asked(output="a.pex")),
-    "an output joined": (["-oa.pex"], Asked(output="a.pex")),
-    "an output in full": (["--output-file=a.pex"], Asked(output="a.pex")),
-    "an output shortened": (["--output", "a.pex"], Asked(output="a.pex")),
-    "the last output": (["-o", "a", "-o", "b"], Asked(output="b")),
-    "packed": (["--layout", "packed"], Asked(layout="packed")),
-    "loose": (["--layout=loose"], Asked(layout="loose")),
-    "no compression": (["--no-compress"], Asked(compress=False)),
-    "no compression, otherwise": (["--not-compressed"], Asked(compress=False)),
-    "no compression, again": (["--no-compression"], Asked(compress=False)),
-    "compression after all": (["--no-compress", "--compressed"], Asked()),
-    "check": (["--check", "error"], Asked(check="error")),
-    "compiled": (["--compile"], Asked(compile=True)),
-    "not compiled": (["--compile", "--no-compile"], Asked()),
-    "a preamble": (["--preamble-file", "p.py"], Asked(preamble="p.py")),
-    "whole wheels": (["--no-pre-install-wheels"], Asked(wheels=True)),
-    "no whole wheels": (["--no-pre-install-wheels", "--pre-install-wheels"], Asked()),
-    "native": (["--rc"], Asked(native=True)),
-    "native by its other names": (["--native-runtime"], Asked(native=True)),
-    "not native": (["--pexrc", "--no-rc"], Asked()),
-    "a seed": (["--seed", "verbose", "-o", "a"], Asked(more="--seed", output="a")),
-    "a seed alone": (["--seed"], Asked(more="--seed")),
-    "no seed": (["--seed=none"], Asked()),
-    "a scie": (["--scie", "eager"], Asked(more="--scie")),
-    "a scie by its other name": (["--par=lazy"], Asked(more="--scie")),
-    "about a scie": (["--scie-only", "--scie-pbs-release", "1"], Asked()),
+CASES: dict[str, tuple[list[str], PexOptions]] = {
+    "nothing": ([], PexOptions()),
+    "a requirement": (["numpy"], PexOptions()),
+    "an output": (["numpy", "-o", "a.pex"], PexOptions(output="a.pex")),
+    "an output joined": (["-oa.pex"], PexOptions(output="a.pex")),
+    "an output in full": (["--output-file=a.pex"], PexOptions(output="a.pex")),
+    "an output shortened": (["--output", "a.pex"], PexOptions(output="a.pex")),
+    "the last output": (["-o", "a", "-o", "b"], PexOptions(output="b")),
+    "packed": (["--layout", "packed"], PexOptions(layout="packed")),
+    "loose": (["--layout=loose"], PexOptions(layout="loose")),
+    "no compression": (["--no-compress"], PexOptions(compress=False)),
+    "no compression, otherwise": (["--not-compressed"], PexOptions(compress=False)),
+    "no compression, again": (["--no-compression"], PexOptions(compress=False)),
+    "compression after all": (["--no-compress", "--compressed"], PexOptions()),
+    "check": (["--check", "error"], PexOptions(check="error")),
+    "compiled": (["--compile"], PexOptions(compile=True)),
+    "not compiled": (["--compile", "--no-compile"], PexOptions()),
+    "a preamble": (["--preamble-file", "p.py"], PexOptions(preamble="p.py")),
+    "whole wheels": (["--no-pre-install-wheels"], PexOptions(wheels=True)),
+    "no whole wheels": (["--no-pre-install-wheels", "--pre-install-wheels"], PexOptions()),
+    "native": (["--rc"], PexOptions(native=True)),
+    "native by its other names": (["--native-runtime"], PexOptions(native=True)),
+    "not native": (["--pexrc", "--no-rc"], PexOptions()),
+    "a seed": (["--seed", "verbose", "-o", "a"], PexOptions(more="--seed", output="a")),
+    "a seed alone": (["--seed"], PexOptions(more="--seed")),
+    "no seed": (["--seed=none"], PexOptions()),
+    "a scie": (["--scie", "eager"], PexOptions(more="--scie")),
+    "a scie by its other name": (["--par=lazy"], PexOptions(more="--scie")),
+    "about a scie": (["--scie-only", "--scie-pbs-release", "1"], PexOptions()),
     "others' values": (
         ["-r", "o", "-D", "x", "-f", "--layout=packed"],
-        Asked(layout="packed"),
+        PexOptions(layout="packed"),
     ),
-    "behind two dashes": (["--", "-o", "a.pex", "--layout", "loose"], Asked()),
-    "what does not parse": (["-o"], Asked()),
+    "behind two dashes": (["--", "-o", "a.pex", "--layout", "loose"], PexOptions()),
+    "what does not parse": (["-o"], PexOptions()),
 }
 
 
@@ -54,18 +54,18 @@ def test_what_is_asked_for(case: str) -> None:
 
 def test_arguments_may_stand_in_files(tmp_path: Path) -> None:
     (tmp_path / "arguments").write_text("--layout\npacked\n--no-compress\n")
-    assert read_options([f"@{tmp_path}/arguments"]) == Asked(layout="packed", compress=False)
+    assert read_options([f"@{tmp_path}/arguments"]) == PexOptions(layout="packed", compress=False)
 
 
 @pytest.mark.parametrize(
     ("asked", "reason"),
     [
-        (Asked(), ""),
-        (Asked(layout="packed", compress=False), ""),
-        (Asked(layout="loose"), "a loose PEX is no zip"),
-        (Asked(wheels=True), "whole wheels are stored as they are"),
-        (Asked(native=True, layout="loose"), "--rc makes zips of its own"),
+        (PexOptions(), ""),
+        (PexOptions(layout="packed", compress=False), ""),
+        (PexOptions(layout="loose"), "a loose PEX is no zip"),
+        (PexOptions(wheels=True), "whole wheels are stored as they are"),
+        (PexOptions(native=True, layout="loose"), "--rc makes zips of its own"),
     ],
 )
-def test_what_pex_does_alone(asked: Asked, reason: str) -> None:
-    assert asked.untouched == reason
+def test_what_pex_does_alone(asked: PexOptions, reason: str) -> None:
+    assert asked.why_left_to_pex == reason

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from parazip import ParazipError, SourceError
-from parazip.pex.info import Contents, contents
+from parazip.pex.info import PexSummary, read_pex
 from test_pex import FAST, make_sources, make_wheel, run
 
 pytestmark = pytest.mark.once
@@ -51,7 +51,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_what_a_pex_is_made_of(built: Callable[[str], Path], layout: str) -> None:
-    found = contents(str(built(layout)))
+    found = read_pex(str(built(layout)))
     assert found.layout == ("zipapp" if layout == "whole wheels" else layout)
     assert found.constraints == "CPython>=3.8"
     assert found.pex_info["entry_point"] == "app"
@@ -72,7 +72,7 @@ def test_what_a_pex_is_made_of(built: Callable[[str], Path], layout: str) -> Non
 
 def test_sizes_are_those_of_the_zip(built: Callable[[str], Path]) -> None:
     path = built("zipapp")
-    found = contents(str(path))
+    found = read_pex(str(path))
     with zipfile.ZipFile(path) as archive:
         infos = [info for info in archive.infolist() if not info.is_dir()]
     groups = found.groups.values()
@@ -104,13 +104,13 @@ def test_programs_get_json(built: Callable[[str], Path], tmp_path: Path) -> None
     assert set(told["largest"][0]) == {"name", "bytes_in", "bytes_out"}
 
 
-def made(path: Path, count: int = 0, method: int = zipfile.ZIP_STORED, **info: Any) -> Contents:
+def made(path: Path, count: int = 0, method: int = zipfile.ZIP_STORED, **info: Any) -> PexSummary:
     """A PEX in as far as it matters here."""
     with zipfile.ZipFile(path, "w", method) as archive:
         archive.writestr("PEX-INFO", json.dumps(info), zipfile.ZIP_STORED)
         for i in range(count):
             archive.writestr(str(i), b"")
-    return contents(str(path))
+    return read_pex(str(path))
 
 
 @pytest.mark.parametrize(("count", "any_python"), [(65_534, True), (65_535, False)])
@@ -138,10 +138,10 @@ NO_PEX: dict[str, tuple[Callable[[Path], object], str]] = {
     "nothing": (lambda path: None, "cannot read .*: No such file or directory"),
     "no zip": (lambda path: path.write_bytes(b"#!/bin/sh\n" * 9), "is no zip archive"),
     "empty": (lambda path: path.write_bytes(b""), "is no zip archive"),
-    "an empty folder": (lambda path: path.mkdir(), "is no PEX: it holds no PEX-INFO"),
-    "a zip": (lambda path: zip_of(path, other=b"{}"), "is no PEX: it holds no PEX-INFO"),
-    "no JSON": (lambda path: zip_of(path, **{"PEX-INFO": b"{"}), "its PEX-INFO is no JSON"),
-    "a list": (lambda path: zip_of(path, **{"PEX-INFO": b"[]"}), "its PEX-INFO is no object"),
+    "an empty folder": (lambda path: path.mkdir(), "is not a PEX: it has no PEX-INFO"),
+    "a zip": (lambda path: zip_of(path, other=b"{}"), "is not a PEX: it has no PEX-INFO"),
+    "no JSON": (lambda path: zip_of(path, **{"PEX-INFO": b"{"}), "its PEX-INFO is not JSON"),
+    "a list": (lambda path: zip_of(path, **{"PEX-INFO": b"[]"}), "its PEX-INFO is not an object"),
 }
 
 
@@ -156,7 +156,7 @@ def test_what_is_no_pex_is_told_so(tmp_path: Path, case: str) -> None:
     make, told = NO_PEX[case]
     make(tmp_path / "x")
     with pytest.raises(ParazipError, match=told):
-        contents(str(tmp_path / "x"))
+        read_pex(str(tmp_path / "x"))
 
 
 def test_a_folder_that_cannot_be_read_is_an_error(
@@ -169,4 +169,4 @@ def test_a_folder_that_cannot_be_read_is_an_error(
 
     monkeypatch.setattr("os.scandir", fail)
     with pytest.raises(SourceError, match="Permission denied"):
-        contents(str(tmp_path))
+        read_pex(str(tmp_path))

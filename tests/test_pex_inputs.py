@@ -226,8 +226,8 @@ def test_bytecode_is_stored_where_pex_stores_it(work: Work, way: str) -> None:
 
 SMALL = """
 from parazip.__main__ import main
-from parazip.pex import zipper
-zipper.LIMIT_32 = 400_000
+from parazip.pex import limits
+limits.LIMIT_32 = 400_000
 main()
 """
 """parazip with a limit that a PEX is above while each of its files is below it."""

@@ -37,10 +37,10 @@ def told() -> list[str]:
     ("given", "what"),
     [
         (members(65_535), ""),
-        (members(65_536), "over 65,535 members"),
-        (members(70_000), "over 65,535 members"),
+        (members(65_536), "has over 65,535 members"),
+        (members(70_000), "has over 65,535 members"),
         (members(4, GIB), ""),
-        (members(4, GIB, store=True), "over 4 GiB"),
+        (members(4, GIB, store=True), "takes over 4 GiB"),
         (members(3, GIB, store=True), ""),
     ],
 )
@@ -51,13 +51,13 @@ def test_what_is_found_out_is_told_once(
     monkeypatch.setattr(sys, "version_info", (3, 11, 0))
     watching = Limits(check, "big.pex", told.append)
     if check == "error" and what:
-        with pytest.raises(OutputError, match=rf"^big.pex takes {what}, which needs zip64: "):
-            list(watching.watched(given))
+        with pytest.raises(OutputError, match=rf"^big.pex {what}, which needs zip64: "):
+            list(watching.watch_members(given))
     else:
-        assert list(watching.watched(given)) == given
+        assert list(watching.watch_members(given)) == given
     assert len(told) == (check == "warn" and bool(what))
     for message in told:
-        assert message.startswith(f"big.pex takes {what}, which needs zip64")
+        assert message.startswith(f"big.pex {what}, which needs zip64")
         assert "CPython before 3.13 and PyPy" in message
         assert "--layout packed" in message
         assert "--exclude" in message
@@ -86,9 +86,9 @@ def test_what_is_no_error_to_pex_is_none_here(
     monkeypatch: pytest.MonkeyPatch, told: list[str]
 ) -> None:
     """From Python 3.13 on zipimport reads zip64, and pex's own check passes."""
-    monkeypatch.setattr(sys, "version_info", limits.READS_ZIP64)
+    monkeypatch.setattr(sys, "version_info", limits.FIRST_WITH_ZIP64)
     watching = Limits("error", "big.pex", told.append)
-    assert len(list(watching.watched(members(65_536)))) == 65_536
+    assert len(list(watching.watch_members(members(65_536)))) == 65_536
     assert len(told) == 1
 
 
@@ -117,11 +117,11 @@ def test_a_pex_of_too_many_files_is_stopped_early_and_leaves_nothing(
     command = [sys.executable, "-c", WITH_LIMIT, str(limit), "pex", "--no-pypi"]
     arguments = ["-D", str(sources), "-o", str(tmp_path / "out.pex")]
     done = run(command, *arguments, "--check=error", root=tmp_path / "root")
-    if sys.version_info < limits.READS_ZIP64:
+    if sys.version_info < limits.FIRST_WITH_ZIP64:
         assert done.returncode == 1
-        assert f"{tmp_path / 'out.pex'} takes over 65,535 members" in done.stderr
+        assert f"{tmp_path / 'out.pex'} has over 65,535 members" in done.stderr
         assert "Traceback" not in done.stderr
         assert sorted(path.name for path in tmp_path.iterdir()) == ["root", "src"]
     else:
         assert done.returncode == 0
-        assert "takes over 65,535 members" in done.stderr
+        assert "has over 65,535 members" in done.stderr

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from parazip import SourceError
-from parazip.pex.info import contents
+from parazip.pex.info import read_pex
 from parazip.pex.mark import SENTINEL, describe_mark, insert_arguments, mark_arguments
 from parazip.version import __version__
 
@@ -56,7 +56,7 @@ def test_the_mark_stands_in_the_build_properties(tmp_path: Path, layout: str) ->
         "mode": "level 9, codec auto",
     }
     assert properties["a"] == 1
-    assert contents(str(pex)).mark == f"parazip {__version__}, level 9, codec auto"
+    assert read_pex(str(pex)).mark == f"parazip {__version__}, level 9, codec auto"
 
 
 @pytest.mark.parametrize("layout", ["zipapp", "packed"])
@@ -71,7 +71,7 @@ def test_the_mark_may_be_an_empty_file(tmp_path: Path, layout: str) -> None:
         with zipfile.ZipFile(plain) as old, zipfile.ZipFile(pex) as new:
             assert {*new.namelist()} == {*old.namelist(), SENTINEL}
             assert new.read(SENTINEL) == b""
-    assert contents(str(pex)).mark == SENTINEL
+    assert read_pex(str(pex)).mark == SENTINEL
     done = run([sys.executable, str(pex)], root=tmp_path / "other root")
     assert (done.returncode, done.stdout) == (0, "app\n"), done.stderr
 
@@ -86,7 +86,7 @@ def test_no_mark_where_it_is_not_wanted_or_nothing_differs(
 ) -> None:
     pex = build(tmp_path, "a.pex", *options)
     assert "parallel_zip" not in pex_info(pex)["build_properties"]
-    assert contents(str(pex)).mark == "none"
+    assert read_pex(str(pex)).mark == "none"
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_exact_bears_nothing_that_changes_bytes(tmp_path: Path, options: list[st
     done = run(EXACT, *options, "-o", "a.pex", root=tmp_path / "root", cwd=tmp_path)
     assert done.returncode == 2
     name = options[0].partition("=")[0]
-    assert f"{name} changes what --exact keeps as it is; leave one out" in done.stderr
+    assert f"{name} changes the bytes that --exact keeps; leave one out" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 

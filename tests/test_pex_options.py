@@ -38,7 +38,7 @@ def called(
         return fast(way)
 
     monkeypatch.setattr(inside, "making_zips_fast", watched)
-    monkeypatch.setattr(command, "stock", lambda: lambda: told.append(sys.argv[1:]))
+    monkeypatch.setattr(command, "load_command", lambda: lambda: told.append(sys.argv[1:]))
     monkeypatch.setattr(sys, "argv", sys.argv)
     monkeypatch.setenv("PARAZIP_CACHE_DIR", str(tmp_path))
 
@@ -220,8 +220,8 @@ def test_parapex_refuses_other_features_in_its_variable(tmp_path: Path) -> None:
     done = run(PARAPEX, "--version", root=tmp_path, env=env)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "parazip: PARAPEX_USE_FEATURE=serial-zip is no feature; set it to parallel-zip, or unset "
-        "it\n"
+        "parazip: PARAPEX_USE_FEATURE=serial-zip is not a feature; set it to parallel-zip, or "
+        "unset it\n"
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from parazip.pex import outside
-from parazip.pex.info import contents, pex_info
+from parazip.pex.info import read_pex, read_pex_info
 
 pytest.importorskip("pex.common", reason="pex is not installed")
 
@@ -121,7 +121,7 @@ def test_older_releases(tmp_path: Path, version: str, layout: str) -> None:
                 assert new.read(name) == old.read(name)
         marked = work.build(FAST, "fast.pex")
         knows_properties = version == "2.76.0"
-        mark = contents(str(marked)).mark
+        mark = read_pex(str(marked)).mark
         assert mark.startswith("parazip " if knows_properties else ".parallel")
     assert sorted(os.listdir(work.out)) == ["exact.pex", "fast.pex", "stock.pex"]
     done = run([sys.executable, str(fast)], root=tmp_path / "boots")
@@ -205,7 +205,7 @@ def test_what_a_program_makes_alone(
     done = run([*FAST, "--pex-binary", program], *args, root=tmp_path / "root")
     assert done.returncode == 0, done.stderr
     assert done.stderr == f"parazip: pex alone makes this PEX: {reason}\n"
-    assert contents(str(tmp_path / "a.pex")).mark == "none"
+    assert read_pex(str(tmp_path / "a.pex")).mark == "none"
     assert not list(tmp_path.glob(".parazip-*"))
 
 
@@ -237,7 +237,7 @@ def test_what_stood_there_is_replaced(tmp_path: Path, program: str, layout: str,
     args = ["--no-pypi", "-o", str(pex), "--layout", layout]
     done = run([*FAST, "--pex-binary", program], *args, root=tmp_path / "root")
     assert done.returncode == 0, done.stderr
-    assert pex_info(str(pex))["build_properties"]["pex_version"] == pex_version
+    assert read_pex_info(str(pex))["build_properties"]["pex_version"] == pex_version
     assert sorted(os.listdir(tmp_path)) == ["a.pex", "my pex", "root"]
 
 
@@ -245,7 +245,10 @@ def test_what_stood_there_is_replaced(tmp_path: Path, program: str, layout: str,
     ("text", "said"),
     [
         (None, "cannot run {}: No such file or directory"),
-        ("#!/bin/sh\necho 1.0 beta\n", "{} is no pex: {} --version says '1.0 beta', not a version"),
+        (
+            "#!/bin/sh\necho 1.0 beta\n",
+            "{} is not pex: {} --version says '1.0 beta', not a version",
+        ),
         ("#!/bin/sh\necho 2.1.100\n", "pex alone makes this PEX: it is too old to know --check"),
         ("#!/bin/sh\necho 2.100.0\n", "pex made nothing instead of one PEX"),
         ('#!/bin/sh\necho 2.100.0\ntest "$1" = --version\n', ""),

@@ -143,15 +143,15 @@ def test_what_stood_there_comes_back_when_a_pex_cannot_get_its_name(
 
     monkeypatch.setattr(os, "replace", refused)
     if new == "file" and old != "folder":  # written over
-        outside._replace(str(made), str(final))
+        outside._move_into_place(str(made), str(final))
         assert final.read_text() == "temporary"
         return
     if new == "file":  # the folder is gone, and a file can be written there
-        outside._replace(str(made), str(final))
+        outside._move_into_place(str(made), str(final))
         assert final.is_file()
         return
     with pytest.raises(OutputError, match="all of it is in") as told:
-        outside._replace(str(made), str(final))
+        outside._move_into_place(str(made), str(final))
     assert naming.leaves_file_behind(told.value)
     assert (made / "inside").read_text() == "temporary"
     assert (old is None) == (not final.exists())
@@ -175,6 +175,6 @@ def test_folder_that_cannot_be_put_aside_stays_as_it_is(
 
     monkeypatch.setattr(os, "replace", refused)
     with pytest.raises(OutputError, match=f"cannot write {final}: .*all of it is in {made}"):
-        outside._replace(str(made), str(final))
+        outside._move_into_place(str(made), str(final))
     assert os.listdir(final) == ["old"]
     assert made.exists()

@@ -70,7 +70,7 @@ def test_pex_s_loop_and_ours_give_the_same_members(
     chroot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: dict[str, Any]
 ) -> None:
     found = []
-    monkeypatch.setattr(inside, "_take", lambda path: b"")
+    monkeypatch.setattr(inside, "_take_contents", lambda path: b"")
 
     def remember(
         path: str, name: str, prefix: bytes, members: Iterable[Any], way: zipper.ZipPlan

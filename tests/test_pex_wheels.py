@@ -248,12 +248,12 @@ def members_of(installed: Path, prefix: str = f".deps/{NAME}/") -> list[Member]:
 
 def twins(found: Distribution) -> set[str]:
     """The last names of those that may be the wheel's."""
-    return {m.name.rpartition("/")[2] for m in found.make() if isinstance(m.source, Twin)}
+    return {m.name.rpartition("/")[2] for m in found.make_members() if isinstance(m.source, Twin)}
 
 
 def how_made(found: Distribution, name: str) -> str:
     """How one of the members is made when all are compared."""
-    members = [member for member in found.make() if member.name.endswith(name)]
+    members = [member for member in found.make_members() if member.name.endswith(name)]
     (task,) = plan.plan_tasks(members, levels.choose_recipe(6, "auto"), lambda _: True)
     part = copying.copy_batch(task) if isinstance(task, plan.CopyBatch) else None
     assert isinstance(part, Part)
@@ -295,8 +295,8 @@ def test_a_zip_of_a_packed_pex_is_one_distribution(tmp_path: Path, installed: Pa
 def test_where_no_wheel_is_all_is_compressed(installed: Path) -> None:
     members = members_of(installed)
     (found,) = group_by_distribution(members, [])
-    assert found.make() == members
-    assert found.why(0) == "no wheel found"
+    assert found.make_members() == members
+    assert found.explain_rest(0) == "no wheel found"
 
 
 @pytest.mark.parametrize("size", [0, 10, 500])
@@ -308,14 +308,14 @@ def test_a_wheel_that_is_no_archive_is_done_without(
     members = members_of(installed)
     (found,) = group_by_distribution(members, ["-f", str(tmp_path / "here")])
     recipes = (levels.choose_recipe(6, "auto"), levels.choose_recipe(7, "auto"))
-    section = found.section(*recipes, True)
+    section = found.make_section(*recipes, True)
     with pytest.raises(BadArchiveError) as caught:
         section.members()
-    assert found.lose(caught.value)
-    again = found.section(*recipes, True)
+    assert found.drop_wheel(caught.value)
+    again = found.make_section(*recipes, True)
     assert again.members() == members
     assert again.key not in ("", section.key)
-    assert f"the wheel is of no use: {wheel}" in found.why(0)
+    assert f"the wheel is of no use: {wheel}" in found.explain_rest(0)
 
 
 def test_another_wheel_takes_the_place_of_one_that_is_only_half_there(
@@ -329,11 +329,11 @@ def test_another_wheel_takes_the_place_of_one_that_is_only_half_there(
     (found,) = group_by_distribution(members_of(installed), ["-f", str(tmp_path / "here")])
     recipes = (levels.choose_recipe(6, "auto"), levels.choose_recipe(7, "auto"))
     with pytest.raises(BadArchiveError) as caught:
-        found.section(*recipes, True).members()
+        found.make_section(*recipes, True).members()
     assert caught.value.archive == str(half)
-    assert found.lose(caught.value)
+    assert found.drop_wheel(caught.value)
     assert {"module.py", "large.txt"} <= twins(found)
-    assert not found.lose(caught.value)
+    assert not found.drop_wheel(caught.value)
 
 
 def test_only_the_same_bytes_are_copied(tmp_path: Path, installed: Path) -> None:
@@ -351,7 +351,7 @@ def test_the_key_of_a_distribution_is_that_of_its_files_and_its_wheel(
     def key(arguments: list[str], level: int = 6) -> str:
         (found,) = group_by_distribution(members_of(installed), arguments)
         recipe = levels.choose_recipe(level, "auto")
-        return found.section(recipe, recipe, True).key
+        return found.make_section(recipe, recipe, True).key
 
     here = ["-f", str(tmp_path / "here")]
     without = key(here)
@@ -371,7 +371,7 @@ def test_a_distribution_of_just_now_is_kept(tmp_path: Path, installed: Path) -> 
     """pex installs a wheel in one step and then leaves it alone."""
     (found,) = group_by_distribution(members_of(installed), [])
     recipe = levels.choose_recipe(6, "auto")
-    assert found.section(recipe, recipe, True).key
+    assert found.make_section(recipe, recipe, True).key
     assert not keys.make_key(members_of(installed), recipe, identity=keys.identify_by_stat)
 
 

@@ -41,7 +41,7 @@ from parazip import (
 )
 from parazip.codecs.sizes import BLOCK
 from parazip.dates import Timestamp
-from parazip.display import summary_line
+from parazip.display import format_summary
 from parazip.format.records import MAX_NAME
 from parazip.selection import SKIPS, Symlinks
 from parazip.walk import find_members, make_member_name
@@ -543,7 +543,7 @@ def test_what_is_to_be_skipped_is_left_out_and_counted(tmp_path: Path) -> None:
     assert read_zip(archive).namelist() == ["t/", "t/good", "t/sub/"]
     assert report.skipped == {"dangling": 3, "special": 1}
     assert (
-        summary_line(report)
+        format_summary(report)
         .partition(":")[2]
         .startswith(" 3 members (skipped 3 dangling, 1 special), ")
     )

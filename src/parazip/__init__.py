@@ -1,8 +1,8 @@
 """Zip archives, made on all the cores of a machine.
 
 `create` puts files and folders into an archive, `merge` what archives hold, `write` members that
-are told one by one; `update` and `delete` change an archive that is there. All
-public names can be had from here; they are loaded when first used.
+are given one by one; `update` and `delete` change an archive that is there. All public names can be
+imported from here; they are loaded when they are first used.
 """
 
 from __future__ import annotations
@@ -10,114 +10,69 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from parazip.version import __version__
+from parazip.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from parazip.archive import create, merge, preview, preview_merge, write
-    from parazip.cache import Cache
-    from parazip.dropin.patch import patch, unpatch
-    from parazip.dropin.zip_file import PyZipFile, ZipFile
-    from parazip.errors import (
-        BadArchiveError,
-        DateError,
-        DuplicateMemberError,
-        MemberNameError,
-        NoSuchMemberError,
-        NotCopiedError,
-        OutputError,
-        ParazipError,
-        SettingsError,
-        SourceChangedError,
-        SourceError,
-    )
-    from parazip.model import File, Member, Tally
-    from parazip.progress import Progress
-    from parazip.revision import delete, preview_delete, preview_update, update
-    from parazip.selection import Selection
-    from parazip.settings import LeftOut, Preview, Report, Settings
+    from parazip.archive import create as create
+    from parazip.archive import merge as merge
+    from parazip.archive import preview as preview
+    from parazip.archive import preview_merge as preview_merge
+    from parazip.archive import write as write
+    from parazip.cache import Cache as Cache
+    from parazip.dropin.patch import patch as patch
+    from parazip.dropin.patch import unpatch as unpatch
+    from parazip.dropin.zip_file import PyZipFile as PyZipFile
+    from parazip.dropin.zip_file import ZipFile as ZipFile
+    from parazip.errors import BadArchiveError as BadArchiveError
+    from parazip.errors import DateError as DateError
+    from parazip.errors import DuplicateMemberError as DuplicateMemberError
+    from parazip.errors import MemberNameError as MemberNameError
+    from parazip.errors import NoSuchMemberError as NoSuchMemberError
+    from parazip.errors import NotCopiedError as NotCopiedError
+    from parazip.errors import OutputError as OutputError
+    from parazip.errors import ParazipError as ParazipError
+    from parazip.errors import SettingsError as SettingsError
+    from parazip.errors import SourceChangedError as SourceChangedError
+    from parazip.errors import SourceError as SourceError
+    from parazip.model import File as File
+    from parazip.model import Member as Member
+    from parazip.model import Tally as Tally
+    from parazip.progress import Progress as Progress
+    from parazip.revision import delete as delete
+    from parazip.revision import preview_delete as preview_delete
+    from parazip.revision import preview_update as preview_update
+    from parazip.revision import update as update
+    from parazip.selection import Selection as Selection
+    from parazip.settings import LeftOut as LeftOut
+    from parazip.settings import Preview as Preview
+    from parazip.settings import Report as Report
+    from parazip.settings import Settings as Settings
+else:
+    _NAMES = {
+        "archive": "create merge preview preview_merge write",
+        "cache": "Cache",
+        "dropin.patch": "patch unpatch",
+        "dropin.zip_file": "PyZipFile ZipFile",
+        "errors": "BadArchiveError DateError DuplicateMemberError MemberNameError "
+        "NoSuchMemberError NotCopiedError OutputError ParazipError SettingsError "
+        "SourceChangedError SourceError",
+        "model": "File Member Tally",
+        "progress": "Progress",
+        "revision": "delete preview_delete preview_update update",
+        "selection": "Selection",
+        "settings": "LeftOut Preview Report Settings",
+    }
+    """The public names of each module; type checkers read them in the imports above."""
 
-_HOME = {
-    "create": "archive",
-    "merge": "archive",
-    "preview": "archive",
-    "preview_merge": "archive",
-    "write": "archive",
-    "delete": "revision",
-    "preview_delete": "revision",
-    "preview_update": "revision",
-    "update": "revision",
-    "PyZipFile": "dropin.zip_file",
-    "ZipFile": "dropin.zip_file",
-    "patch": "dropin.patch",
-    "unpatch": "dropin.patch",
-    "BadArchiveError": "errors",
-    "Cache": "cache",
-    "NoSuchMemberError": "errors",
-    "NotCopiedError": "errors",
-    "DateError": "errors",
-    "DuplicateMemberError": "errors",
-    "MemberNameError": "errors",
-    "OutputError": "errors",
-    "ParazipError": "errors",
-    "SettingsError": "errors",
-    "SourceChangedError": "errors",
-    "SourceError": "errors",
-    "File": "model",
-    "LeftOut": "settings",
-    "Member": "model",
-    "Preview": "settings",
-    "Report": "settings",
-    "Settings": "settings",
-    "Tally": "model",
-    "Progress": "progress",
-    "Selection": "selection",
-}
+    _HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
 
-__all__ = [
-    "BadArchiveError",
-    "Cache",
-    "DateError",
-    "DuplicateMemberError",
-    "File",
-    "LeftOut",
-    "Member",
-    "MemberNameError",
-    "NoSuchMemberError",
-    "NotCopiedError",
-    "OutputError",
-    "ParazipError",
-    "Preview",
-    "Progress",
-    "PyZipFile",
-    "Report",
-    "Selection",
-    "Settings",
-    "SettingsError",
-    "SourceChangedError",
-    "SourceError",
-    "Tally",
-    "ZipFile",
-    "__version__",
-    "create",
-    "delete",
-    "merge",
-    "patch",
-    "preview",
-    "preview_delete",
-    "preview_merge",
-    "preview_update",
-    "unpatch",
-    "update",
-    "write",
-]
+    __all__ = sorted([*_HOMES, "__version__"])
 
+    def __getattr__(name: str) -> Any:
+        home = _HOMES.get(name)
+        if home is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"{__name__}.{home}"), name)
 
-def __getattr__(name: str) -> Any:
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{home}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+    def __dir__() -> list[str]:
+        return __all__

@@ -1,7 +1,7 @@
 """The commands `parazip` and `parapex`.
 
-`parazip run` goes its own way from the first line on: what a command line needs (click, signal
-handlers, the last word about errors) would be in the way of a program that is somebody else's.
+`parazip run` is apart from the first line on: what the other commands need (click, signal handlers,
+error messages) would disturb a program that is somebody else's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ def main() -> None:
     if sys.argv[1:2] == ["run"]:
         from parazip.cli.run import own
 
-        with own.path_first():  # the program's folder may be in front, with a `linecache.py`
+        with own.importing_from():  # the program's folder may be in front, with a `linecache.py`
             from parazip.cli.run.program import run_program
             from parazip.cli.run.request import Request
 
@@ -30,10 +30,10 @@ def main() -> None:
 
 def parapex() -> None:
     """Runs pex itself; or `parazip pex`, where that is asked for."""
-    from parazip.cli.commands import last_word
+    from parazip.cli.commands import reporting_errors
     from parazip.pex.opt_in import load_command, wants_parallel_zip
 
-    with last_word():
+    with reporting_errors():
         if wants_parallel_zip(sys.argv[1:], os.environ):
             sys.argv.insert(1, "pex")
             main()

@@ -1,7 +1,7 @@
 """Shows progress and summaries to people, and to programs that ask for JSON; on standard error.
 
-The only room that renders. rich is imported when a bar is shown, which is when the work has gone
-on for a moment: what is over sooner needs no bar.
+The only room that renders. rich is imported when a bar is first shown, so short work does not pay
+for it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import suppress
 from io import StringIO
 from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
 
-from parazip.contents import describe_origin as origin
+from parazip.contents import describe_origin
 from parazip.errors import ParazipError, SettingsError
 from parazip.model import Tally
 from parazip.progress import Progress
@@ -28,12 +28,15 @@ Mode: TypeAlias = Literal["auto", "bar", "plain", "json", "none"]
 MODES: tuple[Mode, ...] = ("auto", "bar", "plain", "json", "none")
 
 _PATIENCE = 0.3
+"""Seconds of work before a bar is shown: what is over sooner needs none."""
+
 _NAME_WIDTH = 40
-_EVERY: dict[Mode, float] = {"bar": 0.1, "plain": 5.0, "json": 0.25}
+_INTERVALS: dict[Mode, float] = {"bar": 0.1, "plain": 5.0, "json": 0.25}
+"""Seconds between two updates."""
 
 
 class Display:
-    """Shows how one archive after the other comes along. A context manager and a progress sink.
+    """Shows the progress of one archive after the other. A context manager and a progress sink.
 
     Args:
         mode: "auto" is a bar on a terminal and nothing elsewhere; "plain" a line every five
@@ -60,84 +63,63 @@ class Display:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._end_bar()
         if self._mode == "json" and isinstance(error, ParazipError):
-            self._event("error", {"message": str(error), "problems": error.messages()})
+            self._print_event("error", {"message": str(error), "problems": error.messages()})
             raise SystemExit(2 if isinstance(error, SettingsError) else 1) from error
 
     def __call__(self, progress: Progress) -> None:
-        """Takes note of `progress` and shows it when it is time to."""
+        """Shows `progress` if the last one was shown long enough ago."""
         now = time.monotonic()
-        if self._mode == "none" or now - self._shown < _EVERY[self._mode]:
+        if self._mode == "none" or now - self._shown < _INTERVALS[self._mode]:
             return
         if self._mode == "json":
-            self._event("progress", progress._asdict())
+            self._print_event("progress", progress._asdict())
         elif progress.seconds < _PATIENCE:
             return
         elif self._mode == "plain":
-            self._line(_plain(progress))
+            self._print_line(_format_progress(progress))
         else:
             self._update_bar(progress)
         self._shown = now
 
-    def preview(self, archive: str, found: Preview, as_json: bool = False) -> None:
-        """What an archive would be made of, on standard output."""
+    def show_preview(self, archive: str, preview: Preview, as_json: bool = False) -> None:
+        """Tells on standard output what an archive would be made of."""
         self._end_bar()
         if as_json:
-            put_in = [
-                {"name": member.name, "size": member.size, "source": origin(member)}
-                for member in found.members
-            ]
-            left_out = [each._asdict() for each in found.left_out]
-            document = {
-                "archive": archive,
-                "dry_run": True,
-                "members": len(found.members),
-                "bytes_in": found.bytes_in,
-                "put_in": put_in,
-                "left_out": left_out,
-                "skipped": dict(found.skipped),
-                "notes": found.notes,
-            }
-            if (changes := found.changes) is not None:
-                for each in put_in:
-                    each["change"] = changes.get(str(each["name"]), "kept")
-                document["changes"] = found.counts()
-                if found.deleted:
-                    document |= {"left_out": [], "deleted": left_out}
-            print_json(document)
+            print_json(_list_preview(archive, preview))
             return
-        if found.changes is None:
-            for member in found.members:
+        if preview.changes is None:
+            for member in preview.members:
                 print_name(f"{format_size(member.size):>9}  {make_printable(member.name)}")
         else:
-            self._preview_changes(found)
-        for name, why in () if found.deleted else found.left_out:
+            self._list_changes(preview)
+        for name, why in () if preview.deleted else preview.left_out:
             print_name(f" left out  {make_printable(name)}  ({make_printable(why)})")
-        members = _counted(len(found.members), found.skipped)
-        if found.changes is not None:
-            kept = len(found.members) - len(found.changes)
-            members += f" ({_changes({**found.counts(), 'kept': kept})})"
-        is_left_out = found.left_out and not found.deleted
-        more = f", {len(found.left_out):,} left out" if is_left_out else ""
-        size = format_size(found.bytes_in)
+        members = _count_members(len(preview.members), preview.skipped)
+        if preview.changes is not None:
+            kept = len(preview.members) - len(preview.changes)
+            members += f" ({_count_changes({**preview.counts(), 'kept': kept})})"
+        is_left_out = preview.left_out and not preview.deleted
+        more = f", {len(preview.left_out):,} left out" if is_left_out else ""
+        size = format_size(preview.bytes_in)
         print_name(f"{make_printable(archive)} would have {members}, {size}{more}")
-        self._notes(found.notes)
+        self._show_notes(preview.notes)
 
-    def _preview_changes(self, found: Preview) -> None:
-        """What would be new; what is kept is counted."""
-        for member in found.members:
-            if what := (found.changes or {}).get(member.name):
+    def _list_changes(self, preview: Preview) -> None:
+        """Lists what would change; the rest is only counted."""
+        for member in preview.members:
+            if what := (preview.changes or {}).get(member.name):
                 print_name(
                     f"{format_size(member.size):>9}  {make_printable(member.name)}  ({what})"
                 )
-        for name, why in found.left_out if found.deleted else ():
+        for name, why in preview.left_out if preview.deleted else ():
             print_name(f"  deleted  {make_printable(name)}  ({make_printable(why)})")
 
-    def summary(self, report: Report, as_json: bool = False) -> None:
-        """The last word on an archive; as a JSON document it goes to standard output."""
+    def show_summary(self, report: Report, as_json: bool = False) -> None:
+        """Tells what came of an archive; as a JSON document on standard output."""
         self._end_bar()
         self._shown = 0.0
         if as_json:
-            fields = _fields(report)
+            fields = _list_fields(report)
             del fields["sections"]
             try:
                 print_json({**fields, "dry_run": False})
@@ -145,29 +127,29 @@ class Display:
                 error.add_note(f"{report.archive} is complete")
                 raise
         elif self._mode == "json":
-            self._event("done", _fields(report))
+            self._print_event("done", _list_fields(report))
         elif not self._quiet:
-            self._line(summary_line(report))
-            self._notes(report.notes)
+            self._print_line(format_summary(report))
+            self._show_notes(report.notes)
 
-    def _notes(self, notes: Sequence[str]) -> None:
+    def _show_notes(self, notes: Sequence[str]) -> None:
         for note in notes:
-            self.note(note)
+            self.show_note(note)
 
-    def note(self, message: str) -> None:
-        """Something that people may want to know at once."""
+    def show_note(self, message: str) -> None:
+        """Tells people something that they may want to know at once."""
         if self._mode == "json":
-            self._event("note", {"message": message})
+            self._print_event("note", {"message": message})
         elif not self._quiet:
             self._end_bar()
-            self._line(f"parazip: {make_printable(message)}")
+            self._print_line(f"parazip: {make_printable(message)}")
 
-    def _event(self, event: str, fields: dict[str, Any]) -> None:
+    def _print_event(self, event: str, fields: dict[str, Any]) -> None:
         import json
 
-        self._line(json.dumps({"event": event, **fields}))
+        self._print_line(json.dumps({"event": event, **fields}))
 
-    def _line(self, text: str) -> None:
+    def _print_line(self, text: str) -> None:
         with suppress(OSError):  # a full or closed log is no reason to have no archive
             print(text, file=self._stream, flush=True)
 
@@ -182,7 +164,7 @@ class Display:
             completed=progress.bytes,
             total=progress.bytes_total,
             members=f"{progress.members:,}/{progress.members_total:,}",
-            current=_tail(progress.current),
+            current=_shorten_name(progress.current),
         )
         self._bar.refresh()
 
@@ -205,22 +187,48 @@ def print_json(document: Mapping[str, Any]) -> None:
     print(json.dumps(document, indent=2), flush=True)
 
 
-def _fields(report: Report) -> dict[str, Any]:
-    """What a report has to tell, as JSON knows it."""
+def _list_preview(archive: str, preview: Preview) -> dict[str, Any]:
+    """What an archive would be made of, as JSON knows it."""
+    put_in = [
+        {"name": member.name, "size": member.size, "source": describe_origin(member)}
+        for member in preview.members
+    ]
+    left_out = [each._asdict() for each in preview.left_out]
+    document = {
+        "archive": archive,
+        "dry_run": True,
+        "members": len(preview.members),
+        "bytes_in": preview.bytes_in,
+        "put_in": put_in,
+        "left_out": left_out,
+        "skipped": dict(preview.skipped),
+        "notes": preview.notes,
+    }
+    if (changes := preview.changes) is not None:
+        for each in put_in:
+            each["change"] = changes.get(str(each["name"]), "kept")
+        document["changes"] = preview.counts()
+        if preview.deleted:
+            document |= {"left_out": [], "deleted": left_out}
+    return document
+
+
+def _list_fields(report: Report) -> dict[str, Any]:
+    """The fields of a report as JSON knows them."""
     fields = {name: getattr(report, name) for name in report.__dataclass_fields__}
     sections = [
-        {**made._asdict(), "tallies": _plain_tallies(made.tallies)} for made in report.sections
+        {**made._asdict(), "tallies": _list_tallies(made.tallies)} for made in report.sections
     ]
     return {
         **fields,
-        "codecs": _plain_tallies(report.codecs),
+        "codecs": _list_tallies(report.codecs),
         "skipped": dict(report.skipped),
         "sections": sections,
     }
 
 
-def _counted(count: int, skipped: Mapping[str, int], recalled: int = 0) -> str:
-    """How many members, and what became of others."""
+def _count_members(count: int, skipped: Mapping[str, int], recalled: int = 0) -> str:
+    """How many members there are, and how many were recalled or skipped."""
     members = "1 member" if count == 1 else f"{count:,} members"
     if recalled:
         members += f" ({recalled:,} recalled)"
@@ -230,16 +238,16 @@ def _counted(count: int, skipped: Mapping[str, int], recalled: int = 0) -> str:
     return members
 
 
-def _plain_tallies(tallies: Mapping[str, Tally]) -> dict[str, Any]:
+def _list_tallies(tallies: Mapping[str, Tally]) -> dict[str, Any]:
     return {coder: tally._asdict() for coder, tally in tallies.items()}
 
 
-def summary_line(report: Report) -> str:
+def format_summary(report: Report) -> str:
     """One line for people: what was made, from how much, how fast."""
     ratio = f" ({100 * report.bytes_out / report.bytes_in:.1f} %)" if report.bytes_in else ""
-    members = _counted(report.members, report.skipped, report.recalled)
+    members = _count_members(report.members, report.skipped, report.recalled)
     if report.changes is not None:
-        members += f" ({_changes(report.changes)})"
+        members += f" ({_count_changes(report.changes)})"
     speed = format_size(report.bytes_in / report.seconds) if report.seconds else "?"
     return (
         f"{make_printable(report.archive)}: {members}, {format_size(report.bytes_in)} -> "
@@ -247,14 +255,14 @@ def summary_line(report: Report) -> str:
     )
 
 
-def _changes(changes: Mapping[str, int]) -> str:
+def _count_changes(changes: Mapping[str, int]) -> str:
     counts = [f"{count:,} {what}" for what, count in changes.items() if count]
     return ", ".join(counts) or "nothing changed"
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Rows under a header, in columns as wide as they need; numbers stand to the right."""
-    rows = [[_shortened(cell) for cell in row] for row in rows]
+    rows = [[_shorten_cell(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     lines = []
     for row in (header, *rows):
@@ -271,7 +279,7 @@ _WIDEST = 255
 are made as wide, so one name of 64 KB would be as many bytes in each row."""
 
 
-def _shortened(cell: str) -> str:
+def _shorten_cell(cell: str) -> str:
     return cell if len(cell) <= _WIDEST else f"{cell[: _WIDEST - 3]}..."
 
 
@@ -288,14 +296,14 @@ def format_size(size: float) -> str:
     return f"{size / 1000:.1f} TB"
 
 
-def _plain(progress: Progress) -> str:
+def _format_progress(progress: Progress) -> str:
     percent = 100 * progress.bytes / progress.bytes_total if progress.bytes_total else 100
     speed = progress.bytes / progress.seconds
     left = (progress.bytes_total - progress.bytes) / speed if speed else 0
     return (
         f"{percent:3.0f} %  {format_size(progress.bytes)} of {format_size(progress.bytes_total)}  "
         f"{progress.members:,} of {progress.members_total:,} members  {format_size(speed)}/s  "
-        f"{left:.0f} s left  {_tail(progress.current)}"
+        f"{left:.0f} s left  {_shorten_name(progress.current)}"
     )
 
 
@@ -330,8 +338,8 @@ def _make_bar(stream: TextIO) -> Bar:
     )
 
 
-def _tail(name: str) -> str:
-    """The end of a long name: what tells it from its neighbours."""
+def _shorten_name(name: str) -> str:
+    """The end of a long name, by which it differs from its neighbours."""
     text = make_printable(name)
     return text if len(text) <= _NAME_WIDTH else "…" + text[1 - _NAME_WIDTH :]
 

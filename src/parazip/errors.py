@@ -14,8 +14,8 @@ class ParazipError(Exception):
 
     Attributes:
         member: the name of the member or the path of the file concerned, or None.
-        others: what else stands in the way and was found in the same run; `str` tells all.
-        untold: how many problems more there are.
+        others: the other problems that were found in the same run; `str` has them all.
+        untold: how many more problems there are.
     """
 
     def __init__(self, message: str, *, member: str | None = None) -> None:
@@ -25,7 +25,7 @@ class ParazipError(Exception):
         self.untold = 0
 
     def messages(self) -> list[str]:
-        """What is wrong, a message for each problem, and how many more there are."""
+        """A message for each problem, and how many more there are."""
         messages = [str(error.args[0]) for error in (self, *self.others)]
         if self.untold:
             messages.append(f"and {self.untold:,} more problems")
@@ -48,14 +48,14 @@ class DuplicateMemberError(MemberNameError):
 
 
 class DateError(ParazipError, ValueError):
-    """A date that was asked for and that no zip archive can express (1980 to 2107, APPNOTE 4.4.6).
+    """A date that was asked for and that zip archives cannot express (1980 to 2107, APPNOTE 4.4.6).
 
-    The times that files have are no error: they are moved to the nearest date that there is.
+    The times of files are never an error: they are moved to the nearest date that zip has.
     """
 
 
 class FileError(ParazipError, OSError):
-    """The operating system, or what is found in a file, stands in the way.
+    """The operating system, or what a file holds, does not allow it.
 
     Attributes:
         reason: why, without what can be done about it.
@@ -75,11 +75,11 @@ class FileError(ParazipError, OSError):
 
 
 class SourceError(FileError):
-    """A file or folder to be put in is missing, unreadable or not a file."""
+    """A file or folder to be put in is missing, unreadable or of another kind."""
 
     @classmethod
     def of(cls, path: str, error: OSError) -> SourceError:
-        """The error of the operating system, told with the path it happened on."""
+        """An error of the operating system, with the path that it is about."""
         message = f"cannot read {path}: {error.strerror or error}"
         return cls(message, member=path, errno=error.errno)
 
@@ -89,11 +89,11 @@ class SourceChangedError(SourceError):
 
 
 class BadArchiveError(ParazipError, BadZipFile):
-    """An archive to be read is damaged, no archive, or says two different things.
+    """An archive to be read is damaged, is not an archive, or says two different things.
 
     Attributes:
         archive: the path of its file.
-        id: of the rule that it breaks, as docs/refusals.md lists them; empty if it has none.
+        id: the id of the rule that it breaks, as in docs/refusals.md; empty if it has none.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class NotCopiedError(ParazipError, NotImplementedError):
     """A member of another archive cannot be copied as it is.
 
     Attributes:
-        id: why, as docs/refusals.md lists it.
+        id: the id of the reason, as in docs/refusals.md.
         reason: why, without what can be done about it.
     """
 
@@ -145,12 +145,12 @@ class OutputError(FileError):
 
     @classmethod
     def of(cls, path: str, error: OSError, hint: str = "") -> OutputError:
-        """The error of the operating system, told with the archive it happened on, and a hint."""
+        """An error of the operating system, with the archive that it is about, and a hint."""
         if isinstance(error, BrokenPipeError):
-            what = "whoever reads it has gone"
+            reason = "whoever reads it has gone"
         elif error.errno == ENOSPC:
-            what = "the disk is full; make room or write elsewhere"
+            reason = "the disk is full; make room or write elsewhere"
         else:
-            what = str(error.strerror or error)
-        message = "; ".join(filter(None, (f"cannot write {path}: {what}", hint)))
+            reason = str(error.strerror or error)
+        message = "; ".join(filter(None, (f"cannot write {path}: {reason}", hint)))
         return cls(message, member=path, errno=error.errno)

@@ -1,4 +1,4 @@
-"""`parazip cache`: what is kept, and how it goes."""
+"""`parazip cache`: shows what is kept, and removes it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from parazip.errors import SettingsError
 from parazip.settings import parse_size
 
 
-def _size(context: click.Context, option: click.Parameter, value: str | None) -> int | None:
+def _parse_size(context: click.Context, option: click.Parameter, value: str | None) -> int | None:
     try:
         return None if value is None else parse_size(value)
     except SettingsError as error:
@@ -23,51 +23,51 @@ def _size(context: click.Context, option: click.Parameter, value: str | None) ->
 def cache() -> None:
     """Show or empty the folder of finished parts.
 
-    Place and size: `parazip --cache-dir DIR --cache-size SIZE ...`, or PARAZIP_CACHE_DIR and
-    PARAZIP_CACHE_SIZE.
+    Where it is and how large it may get: `parazip --cache-dir DIR --cache-size SIZE ...`, or
+    PARAZIP_CACHE_DIR and PARAZIP_CACHE_SIZE.
     """
 
 
 @cache.command()
 @click.pass_context
 def info(context: click.Context, /) -> None:
-    """Tell where the cache is and how much it holds."""
-    kept = Cache(*context.obj)
-    usage = kept.usage()
-    print(f"folder  {make_printable(kept.folder)}")
+    """Show where the cache is and how much it holds."""
+    opened_cache = Cache(*context.obj)
+    usage = opened_cache.usage()
+    print(f"folder  {make_printable(opened_cache.folder)}")
     print(f"parts   {usage.parts:,}")
-    print(f"size    {format_size(usage.size)} of at most {format_size(kept.limit)}")
-    _note(kept)
+    print(f"size    {format_size(usage.size)} of at most {format_size(opened_cache.limit)}")
+    _print_notes(opened_cache)
 
 
 @cache.command()
 @click.option(
     "--size",
     metavar="SIZE",
-    callback=_size,
-    help="Keep at most so much.  [default: the cache's own limit]",
+    callback=_parse_size,
+    help="Keep at most this much.  [default: the cache's own limit]",
 )
 @click.pass_context
 def prune(context: click.Context, /, size: int | None) -> None:
     """Throw away what was used longest ago, down to a size."""
-    kept = Cache(*context.obj)
-    _tell(kept, kept.prune(kept.limit if size is None else size))
+    opened_cache = Cache(*context.obj)
+    _print_removed(opened_cache, opened_cache.prune(opened_cache.limit if size is None else size))
 
 
 @cache.command()
 @click.pass_context
 def clear(context: click.Context, /) -> None:
     """Throw away everything."""
-    kept = Cache(*context.obj)
-    _tell(kept, kept.clear())
+    opened_cache = Cache(*context.obj)
+    _print_removed(opened_cache, opened_cache.clear())
 
 
-def _tell(kept: Cache, gone: Usage) -> None:
-    _note(kept)
-    parts = "1 part" if gone.parts == 1 else f"{gone.parts:,} parts"
-    print(f"{parts} thrown away, {format_size(gone.size)}")
+def _print_removed(opened_cache: Cache, removed: Usage) -> None:
+    _print_notes(opened_cache)
+    parts = "1 part" if removed.parts == 1 else f"{removed.parts:,} parts"
+    print(f"{parts} thrown away, {format_size(removed.size)}")
 
 
-def _note(kept: Cache) -> None:
-    for note in kept.notes:
+def _print_notes(opened_cache: Cache) -> None:
+    for note in opened_cache.notes:
         print(f"parazip: {make_printable(note)}", file=sys.stderr)

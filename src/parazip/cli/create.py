@@ -9,18 +9,18 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from io import BufferedReader
 from itertools import pairwise
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from parazip.cli import options
-from parazip.codecs.table import CodecName
-from parazip.dates import Timestamp
-from parazip.display import Display, Mode
+from parazip.display import Display
 from parazip.errors import MemberNameError, ParazipError, SourceError
 from parazip.format.records import MAX_NAME
-from parazip.model import Changes
-from parazip.selection import Modes, Skip, Symlinks
+from parazip.settings import Preview, Report
+
+if TYPE_CHECKING:
+    from parazip.archive import Identification
 
 _IDENTITIES = ("stat", "content")
 
@@ -33,8 +33,8 @@ class _Create(options.GroupedCommand):
         for first, second in pairwise(args[:end]):
             if first == "--cache" and second in _IDENTITIES:
                 raise click.UsageError(f"write --cache={second}, or ./{second} for a file", ctx)
-        told = ["--cache=stat" if arg == "--cache" else arg for arg in args[:end]]
-        return super().parse_args(ctx, told + args[end:])
+        ours = ["--cache=stat" if arg == "--cache" else arg for arg in args[:end]]
+        return super().parse_args(ctx, ours + args[end:])
 
 
 @click.command(cls=_Create, context_settings={"help_option_names": ["-h", "--help"]})
@@ -46,8 +46,8 @@ class _Create(options.GroupedCommand):
     "--cache",
     metavar="[=content]",
     type=click.Choice(_IDENTITIES),
-    help="Keep what was compressed, and do not compress again what has not changed: by size, "
-    "times and inode, or, with =content, by a hash of each file.",
+    help="Keep what was compressed, and do not compress again what has not changed, by size, "
+    "times and inode or, with =content, by a hash of each file.",
 )
 @options.changes_option
 @options.layout_options
@@ -59,85 +59,37 @@ def create(
     /,
     archive: str,
     paths: tuple[str, ...],
-    directory: str | None,
-    exclude: tuple[str, ...],
-    prefix: str,
     files_from: str | None,
     null: bool,
-    symlinks: Symlinks,
-    ignore: bool,
-    exclude_vcs: bool,
-    skip: tuple[Skip, ...],
     cache: str | None,
-    changes: Changes,
-    store: tuple[str, ...],
-    align: tuple[tuple[int, str], ...],
-    level: int,
-    codec: CodecName,
-    jobs: int | None,
-    memory: int,
-    timestamp: Timestamp | None,
-    modes: Modes,
-    prepend: str | None,
-    shebang: str | None,
-    progress: Mode,
-    quiet: bool,
-    dry_run: bool,
-    as_json: bool,
+    **values: Any,
 ) -> None:
     """Put files, and folders with all they hold, into the new zip archive ARCHIVE.
 
     ARCHIVE appears complete or not at all; an archive that stood there is replaced. With "-" it
-    goes to standard output. Members keep the paths' order; what a folder holds is sorted.
+    goes to standard output. Members keep the order of the PATHs; what a folder holds is sorted.
     """
     names = read_listed_names(paths, files_from, null)
-    options.refuse_two_on_standard_output(archive, dry_run, as_json)
-    selection = options.make_selection(
-        directory=directory,
-        exclude=exclude,
-        prefix=prefix,
-        symlinks=symlinks,
-        ignore=ignore,
-        exclude_vcs=exclude_vcs,
-        skip=skip,
-        modes=modes,
-        timestamp=timestamp,
-        changes=changes,
-        store=store,
-        align=align,
-    )
-    settings = options.make_settings(context, level, codec, jobs, memory)
+    options.refuse_two_on_standard_output(archive, values)
+    common = options.CommonOptions.read(values)
     from parazip import archive as engine
     from parazip.cache import Cache
 
-    kept = Cache(*context.obj) if cache is not None else None
-    with Display(progress, quiet) as display:
-        if dry_run:
-            found = engine.preview(
-                paths,
-                selection,
-                names=names,
-                archive=None if archive == "-" else archive,
-                settings=settings,
-                prepend=prepend,
-                shebang=shebang,
-                cache=kept,
-            )
-            display.preview(archive, found, as_json)
-            return
-        report = engine.create(
-            options.open_target(archive),
-            paths,
-            settings,
-            selection,
-            names=names,
-            prepend=prepend,
-            shebang=shebang,
-            progress=display,
-            cache=kept,
-            identity="content" if cache == "content" else "stat",
-        )
-        display.summary(report, as_json)
+    arguments = {
+        **common.arguments,
+        "names": names,
+        "cache": Cache(*context.obj) if cache is not None else None,
+    }
+
+    def preview() -> Preview:
+        return engine.preview(paths, archive=None if archive == "-" else archive, **arguments)
+
+    def make(display: Display) -> Report:
+        target = options.open_target(archive)
+        identity: Identification = "content" if cache == "content" else "stat"
+        return engine.create(target, paths, progress=display, identity=identity, **arguments)
+
+    common.execute(archive, preview, make)
 
 
 def read_listed_names(paths: tuple[str, ...], files_from: str | None, null: bool) -> Iterable[str]:
@@ -146,19 +98,19 @@ def read_listed_names(paths: tuple[str, ...], files_from: str | None, null: bool
         raise click.UsageError("nothing to put in: name files or folders, or use --files-from")
     if null and files_from is None:
         raise click.UsageError("--null says how --files-from is read; there is no --files-from")
-    return _listed(files_from, null) if files_from is not None else ()
+    return _read_list(files_from, null) if files_from is not None else ()
 
 
-def _listed(source: str, null: bool) -> Iterator[str]:
+def _read_list(source: str, null: bool) -> Iterator[str]:
     """The names in a list, as the operating system spells them; never all of it in memory.
 
     Lines may end as on Windows, and there may be a byte order mark in front of the first one.
     """
     end = b"\0" if null else b"\n"
     try:
-        with _opened(source) as file:
+        with _open_list(source) as file:
             rest = b""
-            for piece in _pieces(file) if null else _text(file, source):
+            for piece in _read_pieces(file) if null else _read_text(file, source):
                 if not null and b"\0" in piece:
                     raise SourceError(
                         f"cannot read names from {source}: it has NUL characters, as find -print0 "
@@ -180,12 +132,12 @@ def _listed(source: str, null: bool) -> Iterator[str]:
         raise error if isinstance(error, ParazipError) else SourceError.of(source, error) from error
 
 
-def _pieces(file: BufferedReader) -> Iterator[bytes]:
+def _read_pieces(file: BufferedReader) -> Iterator[bytes]:
     while piece := file.read1(_PIECE):
         yield piece
 
 
-def _text(file: BufferedReader, source: str) -> Iterator[bytes]:
+def _read_text(file: BufferedReader, source: str) -> Iterator[bytes]:
     """The pieces of a text, without the mark that it is UTF-8."""
     begin = file.read(len(BOM_UTF8))
     if begin.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
@@ -194,10 +146,10 @@ def _text(file: BufferedReader, source: str) -> Iterator[bytes]:
             "UTF-8 (Out-File -Encoding utf8)"
         )
     yield begin.removeprefix(BOM_UTF8)
-    yield from _pieces(file)
+    yield from _read_pieces(file)
 
 
-def _opened(source: str) -> AbstractContextManager[BufferedReader]:
+def _open_list(source: str) -> AbstractContextManager[BufferedReader]:
     if source != "-":
         return open(source, "rb")
     if sys.stdin is None:

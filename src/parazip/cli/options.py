@@ -1,12 +1,20 @@
-"""Options that several commands have."""
+"""Options that several commands have, and how they reach what the commands call.
+
+To add an option: declare it here, in the list that each command has which is to take it, or at its
+command if it is only one. `selecting`, `compressing`, `producing` or `telling` put it into that
+group of the help page. If a field of `Selection`, `Settings` or `CommonOptions` has its name, that
+field has its value; otherwise it is a parameter of its command. README's table tells of it, which
+`tests/test_docs.py` compares with the help page.
+"""
 
 from __future__ import annotations
 
 import datetime
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, fields
 from functools import partial
 from io import FileIO
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -14,13 +22,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from parazip.cli.outcomes import print_failure
-from parazip.codecs.table import CODEC_NAMES, CodecName
+from parazip.codecs.table import CODEC_NAMES
 from parazip.dates import TIMESTAMPS, Timestamp
-from parazip.display import MODES
+from parazip.display import MODES, Display, Mode
 from parazip.errors import DateError, OutputError, SettingsError
 from parazip.model import CHANGES
 from parazip.selection import SKIPS, Selection
-from parazip.settings import Settings, parse_size
+from parazip.settings import Preview, Report, Settings, parse_size
 
 if TYPE_CHECKING:
     from parazip.output import Pipe
@@ -50,18 +58,19 @@ _GROUPS: tuple[str, ...] = tuple(
 class GroupedCommand(click.Command):
     """A command whose help page shows its options by groups; --help stands in the last.
 
-    With --json it tells as a document whatever fails, but that the command line is not understood.
+    With --json it also tells failures as a document, except for a command line that is not
+    understood.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Reads the command line; values that make no sense are refused on the way."""
+        """Reads the command line; values that make no sense are refused while it is read."""
         options = args[: args.index("--")] if "--" in args else args
-        with ctx.scope(cleanup=False), _told_as_json("--json" in options):
+        with ctx.scope(cleanup=False), _failures_as_json("--json" in options):
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Does what the command does."""
-        with _told_as_json(ctx.params.get("as_json", False)):
+        with _failures_as_json(ctx.params.get("as_json", False)):
             return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -100,11 +109,11 @@ def _level_digits(command: Command) -> Command:
 _DIGIT = "parazip.level"
 
 
-def _size(context: click.Context, option: click.Parameter, value: str) -> int:
+def _read_size(context: click.Context, option: click.Parameter, value: str) -> int:
     return parse_size(value)
 
 
-def _aligns(
+def _read_alignments(
     context: click.Context, option: click.Parameter, values: tuple[str, ...]
 ) -> tuple[tuple[int, str], ...]:
     pairs = []
@@ -124,7 +133,7 @@ _MOST_DIGITS = 9
 """More are out of every range, and Python refuses to make a number of thousands of them."""
 
 
-def _timestamp(
+def _read_timestamp(
     context: click.Context, option: click.Parameter, value: str | None
 ) -> Timestamp | None:
     if value is None or value in TIMESTAMPS:
@@ -144,27 +153,33 @@ def _with(options: tuple[Callable[[Command], Command], ...], command: Command) -
     return command
 
 
-def input_options(command: Command) -> Command:
-    """What of the files and folders that are named is put in, and under which names."""
-    return _with(_INPUT_OPTIONS, command)
+def join_options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """One decorator for several options, which the help page shows in this order."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
 
 
-_INPUT_OPTIONS = (
+input_options = join_options(
     selecting("-C", "--directory", metavar="DIR", help="Take PATHs relative to DIR."),
     selecting(
         "-x",
         "--exclude",
         metavar="GLOB",
         multiple=True,
-        help="Leave out what matches: a name at any depth, or, with a slash in GLOB, a whole "
-        "member name; with a slash at its end, a folder. Repeatable.",
+        help="Leave out what matches. GLOB is compared with names at any depth or, if it has a "
+        "slash, with whole member names; with a slash at its end it means a folder. Repeatable.",
     ),
     selecting("--prefix", metavar="NAME", default="", help="Put everything below folder NAME."),
     selecting(
         "--files-from",
         metavar="FILE",
-        help="Also put in the files and folders that FILE (- for standard input) lists, one a "
-        "line, each by itself.",
+        help="Also put in the files and folders that FILE (- for standard input) lists, one per "
+        "line; a folder without what it holds.",
     ),
     selecting("--null", is_flag=True, help="Names in --files-from end with NUL (find -print0)."),
     selecting(
@@ -172,57 +187,47 @@ _INPUT_OPTIONS = (
         type=click.Choice(["follow", "store"]),
         default="follow",
         show_default=True,
-        help="Put in what links point to, or the links.",
+        help="Put in what links point to, or the links themselves.",
     ),
+)
+"""Which of the files and folders that are named go in, and under which names."""
+
+
+skipping_options = join_options(
+    selecting(
+        "--ignore",
+        is_flag=True,
+        help="Leave out .git and what .gitignore files say, as git does; .zipignore files follow "
+        "the same rules and have the last word.",
+    ),
+    selecting(
+        "--exclude-vcs",
+        is_flag=True,
+        help="Leave out what version control keeps (.git, .gitignore, .svn, ...), as tar does.",
+    ),
+    selecting(
+        "--skip",
+        type=click.Choice(SKIPS),
+        multiple=True,
+        help="Leave out and count, instead of refusing: special files (sockets, pipes, devices), "
+        "dangling links, or what is unreadable. Repeatable.",
+    ),
+)
+"""What is left out of folders."""
+
+
+changes_option = selecting(
+    "--changes",
+    type=click.Choice(CHANGES),
+    default="ctime",
+    show_default=True,
+    help="What shows that a file changed after it was found, which is an error. ctime: its size, "
+    "modification time, inode or change time. mtime: size or modification time. size: size alone. "
+    "none: nothing; whatever is there is taken.",
 )
 
 
-def working_options(command: Command) -> Command:
-    """What may be used of the machine."""
-    return _with(_WORKING_OPTIONS, command)
-
-
-_WORKING_OPTIONS = (
-    compressing(
-        "-j",
-        "--jobs",
-        type=click.IntRange(1),
-        help="Threads that work.  [default: the CPUs this process may use]",
-    ),
-    compressing(
-        "--memory",
-        metavar="SIZE",
-        default="256M",
-        show_default=True,
-        callback=_size,
-        help="Bytes that may be in flight.",
-    ),
-)
-
-
-def telling_options(command: Command) -> Command:
-    """How progress and what was done are told."""
-    return _with(_TELLING_OPTIONS, command)
-
-
-_TELLING_OPTIONS = (
-    telling(
-        "--progress",
-        type=click.Choice(MODES),
-        default="auto",
-        show_default=True,
-        help="auto: a bar on a terminal. plain: lines for a log. json: one object a line.",
-    ),
-    telling("-q", "--quiet", is_flag=True, help="No progress, no summary."),
-)
-
-
-def layout_options(command: Command) -> Command:
-    """How members stand in an archive: the same for each command that makes one of files."""
-    return _with(_LAYOUT_OPTIONS, command)
-
-
-_LAYOUT_OPTIONS = (
+layout_options = join_options(
     compressing(
         "--store",
         metavar="GLOB",
@@ -233,19 +238,47 @@ _LAYOUT_OPTIONS = (
         "--align",
         metavar="N[:GLOB]",
         multiple=True,
-        callback=_aligns,
-        help="Let contents of stored members that match begin at a multiple of N bytes, a power "
+        callback=_read_alignments,
+        help="Begin the contents of stored members that match at a multiple of N bytes, a power "
         "of two up to 32K. Repeatable.",
     ),
 )
+"""How members stand in an archive."""
 
 
-def output_options(command: Command) -> Command:
-    """How an archive is made and told of: the same for each command that makes one."""
-    return _with(_OUTPUT_OPTIONS, command)
+working_options = join_options(
+    compressing(
+        "-j",
+        "--jobs",
+        type=click.IntRange(1),
+        help="How many work at once.  [default: the CPUs this process may use]",
+    ),
+    compressing(
+        "--memory",
+        metavar="SIZE",
+        default="256M",
+        show_default=True,
+        callback=_read_size,
+        help="How many bytes may be in flight at once.",
+    ),
+)
+"""How much of the machine may be used."""
 
 
-_OUTPUT_OPTIONS = (
+telling_options = join_options(
+    telling(
+        "--progress",
+        type=click.Choice(MODES),
+        default="auto",
+        show_default=True,
+        help="auto: a bar on a terminal. plain: lines for a log. json: one object per line.",
+    ),
+    telling("-q", "--quiet", is_flag=True, help="No progress, no summary."),
+)
+"""How progress and the result are told."""
+
+
+output_options = join_options(
     compressing(
         "-l",
         "--level",
@@ -262,21 +295,23 @@ _OUTPUT_OPTIONS = (
         show_default=True,
         help="Compress with this library alone.",
     ),
-    *_WORKING_OPTIONS,
+    working_options,
     producing(
         "--timestamp",
         metavar="keep|clamp|epoch|DATE",
-        callback=_timestamp,
-        help="Dates of the members: their own (moved into 1980 to 2107, which keep tells and clamp "
-        "does not; with clamp none newer than SOURCE_DATE_EPOCH, if that is set), 1980-01-01, or "
-        "DATE (ISO 8601).  [default: SOURCE_DATE_EPOCH if set, else keep]",
+        callback=_read_timestamp,
+        help="Dates of the members. keep: the files' own, moved into 1980 to 2107 with a note. "
+        "clamp: the same without the note, and none newer than SOURCE_DATE_EPOCH if that is set. "
+        "epoch: 1980-01-01. DATE: that date (ISO 8601).  [default: SOURCE_DATE_EPOCH if set, else "
+        "keep]",
     ),
     producing(
         "--modes",
         type=click.Choice(["keep", "normal"]),
         default="keep",
         show_default=True,
-        help="Permissions: their own, or 644, and 755 for folders and what can be executed.",
+        help="Permissions. keep: the files' own. normal: 644, and 755 for folders and what can be "
+        "executed.",
     ),
     producing("--prepend", metavar="FILE", help="Put FILE's bytes in front of the archive."),
     producing(
@@ -284,33 +319,18 @@ _OUTPUT_OPTIONS = (
         metavar="TEXT",
         help="Begin with the line #!TEXT and make the archive executable.",
     ),
-    *_TELLING_OPTIONS,
+    telling_options,
 )
+"""How an archive is compressed, written and told: for each command that makes one of files."""
 
 
-changes_option = selecting(
-    "--changes",
-    type=click.Choice(CHANGES),
-    default="ctime",
-    show_default=True,
-    help="What shows that a file changed since it was found, which is an error. ctime: its size, "
-    "modification time, inode or change time. mtime: size or modification time. size: its size. "
-    "none: nothing; take what is there.",
-)
-
-
-def listing_options(command: Command) -> Command:
-    """Options that tell programs and people of members, or list them without writing."""
-    return _with(_LISTING_OPTIONS, command)
-
-
-_LISTING_OPTIONS = (
+listing_options = join_options(
     telling(
         "-n",
         "--dry-run",
         is_flag=True,
-        help="Write nothing; list what would be put in or taken out, with sizes, and what is left "
-        "out, and why.",
+        help="Write nothing; list what would be put in or taken out, with sizes, and what would "
+        "be left out, and why.",
     ),
     telling(
         "--json",
@@ -320,44 +340,85 @@ _LISTING_OPTIONS = (
         "output.",
     ),
 )
+"""What programs and people are told of members, with or without writing."""
 
 
-def skipping_options(command: Command) -> Command:
-    """What is left out of folders: the same for each command that puts folders in."""
-    return _with(_SKIPPING_OPTIONS, command)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommonOptions:
+    """What is asked for by the options that several commands have.
+
+    An option reaches the field of its own name: here, in `Selection` or in `Settings`.
+
+    Attributes:
+        selection: what goes in.
+        settings: how it is compressed.
+        progress: how progress is shown.
+        quiet: whether neither progress nor a summary is.
+        dry_run: whether nothing is written.
+        as_json: whether the result is one JSON document on standard output.
+        prepend: the file whose bytes stand in front of the archive, if any.
+        shebang: what its first line says behind `#!`, if it is to have one.
+    """
+
+    selection: Selection
+    settings: Settings
+    progress: Mode
+    quiet: bool
+    dry_run: bool
+    as_json: bool
+    prepend: str | None = None
+    shebang: str | None = None
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> CommonOptions:
+        """Sorts the values of options, by the options' names.
+
+        Raises:
+            SettingsError: a value is out of its range.
+            TypeError: no field has the name of an option; so none is without effect.
+        """
+        rest = {**values}
+        if _DIGIT in (meta := click.get_current_context().meta):
+            rest["level"] = meta[_DIGIT]  # -0 to -9 count more than --level
+        try:
+            selection = Selection(**_pop_fields(Selection, rest))
+        except DateError as error:  # here a date out of range is a mistake of the command line's
+            raise SettingsError(str(error)) from error
+        settings = Settings(**_pop_fields(Settings, rest))
+        return cls(selection=selection, settings=settings, **rest)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What `create`, `merge`, `update` and the previews of all three are called with."""
+        return {
+            "selection": self.selection,
+            "settings": self.settings,
+            "prepend": self.prepend,
+            "shebang": self.shebang,
+        }
+
+    def execute(
+        self,
+        archive: str,
+        preview: Callable[[], Preview],
+        make: Callable[[Display], Report],
+    ) -> None:
+        """Makes an archive, or with --dry-run previews it, and shows what came of it."""
+        with Display(self.progress, self.quiet) as display:
+            if self.dry_run:
+                display.show_preview(archive, preview(), self.as_json)
+            else:
+                display.show_summary(make(display), self.as_json)
 
 
-_SKIPPING_OPTIONS = (
-    selecting(
-        "--ignore",
-        is_flag=True,
-        help="Leave out .git and what .gitignore files say, as git does; .zipignore files have the "
-        "same rules and the last word.",
-    ),
-    selecting(
-        "--exclude-vcs",
-        is_flag=True,
-        help="Leave out what version control keeps (.git, .gitignore, .svn, ...), as tar does.",
-    ),
-    selecting(
-        "--skip",
-        type=click.Choice(SKIPS),
-        multiple=True,
-        help="Leave out, and count, what cannot be put in instead of refusing it: special files "
-        "(sockets, pipes, devices), dangling links, what is unreadable. Repeatable.",
-    ),
-)
-
-
-def make_settings(
-    context: click.Context, level: int, codec: CodecName, jobs: int | None, memory: int
-) -> Settings:
-    """The settings that a command line asks for; -0 to -9 count more than --level."""
-    return Settings(level=context.meta.get(_DIGIT, level), codec=codec, jobs=jobs, memory=memory)
+def _pop_fields(kind: type[Selection | Settings], values: dict[str, Any]) -> dict[str, Any]:
+    """Takes out of `values` those that fields of a dataclass are named after."""
+    names = [field.name for field in fields(kind) if field.name in values]
+    return {name: values.pop(name) for name in names}
 
 
 def open_target(archive: str) -> str | Pipe:
-    """Where an archive goes: "-" is standard output."""
+    """The target of an archive; "-" is standard output."""
     if archive != "-":
         return archive
     if sys.stdout is None:
@@ -373,40 +434,32 @@ def open_target(archive: str) -> str | Pipe:
 
 
 def check_in_place(archive: str) -> str:
-    """The archive that a command changes; standard output is none."""
+    """The path of the archive that a command changes; refuses standard output."""
     if archive == "-":
         raise SettingsError("an archive is changed in its place: name a file instead of -")
     return archive
 
 
 @contextmanager
-def _told_as_json(as_json: bool) -> Iterator[None]:
-    """Tells what fails as a JSON document on standard output, too, if that is asked for, once."""
+def _failures_as_json(as_json: bool) -> Iterator[None]:
+    """Tells what fails as a JSON document on standard output too, if asked for; only once."""
     try:
         yield
     except (click.ClickException, click.exceptions.Exit):
         raise
     except BaseException as error:
         context = click.get_current_context()
-        if as_json and not context.meta.get(_TOLD):
-            context.meta[_TOLD] = True
+        if as_json and not context.meta.get(_IS_TOLD):
+            context.meta[_IS_TOLD] = True
             with suppress(OSError):
                 print_failure(error)
         raise
 
 
-_TOLD = "parazip.told"
+_IS_TOLD = "parazip.is_told"
 
 
-def refuse_two_on_standard_output(archive: str, dry_run: bool, as_json: bool) -> None:
+def refuse_two_on_standard_output(archive: str, values: Mapping[str, Any]) -> None:
     """Refuses --json beside an archive that goes to standard output."""
-    if as_json and archive == "-" and not dry_run:
+    if values["as_json"] and archive == "-" and not values["dry_run"]:
         raise click.UsageError("--json and the archive - both take standard output")
-
-
-def make_selection(**fields: Any) -> Selection:
-    """What is put in; a date out of range is a mistake of the command line's here."""
-    try:
-        return Selection(**fields)
-    except DateError as error:
-        raise SettingsError(str(error)) from error

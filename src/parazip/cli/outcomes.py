@@ -1,4 +1,4 @@
-"""What an error says to who has called a command: messages and the exit code.
+"""What an error means to those who called a command: messages and an exit code.
 
 0 all went well, 1 something failed, 2 the command line is wrong.
 """
@@ -19,7 +19,7 @@ class Outcome(NamedTuple):
     Attributes:
         messages: what is wrong, for people.
         code: the exit code.
-        is_of_output: whether nothing more can be written to standard output.
+        is_of_output: whether it means that standard output takes no more.
     """
 
     messages: tuple[str, ...]
@@ -29,13 +29,13 @@ class Outcome(NamedTuple):
 
 _NO_MEMORY = Outcome(("out of memory; use a smaller --memory or fewer --jobs",))
 _NO_FILES = Outcome(
-    ("the system opens no more files; use fewer --jobs, or allow more (ulimit -n)",)
+    ("the system does not open more files; use fewer --jobs, or allow more files (ulimit -n)",)
 )
-_NO_THREADS = Outcome(("the system gives no more threads; use fewer --jobs",))
+_NO_THREADS = Outcome(("the system does not start more threads; use fewer --jobs",))
 
 
 def explain_error(error: BaseException) -> Outcome | None:
-    """What an error says; None if it is none that is expected."""
+    """What an error means; None if it is not an expected one."""
     match error:
         case ParazipError():
             return Outcome(tuple(error.messages()), 2 if isinstance(error, SettingsError) else 1)
@@ -65,9 +65,9 @@ def explain_error(error: BaseException) -> Outcome | None:
 
 
 def print_failure(error: BaseException) -> None:
-    """Writes what has failed to standard output, as one JSON document; nothing if it is a bug."""
+    """Writes a failure to standard output, as one JSON document; nothing if it is a bug."""
     if isinstance(error, SystemExit) and error.__cause__ is not None:
-        error = error.__cause__  # it has been told already, on standard error
+        error = error.__cause__  # standard error has it already
     outcome = explain_error(error)
     if outcome is None or outcome.is_of_output or isinstance(error, BrokenPipeError):
         return

@@ -1,8 +1,8 @@
-"""What of pex's command line parazip has to understand: what kind of PEX is asked for.
+"""The few options of pex that parazip has to understand: they say what kind of PEX is asked for.
 
-All else passes by unread. pex reads its command line with argparse, and so does this, so that
-values that stand apart, joined and shortened names mean the same to both. What does not parse is
-pex's to refuse.
+All others pass unread. pex reads its command line with argparse, and so does this, so that separate
+values, joined ones and shortened names mean the same to both. What cannot be parsed is left for pex
+to refuse.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ LOOSE = "loose"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What kind of PEX is asked for.
+class PexOptions:
+    """What pex's command line says of the PEX that is asked for.
 
     Attributes:
         output: where it is to be; empty if pex is to run it at once.
@@ -46,14 +46,14 @@ class Asked:
     more: str = ""
 
     @property
-    def only_finished(self) -> str:
-        """Why parazip cannot make it out of one that is not compressed; empty if it can."""
+    def why_not_rebuilt(self) -> str:
+        """Why parazip cannot make it out of an uncompressed PEX; empty if it can."""
         if not self.compress:
             return "nothing is compressed"
         return f"{self.more} is done with the finished one" if self.more else ""
 
     @property
-    def untouched(self) -> str:
+    def why_left_to_pex(self) -> str:
         """Why there is nothing in it for parazip to do; empty if there is."""
         if self.native:
             return "--rc makes zips of its own"
@@ -64,15 +64,15 @@ class Asked:
         return ""
 
 
-def read_options(arguments: Sequence[str]) -> Asked:
+def read_options(arguments: Sequence[str]) -> PexOptions:
     """What pex's arguments ask for, as far as it is understood."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     try:
-        found, _ = _parser().parse_known_args(list(arguments[:end]))
+        known, _ = _make_parser().parse_known_args(list(arguments[:end]))
     except argparse.ArgumentError:
-        return Asked()
-    values = {name: value for name, value in vars(found).items() if value is not None}
-    return Asked(**values)
+        return PexOptions()
+    values = {name: value for name, value in vars(known).items() if value is not None}
+    return PexOptions(**values)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -100,7 +100,7 @@ class _More(argparse.Action):
             setattr(namespace, self.dest, str(self.option_strings[0]))
 
 
-def _parser() -> _Parser:
+def _make_parser() -> _Parser:
     parser = _Parser(add_help=False, fromfile_prefix_chars="@")
 
     def switch(dest: str, *names: str, on: bool = True) -> None:

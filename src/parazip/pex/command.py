@@ -5,40 +5,35 @@ Those may stand anywhere before `--`. pex has none of their names.
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterable
-from contextlib import ExitStack, redirect_stdout
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from parazip.cache import Cache
 from parazip.codecs.table import CODEC_NAMES, CodecName
-from parazip.copying import COPIED
-from parazip.display import MODES, Display, Mode, format_size, format_table
+from parazip.display import MODES, Display, Mode
 from parazip.model import Tally
 from parazip.pex import inside, outside
-from parazip.pex.asked import ZIPAPP, read_options
+from parazip.pex.asked import ZIPAPP, PexOptions, read_options
+from parazip.pex.explanation import print_explanation
 from parazip.pex.limits import Limits
 from parazip.pex.mark import (
-    KINDS,
+    MARK_KINDS,
     SENTINEL,
     SILENCE,
-    Kind,
+    MarkKind,
     choose_possible,
     insert_arguments,
     mark_arguments,
 )
 from parazip.pex.opt_in import FEATURE, load_command
-from parazip.pex.zipper import ZipPlan
+from parazip.pex.zipper import ZipPlan, ZipReport
 from parazip.rights import refuse_folder
-from parazip.settings import Report, SectionReport, Settings, parse_size
-
-if TYPE_CHECKING:
-    from parazip.pex.wheels import Distribution
+from parazip.settings import Report, Settings, parse_size
 
 
 class _Forwarding(click.Command):
@@ -47,8 +42,8 @@ class _Forwarding(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         end = args.index("--") if "--" in args else len(args)
         # Alone it would take the next argument for its value.
-        told = ["--explain=table" if arg == "--explain" else arg for arg in args[:end]]
-        rest = super().parse_args(ctx, told)
+        ours = ["--explain=table" if arg == "--explain" else arg for arg in args[:end]]
+        rest = super().parse_args(ctx, ours)
         ctx.params["arguments"] += tuple(args[end:])
         return rest
 
@@ -60,7 +55,7 @@ class _Forwarding(click.Command):
     cls=_Forwarding,
     # No short ones: pex has -h, and with -r requirements.txt may go without a space.
     context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]},
-    epilog="All other options are pex's own, and may stand before, between and behind these; -h "
+    epilog="All other options are pex's own; they may stand before, between or after these. -h "
     "shows them.",
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
@@ -70,7 +65,8 @@ class _Forwarding(click.Command):
     type=click.IntRange(1, 9),
     default=6,
     show_default=True,
-    help="For what cannot be copied: 1 is fastest, 9 smallest. To store all: pex's --no-compress.",
+    help="For what cannot be copied: 1 is fastest, 9 smallest. To store everything: pex's "
+    "--no-compress.",
 )
 @click.option(
     "--zip-codec",
@@ -84,7 +80,7 @@ class _Forwarding(click.Command):
     "--zip-jobs",
     "jobs",
     type=click.IntRange(1),
-    help="Threads that zip.  [default: the CPUs this process may use]",
+    help="How many compress at once.  [default: the CPUs this process may use]",
 )
 @click.option(
     "--zip-memory",
@@ -93,7 +89,7 @@ class _Forwarding(click.Command):
     default="256M",
     show_default=True,
     callback=lambda context, option, value: parse_size(value),
-    help="Bytes that may be in flight.",
+    help="How many bytes may be in flight at once.",
 )
 @click.option(
     "--zip-progress",
@@ -101,17 +97,18 @@ class _Forwarding(click.Command):
     type=click.Choice(MODES),
     default="auto",
     show_default=True,
-    help="auto: a bar on a terminal. plain: lines for a log. json: one object a line. none: no "
-    "summary either.",
+    help="auto: a bar on a terminal. plain: lines for a log. json: one object per line. none: "
+    "nothing, not even a summary.",
 )
 @click.option(
     "--exact",
     is_flag=True,
-    help="Zips that are pex's own to the byte, with zlib 6: all cores, but nothing is copied.",
+    help="Make the very zips that pex makes, to the byte: with zlib 6 on all cores; nothing is "
+    "copied.",
 )
 @click.option(
     "--mark",
-    type=click.Choice(KINDS),
+    type=click.Choice(MARK_KINDS),
     default="build-property",
     show_default=True,
     help="How a PEX whose bytes are not pex's own says so: in PEX-INFO, by an empty file "
@@ -120,14 +117,16 @@ class _Forwarding(click.Command):
 @click.option(
     "--warn-on-run",
     is_flag=True,
-    help=f"The PEX says so in a line when it starts, unless {SILENCE} is set there.",
+    help="Also have the PEX say so in a line when it starts, unless its environment has "
+    f"{SILENCE}.",
 )
 @click.option(
     "--pex-binary",
     metavar="PATH",
-    help="Run this pex (a program, a PEX or scie of pex) by its command line alone; without cache.",
+    help="Run this pex (a program, a PEX or scie of pex) by its command line alone, without the "
+    "cache.",
 )
-@click.option("--no-cache", is_flag=True, help="Recall nothing, and keep nothing.")
+@click.option("--no-cache", is_flag=True, help="Recall nothing and keep nothing.")
 @click.option(
     "--explain",
     metavar="[=json]",
@@ -138,7 +137,7 @@ class _Forwarding(click.Command):
     "--use-feature",
     type=click.Choice([FEATURE]),
     multiple=True,
-    help="For parapex, which is pex itself without it; here it is always on.",
+    help="For parapex, which is plain pex without it; here it is always on.",
 )
 @click.pass_context
 def pex(
@@ -151,7 +150,7 @@ def pex(
     memory: int,
     progress: Mode,
     exact: bool,
-    mark: Kind,
+    mark: MarkKind,
     warn_on_run: bool,
     pex_binary: str | None,
     no_cache: bool,
@@ -162,73 +161,118 @@ def pex(
     if exact:
         _refuse_beside_exact(context)
     asked = read_options(arguments)
-    with Display(progress, quiet=progress == "none") as display, ExitStack() as stack:
-        run_installed = None if pex_binary else load_command()
-        other = [pex_binary] if pex_binary else _unfit(display)
-        way = ZipPlan(
+
+    def make_marks(version: tuple[int, ...]) -> AbstractContextManager[list[str]]:
+        kind = choose_possible(mark, version)
+        return mark_arguments(kind, f"level {level}, codec {codec}", warn_on_run, asked.preamble)
+
+    with Display(progress, quiet=progress == "none") as display:
+        builder = _PexProgram([pex_binary]) if pex_binary else _choose_installed_pex(display)
+        zip_plan = ZipPlan(
             settings=Settings(level=level, codec=codec, jobs=jobs, memory=memory),
             arguments=arguments,
             progress=display,
-            cache=None if no_cache or other else Cache(*context.obj),
+            cache=Cache(*context.obj) if builder.can_recall and not no_cache else None,
             exact=exact,
-            watch=partial(Limits, asked.check, asked.output, display.note)
+            watch=partial(Limits, asked.check, asked.output, display.show_note)
             if asked.layout == ZIPAPP
             else None,
-            note=display.note,
+            note=display.show_note,
         )
-        if explain == "json":
-            # pex tells names on standard output, where only the explanation is to be.
-            stack.enter_context(redirect_stdout(sys.stderr))
-        alone = asked.untouched
-        if asked.output and not alone:
-            refuse_folder(asked.output)
-            version = outside.ask_version(other) if other else inside.installed_version()
-            if other:
-                alone = asked.only_finished or outside.explain_refusal(version, exact)
-            if asked.compress and not exact and not alone:
-                mode = f"level {level}, codec {codec}"
-                marks = mark_arguments(
-                    choose_possible(mark, version), mode, warn_on_run, asked.preamble
-                )
-                arguments = insert_arguments(arguments, stack.enter_context(marks))
-        if asked.output and alone:
-            display.note(f"pex alone makes this PEX: {alone}")
-        code: object = 0
-        if other:
-            if asked.output and not alone:
-                code = outside.build_from_stored(other, arguments, asked, way)
-            else:
-                code = outside.run_unchanged(other, arguments)
-        else:
-            assert run_installed is not None
-            if not alone:
-                stack.enter_context(inside.making_zips_fast(way))
-            sys.argv = ["pex", *arguments]
-            try:
-                run_installed()
-            except SystemExit as end:
-                code = end.code
-        stack.close()
+        # pex tells names on standard output, where only the explanation is to be.
+        with redirect_stdout(sys.stderr) if explain == "json" else nullcontext():
+            code = _build(builder, arguments, asked, zip_plan, make_marks)
         if code in (0, None):
-            if way.reports:
-                reports = [report for report, _ in way.reports]
-                zips = "1 zip" if len(reports) == 1 else f"{len(reports)} zips"
-                name = reports[0].archive if asked.layout == ZIPAPP else zips
-                display.summary(_together(name, reports))
+            if zip_plan.reports:
+                display.show_summary(_join_reports(zip_plan.reports, asked.layout))
             if explain is not None:
-                rows = [row for report in way.reports for row in _rows(*report)]
-                _explain(rows, as_json=explain == "json")
+                print_explanation(zip_plan.reports, as_json=explain == "json")
     sys.exit(code)  # type: ignore[arg-type] # what pex itself exits with
 
 
-def _unfit(display: Display) -> list[str]:
-    """What runs the installed pex, if parazip does not fit into its inside; else nothing."""
+def _build(
+    builder: _PexInside | _PexProgram,
+    arguments: tuple[str, ...],
+    asked: PexOptions,
+    zip_plan: ZipPlan,
+    make_marks: Callable[[tuple[int, ...]], AbstractContextManager[list[str]]],
+) -> object:
+    """Has pex build what is asked for, with zips of ours if it has any; gives pex's exit code."""
+    reason = asked.why_left_to_pex
+    marks: AbstractContextManager[list[str]] = nullcontext([])
+    if asked.output and not reason:
+        refuse_folder(asked.output)
+        version = builder.ask_version()
+        reason = builder.explain_refusal(version, asked, zip_plan.exact)
+        if asked.compress and not zip_plan.exact:
+            marks = make_marks(version)
+    if reason:
+        if asked.output:
+            zip_plan.note(f"pex alone makes this PEX: {reason}")
+        return builder.run_unchanged(arguments)
+    with marks as more:
+        return builder.build(insert_arguments(arguments, more), asked, zip_plan)
+
+
+class _PexInside:
+    """The pex that is installed, in this process: parazip makes its zips in place of its code."""
+
+    can_recall = True
+
+    def __init__(self, command: Callable[[], object]) -> None:
+        self._command = command
+
+    def ask_version(self) -> tuple[int, ...]:
+        return inside.installed_version()
+
+    def explain_refusal(self, version: tuple[int, ...], asked: PexOptions, exact: bool) -> str:
+        return ""
+
+    def build(self, arguments: tuple[str, ...], asked: PexOptions, zip_plan: ZipPlan) -> object:
+        with inside.making_zips_fast(zip_plan):
+            return self.run_unchanged(arguments)
+
+    def run_unchanged(self, arguments: tuple[str, ...]) -> object:
+        sys.argv = ["pex", *arguments]
+        try:
+            self._command()
+        except SystemExit as end:
+            return end.code
+        return 0
+
+
+class _PexProgram:
+    """A pex that is run as a program: parazip makes its zips anew when it is done."""
+
+    can_recall = False
+
+    def __init__(self, command: list[str]) -> None:
+        self._command = command
+
+    def ask_version(self) -> tuple[int, ...]:
+        return outside.ask_version(self._command)
+
+    def explain_refusal(self, version: tuple[int, ...], asked: PexOptions, exact: bool) -> str:
+        return asked.why_not_rebuilt or outside.explain_refusal(version, exact)
+
+    def build(self, arguments: tuple[str, ...], asked: PexOptions, zip_plan: ZipPlan) -> object:
+        if not asked.output:  # pex runs what it builds, and nothing is left
+            return self.run_unchanged(arguments)
+        return outside.build_from_stored(self._command, arguments, asked, zip_plan)
+
+    def run_unchanged(self, arguments: tuple[str, ...]) -> object:
+        return outside.run_unchanged(self._command, arguments)
+
+
+def _choose_installed_pex(display: Display) -> _PexInside | _PexProgram:
+    """The pex that is installed: as a program if parazip does not fit into its inside."""
+    command = load_command()
     try:
         inside.check_fit()
     except inside.MisfitError as error:
-        display.note(f"{error}; going by its command line alone")
-        return [sys.executable, "-m", "pex"]
-    return []
+        display.show_note(f"{error}; going by its command line alone")
+        return _PexProgram([sys.executable, "-m", "pex"])
+    return _PexInside(command)
 
 
 def _refuse_beside_exact(context: click.Context) -> None:
@@ -236,70 +280,24 @@ def _refuse_beside_exact(context: click.Context) -> None:
     for name in ("level", "codec", "mark", "warn_on_run"):
         if context.get_parameter_source(name) != ParameterSource.DEFAULT:
             option = next(each for each in context.command.params if each.name == name).opts[0]
-            raise click.UsageError(f"{option} changes what --exact keeps as it is; leave one out")
+            raise click.UsageError(f"{option} changes the bytes that --exact keeps; leave one out")
 
 
-def _together(name: str, reports: list[Report]) -> Report:
+def _join_reports(reports: Sequence[ZipReport], layout: str) -> Report:
     """One report for all the zips of one PEX: a packed one has many."""
+    every = [report for report, _ in reports]
+    zips = "1 zip" if len(every) == 1 else f"{len(every)} zips"
     tallies: dict[str, Tally] = {}
-    for report in reports:
+    for report in every:
         for coder, tally in report.codecs.items():
             tallies[coder] = tallies[coder].plus(tally) if coder in tallies else tally
     return Report(
-        archive=name,
-        members=sum(report.members for report in reports),
-        bytes_in=sum(report.bytes_in for report in reports),
-        bytes_out=sum(report.bytes_out for report in reports),
-        seconds=sum(report.seconds for report in reports),
+        archive=every[0].archive if layout == ZIPAPP else zips,
+        members=sum(report.members for report in every),
+        bytes_in=sum(report.bytes_in for report in every),
+        bytes_out=sum(report.bytes_out for report in every),
+        seconds=sum(report.seconds for report in every),
         codecs=tallies,
-        recalled=sum(report.recalled for report in reports),
-        notes=tuple(dict.fromkeys(note for report in reports for note in report.notes)),
+        recalled=sum(report.recalled for report in every),
+        notes=tuple(dict.fromkeys(note for report in every for note in report.notes)),
     )
-
-
-def _rows(report: Report, distributions: Iterable[Distribution]) -> list[dict[str, Any]]:
-    """What was done to each distribution."""
-    found = {each.name: each for each in distributions}
-    return [_row(made, found[made.label]) for made in report.sections]
-
-
-def _row(made: SectionReport, distribution: Distribution) -> dict[str, Any]:
-    copied = made.tallies.get(COPIED, Tally(0, 0, 0))
-    every = Tally(0, 0, 0)
-    for tally in made.tallies.values():
-        every = every.plus(tally)
-    if made.recalled:
-        how, why = "recalled", "nothing has changed since it was put into the cache"
-    else:
-        how = "copied" if copied.members else "compressed"
-        why = distribution.why(copied.members)
-    return {
-        "distribution": made.label,
-        "how": how,
-        "members": every.members,
-        "copied_members": copied.members,
-        "bytes_in": every.bytes_in,
-        "bytes_out": every.bytes_out,
-        "seconds": round(made.seconds, 4),
-        "why": why,
-    }
-
-
-def _explain(rows: list[dict[str, Any]], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(rows, indent=2))
-        return
-    lines = [
-        (
-            row["distribution"],
-            row["how"],
-            f"{row['members']:,}",
-            format_size(row["bytes_in"]),
-            format_size(row["bytes_out"]),
-            f"{row['seconds']:.2f}",
-            row["why"],
-        )
-        for row in rows
-    ]
-    header = ("distribution", "how", "members", "in", "out", "seconds", "why")
-    print(format_table(header, lines))

@@ -3,16 +3,16 @@
 pex writes each zip in `Chroot.zip` (module `pex.common`): it opens an archive with the module's
 global `open_zip` and calls `write_deterministic` on it for every folder and file. Inside
 `making_zips_fast` that global is ours. Our archive is a `ZipFileEx` of which only the writing is
-replaced: it remembers what pex puts in, and the zip is made of all that when pex closes it. Where
-`Chroot.zip` is the method that `walk_chroot` is a twin of, it is ours as well, and the zip is made
-as the walk goes on.
+replaced: it collects what pex puts in, and the zip is made of all that when pex closes it. If
+`Chroot.zip` is the very method that `walk_chroot` was written after, it is ours as well, and the
+zip is made while the walk goes on.
 
-Dates and modes are what pex's own code would make them, but of the three system calls that pex
-makes to learn a file's kind we make one: with 13,000 files that is half of what pex does before it
-zips.
+Dates and modes are what pex's own code would make them. But pex makes three system calls to learn
+what kind of file it has, and we make one: with 13,000 files that saves half of what pex does before
+it zips.
 
-pex promises nothing about its inside, so `check_fit` looks first whether everything is as it is
-known to be (pex 2.60 to 2.105), and says what is not.
+pex promises nothing about its inside. So `check_fit` looks first whether all is as in the releases
+that are known (`KNOWN_RELEASES`), and says what is not.
 """
 
 from __future__ import annotations
@@ -28,14 +28,22 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 from parazip import naming
 from parazip.errors import DateError, ParazipError, SourceError
 from parazip.format.records import ATTRIBUTE_FOLDER, pack_dos_date
 from parazip.model import File, Member
-from parazip.pex.walk import Entry, is_known, walk_chroot
-from parazip.pex.zipper import Zip64Error, ZipPlan, make_zip
+from parazip.pex.limits import Zip64Error
+from parazip.pex.walk import Addition, is_known, walk_chroot
+from parazip.pex.zipper import ZipPlan, make_zip
+
+KNOWN_RELEASES = ("2.60", "2.105")
+"""The first and the last release of pex that parazip is known to fit into.
+
+The extra `pex` in pyproject.toml asks for the first one or a newer one, and docs/pex.md names both.
+Others are looked at in the same way, and `pex.outside` serves those that do not fit.
+"""
 
 
 class MisfitError(ParazipError):
@@ -65,8 +73,9 @@ def check_module(common: ModuleType, version: str) -> None:
     """The same of a `pex.common` of some version."""
     missing = next(_misfits(common), None)
     if missing is not None:
+        first, last = KNOWN_RELEASES
         raise MisfitError(
-            f"pex {version} does not fit: {missing} (parazip is made for pex 2.60 to 2.105)"
+            f"pex {version} does not fit: {missing} (parazip is made for pex {first} to {last})"
         )
 
 
@@ -91,7 +100,7 @@ def _misfits(common: Any) -> Iterator[str]:
 
 
 @contextmanager
-def making_zips_fast(way: ZipPlan) -> Iterator[None]:
+def making_zips_fast(zip_plan: ZipPlan) -> Iterator[None]:
     """Inside this block pex writes its zips through parazip.
 
     Raises:
@@ -100,30 +109,64 @@ def making_zips_fast(way: ZipPlan) -> Iterator[None]:
     check_fit()
     import pex.common as common
     import pex.pex_builder as pex_builder
-    from pex.variables import ENV
 
+    write_zip = _make_zip_writer(common, zip_plan)
+    ours: list[_Replacement] = [(common, "open_zip", _make_open_zip(common, write_zip))]
+    if is_known(common.Chroot.zip):
+        ours.append((common.Chroot, "zip", _make_zip_method(common, write_zip)))
+    builder = pex_builder.PEXBuilder
+    ours.append((builder, "build", _make_build(builder)))
+    if not zip_plan.exact:
+        ours.append((builder, "_build_packedapp", _make_build_packedapp(builder)))
+    ours += _make_last_steps(pex_builder, zip_plan)
+    theirs = [(owner, name, getattr(owner, name)) for owner, name, _ in ours]
+    try:
+        for owner, name, value in ours:
+            setattr(owner, name, value)
+        yield
+    finally:
+        for owner, name, value in theirs:
+            setattr(owner, name, value)
+
+
+_Replacement: TypeAlias = tuple[Any, str, Any]
+"""A module or class of pex, the name of an attribute, and what takes its place."""
+
+_ZipWriter: TypeAlias = Callable[[str, str, Callable[[], Iterable[Addition]]], None]
+"""Writes a zip: its path, the mode in which pex opens it, and what gives all that goes in."""
+
+
+def _make_zip_writer(common: Any, zip_plan: ZipPlan) -> _ZipWriter:
     to_member = _member_maker(common)
-    collector_type = _collector_type(common)
     open_zip = common.open_zip
 
-    def write(path: str, mode: str, entries: Callable[[], Iterable[Entry]]) -> None:
-        """Writes a zip; in mode "a" behind the shebang line that pex put there."""
-        prefix = _take(path) if mode == "a" else b""
+    def write_zip(path: str, mode: str, list_additions: Callable[[], Iterable[Addition]]) -> None:
+        """In mode "a" the zip stands behind the shebang line that pex has written there."""
+        prefix = _take_contents(path) if mode == "a" else b""
+        name = path.removesuffix("~")
         try:
-            members = (to_member(*entry) for entry in entries())
-            make_zip(path, path.removesuffix("~"), prefix, members, way)
+            members = (to_member(*addition) for addition in list_additions())
+            make_zip(path, name, prefix, members, zip_plan)
         except Zip64Error as error:
-            way.note(f"pex itself zips {path.removesuffix('~')}: {error}")
+            zip_plan.note(f"pex itself zips {name}: {error}")
             with open(path, "wb") as file:
                 file.write(prefix)
             with open_zip(path, "a", zipfile.ZIP_DEFLATED) as archive:
-                for source, name, compress, deterministic in entries():
+                for source, arcname, compress, deterministic in list_additions():
                     archive.write_deterministic(
                         filename=source,
-                        arcname=name,
+                        arcname=arcname,
                         deterministic=deterministic,
                         compress=compress,
                     )
+
+    return write_zip
+
+
+def _make_open_zip(common: Any, write_zip: _ZipWriter) -> Callable[..., Any]:
+    """`open_zip` that collects what is to be written, and writes it all at the end."""
+    open_zip = common.open_zip
+    collector_type = _collector_type(common)
 
     @contextmanager
     def open_fast(path: str, mode: str = "r", *args: Any, **kwargs: Any) -> Iterator[Any]:
@@ -133,7 +176,13 @@ def making_zips_fast(way: ZipPlan) -> Iterator[None]:
             return
         collector = collector_type()
         yield collector
-        write(path, mode, lambda: collector.entries)
+        write_zip(path, mode, lambda: collector.additions)
+
+    return open_fast
+
+
+def _make_zip_method(common: Any, write_zip: _ZipWriter) -> Callable[..., None]:
+    """`Chroot.zip` that writes while the walk over the files goes on."""
 
     def zip_fast(
         chroot: Any,
@@ -145,7 +194,7 @@ def making_zips_fast(way: ZipPlan) -> Iterator[None]:
         labels: Iterable[str] | None = None,
         compress: bool = True,
     ) -> None:
-        entries = partial(
+        walk = partial(
             walk_chroot,
             common,
             chroot,
@@ -155,31 +204,36 @@ def making_zips_fast(way: ZipPlan) -> Iterator[None]:
             labels=labels,
             compress=compress,
         )
-        write(filename, mode, entries)
+        write_zip(filename, mode, walk)
 
-    def build(builder: Any, path: str, *args: Any, **kwargs: Any) -> None:
-        """Leaves nothing half done beside the PEX."""
+    return zip_fast
+
+
+def _make_build(builder: Any) -> Callable[..., None]:
+    """`PEXBuilder.build` that leaves nothing half done beside the PEX."""
+    build = builder.build
+
+    def build_cleanly(builder: Any, path: str, *args: Any, **kwargs: Any) -> None:
         try:
-            build_pex(builder, path, *args, **kwargs)
+            build(builder, path, *args, **kwargs)
         except BaseException as error:
             if not naming.leaves_file_behind(error):
                 _remove(f"{path}~")
             raise
 
-    def rename(source: str, target: str) -> None:
-        """Loses no PEX at the last step."""
-        naming.move_finished(source, target, target)
+    return build_cleanly
 
-    def make_executable(path: str) -> None:
-        """The same; where it is refused, people can still start a PEX by `python PEX`."""
-        try:
-            last_steps["chmod_plus_x"](path)
-        except OSError as error:
-            name = path.removesuffix("~")
-            way.note(f"{name} cannot be made executable: {error.strerror or error}")
 
-    def build_packed(builder: Any, dirname: str, *args: Any, **kwargs: Any) -> None:
-        """Keeps zips of other bytes than pex's from its PEX_ROOT: it takes those for its own."""
+def _make_build_packedapp(builder: Any) -> Callable[..., None]:
+    """`PEXBuilder._build_packedapp` that keeps our zips out of the PEX_ROOT.
+
+    pex would take them for its own, and put them into other PEXes.
+    """
+    from pex.variables import ENV
+
+    build = builder._build_packedapp
+
+    def build_apart(builder: Any, dirname: str, *args: Any, **kwargs: Any) -> None:
         os.makedirs(dirname, exist_ok=True)
         with (
             tempfile.TemporaryDirectory(
@@ -187,28 +241,27 @@ def making_zips_fast(way: ZipPlan) -> Iterator[None]:
             ) as root,
             ENV.patch(PEX_ROOT=root),
         ):
-            build_packedapp(builder, dirname, *args, **kwargs)
+            build(builder, dirname, *args, **kwargs)
 
-    zip_method = common.Chroot.zip
-    builder = pex_builder.PEXBuilder
-    build_pex, build_packedapp = builder.build, builder._build_packedapp
-    common.open_zip = open_fast
-    if is_known(zip_method):
-        common.Chroot.zip = zip_fast
-    builder.build = build
-    if not way.exact:
-        builder._build_packedapp = build_packed
+    return build_apart
+
+
+def _make_last_steps(pex_builder: Any, zip_plan: ZipPlan) -> list[_Replacement]:
+    """The steps after zipping, as far as this pex has them, so that none of them loses the PEX."""
+
+    def rename(source: str, target: str) -> None:
+        naming.move_finished(source, target, target)
+
+    def make_executable(path: str) -> None:
+        try:
+            chmod_plus_x(path)
+        except OSError as error:  # people can still start it by `python PEX`
+            name = path.removesuffix("~")
+            zip_plan.note(f"{name} cannot be made executable: {error.strerror or error}")
+
+    chmod_plus_x: Any = getattr(pex_builder, "chmod_plus_x", None)
     ours = {"chmod_plus_x": make_executable, "safe_rename": rename}
-    last_steps = {name: vars(pex_builder)[name] for name in ours.keys() & vars(pex_builder).keys()}
-    vars(pex_builder).update({name: ours[name] for name in last_steps})
-    try:
-        yield
-    finally:
-        vars(pex_builder).update(last_steps)
-        common.open_zip = open_zip
-        common.Chroot.zip = zip_method
-        builder.build = build_pex
-        builder._build_packedapp = build_packedapp
+    return [(pex_builder, name, ours[name]) for name in ours if hasattr(pex_builder, name)]
 
 
 def _collector_type(common: Any) -> Any:
@@ -217,7 +270,7 @@ def _collector_type(common: Any) -> Any:
     class Collector(common.ZipFileEx):  # type: ignore[misc] # pex has no types
         def __init__(self) -> None:  # no super().__init__(): that opens a file
             self.fp = None  # what ZipFile.__del__ looks at
-            self.entries: list[Entry] = []
+            self.additions: list[Addition] = []
 
         def write_deterministic(
             self,
@@ -228,7 +281,7 @@ def _collector_type(common: Any) -> Any:
             compress: bool = True,
         ) -> None:
             name = os.path.normpath(arcname)
-            self.entries.append(Entry(filename, name, compress, deterministic))
+            self.additions.append(Addition(filename, name, compress, deterministic))
 
     return Collector
 
@@ -241,8 +294,8 @@ def _remove(path: str) -> None:
         os.unlink(path)
 
 
-def _take(path: str) -> bytes:
-    """What pex wrote to its temporary file; and no file any more, as replacing one is slow."""
+def _take_contents(path: str) -> bytes:
+    """What pex wrote to its temporary file, which is removed: replacing a file is slow."""
     with open(path, "rb") as file:
         data = file.read()
     with suppress(OSError):
@@ -283,7 +336,11 @@ def _member_maker(common: Any) -> Callable[[str, str, bool, bool], Member]:
 
 
 def _own_date(path: str, info: os.stat_result) -> int:
-    """A file's own date; what zipfile cannot express either is told as zipfile tells it."""
+    """A file's own date.
+
+    Raises:
+        DateError: zipfile cannot express it either; the message begins as zipfile's.
+    """
     try:
         moment = time.localtime(info.st_mtime)
     except (OverflowError, OSError, ValueError):

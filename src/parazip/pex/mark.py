@@ -1,7 +1,7 @@
-"""How a PEX tells that its bytes are not those that pex alone makes of the same inputs.
+"""The mark: how a PEX says that its bytes are not those that pex alone makes of the same inputs.
 
-Through pex's own command line, so it works with any pex and every layout. The files that a mark is
-made of, if it needs any, lie in a temporary folder while pex runs.
+A mark is made by pex's own command line, so any pex and every layout can have one. The files that
+it needs, if any, lie in a temporary folder while pex runs.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any, Literal, TypeAlias
 from parazip.errors import SourceError
 from parazip.version import __version__
 
-Kind: TypeAlias = Literal["build-property", "sentinel", "none"]
-KINDS: tuple[Kind, ...] = ("build-property", "sentinel", "none")
+MarkKind: TypeAlias = Literal["build-property", "sentinel", "none"]
+MARK_KINDS: tuple[MarkKind, ...] = ("build-property", "sentinel", "none")
 
 PROPERTY = "parallel_zip"
 """The key in the build properties of PEX-INFO."""
@@ -26,7 +26,7 @@ SENTINEL = ".parallel-zip"
 """The name of an empty file at the root of a PEX."""
 
 SILENCE = "PARAZIP_NO_WARNING"
-"""Set in the environment, it keeps a PEX from telling when it starts."""
+"""A variable: if it is set, a PEX that would warn when it starts does not."""
 
 _WARNING = """\
 def _parazip_warn():
@@ -40,11 +40,11 @@ def _parazip_warn():
 _parazip_warn()
 del _parazip_warn
 """
-"""For all Pythons that can start a PEX, from 2.7 on."""
+"""Code in front of a PEX's own. It must suit all Pythons that can start a PEX, from 2.7 on."""
 
 
 def describe_mark(pex_info: dict[str, Any], has_sentinel: bool) -> str:
-    """How a PEX is marked, for people."""
+    """The mark of a PEX, for people."""
     properties = pex_info.get("build_properties")
     mark = properties.get(PROPERTY) if isinstance(properties, dict) else None
     if isinstance(mark, dict):
@@ -55,24 +55,24 @@ def describe_mark(pex_info: dict[str, Any], has_sentinel: bool) -> str:
     return SENTINEL if has_sentinel else "none"
 
 
-_KNOWS_PROPERTIES = (2, 74)
+_FIRST_WITH_PROPERTIES = (2, 74)
 """The first pex that takes build properties."""
 
 
-def choose_possible(kind: Kind, pex_version: Sequence[int]) -> Kind:
-    """The kind of mark that takes the place of `kind`, where that pex has no build properties."""
-    is_old = tuple(pex_version) < _KNOWS_PROPERTIES
+def choose_possible(kind: MarkKind, pex_version: Sequence[int]) -> MarkKind:
+    """The kind of mark to use: another one than `kind` if that pex has no build properties."""
+    is_old = tuple(pex_version) < _FIRST_WITH_PROPERTIES
     return "sentinel" if kind == "build-property" and is_old else kind
 
 
 @contextmanager
-def mark_arguments(kind: Kind, mode: str, warns: bool, preamble: str) -> Iterator[list[str]]:
-    """Arguments of pex that mark the PEX it makes, of use inside the block.
+def mark_arguments(kind: MarkKind, mode: str, warns: bool, preamble: str) -> Iterator[list[str]]:
+    """Arguments of pex that mark the PEX it makes; they are good inside the block.
 
     Args:
-        kind: how it is marked.
+        kind: of the mark.
         mode: how its zips are made, for people.
-        warns: whether it is to tell so on standard error when it starts.
+        warns: whether the PEX also says so on standard error when it starts.
         preamble: the file whose code the user wants to run first, if any.
 
     Raises:
@@ -80,19 +80,19 @@ def mark_arguments(kind: Kind, mode: str, warns: bool, preamble: str) -> Iterato
     """
     with ExitStack() as stack:
         folder = ""
-        if kind == "sentinel" or warns:  # else there is nothing that a kill could leave behind
+        if kind == "sentinel" or warns:  # else a kill leaves nothing behind
             made = tempfile.TemporaryDirectory(prefix="parazip-", ignore_cleanup_errors=True)
             folder = stack.enter_context(made)
         arguments = []
         if kind == "build-property":
             value = {"tool": "parazip", "version": __version__, "mode": mode}
-            if warns:  # a PEX_ROOT knows PEXes by their PEX-INFO, without the preamble
+            if warns:  # by PEX-INFO a PEX_ROOT tells PEXes apart; it does not look at preambles
                 value["warns"] = "on run"
             arguments += ["--build-property", f"{PROPERTY}={json.dumps(value)}"]
         elif kind == "sentinel":
             root = os.path.join(folder, "root")
             os.mkdir(root)
-            _write(os.path.join(root, SENTINEL), b"")
+            _write_file(os.path.join(root, SENTINEL), b"")
             arguments += ["--sources-directory", root]
         if warns:
             line = (
@@ -101,23 +101,23 @@ def mark_arguments(kind: Kind, mode: str, warns: bool, preamble: str) -> Iterato
             )
             warning = _WARNING.format(silence=SILENCE, line=line).encode()
             path = os.path.join(folder, "preamble.py")
-            _write(path, _read(preamble) + warning)
+            _write_file(path, _read_preamble(preamble) + warning)
             arguments += ["--preamble-file", path]
         yield arguments
 
 
 def insert_arguments(arguments: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
-    """Arguments of pex with `more` of them, which have the last word, before any `--`."""
+    """Arguments of pex, with `more` behind them but before any `--`, so that these count."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     return (*arguments[:end], *more, *arguments[end:])
 
 
-def _write(path: str, data: bytes) -> None:
+def _write_file(path: str, data: bytes) -> None:
     with open(path, "wb") as file:
         file.write(data)
 
 
-def _read(path: str) -> bytes:
+def _read_preamble(path: str) -> bytes:
     """The code of a preamble, up to the end of its last line."""
     if not path:
         return b""

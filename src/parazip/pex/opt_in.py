@@ -1,7 +1,7 @@
-"""pex itself, and when it is wanted: `parapex` is nothing else until it is asked to be more.
+"""Whether `parapex` is to be more than pex: it is pex itself until an option or a variable asks.
 
-So it can stand in for pex where build tools call it, and changes nothing by being there. Imports
-nothing that pex alone does not need.
+So it can take pex's place in build tools and changes nothing by being there. This module imports
+nothing that pex does not need.
 """
 
 from __future__ import annotations
@@ -33,14 +33,16 @@ def load_command() -> Callable[[], object]:
 
 
 def wants_parallel_zip(arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
-    """Whether it is asked for: by an option before `--`, or by a variable.
+    """Whether parazip is to make the zips: an option before `--`, or a variable, says so.
 
     Raises:
         SettingsError: the variable has another value.
     """
     named = environment.get(_VARIABLE, "")
     if named not in ("", FEATURE):
-        raise SettingsError(f"{_VARIABLE}={named} is no feature; set it to {FEATURE}, or unset it")
+        raise SettingsError(
+            f"{_VARIABLE}={named} is not a feature; set it to {FEATURE}, or unset it"
+        )
     end = arguments.index("--") if "--" in arguments else len(arguments)
     before = ""
     for argument in arguments[:end]:

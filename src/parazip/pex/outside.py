@@ -1,13 +1,13 @@
 """The way out: pex by its command line alone, where parazip does not fit into its inside.
 
-pex is asked for the same PEX, but not compressed, in a folder beside the wanted one. Then its zips
-are made anew, with their members compressed, or copied out of the wheels that they came from; what
-stands in front of the zip and beside it stays as it is. Only then the PEX gets its name. That takes
-a copy more than the way inside, and serves any pex: another version, one for another interpreter, a
-PEX or a scie of pex.
+pex is asked for the same PEX without compression, in a folder beside the wanted place. Then its
+zips are made anew: members are compressed, or copied out of the wheels that they came from. What
+stands in front of a zip and beside it stays as it is. At the end the PEX gets its name. This takes
+a copy more than inside, and serves any pex: another release, one for another interpreter, a PEX or
+a scie of pex.
 
 What pex does with a finished PEX (`--seed`, `--scie`) it would do with the one that is not
-compressed, so such PEXes are left to pex alone.
+compressed. So such PEXes are left to pex alone.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from parazip import archives, files, naming
 from parazip.errors import OutputError, ParazipError, SourceError
 from parazip.format.values import STORED, Entry
 from parazip.model import Contents, File, Member
-from parazip.pex.asked import Asked
-from parazip.pex.info import pex_info
+from parazip.pex.asked import PexOptions
+from parazip.pex.info import read_pex_info
+from parazip.pex.limits import Zip64Error
 from parazip.pex.mark import insert_arguments
 from parazip.pex.wheels import BOOTSTRAP, DEPS
-from parazip.pex.zipper import Zip64Error, ZipPlan, make_zip
+from parazip.pex.zipper import ZipPlan, make_zip
 
 
 def ask_version(pex: Sequence[str]) -> tuple[int, ...]:
@@ -47,26 +48,26 @@ def ask_version(pex: Sequence[str]) -> tuple[int, ...]:
         )
     except OSError as error:
         raise ParazipError(f"cannot run {command}: {error.strerror or error}") from error
-    told = done.stdout.strip()
+    version = done.stdout.strip()
     try:
-        return tuple(int(number) for number in told.split("."))
+        return tuple(int(number) for number in version.split("."))
     except ValueError as error:
         raise ParazipError(
-            f"{command} is no pex: {command} --version says {told[:80]!r}, not a version"
+            f"{command} is not pex: {command} --version says {version[:80]!r}, not a version"
         ) from error
 
 
 def explain_refusal(version: Sequence[int], exact: bool) -> str:
-    """Why that pex has to be left alone; empty if it has not."""
-    if tuple(version) < _CHECKS:
+    """Why that pex must make its PEX alone; empty if parazip can make the zips anew."""
+    if tuple(version) < _FIRST_WITH_CHECK:
         return "it is too old to know --check"
-    if exact and tuple(version) < _STORES_FOLDERS:
+    if exact and tuple(version) < _FIRST_TO_STORE_FOLDERS:
         return "it is so old that it compresses even folders"
     return ""
 
 
-_CHECKS = (2, 1, 150)
-_STORES_FOLDERS = (2, 50)
+_FIRST_WITH_CHECK = (2, 1, 150)
+_FIRST_TO_STORE_FOLDERS = (2, 50)
 
 
 def run_unchanged(pex: Sequence[str], arguments: Sequence[str]) -> int:
@@ -75,7 +76,7 @@ def run_unchanged(pex: Sequence[str], arguments: Sequence[str]) -> int:
 
 
 def build_from_stored(
-    pex: Sequence[str], arguments: Sequence[str], asked: Asked, way: ZipPlan
+    pex: Sequence[str], arguments: Sequence[str], asked: PexOptions, zip_plan: ZipPlan
 ) -> int:
     """Builds a PEX as `arguments` ask for; gives pex's exit code.
 
@@ -83,7 +84,7 @@ def build_from_stored(
         pex: what runs pex.
         arguments: of pex.
         asked: what they ask for: an output, of a kind that holds zips to be compressed.
-        way: how its zips are made.
+        zip_plan: how its zips are made.
 
     Raises:
         ParazipError: the PEX cannot be written, or what pex made cannot be read.
@@ -95,7 +96,7 @@ def build_from_stored(
     except OSError as error:
         raise OutputError.of(asked.output, error) from error
     try:
-        code = _build_in(temporary, pex, arguments, asked, way)
+        code = _build_in(temporary, pex, arguments, asked, zip_plan)
     except BaseException as error:
         if not naming.leaves_file_behind(error):
             shutil.rmtree(temporary, ignore_errors=True)
@@ -105,7 +106,11 @@ def build_from_stored(
 
 
 def _build_in(
-    temporary: str, pex: Sequence[str], arguments: Sequence[str], asked: Asked, way: ZipPlan
+    temporary: str,
+    pex: Sequence[str],
+    arguments: Sequence[str],
+    asked: PexOptions,
+    zip_plan: ZipPlan,
 ) -> int:
     target = os.path.join(temporary, os.path.basename(asked.output))
     plain = ["--no-compress", "--check", "none", "-o", target]
@@ -115,36 +120,42 @@ def _build_in(
     if done.returncode:
         print(done.stdout, end="")
         return done.returncode
-    made = os.path.join(temporary, _only(os.listdir(temporary)))  # {platform} is filled in now
+    name = _check_single(os.listdir(temporary))  # {platform} is filled in now
+    made = os.path.join(temporary, name)
     final = os.path.join(os.path.dirname(asked.output), os.path.basename(made))
     try:
-        _compress(made, final, asked, way)
+        _remake_pex(made, final, asked, zip_plan)
     except Zip64Error as error:
-        way.note(f"pex itself zips {final}: {error}")
+        zip_plan.note(f"pex itself zips {final}: {error}")
         return run_unchanged(pex, arguments)
-    _replace(made, final)
+    _move_into_place(made, final)
     print(done.stdout.replace(made, final), end="")
     return 0
 
 
-def _only(names: list[str]) -> str:
+def _check_single(names: list[str]) -> str:
+    """The only name in a list.
+
+    Raises:
+        ParazipError: there are others, or none.
+    """
     if len(names) != 1:
         raise ParazipError(f"pex made {', '.join(sorted(names)) or 'nothing'} instead of one PEX")
     return names[0]
 
 
-def _compress(made: str, final: str, asked: Asked, way: ZipPlan) -> None:
+def _remake_pex(made: str, final: str, asked: PexOptions, zip_plan: ZipPlan) -> None:
     """Makes the zips of a PEX anew."""
-    way.folders.update(_installed(made, asked))
+    zip_plan.folders.update(_find_installed(made, asked))
     if not os.path.isdir(made):
-        _remake(made, final, asked, way)
+        _remake_zip(made, final, asked, zip_plan)
         return
     for path in (os.path.join(made, BOOTSTRAP), *glob.glob(f"{glob.escape(made)}/{DEPS}/*")):
         if os.path.isfile(path) and zipfile.is_zipfile(path):
-            _remake(path, os.path.join(final, os.path.relpath(path, made)), asked, way)
+            _remake_zip(path, os.path.join(final, os.path.relpath(path, made)), asked, zip_plan)
 
 
-def _remake(path: str, name: str, asked: Asked, way: ZipPlan) -> None:
+def _remake_zip(path: str, name: str, asked: PexOptions, zip_plan: ZipPlan) -> None:
     """Makes a zip anew, at the same place and with what stands in front of it."""
     new = f"{path}~"
     try:
@@ -154,8 +165,8 @@ def _remake(path: str, name: str, asked: Asked, way: ZipPlan) -> None:
             prefix = opened.read(min((entry.record.offset for entry in entries), default=0))
         with zipfile.ZipFile(path) as archive:
             attributes = [info.external_attr for info in archive.infolist()]
-        members = _members(file, entries, attributes, asked)
-        make_zip(new, name, prefix, members, way)
+        members = _list_members(file, entries, attributes, asked)
+        make_zip(new, name, prefix, members, zip_plan)
         with suppress(OSError):
             shutil.copymode(path, new)
         naming.move_finished(new, path, name)
@@ -163,13 +174,13 @@ def _remake(path: str, name: str, asked: Asked, way: ZipPlan) -> None:
         raise error if isinstance(error, ParazipError) else SourceError.of(path, error) from error
 
 
-def _members(
-    file: File, entries: list[Entry], attributes: list[int], asked: Asked
+def _list_members(
+    file: File, entries: list[Entry], attributes: list[int], asked: PexOptions
 ) -> Iterator[Member]:
-    """What a zip of pex holds. Old ones leave out the file type in `attributes`, and so do we."""
+    """What a zip of pex holds. Old releases leave the file type out of attributes; so do we."""
     names = {entry.name for entry in entries}
     with files.open_unchanged(file) as opened:
-        for entry, told in zip(entries, attributes, strict=True):
+        for entry, attributes_of_pex in zip(entries, attributes, strict=True):
             name, record, _ = entry
             is_folder = name.endswith("/")
             source: Contents = b""
@@ -178,7 +189,7 @@ def _members(
                     raise ParazipError(f"pex has compressed {name} in spite of --no-compress")
                 source = archives.locate_stored(file, opened, entry)
             store = is_folder or (asked.compile and _is_bytecode_of_pex(name, names))
-            yield Member(name, source, told, record.date, store)
+            yield Member(name, source, attributes_of_pex, record.date, store)
 
 
 def _is_bytecode_of_pex(name: str, names: Container[str]) -> bool:
@@ -187,15 +198,15 @@ def _is_bytecode_of_pex(name: str, names: Container[str]) -> bool:
     return is_beside_source and not name.startswith(f"{DEPS}/")
 
 
-def _installed(made: str, asked: Asked) -> dict[str, str]:
-    """The folders that distributions are installed in, as far as they are found."""
+def _find_installed(made: str, asked: PexOptions) -> dict[str, str]:
+    """The folders in which distributions are installed, by name, as far as there are any."""
     roots = [
         os.path.expanduser(asked.root or os.environ.get("PEX_ROOT") or ""),  # as pex does
         os.path.expanduser("~/.pex"),
         platformdirs.user_cache_dir("pex", appauthor=False),
     ]
     found: dict[str, str] = {}
-    for name, fingerprint in (pex_info(made).get("distributions") or {}).items():
+    for name, fingerprint in (read_pex_info(made).get("distributions") or {}).items():
         for root in filter(None, roots):
             inside = glob.escape(os.path.join(str(fingerprint), str(name)))
             pattern = os.path.join(glob.escape(root), "installed_wheels", "*", inside)
@@ -204,11 +215,11 @@ def _installed(made: str, asked: Asked) -> dict[str, str]:
     return found
 
 
-def _replace(made: str, final: str) -> None:
+def _move_into_place(made: str, final: str) -> None:
     """Gives a PEX its name, as pex does: what stood there, file or folder, is gone then.
 
-    A file is replaced in one step. A folder cannot be, and what stands there is put aside, so that
-    it can be put back.
+    A file is replaced in one step. A folder cannot be: it is put aside first, so that it can be put
+    back.
 
     Raises:
         OutputError: it cannot be done. The PEX stays where it is, and the error says where.

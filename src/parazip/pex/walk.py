@@ -5,8 +5,9 @@ This walk gives the same files and folders under the same names in the same orde
 what it can once for each folder. What pex decides it still asks pex: which files there are, in
 what order a folder is walked, what is left out.
 
-It is a twin of the loop in pex's `Chroot.zip`, so it is used only where that method is, to the
-letter, one that it was written after (`is_known`); pex 2.50 to 2.105 all have the same.
+It does what the loop in pex's `Chroot.zip` does, so it is used only if that method is, to the
+letter, one that it was written after (`is_known`). All releases that parazip fits into have the
+same.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ _KNOWN = ("a2a192b5c83c",)
 """How the SHA-256 of the method's source begins."""
 
 
-class Entry(NamedTuple):
-    """What pex puts into a zip.
+class Addition(NamedTuple):
+    """A file or folder that pex puts into a zip.
 
     Attributes:
         path: of the file or folder.
@@ -56,7 +57,7 @@ def walk_chroot(
     strip_prefix: str | None,
     labels: Iterable[str] | None,
     compress: bool,
-) -> Iterator[Entry]:
+) -> Iterator[Addition]:
     """All files of a `Chroot`, each folder before its first file; arguments as in pex."""
     selected = chroot.files()
     if labels:
@@ -66,35 +67,35 @@ def walk_chroot(
     written: set[str] = set()
     inside = "" if strip_prefix is None else strip_prefix + os.sep
 
-    def entry(path: str, name: str) -> Entry:
+    def make_addition(path: str, name: str) -> Addition:
         shown = name
         if strip_prefix:
             is_inside = name.startswith(inside)
             shown = name[len(inside) :] if is_inside else os.path.relpath(name, strip_prefix)
-        return Entry(path, shown, compress and compressed.get(name, True), deterministic)
+        return Addition(path, shown, compress and compressed.get(name, True), deterministic)
 
-    def folders(folder: str) -> Iterator[Entry]:
-        """A folder and those above it, the upper ones first, unless they are there already."""
+    def add_folders(folder: str) -> Iterator[Addition]:
+        """A folder and those above it, from the top down, unless they are there already."""
         if not folder or folder in (os.curdir, strip_prefix) or folder in written:
             return
-        yield from folders(_parent(folder))
-        yield entry(os.path.join(top, folder), folder)
+        yield from add_folders(_parent(folder))
+        yield make_addition(os.path.join(top, folder), folder)
         written.add(folder)
 
     for path in sorted(selected):
         full_path = os.path.join(top, path)
         if os.path.isfile(full_path):
             if not exclude_file(full_path):
-                yield from folders(_parent(path))
-                yield entry(full_path, os.path.normpath(path))
+                yield from add_folders(_parent(path))
+                yield make_addition(full_path, os.path.normpath(path))
             continue
         for root, _, names in common.deterministic_walk(full_path):
             folder = os.path.normpath(path + root[len(full_path) :])
-            kept = [name for name in names if not exclude_file(name)]
-            if kept:
-                yield from folders(folder)
-            for name in kept:
-                yield entry(root + os.sep + name, folder + os.sep + name)
+            included = [name for name in names if not exclude_file(name)]
+            if included:
+                yield from add_folders(folder)
+            for name in included:
+                yield make_addition(root + os.sep + name, folder + os.sep + name)
 
 
 def _parent(path: str) -> str:

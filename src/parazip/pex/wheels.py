@@ -1,14 +1,14 @@
 """Finds what of an installed distribution can be copied from the wheel that it came from.
 
-pex installs wheels into folders of its own and zips those. Nearly all of the files in there are
-the wheel's, byte for byte, and the wheel has them compressed. Which ones is not a matter of
-names: a file is taken from the wheel if its size and the CRC-32 of all its bytes are the ones that
-the wheel's directory tells of, and it is compressed if they are not.
+pex installs wheels into folders of its own and zips those. Nearly all of the files there are the
+wheel's, byte for byte, and the wheel has them compressed. Names do not decide which ones: a file is
+taken from the wheel if it has the size and CRC-32 that the wheel's directory gives, and compressed
+if it has not.
 
-Where a wheel is, only pex knows; where it usually is, is known (`_places`). Whatever is found there
+Only pex knows where a wheel is; `_list_candidates` knows where it usually is. Whatever is there
 must have the SHA-256 of the wheel that was installed, which pex noted: so its compressed bytes are
-what was once downloaded or built, neither damaged nor somebody else's. A wheel that is not found,
-or is another one, costs time and nothing else.
+what was once downloaded or built, neither damaged nor somebody else's. If a wheel is missing, or is
+another one, that costs time and nothing else.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class Wheel:
     prefix: str = ""
     sha256: str = ""
 
-    def identity(self) -> str:
-        """Tells its contents from all others.
+    def identify(self) -> str:
+        """What tells its contents from all others.
 
         Raises:
             SourceError: it cannot be read.
@@ -60,24 +60,24 @@ class Wheel:
         """
         if self.sha256:
             return self.sha256
-        return hashlib.sha256(repr(sorted(self.entries().items())).encode()).hexdigest()
+        return hashlib.sha256(repr(sorted(self.read_entries().items())).encode()).hexdigest()
 
-    def entries(self) -> dict[str, Entry]:
+    def read_entries(self) -> dict[str, Entry]:
         """Its members by their names in the distribution; raises what `identity` raises."""
         if not self.prefix:
-            return {entry.name: entry for entry in _entries(self.archive)}
+            return {entry.name: entry for entry in _read_entries(self.archive)}
         start = len(self.prefix)
-        inside = _by_distribution(self.archive).get(self.prefix, [])
+        inside = _group_entries(self.archive).get(self.prefix, [])
         return {entry.name[start:]: entry for entry in inside}
 
-    def check(self) -> None:
+    def check_sha256(self) -> None:
         """Makes sure that it is the file that was installed.
 
         Raises:
             SourceError: it cannot be read.
             BadArchiveError: it is another one, or damaged.
         """
-        found = _digest(self.archive)
+        found = _hash_archive(self.archive)
         if found != self.sha256:
             raise BadArchiveError(
                 f"{self.archive.path} is not the wheel that was installed: expected SHA-256 "
@@ -86,21 +86,21 @@ class Wheel:
             )
 
 
-_entries = lru_cache(maxsize=8)(archives.read_entries)
-"""A PEX that is a repository is asked for each of its distributions."""
+_read_entries = lru_cache(maxsize=8)(archives.read_entries)
+"""Remembered, as a PEX that is a repository is asked for each of its distributions."""
 
 
 @lru_cache(maxsize=8)
-def _by_distribution(archive: File) -> dict[str, list[Entry]]:
+def _group_entries(archive: File) -> dict[str, list[Entry]]:
     """The members of a repository, by the prefixes of `Wheel`."""
     found: dict[str, list[Entry]] = {}
-    for entry in _entries(archive):
+    for entry in _read_entries(archive):
         found.setdefault(f"{DEPS}/{label_member(entry.name)}/", []).append(entry)
     return found
 
 
-_digest = lru_cache(files.hash_file)
-"""If one wheel turns out to be of no use, all of the archive is made again."""
+_hash_archive = lru_cache(files.hash_file)
+"""Remembered, as all of the archive is made again if one wheel turns out to be of no use."""
 
 
 class Distribution:
@@ -111,7 +111,7 @@ class Distribution:
         members: as pex wants them.
         start: the length of what stands in front of the distribution's own names.
         wheels: where the members may be copied from, the best first.
-        alone: why there is no wheel, for people.
+        reason: why there is no wheel, for people.
 
     Attributes:
         name: of the wheel's file, or of what else it is.
@@ -124,68 +124,68 @@ class Distribution:
         members: list[Member],
         start: int,
         wheels: Iterable[Wheel] = (),
-        alone: str = "no wheel found",
+        reason: str = "no wheel found",
     ) -> None:
         self.name = name
         self.members = members
         self._start = start
         self._wheels = iter(wheels)
         self._wheel = next(self._wheels, None)
-        self._alone = alone
+        self._reason = reason
 
-    def section(self, recipe: Recipe, rest: Recipe, keeps: bool) -> Section:
-        """What the archive is made of; the cache knows it by its files and its wheel.
+    def make_section(self, recipe: Recipe, rest: Recipe, has_cache: bool) -> Section:
+        """The section of the archive; the cache knows it by its files and its wheel.
 
         Args:
             recipe: how a distribution is compressed that has no wheel.
             rest: how the few files are compressed that are not as in the wheel.
-            keeps: whether there is a cache to know it.
+            has_cache: whether there is a cache to know it.
 
         Raises:
-            SourceError, BadArchiveError: the wheel is of no use; see `lose`.
+            SourceError, BadArchiveError: the wheel is of no use; see `drop_wheel`.
         """
         if self._wheel is not None or self.name == BOOTSTRAP:
             recipe = rest
         wheel = self._wheel
         key = ""
-        if keeps and self.name:
-            identity = wheel.identity() if wheel is not None else ""
-            known = files.hash_file if self.name == BOOTSTRAP else _by_stat
+        if has_cache and self.name:
+            identity = wheel.identify() if wheel is not None else ""
+            known = files.hash_file if self.name == BOOTSTRAP else _identify_file
             key = keys.make_key(self.members, recipe, identity, identity=known)
         return Section(
-            self.make,
+            self.make_members,
             self.name,
             key,
             recipe,
             check_crc=wheel is not None and not wheel.sha256,
-            alongside=wheel.check if wheel is not None and wheel.sha256 else None,
+            alongside=wheel.check_sha256 if wheel is not None and wheel.sha256 else None,
         )
 
-    def make(self) -> list[Member]:
-        """The members; those that may be the wheel's are to be copied from there, if they are.
+    def make_members(self) -> list[Member]:
+        """The members; those that seem to be the wheel's are copied from there, if they are.
 
         Raises:
-            SourceError, BadArchiveError: the wheel is of no use; see `lose`.
+            SourceError, BadArchiveError: the wheel is of no use; see `drop_wheel`.
         """
         if self._wheel is None:
             return self.members
         members = list(self.members)
-        for i, source in self._copied(self._wheel):
+        for i, source in self._find_copies(self._wheel):
             members[i] = members[i]._replace(source=source)
         return members
 
-    def why(self, copied: int) -> str:
-        """Why not all is copied, for people, where so many members were."""
+    def explain_rest(self, copied: int) -> str:
+        """Why not all members are copied, for people, if `copied` of them are."""
         if self._wheel is None:
-            return self._alone
+            return self._reason
         if not copied:
             return "nothing in the wheel is deflated and as installed"
         rest = sum(member.size > 0 for member in self.members) - copied
         return f"all but {rest} that installing made or changed" if rest else ""
 
-    def _copied(self, wheel: Wheel) -> Iterator[tuple[int, ArchiveMember | Twin]]:
-        """What may be copied from the wheel instead, by the members' index."""
-        entries = wheel.entries()
+    def _find_copies(self, wheel: Wheel) -> Iterator[tuple[int, ArchiveMember | Twin]]:
+        """The members that may be copied from the wheel: their index, and what to copy."""
+        entries = wheel.read_entries()
         moved = {
             (os.path.basename(name), entry.record.size): entry
             for name, entry in entries.items()
@@ -199,38 +199,37 @@ class Distribution:
             entry = entries.get(name[start:])
             if entry is None and moved:
                 entry = moved.get((os.path.basename(name), size))
-            if entry is None or not _may_be(size, entry):
+            if entry is None or not _may_equal(size, entry):
                 continue
             pair = pair_with(source, ArchiveMember(wheel.archive, entry))
             if pair is not None:
                 yield i, pair
 
-    def lose(self, error: ParazipError) -> bool:
-        """Does without the wheel, if the error is about it; tells whether it is.
+    def drop_wheel(self, error: ParazipError) -> bool:
+        """Does without the wheel if the error is about it; gives whether it is.
 
-        The next one takes its place, if there is any: a wheel that another pex is downloading is
-        only half there, or gone a moment later. The section is to be asked for anew, as it has
-        another key.
+        The next wheel takes its place, if there is one: a wheel that another pex is downloading is
+        incomplete, or gone a moment later. The section must be made anew, as its key is another.
         """
         path = error.archive if isinstance(error, BadArchiveError) else error.member
         if self._wheel is None or path != self._wheel.archive.path:
             return False
         self._wheel = next(self._wheels, None)
-        self._alone = f"the wheel is of no use: {error}"
+        self._reason = f"the wheel is of no use: {error}"
         return True
 
 
-def _by_stat(file: File) -> object:
-    """Tells a file of an installed distribution from all others.
+def _identify_file(file: File) -> object:
+    """All of a file but its path: it tells a file of an installed distribution from all others.
 
-    Also one that was written just now: pex installs into a folder under another name, renames it
-    when it is complete, and leaves it alone from then on.
+    This holds even for one that was written just now: pex installs into a folder under another
+    name, renames it when it is complete, and does not touch it again.
     """
     return file[1:]
 
 
-def _may_be(size: int, entry: Entry) -> bool:
-    """Whether so many bytes may be copied as `entry`, if they are the same."""
+def _may_equal(size: int, entry: Entry) -> bool:
+    """Whether so many bytes may be the contents of `entry`, and it is smaller as compressed."""
     record = entry.record
     return record.method == DEFLATED and record.compressed_size < record.size == size
 
@@ -240,7 +239,7 @@ def group_by_distribution(
     arguments: Sequence[str] | None,
     folders: Mapping[str, str] | None = None,
 ) -> Iterator[Distribution]:
-    """The distributions of a PEX, or of one of the zips of a packed PEX, as they come.
+    """The distributions of a PEX, or of one zip of a packed PEX, in order.
 
     Args:
         members: of the zip, in order.
@@ -249,19 +248,19 @@ def group_by_distribution(
         folders: where distributions are installed, by name, if their files do not tell.
     """
     members = iter(members)
-    first = list(_up_to_file(members))
-    name = _packed(first[-1]) if first else ""
+    first = list(_take_up_to_file(members))
+    name = _name_packed_distribution(first[-1]) if first else ""
     if name:
         every = [*first, *members]
-        yield _distribution(name, every, 0, arguments, folders or {})
+        yield _make_distribution(name, every, 0, arguments, folders or {})
         return
     for name, group in groupby(chain(first, members), lambda member: label_member(member.name)):
-        run = list(group)
+        group_members = list(group)
         start = len(DEPS) + len(name) + 2 if name != BOOTSTRAP else 0
-        yield _distribution(name, run, start, arguments, folders or {})
+        yield _make_distribution(name, group_members, start, arguments, folders or {})
 
 
-def _distribution(
+def _make_distribution(
     name: str,
     members: list[Member],
     start: int,
@@ -269,11 +268,13 @@ def _distribution(
     folders: Mapping[str, str],
 ) -> Distribution:
     if arguments is None:
-        return Distribution(name, members, start, alone="made as pex itself makes it")
+        return Distribution(name, members, start, reason="made as pex itself makes it")
     if name in ("", BOOTSTRAP):
-        return Distribution(name, members, start, alone="pex itself")
-    folder = folders.get(name) or _folder(members, start)
-    return Distribution(name, members, start, _found(folder, name, arguments) if folder else ())
+        return Distribution(name, members, start, reason="pex itself")
+    folder = folders.get(name) or _find_folder(members, start)
+    return Distribution(
+        name, members, start, _find_wheels(folder, name, arguments) if folder else ()
+    )
 
 
 def label_member(name: str) -> str:
@@ -286,7 +287,7 @@ def label_member(name: str) -> str:
     return parts[1] if parts[0] == DEPS and len(parts) > 2 else ""
 
 
-def _up_to_file(members: Iterator[Member]) -> Iterator[Member]:
+def _take_up_to_file(members: Iterator[Member]) -> Iterator[Member]:
     """Members up to the first file, that one included."""
     for member in members:
         yield member
@@ -294,17 +295,17 @@ def _up_to_file(members: Iterator[Member]) -> Iterator[Member]:
             return
 
 
-def _packed(member: Member) -> str:
-    """The distribution that a zip is of, where a packed PEX has one for each; told by a file in it.
+def _name_packed_distribution(member: Member) -> str:
+    """The distribution that a zip of a packed PEX holds, by a file in it; empty if it is not one.
 
-    There a member's name begins inside the distribution's folder.
+    In such a zip names begin inside the distribution's folder.
     """
     above, name = os.path.split(find_root(member.source, member.name) or "")
     return name if os.path.basename(above) == DEPS else ""
 
 
-def _folder(members: Sequence[Member], start: int) -> str:
-    """Where a distribution is installed, told by a file in it; empty if none tells."""
+def _find_folder(members: Sequence[Member], start: int) -> str:
+    """Where a distribution is installed, by the path of a file in it; empty if it has none."""
     for name, source, *_ in members:
         file = find_file(source)
         if file is not None:
@@ -312,10 +313,10 @@ def _folder(members: Sequence[Member], start: int) -> str:
     return ""
 
 
-def _found(folder: str, name: str, arguments: Sequence[str]) -> Iterator[Wheel]:
+def _find_wheels(folder: str, name: str, arguments: Sequence[str]) -> Iterator[Wheel]:
     """The wheels that the distribution in a folder may have come from."""
     folder = os.path.realpath(folder)
-    for path, prefix in _places(folder, name, arguments):
+    for path, prefix in _list_candidates(folder, name, arguments):
         try:
             info = os.stat(path)
         except (OSError, ValueError):
@@ -331,7 +332,7 @@ _NAMING = ("-f", "--find-links", "--pre-resolved-dist", "--pre-resolved-dists")
 _REPOSITORY = "--pex-repository"
 
 
-def _places(folder: str, name: str, arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _list_candidates(folder: str, name: str, arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Where the wheel of the distribution in `folder` may be: paths, and prefixes inside.
 
     What pex installed from a wheel stands in a folder named after the wheel's SHA-256, and so does

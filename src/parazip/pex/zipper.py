@@ -1,7 +1,7 @@
 """Makes a zip of what pex wants to put in.
 
-The members of one distribution are a section: recalled, copied from its wheel, or compressed. They
-are put together as they come, so that work begins while pex still looks for the rest.
+The members of one distribution are a section: recalled, copied from its wheel, or compressed.
+Sections are made as members come, so that work begins while pex still looks for the rest.
 """
 
 from __future__ import annotations
@@ -12,16 +12,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from parazip import plan
 from parazip.assembly import assemble
 from parazip.cache import Cache
 from parazip.codecs import levels
-from parazip.errors import BadArchiveError, ParazipError, SourceChangedError, SourceError
-from parazip.format.records import LIMIT_16, LIMIT_32
+from parazip.errors import BadArchiveError, SourceChangedError, SourceError
 from parazip.model import Member, Section
-from parazip.pex.limits import Limits
+from parazip.pex.limits import Limits, Zip64Error, find_excess, refuse_zip64
 from parazip.pex.wheels import Distribution, group_by_distribution
 from parazip.prefix import Prefix
 from parazip.progress import Counter, Sink
@@ -30,21 +29,24 @@ from parazip.settings import Report, Settings
 
 _Item = TypeVar("_Item")
 
+ZipReport: TypeAlias = tuple[Report, list[Distribution]]
+"""What was made, and of which distributions."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ZipPlan:
-    """How zips are made, and what became of them.
+    """How zips are made, and what was made.
 
     Attributes:
         settings: level, codec, jobs, memory.
         arguments: of pex.
-        progress: told of each archive's progress.
+        progress: called with each archive's progress.
         cache: where finished parts are looked for and kept, if anywhere.
         exact: whether zips are to be the same as pex's own, to the byte.
-        watch: gives what looks after the size of a PEX that is one zip.
-        note: told what people may want to know.
-        folders: where distributions are installed, by name, if their files do not tell.
-        reports: what was made, with the distributions it was made of.
+        watch: makes what watches the size of a PEX that is one zip.
+        note: called with sentences for people.
+        folders: where distributions are installed, by name, if the paths of files do not show it.
+        reports: what was made.
     """
 
     settings: Settings
@@ -55,7 +57,7 @@ class ZipPlan:
     watch: Callable[[Sink | None], Limits] | None = None
     note: Callable[[str], object] = lambda message: None
     folders: dict[str, str] = field(default_factory=dict)
-    reports: list[tuple[Report, list[Distribution]]] = field(default_factory=list)
+    reports: list[ZipReport] = field(default_factory=list)
 
 
 _ADVICE = "keep it out of what --sources-directory, --package and --module name"
@@ -64,7 +66,7 @@ _APART = "rename one"
 
 
 class _Remembered(Generic[_Item]):
-    """Items that can be gone through again, though they are found only once."""
+    """Items that can be gone through several times, though the iterator gives them once."""
 
     def __init__(self, items: Iterator[_Item]) -> None:
         self.found: list[_Item] = []
@@ -77,100 +79,88 @@ class _Remembered(Generic[_Item]):
             yield item
 
 
-class Zip64Error(ParazipError):
-    """A zip that is to be pex's own, to the byte, would have records that differ from zipfile's."""
-
-
-def make_zip(path: str, name: str, prefix: bytes, members: Iterable[Member], way: ZipPlan) -> None:
-    """Makes one zip of members; the report is added to those of `way`.
+def make_zip(
+    path: str, name: str, prefix: bytes, members: Iterable[Member], zip_plan: ZipPlan
+) -> None:
+    """Makes one zip of members; the report is added to those of `zip_plan`.
 
     Args:
         path: where it is to be.
         name: what people know it by.
         prefix: what stands in front of it.
         members: as pex wants them, in order.
-        way: how.
+        zip_plan: how.
 
     Raises:
         Zip64Error: it is to be exact, and the standard library's zip would have zip64 records.
         ParazipError: anything else that `write` raises.
     """
     began = time.monotonic()
-    progress = way.progress
-    if way.watch is not None:
-        limits = way.watch(progress)
-        members, progress = limits.watched(members), limits
-    if way.exact:
-        members = _without_zip64(members)
+    progress = zip_plan.progress
+    if zip_plan.watch is not None:
+        limits = zip_plan.watch(progress)
+        members, progress = limits.watch_members(members), limits
+    if zip_plan.exact:
+        members = refuse_zip64(members)
     members = plan.check_names(members, advice=_ADVICE, apart=_APART, readers=None)
     first = list(islice(members, plan.PEEK))
-    arguments = None if way.exact else way.arguments
-    found = _Remembered(group_by_distribution(chain(first, members), arguments, way.folders))
+    arguments = None if zip_plan.exact else zip_plan.arguments
+    distributions = _Remembered(
+        group_by_distribution(chain(first, members), arguments, zip_plan.folders)
+    )
+    is_helped = plan.are_mostly_short(first)
     while True:
         try:
-            report = _made(path, prefix, found, way, plan.are_mostly_short(first), progress)
+            report = _assemble_zip(path, prefix, distributions, zip_plan, is_helped, progress)
             break
-        except (BadArchiveError, SourceError) as error:  # of a wheel, which can be done without
-            lost = [distribution for distribution in found.found if distribution.lose(error)]
-            if not lost:
+        except (BadArchiveError, SourceError) as error:
+            # If it is about a wheel, all is made again without that wheel.
+            if not [one for one in distributions.found if one.drop_wheel(error)]:
                 if isinstance(error, SourceChangedError):
                     raise _in_pex_terms(error) from error
                 raise
-    if way.exact and os.path.getsize(path) >= LIMIT_32:
+    excess = find_excess(0, os.path.getsize(path)) if zip_plan.exact else ""
+    if excess:
         with suppress(OSError):
             os.unlink(path)
-        raise Zip64Error("it takes over 4 GiB")
+        raise Zip64Error(f"it {excess}")
     report = replace(report, archive=name, seconds=time.monotonic() - began)
-    way.reports.append((report, found.found))
+    zip_plan.reports.append((report, distributions.found))
 
 
 def _in_pex_terms(error: SourceChangedError) -> SourceChangedError:
     """The error without advice on options that mean something else to pex."""
-    what, _, _ = str(error).partition(";")
-    message = f"{what}; run pex again when nothing writes to it"
+    problem, _, _ = str(error).partition(";")
+    message = f"{problem}; run pex again when nothing writes to it"
     return SourceChangedError(message, member=error.member, errno=error.errno)
 
 
-def _made(
+def _assemble_zip(
     path: str,
     prefix: bytes,
-    found: Iterable[Distribution],
-    way: ZipPlan,
-    helped: bool,
+    distributions: Iterable[Distribution],
+    zip_plan: ZipPlan,
+    is_helped: bool,
     progress: Sink | None,
 ) -> Report:
     """Makes one zip of distributions."""
-    level, codec = way.settings.level, way.settings.codec
+    level, codec = zip_plan.settings.level, zip_plan.settings.codec
     recipe = levels.choose_recipe(level, codec)
     rest = levels.choose_recipe(min(level + 1, 9) if level else 0, codec)
-    if way.exact:
+    if zip_plan.exact:
         recipe = rest = levels.AS_ZIPFILE
     counter = Counter(progress)
 
-    def sections() -> Iterator[Section]:
-        for distribution in found:
+    def make_sections() -> Iterator[Section]:
+        for distribution in distributions:
             counter.count(distribution.members)
-            yield distribution.section(recipe, rest, way.cache is not None)
+            yield distribution.make_section(recipe, rest, zip_plan.cache is not None)
 
     options = AssemblyOptions(
         recipe=recipe,
-        jobs=way.settings.jobs,
-        memory=way.settings.memory,
-        cache=way.cache,
-        wants_helpers=helped,
+        jobs=zip_plan.settings.jobs,
+        memory=zip_plan.settings.memory,
+        cache=zip_plan.cache,
+        wants_helpers=is_helped,
     )
-    return assemble(path, sections(), options, counter, prefix=Prefix(prefix))
-
-
-def _without_zip64(members: Iterable[Member]) -> Iterator[Member]:
-    """The same members.
-
-    Raises:
-        Zip64Error: zipfile would write zip64 records, as soon as that is certain.
-    """
-    for count, member in enumerate(members, 1):
-        if count > LIMIT_16:
-            raise Zip64Error("it has over 65,535 members")
-        if member.size * 1.05 > LIMIT_32:  # zipfile's own rule
-            raise Zip64Error(f"{member.name} has about 4 GiB or more")
-        yield member
+    return assemble(path, make_sections(), options, counter, prefix=Prefix(prefix))

@@ -2,8 +2,8 @@
 
 Python imports a module `sitecustomize` at its start, if there is one. The folder `hook` has one; it
 is put first into the PYTHONPATH that children inherit, and what it needs to find us into another
-variable. Who isolates a child (pip and build do) gives it an environment of its own: so both are
-put into each environment that is handed to a new process, too. A child does the same for its own.
+variable. Programs that isolate a child (pip and build do) give it an environment of its own: so
+both are also put into each environment that is handed to a new process. A child does the same.
 
 With -I, -E or -S Python looks for no such module: these children keep the standard library's
 classes.
@@ -23,7 +23,7 @@ from parazip.cli.run import own
 
 _HOOK = os.path.join(os.path.dirname(os.path.abspath(__file__)), "hook")
 _PATH = "PYTHONPATH"
-_PLACE = "PARAZIP_CHILDREN"
+_CHILDREN = "PARAZIP_CHILDREN"
 
 _STARTS: tuple[tuple[Any, str, int], ...] = (
     (subprocess.Popen, "__init__", 11),
@@ -44,19 +44,19 @@ def hand_over(path: list[str]) -> None:
         path: where they find parazip, its codecs and the standard library.
     """
     folders = [folder for folder in map(os.path.abspath, path) if os.pathsep not in folder]
-    os.environ[_PLACE] = os.pathsep.join([sys.base_prefix, EXTENSION_SUFFIXES[0], *folders])
-    os.environ[_PATH] = _with_hook(os.environ.get(_PATH))
+    os.environ[_CHILDREN] = os.pathsep.join([sys.base_prefix, EXTENSION_SUFFIXES[0], *folders])
+    os.environ[_PATH] = _add_hook(os.environ.get(_PATH))
     _watch_starts()
 
 
 def take_over(path: list[str]) -> None:
     """Replaces the classes in a child, before its program starts, and hands them on."""
     own.replace_classes(path)
-    own.clear_the_way([*own.first_folders(), *sys.path])
+    own.release_modules([*own.first_folders(), *sys.path])
     _watch_starts()
 
 
-def _with_hook(folders: str | None) -> str:
+def _add_hook(folders: str | None) -> str:
     """A PYTHONPATH with the hook at its front."""
     theirs = [folder for folder in (folders or "").split(os.pathsep) if folder not in ("", _HOOK)]
     return os.pathsep.join([_HOOK, *theirs])
@@ -64,30 +64,30 @@ def _with_hook(folders: str | None) -> str:
 
 def _watch_starts() -> None:
     """Puts the two variables into each environment that is handed to a new process."""
-    place = os.environ[_PLACE]
+    place = os.environ[_CHILDREN]
 
-    def reaching(environment: Any) -> Any:
+    def add_variables(environment: Any) -> Any:
         if not isinstance(environment, Mapping):  # None, or what the function itself will refuse
             return environment
         names = {os.fsdecode(name): name for name in environment}
         theirs = environment.get(names.get(_PATH))
         return {
             **environment,
-            names.get(_PATH, _PATH): _with_hook(theirs and os.fsdecode(theirs)),
-            names.get(_PLACE, _PLACE): place,
+            names.get(_PATH, _PATH): _add_hook(theirs and os.fsdecode(theirs)),
+            names.get(_CHILDREN, _CHILDREN): place,
         }
 
-    def watched(function: Callable[..., Any], position: int) -> Callable[..., Any]:
+    def wrap(function: Callable[..., Any], position: int) -> Callable[..., Any]:
         @wraps(function)
         def start(*args: Any, **kwargs: Any) -> Any:
             if len(args) > position:
-                args = (*args[:position], reaching(args[position]), *args[position + 1 :])
+                args = (*args[:position], add_variables(args[position]), *args[position + 1 :])
             elif "env" in kwargs:
-                kwargs["env"] = reaching(kwargs["env"])
+                kwargs["env"] = add_variables(kwargs["env"])
             return function(*args, **kwargs)
 
         return start
 
     for owner, name, position in _STARTS:
         if hasattr(owner, name):
-            setattr(owner, name, watched(getattr(owner, name), position))
+            setattr(owner, name, wrap(getattr(owner, name), position))

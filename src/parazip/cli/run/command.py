@@ -1,4 +1,4 @@
-"""`parazip run` on click's side: its help, and what is wrong with a command line."""
+"""`parazip run` as click sees it: its help page, and its complaint about a command line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from parazip.cli.run.request import Request
 
 
 class _Run(click.Command):
-    """A command whose arguments are the program's; `Request.read` knows those of its own."""
+    """A command that leaves its arguments to `Request.read`, as most are the program's."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args[:1] in (["-h"], ["--help"]):
@@ -30,7 +30,7 @@ class _Run(click.Command):
 @click.option(
     "--children",
     is_flag=True,
-    help="Replace it also in the Python processes that the program starts.",
+    help="Do the same in the Python processes that the program starts.",
 )
 @click.option("-m", "module", metavar="MODULE", help="Run a module, as python -m does.")
 @click.option("-c", "code", metavar="CODE", help="Run a piece of code, as python -c does.")
@@ -38,8 +38,8 @@ class _Run(click.Command):
 def run(arguments: list[str]) -> Callable[[], None]:
     """Run a Python program, with its zip archives made on all cores.
 
-    Where it looks up zipfile.ZipFile, it gets parazip's: the same calls, the same members and
-    contents, other compressed bytes. A program - is read from standard input.
+    When it uses zipfile.ZipFile, it gets parazip's: the same calls, members and contents, but other
+    compressed bytes. With - the program is read from standard input.
     """
     request = Request.read(arguments)
     if request is None:

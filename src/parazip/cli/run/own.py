@@ -1,14 +1,14 @@
 """Puts parazip's classes into `zipfile`, in a process that is somebody else's.
 
-What the program imports must be what it would find without us, and what we import must be ours. A
-program may have a module `deflate` or `queue` of its own, or another version of click. So:
+The program must import what it would find without us, and we must import what is ours. A program
+may have a module `deflate` or `queue` of its own, or another version of click. So:
 
-* All that the classes need is imported before the program starts, codecs and all, by a path on
-  which parazip's own folders and the standard library come first. Nothing is looked for later,
-  when the program's folders and modules are in the way.
-* Then what is not the standard library's is taken out of `sys.modules`. Our modules keep what they
+* All that the classes need, codecs included, is imported before the program starts, by a path on
+  which parazip's own folders and the standard library come first. Nothing is imported later, when
+  the program's folders and modules could be taken for ours.
+* Then all but the standard library is taken out of `sys.modules`. Our modules still hold what they
   have imported; a program that imports the same name finds its own, or a second copy of ours.
-* So is a module of the standard library that is another's in the program's own folders.
+* A module of the standard library goes too if the program's folders have one of its name.
 
 Loading the codecs when the first archive is made would save 20 ms in programs that make none. But
 it would have to change `sys.path` and `sys.modules` for a moment in a program with any threads.
@@ -30,7 +30,7 @@ _STARTED |= {"stat", "sys", "zipimport", *sys.builtin_module_names}
 
 
 def own_path() -> list[str]:
-    """`sys.path` with what is there for the program's sake at its end."""
+    """`sys.path`, with the program's folders at its end."""
     theirs = set()
     if not sys.flags.safe_path:
         theirs.update(sys.path[:1])
@@ -41,8 +41,8 @@ def own_path() -> list[str]:
 
 
 @contextmanager
-def path_first(path: list[str] | None = None) -> Iterator[None]:
-    """In this block modules are found by `path`, or else by parazip's own."""
+def importing_from(path: list[str] | None = None) -> Iterator[None]:
+    """In this block modules are found by `path`; by `own_path` if there is none."""
     theirs = sys.path[:]
     sys.path[:] = own_path() if path is None else path
     try:
@@ -56,12 +56,12 @@ def replace_classes(path: list[str]) -> None:
 
     Leaves `sys.path` as it is, and no library in `sys.modules` that was not there before.
     """
-    with path_first(path):
+    with importing_from(path):
         from parazip.codecs.table import CODECS
     packages = [codec.package for codec in CODECS.values() if codec.package]
     before = {name for name in packages if name in sys.modules}
     try:
-        with path_first(path):
+        with importing_from(path):
             from parazip.dropin.patch import patch
 
             patch()
@@ -71,7 +71,7 @@ def replace_classes(path: list[str]) -> None:
                 _forget(name)
 
 
-def clear_the_way(path: list[str]) -> None:
+def release_modules(path: list[str]) -> None:
     """Takes out of `sys.modules` what a program is to find by itself.
 
     Args:

@@ -3,9 +3,9 @@
 What Python does at its start is done once more for the program: its own `__main__`, `sys.argv`,
 `sys.orig_argv` and first folder in `sys.path`. Its end is left to Python: an exception goes on
 through our frames to whoever started us, who shows it, sets the exit code and ends by the signal
-after Ctrl-C. Only the frames that are ours are left out of what is shown.
+after Ctrl-C. Only our own frames are left out of what is shown.
 
-Starting Python anew, with the classes handed over, would be no work and all Python. But then
+Starting Python anew, with the classes handed over, would leave all of this to Python. But then
 nothing that was started around us (coverage, a debugger, a profiler) would see the program, and no
 interpreter with -I or -E could be given anything.
 """
@@ -35,13 +35,13 @@ def run_program(request: Request) -> None:
     path = own.own_path()
     own.replace_classes(path)
     if request.children:
-        with own.path_first(path):
+        with own.importing_from(path):
             from parazip.cli.run import children
         children.hand_over(path)
     main = _new_main()
     request.enter_original_arguments()
-    start = _prepared(request, main)
-    own.clear_the_way(sys.path)
+    start = _prepare(request, main)
+    own.release_modules(sys.path)
     at_end = partial(_forget_file, main) if hasattr(main, "__file__") else _do_nothing
     try:
         start()
@@ -63,7 +63,7 @@ def _new_main() -> ModuleType:
     return main
 
 
-def _prepared(request: Request, main: ModuleType) -> Callable[[], object]:
+def _prepare(request: Request, main: ModuleType) -> Callable[[], object]:
     """Sets `sys.argv` and `sys.path` for the program; gives what starts it."""
     option, program, arguments, *_ = request
     sys.argv[:] = [option or program, *arguments]
@@ -106,7 +106,7 @@ def _real_path(path: str) -> str:
 
 
 def _refuse(message: str) -> NoReturn:
-    with own.path_first():
+    with own.importing_from():
         from parazip.display import make_printable
 
     print(f"parazip: {make_printable(message)}", file=sys.stderr)
@@ -148,7 +148,7 @@ def _run_module(name: str, alter_argv: bool = True) -> None:
 def _run_code(code: str, main: ModuleType) -> None:
     if sys.version_info >= (3, 14):
         code = textwrap.dedent(code)
-    compiled = _compiled(code, "<string>")
+    compiled = _compile(code, "<string>")
     if sys.version_info >= (3, 13):  # tracebacks show the lines of -c from there on
         lines = [f"{line}\n" for line in code.splitlines()]
         linecache.cache["<string>"] = len(code), None, lines, "<string>"
@@ -157,12 +157,12 @@ def _run_code(code: str, main: ModuleType) -> None:
 
 def _run_standard_input(main: ModuleType) -> None:
     source = sys.stdin.buffer.read() if sys.stdin else b""
-    compiled = _compiled(source, "<stdin>")
+    compiled = _compile(source, "<stdin>")
     exec(compiled, main.__dict__)
 
 
 def _run_script(path: str, main: ModuleType) -> None:
-    with _opened(path) as file:
+    with _open(path) as file:
         data = file.read()
     if path.endswith(".pyc") or data.startswith(MAGIC_NUMBER[:2]):
         main.__loader__ = SourcelessFileLoader("__main__", path)
@@ -171,21 +171,21 @@ def _run_script(path: str, main: ModuleType) -> None:
         code = marshal.loads(data[_PYC_HEADER:])
     else:
         main.__loader__ = SourceFileLoader("__main__", path)
-        code = _compiled(data, path)
+        code = _compile(data, path)
     exec(code, main.__dict__)
 
 
 _PYC_HEADER = 16
 
 
-def _opened(path: str) -> IO[bytes]:
+def _open(path: str) -> IO[bytes]:
     try:
         return io.open_code(path)
     except OSError as error:
         _refuse(f"can't open file {path!r}: [Errno {error.errno}] {error.strerror}")
 
 
-def _compiled(source: bytes | str, name: str) -> CodeType:
+def _compile(source: bytes | str, name: str) -> CodeType:
     """Compiles a program; what this very file has from `__future__` is none of its own."""
     return compile(source, name, "exec", dont_inherit=True)
 
