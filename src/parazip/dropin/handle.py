@@ -128,10 +128,6 @@ class MemberWriter(io.BufferedIOBase):
 
     # What others call
 
-    def open(self) -> None:
-        """From here on somebody has it, and what it gets is to be put in."""
-        self.state = HELD
-
     def write(self, data: Any, /) -> int:
         """Takes the bytes of `data`, and gives their number.
 

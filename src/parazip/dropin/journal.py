@@ -91,6 +91,10 @@ NEXT_STATES: dict[State, tuple[State, ...]] = {
 """What may follow on each state of a member. Any of them may end by an exception."""
 
 
+def _no_member() -> None:
+    """There is none so far."""
+
+
 class Journal:
     """What is known of an archive that is being written.
 
@@ -102,15 +106,18 @@ class Journal:
         is_in_call: whether a call is at work that puts in a whole member.
         added: a member that may be in the list already, while the archive's end is still in front
             of its record; and where that ends.
+        at_rest: `READY` or `TORN`: the state when no member is open.
+        member: a weak reference to the member that was opened last, whose state comes before that
+            one while it is open.
     """
 
     __slots__ = (
         "_counter",
         "_first_offset",
-        "_has_remains",
-        "_member",
         "added",
+        "at_rest",
         "is_in_call",
+        "member",
         "settings",
     )
 
@@ -118,37 +125,18 @@ class Journal:
         self.settings = settings
         self.is_in_call = False
         self.added: tuple[zipfile.ZipInfo, int] | None = None
+        self.member: Callable[[], MemberWriter | None] = _no_member
         self._counter = counter
         self._first_offset = 0
-        self._has_remains = False
-        self._member: Callable[[], MemberWriter | None] | None = None
-
-    @property
-    def state(self) -> State:
-        """The archive's state, or that of the member that is open."""
-        member = self._member and self._member()
-        # A member whose object is gone is open no more, even if its end was interrupted.
-        if member is not None and member.state.is_open:
-            return member.state
-        return TORN if self._has_remains else READY
+        self.at_rest = READY
 
     def begin(self, archive: Writing) -> None:
         """Takes note of where the first record begins, from which `progress` counts."""
         self._first_offset = vars(archive).get("start_dir", 0)
 
-    def open_member(self, member: Callable[[], MemberWriter | None]) -> None:
-        """Takes note of the member that is open, by a weak reference."""
-        self._member = member
-
-    def show_member(self) -> None:
-        """Has the open member write to the file what it has got."""
-        member = self._member and self._member()
-        if member is not None:
-            member.show()
-
     def abandon_member(self) -> None:
         """Ends the member that is open without putting it in."""
-        member = self._member and self._member()
+        member = self.member()
         if member is not None:
             member.abandon()
 
@@ -160,7 +148,7 @@ class Journal:
             file.seek(archive.start_dir)
         else:
             archive.start_dir = file.tell()
-        self._has_remains = True
+        self.at_rest = TORN
         return file
 
     def add(self, archive: Writing, info: zipfile.ZipInfo) -> None:
@@ -176,7 +164,7 @@ class Journal:
             archive.NameToInfo.update((each.filename, each) for each in archive.filelist)
             raise
         self.move_end(archive)
-        self._has_remains = False
+        self.at_rest = READY
 
     def move_end(self, archive: Writing) -> None:
         """Moves the archive's end behind the member that was added, if it is in the list."""
@@ -192,20 +180,20 @@ class Journal:
         if inside.is_seekable(archive):
             self._cut_off_remains(archive)
             archive.file.seek(archive.start_dir)
-        elif self._has_remains:
+        elif self.at_rest is TORN:
             # What was sent cannot be taken back, so the directory begins behind it. Otherwise it
             # begins where the last record ended, as zipfile has it, though others may have written.
             archive.start_dir = archive.file.tell()
-        self._has_remains = True
+        self.at_rest = TORN
         inside.write_directory(archive)
         inside.set_modified(archive, False)
-        self._has_remains = False
+        self.at_rest = READY
 
     def _cut_off_remains(self, archive: Writing) -> None:
-        if self._has_remains:
+        if self.at_rest is TORN:
             with suppress(OSError, ValueError, AttributeError):  # then they are overwritten
                 archive.file.truncate(archive.start_dir)
-            self._has_remains = False
+            self.at_rest = READY
 
     def tell_progress(self, archive: Writing, members: int, size: int, name: str) -> None:
         """So many members, and bytes of them, are in the archive now."""

@@ -20,7 +20,7 @@ from parazip.dropin import hooks, inside
 from parazip.dropin.arguments import StrPath
 from parazip.dropin.handle import MemberWriter
 from parazip.dropin.inside import INFO, StandardZipFile
-from parazip.dropin.journal import Journal, PuttingIn
+from parazip.dropin.journal import HELD, Journal, PuttingIn
 from parazip.format.records import ATTRIBUTE_FOLDER, FLAG_DESCRIPTOR
 from parazip.model import DEFLATE_STORED, DEFLATED, LEVEL, STORED, CodecName, Recipe, Settings
 from parazip.progress import Counter
@@ -61,14 +61,15 @@ class Writing(StandardZipFile):
     @property
     def file(self) -> IO[bytes]:
         """The archive's file; None once it is closed, as with zipfile."""
-        return cast("IO[bytes]", vars(self).get("fp"))
+        return vars(self).get("fp")  # type: ignore[return-value] # `cast` would cost a call
 
     @property
     def fp(self) -> IO[bytes] | None:
         """The archive's file, with all in it that was written to the archive; None once closed."""
-        if self._journal.state.is_written_out:
-            self._journal.show_member()
-        return self.file
+        member = self._journal.member()
+        if member is not None and member.state.is_written_out:
+            member.show()
+        return vars(self).get("fp")
 
     @fp.setter
     def fp(self, file: Any) -> None:
@@ -79,7 +80,7 @@ class Writing(StandardZipFile):
         """Where the next local file header begins, and in the end the central directory."""
         if self._journal.added is not None:
             self._journal.move_end(self)
-        return cast("int", vars(self).get("start_dir", 0))
+        return vars(self).get("start_dir", 0)  # type: ignore[no-any-return] # see `file`
 
     @start_dir.setter
     def start_dir(self, offset: int) -> None:
@@ -89,7 +90,10 @@ class Writing(StandardZipFile):
     @property
     def _has_open_member(self) -> bool:
         """Whether a member is open for writing, one of ours or one that zipfile writes."""
-        return self._journal.state.is_open or bool(vars(self).get(inside.WRITING_FLAG))
+        member = self._journal.member()
+        # A member whose object is gone is open no more, even if its end was interrupted.
+        is_ours = member is not None and member.state.is_open
+        return is_ours or bool(vars(self).get(inside.WRITING_FLAG))
 
     @_has_open_member.setter
     def _has_open_member(self, is_open: bool) -> None:
@@ -207,8 +211,8 @@ class Writing(StandardZipFile):
         journal = self._journal
         member = MemberWriter(self, journal, zinfo, recipe, zip64)
         zinfo.header_offset = self.start_dir if is_seekable else self.file.tell()
-        journal.open_member(weakref.ref(member))
-        member.open()
+        journal.member = weakref.ref(member)
+        member.state = HELD
         if inside.was_given_file(self) and not journal.is_in_call:
             # Whoever gave the file may look at it, and expects to find the header there.
             try:
@@ -216,7 +220,7 @@ class Writing(StandardZipFile):
             except BaseException:
                 member.abandon()
                 raise
-        return cast("IO[bytes]", member)
+        return member  # type: ignore[return-value] # it has what is needed of a file
 
     def _is_ours(self, info: zipfile.ZipInfo) -> bool:
         """Whether we put in a member, and not the standard library's own code."""
