@@ -135,15 +135,15 @@ def test_no_more_are_in_flight_than_memory_is_given_for(
 ) -> None:
     path = tmp_path / "made.zip"
     path.write_bytes(archive_of(contents()))
-    given = ahead._Restarts.__next__
+    given = ahead._StretchSource.__next__
     in_flight = []
 
-    def noted(restarts: ahead._Restarts) -> list[memoryview]:
+    def noted(restarts: ahead._StretchSource) -> list[memoryview]:
         stretch = given(restarts)
         in_flight.append(restarts.in_flight)
         return stretch
 
-    monkeypatch.setattr(ahead._Restarts, "__next__", noted)
+    monkeypatch.setattr(ahead._StretchSource, "__next__", noted)
     with parazip.ZipFile(path, jobs=4, memory=memory) as archive:
         assert archive.testzip() is None
     assert stretches == [True, True, True]
@@ -355,7 +355,7 @@ def test_marks_are_found_wherever_they_stand() -> None:
         stretches = [made.randbytes(made.choice((0, 1, 7, 30, 99))) for _ in range(5)]
         joined = deflating.SYNC_MARKER.join(stretches)
         source = Slow(joined, made)
-        found = [b"".join(stretch) for stretch in ahead._stretches(source, len(joined))]
+        found = [b"".join(stretch) for stretch in ahead._split_into_stretches(source, len(joined))]
         assert found == [stretch + deflating.SYNC_MARKER for stretch in stretches[:-1]]
 
 

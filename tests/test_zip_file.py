@@ -673,7 +673,7 @@ def test_a_full_disk_keeps_each_member_that_fits() -> None:
 def test_an_error_of_a_worker_is_raised_and_what_was_before_it_is_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    compress = handle._compress
+    compress = handle._compress_task
 
     def compress_until(piece: Any) -> Any:
         if piece.start == 2 * MIB:
@@ -683,7 +683,7 @@ def test_an_error_of_a_worker_is_raised_and_what_was_before_it_is_in(
     output = io.BytesIO()
     with parazip.ZipFile(output, "w", level=6) as archive:
         archive.writestr("0", text(3 * MIB))
-        monkeypatch.setattr(handle, "_compress", compress_until)
+        monkeypatch.setattr(handle, "_compress_task", compress_until)
         with pytest.raises(MemoryError):
             archive.writestr("1", text(9 * MIB, 1))
         archive.writestr("2", text(MIB, 2))
@@ -752,7 +752,7 @@ def test_extracting_leaves_what_zipfile_leaves(
     seen = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(targets, "_FEW", 0)
-        patch.setattr(members_module, "_MUCH", 1 if helped else sys.maxsize)
+        patch.setattr(members_module, "_WORTH_HELPERS", 1 if helped else sys.maxsize)
         for kind in zipfile.ZipFile, parazip.ZipFile:
             into = folder / kind.__module__
             try:
@@ -782,7 +782,7 @@ def large(tmp_path: Path) -> Path:
 def test_extracting_and_testing_many(
     large: Path, tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(members_module, "_MUCH", sys.maxsize if how == "threads" else 1)
+    monkeypatch.setattr(members_module, "_WORTH_HELPERS", sys.maxsize if how == "threads" else 1)
     file: Any = large
     if how == "memory":
         file = io.BytesIO(large.read_bytes())
@@ -816,13 +816,13 @@ def test_the_folder_is_there_before_many_extract_to_it(
             archive.writestr(str(i), b"contents")
     asked = []
 
-    first_error = members_module.MemberJobs.first_error
+    first_error = members_module.MemberJobs.find_first_failure
 
     def asking(self: members_module.MemberJobs) -> Any:
         asked.append((tmp_path / "a" / "b").is_dir())
         return first_error(self)
 
-    monkeypatch.setattr(members_module.MemberJobs, "first_error", asking)
+    monkeypatch.setattr(members_module.MemberJobs, "find_first_failure", asking)
     with parazip.ZipFile(made, jobs=2) as archive:
         archive.extractall(tmp_path / "a" / "b")
         monkeypatch.chdir(tmp_path / "a")
@@ -872,7 +872,7 @@ def spoil(path: Path, *names: str) -> None:
 def test_the_first_damaged_member_is_told_of(
     large: Path, tmp_path: Path, helped: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(members_module, "_MUCH", 1 if helped else sys.maxsize)
+    monkeypatch.setattr(members_module, "_WORTH_HELPERS", 1 if helped else sys.maxsize)
     spoil(large, "5/250", "4/60", "big")
     errors = []
     for kind in zipfile.ZipFile, parazip.ZipFile:

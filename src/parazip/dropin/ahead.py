@@ -1,8 +1,8 @@
-"""Gives the contents of large members, inflated by other threads ahead of being asked for.
+"""Readers whose contents other threads inflate before they are asked for. For large members.
 
-What `zipfile` would make of a sound member is what comes out. Where other threads have done a part,
-the member's reader is told of it, and it goes on from there. At anything odd there is a
-`DoubtError`, and who asked for the member reads it once more, from its beginning, without this.
+They give what `zipfile` makes of a sound member. What other threads have inflated is noted in the
+member's own reader, as if it had given it, and that goes on behind it. If anything is odd there is
+a `DoubtError`, and whoever asked for the member reads it again, from its beginning, without this.
 """
 
 from __future__ import annotations
@@ -15,18 +15,21 @@ from typing import IO, Any, Self, TypeAlias, cast
 
 from parazip.codecs import checksums, deflating, inflating
 from parazip.codecs.sizes import BLOCK, RESTART, WINDOW
-from parazip.dropin.member import WHOLE, HoldingReader, MemberReader
+from parazip.dropin.inside import MemberReader
+from parazip.dropin.member import WHOLE, HoldingReader
 from parazip.workers.line import Lane, Line
 
-_AHEAD = 1 << 20
+_CHUNK = 1 << 20
+"""Contents that are given at once. Two chunks are in memory while one is written."""
 
 _LONGEST = RESTART + (RESTART >> 6)
-"""Compressed bytes beyond which a stretch is none of those that are made here."""
+"""Compressed bytes beyond which a stretch is none of those that parazip makes."""
 
 STRETCH = _LONGEST + RESTART
 """Bytes that a stretch takes in memory, compressed and inflated."""
 
-_BITE = 1 << 20
+_READ_SIZE = 1 << 20
+"""Compressed bytes that are read at once."""
 
 _FIRST_BLOCK = BLOCK + (BLOCK >> 4)
 """Bytes in which a sync flush must be if the member was cut."""
@@ -35,7 +38,7 @@ _Compressed: TypeAlias = list[memoryview]
 
 
 class DoubtError(Exception):
-    """A member may be damaged: what is to be made of it, `MemberReader` has to tell."""
+    """A member may be damaged. What it holds all the same, only `MemberReader` can tell."""
 
 
 def is_plain(file: Any) -> bool:
@@ -43,36 +46,36 @@ def is_plain(file: Any) -> bool:
     return type(file) is HoldingReader
 
 
-def read_on_one_core(file: Any, copies: bool) -> Any:
+def read_on_one_core(file: Any, writes: bool) -> Any:
     """The reader of a member that is worked on beside others, from its beginning to its end.
 
     Args:
         file: what `ZipFile.open` gives.
-        copies: whether to inflate while what was inflated is written.
+        writes: whether as much is written as is read, so that reading ahead pays.
     """
     if not is_plain(file):
         return file
     if file.is_small:
         file.is_all_wanted = True
         return file
-    return AheadReader(file) if copies else FastReader(file)
+    return AheadReader(file) if writes else FastReader(file)
 
 
 class FastReader:
     """A member of any size, inflated by ISA-L.
 
-    It has what copying a file takes, no more.
+    It has the methods that copying a file takes, no more.
 
     Args:
         file: its reader, which is to be used by nobody else.
-        window: the contents before what is still to be read.
+        window: the last contents before those that are still to be read.
 
     Raises:
         DoubtError: something is odd about it.
     """
 
     def __init__(self, file: MemberReader, window: bytes = b"") -> None:
-        file._decompressor = inflating.FastInflater(window)
+        file.inflater = inflating.FastInflater(window)
         self._file = file
 
     def __enter__(self) -> Self:
@@ -84,20 +87,21 @@ class FastReader:
     def read(self, size: int = -1, /) -> bytes:
         """The next bytes, as many as there are; none at the end."""
         try:
-            data = self._file.read(_AHEAD)
-            is_sound = bool(data) or self._ends()
+            data = self._file.read(_CHUNK)
+            is_sound = bool(data) or self._ends_rightly()
         except (zipfile.BadZipFile, inflating.InflateError, EOFError) as error:
             raise DoubtError from error
         if not is_sound:
             raise DoubtError
         return data
 
-    def _ends(self) -> bool:
+    def _ends_rightly(self) -> bool:
         """Whether the stream ends where it should."""
-        file, inflater = self._file, self._file._decompressor
-        if file._left or inflater.eof:
-            return not file._left
-        tail = file._fileobj.read(min(_BITE, file._compress_left))
+        file, inflater = self._file, self._file.inflater
+        if file.contents_left or inflater.eof:
+            return not file.contents_left
+        # All contents are there, but the stream's end has not been read: it may be some bytes more.
+        tail = file.source.read(min(_READ_SIZE, file.compressed_left))
         return not inflater.decompress(inflater.unconsumed_tail + tail, 1) and inflater.eof
 
 
@@ -109,9 +113,9 @@ class AheadReader(FastReader):
 
     def __init__(self, file: MemberReader) -> None:
         super().__init__(file)
-        line = Line(1, 2 * _AHEAD)
+        line = Line(1, 2 * _CHUNK)
         self._lane: Lane[None, bytes] = line.open_lane(
-            lambda _: self._read_next(), cost=lambda _: _AHEAD, weight=len
+            lambda _: self._read_next(), cost=lambda _: _CHUNK, weight=len
         )
         self._chunks = self._read_ahead()
 
@@ -119,8 +123,10 @@ class AheadReader(FastReader):
         return super().read()
 
     def _read_ahead(self) -> Generator[bytes, None, None]:
+        # Two tasks, so that one chunk is inflated while the other one is used. Never two at once:
+        # the line has one thread, as both are read by the same reader.
         self._lane.put(None)
-        self._lane.put(None)  # one is made while the other one is used
+        self._lane.put(None)
         for _, chunk in self._lane.take_all():
             if not chunk:
                 return
@@ -138,10 +144,10 @@ class AheadReader(FastReader):
 
 
 class StretchReader:
-    """A member of which threads inflate the stretches between its restarts, side by side.
+    """A member whose stretches, between its restarts, threads inflate side by side.
 
-    The last of them, and all from the first that does not stand for itself, are left to the
-    member's reader. Like `FastReader`, it has what copying a file takes.
+    The last stretch is left to the member's reader; so are the first one that does not stand for
+    itself and all behind it. Like `FastReader`, it has the methods that copying a file takes.
 
     Args:
         file: the member's reader, which is to be used by nobody else.
@@ -150,7 +156,7 @@ class StretchReader:
 
     def __init__(self, file: Any, line: Line) -> None:
         self._file = file
-        self._chunks = self._inflated(line)
+        self._chunks = self._inflate(line)
 
     def __enter__(self) -> StretchReader:
         return self
@@ -163,40 +169,46 @@ class StretchReader:
         """The next bytes, as many as there are; none at the end."""
         return next(self._chunks, b"")
 
-    def _inflated(self, line: Line) -> Generator[bytes, None, None]:
+    def _inflate(self, line: Line) -> Generator[bytes, None, None]:
         file = self._file
-        place = file._fileobj.tell()
+        offset = file.source.tell()
         window = b""
         most = max(1, min(line.jobs + 4, line.budget.limit // STRETCH))
-        restarts = _Restarts(file._fileobj, file._compress_left, most)
+        stretches = _StretchSource(file.source, file.compressed_left, most)
         with line.open_lane(
             inflating.inflate_stretch,
             cost=lambda _: STRETCH,
             weight=lambda _: STRETCH,
         ) as lane:
-            for data, stretch in lane.through(restarts):
-                restarts.in_flight -= 1
-                if stretch is None or file._left <= RESTART:
+            for data, stretch in lane.through(stretches):
+                stretches.in_flight -= 1
+                # A marker may be contents by chance. So a stretch counts only if it is proven to
+                # end where the next one begins, and no other one counts behind one that is not.
+                if stretch is None or file.contents_left <= RESTART:
                     break
-                compressed = sum(map(len, data))
-                place += compressed
-                file._compress_left -= compressed
-                file._left -= RESTART
-                file._running_crc = checksums.crc32_combine(file._running_crc, stretch.crc, RESTART)
+                # The member's reader is to stand behind the stretch before its contents are given:
+                # if it goes on from here, what it has to compare at the end is right.
+                compressed_size = sum(map(len, data))
+                offset += compressed_size
+                file.compressed_left -= compressed_size
+                file.contents_left -= RESTART
+                file.running_crc = checksums.crc32_combine(file.running_crc, stretch.crc, RESTART)
                 for piece in filter(None, stretch.pieces):
                     window = (window + piece[-WINDOW:])[-WINDOW:]
                     yield piece
-        file._fileobj.seek(place)
+        # Stretches were read ahead; what they have read in vain is read again.
+        file.source.seek(offset)
         rest = FastReader(file, window)
         while chunk := rest.read():
             yield chunk
 
 
-class _Restarts:
-    """The stretches of a member, compressed; ends for now while enough of them are in flight.
+class _StretchSource:
+    """The stretches of a member, compressed; it pauses while enough of them are in flight.
 
     Attributes:
-        in_flight: how many were given that are still held; who lets go of one counts it off.
+        in_flight: how many were given that are still in memory. Whoever is done with one counts it
+            off.
 
     Args:
         source: stands where the member's compressed bytes begin.
@@ -207,49 +219,51 @@ class _Restarts:
     def __init__(self, source: IO[bytes], left: int, most: int) -> None:
         self.in_flight = 0
         self._most = most
-        self._stretches = _stretches(source, left)
+        self._stretches = _split_into_stretches(source, left)
 
-    def __iter__(self) -> _Restarts:
+    def __iter__(self) -> _StretchSource:
         return self
 
     def __next__(self) -> _Compressed:
         if self.in_flight == self._most:
-            raise StopIteration
+            raise StopIteration  # a lane asks again, when it has results
         stretch = next(self._stretches)
         self.in_flight += 1
         return stretch
 
 
-def _stretches(source: IO[bytes], left: int) -> Iterator[_Compressed]:
+def _split_into_stretches(source: IO[bytes], left: int) -> Iterator[_Compressed]:
     """Each stretch but the last; nothing more after one that is too long."""
-    mark = deflating.SYNC_MARKER
-    held: _Compressed = []
+    marker = deflating.SYNC_MARKER
+    stretch: _Compressed = []
     size = 0
-    seam = b""
-    while size <= _LONGEST and (chunk := source.read(min(_BITE, left))):
+    # The last bytes before a chunk, of which some may be the beginning of a marker. Nothing is
+    # joined but them: a stretch is handed on in the pieces in which it was read.
+    before = b""
+    while size <= _LONGEST and (chunk := source.read(min(_READ_SIZE, left))):
         left -= len(chunk)
         view = memoryview(chunk)
         start = 0
-        end = _after(mark, seam + chunk[: len(mark) - 1]) - len(seam)
+        end = _find_end(marker, before + chunk[: len(marker) - 1]) - len(before)
         if end <= 0:
-            end = _after(mark, chunk)
+            end = _find_end(marker, chunk)
         while end:
-            yield [*held, view[start:end]]
-            held, size, seam = [], 0, b""
-            start, end = end, _after(mark, chunk, end)
-        held.append(view[start:])
+            yield [*stretch, view[start:end]]
+            stretch, size, before = [], 0, b""
+            start, end = end, _find_end(marker, chunk, end)
+        stretch.append(view[start:])
         size += len(chunk) - start
-        seam = (seam + view[start:][1 - len(mark) :])[1 - len(mark) :]
+        before = (before + view[start:][1 - len(marker) :])[1 - len(marker) :]
 
 
-def _after(mark: bytes, data: bytes, start: int = 0) -> int:
-    """Where `mark` ends in `data`; 0 if it is not there."""
-    found = data.find(mark, start)
-    return found + len(mark) if found >= 0 else 0
+def _find_end(marker: bytes, data: bytes, start: int = 0) -> int:
+    """Where `marker` ends in `data`; 0 if it is not there."""
+    begin = data.find(marker, start)
+    return begin + len(marker) if begin >= 0 else 0
 
 
 def has_restarts(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bool:
-    """Whether a member is large and seems to have stretches; what is odd about it is no matter."""
+    """Whether a member is large and seems to have stretches; False if anything is odd about it."""
     if info.file_size <= WHOLE:
         return False
     try:
@@ -257,36 +271,40 @@ def has_restarts(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bool:
             file: Any = opened
             if not is_plain(file):
                 return False
-            source, left = file._fileobj, file._compress_left
-            place = source.tell()
+            source, left = file.source, file.compressed_left
+            begin = source.tell()
+            # Most members have no sync flush at all, and need not be searched further.
             if deflating.SYNC_MARKER[:4] not in source.read(min(_FIRST_BLOCK, left)):
                 return False
-            source.seek(place)
-            return next(_stretches(source, left), None) is not None
-    except Exception:  # in its turn it is found again
+            source.seek(begin)
+            return next(_split_into_stretches(source, left), None) is not None
+    except Exception:  # whoever reads it comes to it again, and raises it
         return False
 
 
-class _Here(threading.local):
-    """What this thread is about to open."""
+class _NextReader(threading.local):
+    """How this thread reads the member that it opens next.
+
+    Between who knows that and `ZipFile.open` there is zipfile's own code, which passes nothing on.
+    """
 
     reader: Callable[[Any], Any] | None = None
 
 
-_here = _Here()
+_next = _NextReader()
 
 
 @contextmanager
 def opening_with(reader: Callable[[Any], Any]) -> Iterator[None]:
-    """In this block the member that this thread opens next is given `reader`."""
-    _here.reader = reader
+    """In this block the member that this thread opens next is read by what `reader` makes of it."""
+    _next.reader = reader
     try:
         yield
     finally:
-        _here.reader = None
+        _next.reader = None
 
 
 def open_reader(file: IO[bytes]) -> IO[bytes]:
-    """A member that was opened for reading, by the reader that this thread is to have."""
-    reader, _here.reader = _here.reader, None
+    """What reads a member that was opened: what `opening_with` says, or `file` itself."""
+    reader, _next.reader = _next.reader, None
     return cast("IO[bytes]", reader(file)) if reader else file

@@ -1,13 +1,13 @@
-"""Tells whether the standard library's functions are its own, or somebody's hook is in the way.
+"""Tells whether somebody has replaced a function that the standard library would call for a job.
 
 People count, show progress, log, forbid and fake by putting a function of theirs in the place of
-`zipfile.ZipFile.extract`, `shutil.copyfileobj`, `open` and others. Where one of those that the
-standard library would call for a job is not its own, the standard library does the job: so the hook
-is called as often as ever, in this process, on the thread that asked for the job.
+`zipfile.ZipFile.extract`, `shutil.copyfileobj`, `open` and others. Such a hook has to be called as
+often as ever, in this process, on the thread that asked for the job. So where there is one, the
+standard library does the job. It also does where its private parts do not fit (`inside`).
 
-What is looked at is where a function comes from, never what stood there when parazip was imported,
-for the hook may be older. A wrapper has the globals of another module, whatever `functools.wraps`
-has copied to it.
+Whether a function is a hook is told by where it comes from. To compare it with what stood there
+when parazip was imported would not do, as the hook may be older. A wrapper has the globals of
+another module, whatever `functools.wraps` has copied to it.
 """
 
 from __future__ import annotations
@@ -33,9 +33,11 @@ from types import (
 )
 from typing import Any
 
-from parazip.dropin.stock import Stock
+from parazip.dropin import inside
+from parazip.dropin.inside import Shortcut, StandardZipFile
 
-__all__ = ["Originals", "Stock", "builtins", "is_original", "zipfile"]  # places begin with these
+# Places begin with some of these.
+__all__ = ["Originals", "StandardZipFile", "builtins", "is_original", "zipfile"]
 
 _HOMES = [vars(module) for module in (zipfile, os, os.path, genericpath, shutil)]
 _COMPILED = frozenset(("_io", "io", "binascii", "nt", "posix", "zlib"))
@@ -52,19 +54,25 @@ class Originals:
 
     Args:
         places: where they are: names that are looked up one in the other, the first in this module.
+        shortcut: the private parts that the job needs, too.
     """
 
-    def __init__(self, places: Iterable[str]) -> None:
-        self._places = [place for place in places if _exists(place)]
+    def __init__(self, places: Iterable[str], shortcut: Shortcut | None = None) -> None:
+        more = shortcut.watched_places() if shortcut else ()
+        self._places = [place for place in (*places, *more) if _exists(place)]
         self._look_up = attrgetter(*self._places)
         self._known: tuple[Any, ...] = ()
+        self._is_possible = not (shortcut and shortcut.misfits)
 
     def are_in_place(self) -> bool:
-        """Whether nothing else stands in the place of any of them."""
+        """Whether the job may be done in another way: nothing else stands in any of the places."""
+        if not self._is_possible:
+            return False
         try:
             found = self._look_up(_HERE)
         except AttributeError:
             return False
+        # What was looked at before is not looked at again, as most often nothing has changed.
         if found != self._known:
             if not all(map(_is_original_at, self._places, found)):
                 return False
@@ -103,10 +111,12 @@ def _exists(place: str) -> bool:
     return False
 
 
-def _all_of(name: str) -> list[str]:
-    """The places of a class of `zipfile` and of its methods."""
+def _find_methods(name: str) -> list[str]:
+    """The places of a class of `zipfile` and of its methods; none if there is no such class."""
     place = f"zipfile.{name}"
-    kind = getattr(zipfile, name)
+    kind = getattr(zipfile, name, None)
+    if kind is None:
+        return []
     return [place, *(f"{place}.{method}" for method in dir(kind) if _is_method(kind, method))]
 
 
@@ -122,33 +132,22 @@ def _is_method(kind: type, name: str) -> bool:
 _HERE: ModuleType = sys.modules[__name__]
 
 INFLATING = Originals(
-    (
-        *(f"zipfile.ZipExtFile.{name}" for name in ("_read1", "_read2", "_update_crc", "read")),
-        "zipfile._SharedFile.read",
-        "zipfile._get_decompressor",
-        "zipfile.zlib.decompressobj",
-        "zipfile.crc32",
-    )
+    ("zipfile.ZipExtFile.read", "zipfile.zlib.decompressobj", "zipfile.crc32"), inside.INFLATING
 )
 """What reads, checks and inflates a member that is opened. It is looked at for each."""
 
 TESTING = Originals(
     (
-        *_all_of("ZipExtFile"),
-        *_all_of("ZipInfo"),
-        *_all_of("_SharedFile"),
-        "zipfile._EndRecData",
-        "zipfile._ZipDecrypter",
-        "zipfile._check_compression",
-        "zipfile._get_decompressor",
+        *_find_methods("ZipExtFile"),
+        *_find_methods("ZipInfo"),
+        *_find_methods(inside.SHARED_FILE),
         "zipfile.LZMADecompressor",
         "zipfile.zlib.decompressobj",
         "zipfile.crc32",
         "zipfile.io.open",
-        "Stock.testzip",
-        "Stock._RealGetContents",
-        "Stock._fpclose",
-    )
+        "StandardZipFile.testzip",
+    ),
+    inside.TESTING,
 )
 """What reads many members: all that has a say in it, as other threads or processes may do it."""
 
@@ -164,27 +163,22 @@ EXTRACTING = Originals(
             f"zipfile.os.path.{name}"
             for name in ("dirname", "exists", "isdir", "join", "normpath", "splitdrive")
         ),
-        "Stock.extractall",
-        "Stock._sanitize_windows_name",
-    )
+        "StandardZipFile.extractall",
+    ),
+    inside.EXTRACTING,
 )
 """What puts a member that is read where it belongs."""
 
-READING_FILES = Originals(("builtins.open", "zipfile.shutil.copyfileobj", "Stock.write"))
+READING_FILES = Originals(("builtins.open", "zipfile.shutil.copyfileobj", "StandardZipFile.write"))
 """What reads a file that is put in."""
 
 WRITING = Originals(
     (
         "zipfile.ZipInfo.FileHeader",
-        "zipfile.ZipInfo._encodeFilenameFlags",
-        "zipfile._ZipWriteFile.__init__",
-        "zipfile._ZipWriteFile.write",
-        "zipfile._ZipWriteFile.close",
-        "zipfile._get_compressor",
         "zipfile.zlib.compressobj",
         "zipfile.crc32",
-        "Stock.mkdir",
-        "Stock._open_to_write",
-    )
+        "StandardZipFile.mkdir",
+    ),
+    inside.WRITING,
 )
 """What writes a member. It is looked at for each, so there is no more than need be."""

@@ -20,12 +20,11 @@ is not told by another class, as many (`shutil.copyfileobj`, `pickle`) keep the 
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass, field
 from typing import Any
 
 from parazip.codecs import checksums, inflating
-from parazip.dropin.stock import StockReader
+from parazip.dropin.inside import MemberReader, StandardReader
 from parazip.format.values import DEFLATED
 
 WHOLE = 16 << 20
@@ -36,18 +35,6 @@ _TINY = 4 << 10
 
 STEP = 64 << 10
 """Bytes in a step that is large: `shutil.copyfileobj` takes no smaller ones."""
-
-
-class MemberReader(StockReader):
-    """A member that is read bit by bit."""
-
-    def _update_crc(self, newdata: bytes) -> None:
-        expected = self._expected_crc
-        if expected is None:
-            return
-        self._running_crc = checksums.crc32(newdata, self._running_crc)
-        if self._eof and self._running_crc != expected:
-            raise zipfile.BadZipFile(f"Bad CRC-32 for file {self.name!r}")
 
 
 class HoldingReader(MemberReader):
@@ -63,30 +50,31 @@ class HoldingReader(MemberReader):
 
     is_all_wanted = False
     _can_hold = True
+    _size = 0  # `contents_size`, set with the class: each small read compares with it
     _held: _Held | None = None
 
     def read(self, n: int | None = -1) -> bytes:
         """The next `n` bytes, fewer only at the end; None or a negative number means all."""
-        if n is None or n < 0 or n >= STEP or n >= self._orig_file_size:
+        if n is None or n < 0 or n >= STEP or n >= self._size:
             if self._held is not None:
-                return self._step(n, self._held)
+                return self._give_step(n, self._held)
             if self._can_hold and self._pays_to_hold(n):
-                place = self._fileobj.tell()
-                contents = self._sound_contents()
+                place = self.source.tell()
+                contents = self._inflate_sound()
                 if contents is not None:
-                    return self._give(n, contents, place)
+                    return self._give_first(n, contents, place)
                 self._can_hold = False
-                self._fileobj.seek(place)
+                self.source.seek(place)
         elif self._held is not None:
-            self._let_go()
+            self._stop_holding()
         return super().read(n)
 
     def _pays_to_hold(self, n: int | None) -> bool:
         """Whether half of the member or more is about to be read."""
-        if self.closed or self._eof or not (n is None or type(n) is int):
+        if self.closed or self.is_at_end or not (n is None or type(n) is int):
             return False
-        size = self._orig_file_size
-        if self._left == size and (n is None or not 0 <= n < size):
+        size = self.contents_size
+        if self.contents_left == size and (n is None or not 0 <= n < size):
             return True
         if not self.is_small:
             return False
@@ -98,65 +86,63 @@ class HoldingReader(MemberReader):
     @property
     def is_small(self) -> bool:
         """Whether its contents may be held while they are given out."""
-        return self._orig_file_size <= WHOLE and self._orig_compress_size <= WHOLE
+        return self.contents_size <= WHOLE and self.compressed_size <= WHOLE
 
-    def _sound_contents(self) -> bytes | bytearray | None:
+    def _inflate_sound(self) -> bytes | bytearray | None:
         """The contents, if nothing is odd about them."""
-        source = self._fileobj
+        source = self.source
         try:
-            if source.tell() != self._orig_compress_start:
-                source.seek(self._orig_compress_start)
-            data = source.read(self._orig_compress_size)
-            contents = inflating.inflate_whole(data, self._orig_file_size)
+            if source.tell() != self.compressed_start:
+                source.seek(self.compressed_start)
+            data = source.read(self.compressed_size)
+            contents = inflating.inflate_whole(data, self.contents_size)
         except (OSError, ValueError, MemoryError):  # it comes again where zipfile would meet it
             return None
-        is_sound = contents is not None and checksums.crc32(contents) == self._expected_crc
+        is_sound = contents is not None and checksums.crc32(contents) == self.expected_crc
         return contents if is_sound else None
 
-    def _give(self, n: int | None, contents: bytes | bytearray, place: int) -> bytes:
+    def _give_first(self, n: int | None, contents: bytes | bytearray, place: int) -> bytes:
         """Gives the first bytes of what is to be held, or all without holding it."""
-        if self._left == len(contents) and (n is None or not 0 <= n < len(contents)):
-            self._be_at_end()
+        if self.contents_left == len(contents) and (n is None or not 0 <= n < len(contents)):
+            self._end_holding()
             return bytes(contents)
         self._held = _Held(place, memoryview(contents)[self.tell() :])
-        return self._step(n, self._held)
+        return self._give_step(n, self._held)
 
-    def _step(self, n: int | None, held: _Held) -> bytes:
+    def _give_step(self, n: int | None, held: _Held) -> bytes:
         end = None if n is None or n < 0 else held.given + n
         data = bytes(held.rest[held.given : end])
         held.steps.append(n)
         held.given += len(data)
         if held.given == len(held.rest):
-            self._be_at_end()
+            self._end_holding()
         return data
 
-    def _be_at_end(self) -> None:
-        """As zipfile's reader is when it has given the last byte."""
+    def _end_holding(self) -> None:
+        """Lets zipfile's reader be where it is when it has given the last byte."""
         self._held = None
         self._can_hold = False
-        self._readbuffer = b""
-        self._offset = self._left = self._compress_left = 0
-        self._eof = True
+        self.move_to_end()
 
-    def _let_go(self) -> None:
+    def _stop_holding(self) -> None:
         """Goes on bit by bit, from where zipfile's reader is after the same steps."""
         held, self._held = self._held, None
         self._can_hold = False
         if held is not None:
-            self._fileobj.seek(held.place)
+            self.source.seek(held.place)
             for step in held.steps:
                 super().read(step)
 
     def read1(self, n: int | None) -> bytes:  # type: ignore[override] # it has no default
         """Up to `n` bytes, as many as reading the file once gives."""
         if self._held is not None:
-            self._let_go()
+            self._stop_holding()
         return super().read1(n)
 
     def peek(self, n: int = 1) -> bytes:
         """Some of the next bytes, which are still to be read."""
         if self._held is not None:
-            self._let_go()
+            self._stop_holding()
         can_hold, self._can_hold = self._can_hold, False  # as it reads, and takes that back
         try:
             return super().peek(n)
@@ -166,13 +152,13 @@ class HoldingReader(MemberReader):
     def readline(self, limit: int = -1) -> bytes:  # type: ignore[override] # in zipfile's way
         """The next line, or its first `limit` bytes."""
         if self._held is not None:
-            self._let_go()
+            self._stop_holding()
         return super().readline(limit)
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """Moves the position, and gives it."""
         if self._held is not None:
-            self._let_go()
+            self._stop_holding()
         return super().seek(offset, whence)
 
     def tell(self) -> int:
@@ -209,12 +195,13 @@ def replace_reader(file: object, can_reread: bool) -> None:
         file: the reader, from which nothing has been read.
         can_reread: whether bytes of the archive may be read in any order, and twice.
     """
-    if type(file) is not StockReader:
+    if type(file) is not StandardReader:
         return
     reader: Any = file
     reader.__class__ = MemberReader
-    if reader._compress_type == DEFLATED and reader._left > _TINY:
-        reader._decompressor = inflating.StepInflater()
-        is_plain = reader._decrypter is None and reader._expected_crc is not None
-        if can_reread and is_plain and reader._compress_left <= 2 * reader._left:
+    if reader.method == DEFLATED and reader.contents_left > _TINY:
+        reader.inflater = inflating.StepInflater()
+        is_plain = reader.decrypter is None and reader.expected_crc is not None
+        if can_reread and is_plain and reader.compressed_left <= 2 * reader.contents_left:
             reader.__class__ = HoldingReader
+            reader._size = reader.contents_size

@@ -1,11 +1,11 @@
-"""Does one thing to many members, side by side: extracts them, or tests them.
+"""Extracts or tests many members, side by side.
 
 Names, headers, passwords and what must not be extracted are left to `zipfile`'s own code: it runs,
 as it is, for one member after the other, on threads or, where that pays, in helper processes. A
-helper has the archive's file and is told of each member what the central directory says.
+helper has the archive's file, and gets what the central directory says of its members.
 
-What happens does not depend on who was first: the error that is raised is that of the first member
-in the order of the archive. Members behind it may have been extracted already.
+Timing has no say in the result: the error that is raised is that of the first member, in the order
+of the archive, that has one. Members behind it may have been extracted already.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from __future__ import annotations
 import io
 import marshal
 import os
+import warnings
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, NamedTuple, TypeAlias, TypeVar
-from weakref import ref
 
 from parazip.codecs import libraries
+from parazip.dropin import inside
 from parazip.dropin.ahead import (
     DoubtError,
     StretchReader,
@@ -30,23 +31,27 @@ from parazip.dropin.ahead import (
     opening_with,
     read_on_one_core,
 )
+from parazip.dropin.inside import INFO_FIELDS
 from parazip.dropin.member import STEP, WHOLE
-from parazip.dropin.stock import Stock
 from parazip.plan import BATCH_MEMBERS
 from parazip.workers.helpers import running_helpers
 from parazip.workers.line import Line, line_for
 from parazip.workers.starting import FIRST_FILE
 
-_RUN = 4 << 20
+_GROUP_SIZE = 4 << 20
+"""Bytes of contents in a group: many groups to a worker, and few questions to a helper."""
 
-_MORE = 1.2
+_LARGE_SHARE = 1.2
 """A member of so many shares is done sooner on all cores, though threads wait for the GIL."""
 
-_MUCH = 256 << 20
+_WORTH_HELPERS = 256 << 20
 """Bytes from which on helpers pay that are started afresh, which takes 0.2 s."""
 
 _PER_MEMBER = 25 << 10
 """Bytes that are inflated in the time that all else takes which is done for a member."""
+
+_READ_SIZE = 1 << 20
+"""Bytes that are asked for at once of a member that is tested."""
 
 _EMPTY_ARCHIVE = b"PK\5\6" + bytes(18)
 
@@ -58,32 +63,30 @@ class ExtractJob:
     Attributes:
         target: the folder to which all are extracted.
         pwd: for those that are encrypted.
-        copies: whether as much is written as is read, so that reading ahead pays.
+        writes: whether as much is written as is read, so that reading ahead pays.
     """
 
     target: str
     pwd: bytes | None
-    copies: ClassVar[bool] = True
+    writes: ClassVar[bool] = True
 
     def do(self, archive: Any, info: zipfile.ZipInfo) -> None:
-        """Does it to one member."""
-        archive._extract_member(info, self.target, self.pwd)
+        """Does the job for one member."""
+        inside.extract_member(archive, info, self.target, self.pwd)
 
 
 @dataclass(frozen=True, slots=True)
 class TestJob:
     """Reads a member, which compares its CRC-32; see `ExtractJob`."""
 
-    copies: ClassVar[bool] = False
+    writes: ClassVar[bool] = False
 
     def do(self, archive: Any, info: zipfile.ZipInfo) -> None:
-        """Does it to one member."""
+        """Does the job for one member."""
         with archive.open(info.filename) as file:
-            while file.read(_CHUNK):
+            while file.read(_READ_SIZE):
                 pass
 
-
-_CHUNK = 1 << 20
 
 Job: TypeAlias = ExtractJob | TestJob
 
@@ -97,24 +100,24 @@ class Failure(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MemberJobs:
-    """What is done to members of an archive.
+    """A job for members of an archive.
 
     Attributes:
         archive: what they are read from: a plain file, as they are read in any order.
         infos: the members. Those after one that failed may be left out.
-        what: what is done to each; it must not depend on their order, and opens it once.
+        job: what is done for each. It must not depend on their order, and opens the member once.
         jobs: how many are worked on at once; None for the CPUs that this process may use.
         memory: bytes in flight at once.
     """
 
-    archive: Stock
+    archive: zipfile.ZipFile
     infos: Sequence[zipfile.ZipInfo]
-    what: Job
+    job: Job
     jobs: int | None
     memory: int
 
-    def first_error(self) -> Failure | None:
-        """Does it to all of them, and gives the first in their order that it failed for.
+    def find_first_failure(self) -> Failure | None:
+        """Does the job for all of them; gives the failure of the first one, in order, that has one.
 
         Members that are more than their share of the work, and have restarts, come last, one after
         the other, each on all cores; before them the others, each on one.
@@ -122,54 +125,60 @@ class MemberJobs:
         infos = self.infos
         line = line_for(self.jobs, self.memory)
         if line.jobs == 1:
-            return self._in_turn(range(len(infos)), self._alone)
-        share = _MORE * sum([info.file_size for info in infos]) / line.jobs
+            return self._do_in_turn(range(len(infos)), self._do_on_one_core)
+        share = _LARGE_SHARE * sum([info.file_size for info in infos]) / line.jobs
         large = [
             index
             for index, info in enumerate(infos)
             if info.file_size > share and has_restarts(self.archive, info)
         ]
         others = set(range(len(infos))).difference(large)
-        first = self._by_members(others, line) if others else None
+        first = self._do_groups(others, line) if others else None
         if first is not None:
             large = [index for index in large if index < first.member]
-        return (self._by_stretches(large, line) if large else None) or first
+        return (self._do_by_stretches(large, line) if large else None) or first
 
-    def _alone(self, info: zipfile.ZipInfo) -> None:
-        _do_alone(self.archive, info, self.what)
+    def _do_on_one_core(self, info: zipfile.ZipInfo) -> None:
+        _do_on_one_core(self.archive, info, self.job)
 
-    def _by_stretches(self, indexes: Iterable[int], line: Line) -> Failure | None:
-        def reader(file: Any) -> Any:  # a name may stand for another member than it was for
+    def _do_by_stretches(self, indexes: Iterable[int], line: Line) -> Failure | None:
+        def choose_reader(file: Any) -> Any:
+            # That the member has restarts is no reason to trust the one that is opened: where two
+            # have one name, the name may open the other.
             return StretchReader(file, line) if is_plain(file) else file
 
-        def call(info: zipfile.ZipInfo) -> None:
-            call_with_fallback(partial(self.what.do, self.archive), info, reader)
+        def do(info: zipfile.ZipInfo) -> None:
+            call_with_fallback(partial(self.job.do, self.archive), info, choose_reader)
 
-        return self._in_turn(indexes, call)
+        return self._do_in_turn(indexes, do)
 
-    def _by_members(self, indexes: Collection[int], line: Line) -> Failure | None:
+    def _do_groups(self, indexes: Collection[int], line: Line) -> Failure | None:
         first: Failure | None = None
 
-        def run(run: _Run) -> Failure | None:
-            indexes = [index for index in run.indexes if first is None or index < first.member]
-            if crew and crew.ask(self._question(indexes)) is not None:
+        def do_group(group: _Group) -> Failure | None:
+            # Groups do not follow the order of the archive. So after a failure the others go on,
+            # but for the members behind it: an earlier one may still fail, and then is the first.
+            indexes = [index for index in group.indexes if first is None or index < first.member]
+            if helpers and helpers.ask(self._make_question(indexes)) is not None:
                 return None
-            return self._in_turn(indexes, self._alone)
+            # No answer: a member has failed there, or there is no helper. It is done here, which
+            # raises what zipfile raises, on the thread of whoever asked.
+            return self._do_in_turn(indexes, self._do_on_one_core)
 
-        lane = line.open_lane(run, cost=lambda run: run.cost, weight=lambda _: 0)
-        with lane, self._crew(indexes, line.jobs) as crew:
-            if crew is not None:
-                crew.start()
-            for _, failure in lane.through(_runs(self.infos, indexes)):
+        lane = line.open_lane(do_group, cost=lambda group: group.cost, weight=lambda _: 0)
+        with lane, self._find_helpers(indexes, line.jobs) as helpers:
+            if helpers is not None:
+                helpers.start()
+            for _, failure in lane.through(_make_groups(self.infos, indexes)):
                 if failure is not None and (first is None or failure.member < first.member):
                     first = failure
         return first
 
-    def _crew(self, indexes: Collection[int], jobs: int) -> Any:
+    def _find_helpers(self, indexes: Collection[int], jobs: int) -> Any:
         """Helpers, where so much is to be done that they are worth their start."""
         file = self.archive.fp
         size = sum([self.infos[index].file_size + _PER_MEMBER for index in indexes])
-        if size < _MUCH or file is None or isinstance(file, io.BytesIO):
+        if size < _WORTH_HELPERS or file is None or isinstance(file, io.BytesIO):
             return nullcontext()
         return running_helpers(
             f"{__name__}:{answer.__name__}",
@@ -179,42 +188,41 @@ class MemberJobs:
             [file.fileno()],
         )
 
-    def _question(self, indexes: Iterable[int]) -> bytes:
-        """What a helper is to do; empty, which it has no answer to, if that cannot be told."""
+    def _make_question(self, indexes: Iterable[int]) -> bytes:
+        """What a helper is asked to do; empty, which it cannot answer, if that cannot be said."""
+        job = self.job
         infos = [self.infos[index] for index in indexes]
-        if isinstance(self.what, TestJob):  # by its name, which may stand for another member
+        if isinstance(job, TestJob):  # it opens a member by its name, which may be another's
             infos = [self.archive.getinfo(info.filename) for info in infos]
-        told = [[getattr(info, name, None) for name in _SLOTS] for info in infos]
-        what = self.what
-        extract = (what.target, what.pwd) if isinstance(what, ExtractJob) else None
-        encoding = self.archive.metadata_encoding
+        values = [[getattr(info, name, None) for name in INFO_FIELDS] for info in infos]
+        extract = (job.target, job.pwd) if isinstance(job, ExtractJob) else None
+        encoding: str | None = getattr(self.archive, "metadata_encoding", None)
         try:
-            return marshal.dumps((extract, self.archive.pwd, encoding, told))
+            return marshal.dumps((extract, self.archive.pwd, encoding, values))
         except ValueError:  # somebody's own kind of text or number
             return b""
 
-    def _in_turn(self, indexes: Iterable[int], call: Any) -> Failure | None:
+    def _do_in_turn(
+        self, indexes: Iterable[int], do: Callable[[zipfile.ZipInfo], None]
+    ) -> Failure | None:
         for index in indexes:
             try:
-                call(self.infos[index])
+                do(self.infos[index])
             except Exception as error:
                 return Failure(index, error)
         return None
 
 
-_SLOTS: tuple[str, ...] = tuple(zipfile.ZipInfo.__slots__)
-
-
 _Member = TypeVar("_Member", bound="str | zipfile.ZipInfo")
-_Made = TypeVar("_Made")
+_Result = TypeVar("_Result")
 
 
 def call_with_fallback(
-    call: Callable[[_Member], _Made], member: _Member, reader: Callable[[Any], Any]
-) -> _Made:
+    call: Callable[[_Member], _Result], member: _Member, reader: Callable[[Any], Any]
+) -> _Result:
     """Calls `call` with a reader of ours; once more without it if the member may be damaged.
 
-    So what is an error, which one, and what is written before it, is as ever.
+    So errors, and what is written before them, are as with zipfile.
     """
     try:
         with opening_with(reader):
@@ -223,17 +231,16 @@ def call_with_fallback(
         return call(member)
 
 
-def _do_alone(archive: Any, info: zipfile.ZipInfo, what: Job) -> None:
-    """Does it on one core."""
+def _do_on_one_core(archive: Any, info: zipfile.ZipInfo, job: Job) -> None:
     if info.file_size <= STEP:
-        what.do(archive, info)
+        job.do(archive, info)
     else:
         call_with_fallback(
-            partial(what.do, archive), info, partial(read_on_one_core, copies=what.copies)
+            partial(job.do, archive), info, partial(read_on_one_core, writes=job.writes)
         )
 
 
-class _Run(NamedTuple):
+class _Group(NamedTuple):
     """Members that are worked on one after the other, in their order.
 
     Attributes:
@@ -245,50 +252,51 @@ class _Run(NamedTuple):
     cost: int
 
 
-def _runs(infos: Sequence[zipfile.ZipInfo], indexes: Collection[int]) -> Iterator[_Run]:
+def _make_groups(infos: Sequence[zipfile.ZipInfo], indexes: Collection[int]) -> Iterator[_Group]:
     """The largest members first, so that none of them is still at work when all else is done."""
-    run: list[int] = []
+    group: list[int] = []
     size = largest = 0
     for index in sorted(indexes, key=lambda index: (-infos[index].file_size, index)):
-        run.append(index)
+        group.append(index)
         size += infos[index].file_size
         largest = max(largest, infos[index].file_size)
-        if size >= _RUN or len(run) == BATCH_MEMBERS:
-            yield _Run(sorted(run), 3 * min(largest, WHOLE))
-            run, size, largest = [], 0, 0
-    if run:
-        yield _Run(sorted(run), 3 * min(largest, WHOLE))
+        if size >= _GROUP_SIZE or len(group) == BATCH_MEMBERS:
+            yield _Group(sorted(group), 3 * min(largest, WHOLE))
+            group, size, largest = [], 0, 0
+    if group:
+        yield _Group(sorted(group), 3 * min(largest, WHOLE))
 
 
 def answer(question: bytes) -> bytes:
-    """What a helper does."""
-    from parazip.dropin.zip_file import ZipFile
+    """Does in a helper what a question asks; the answer is empty, as the work is all."""
+    warnings.simplefilter("ignore")  # the program itself has been told
+    from parazip.dropin.zip_file import open_in_helper
 
-    extract, pwd, encoding, told = marshal.loads(question)
-    what = _HelpersTest() if extract is None else ExtractJob(*extract)
-    with ZipFile(io.BytesIO(_EMPTY_ARCHIVE), metadata_encoding=encoding) as archive:
-        file = archive.fp = io.BufferedReader(_Archive())
-        archive._plain_file = ref(file)
+    extract, pwd, encoding, members = marshal.loads(question)
+    job = _TestJobInHelper() if extract is None else ExtractJob(*extract)
+    # An archive without members: each question brings those that it is about, so that no helper
+    # has to read the whole directory.
+    with open_in_helper(io.BytesIO(_EMPTY_ARCHIVE), encoding, _SharedArchive()) as archive:
         archive.pwd = pwd
-        for values in told:
+        for values in members:
             info = zipfile.ZipInfo.__new__(zipfile.ZipInfo)
-            for name, value in zip(_SLOTS, values, strict=True):
+            for name, value in zip(INFO_FIELDS, values, strict=True):
                 if value is not None:
                     setattr(info, name, value)
-            _do_alone(archive, info, what)
+            _do_on_one_core(archive, info, job)
     return b""
 
 
-class _HelpersTest(TestJob):
-    """In a helper a member is known by what is told of it, not by its name."""
+class _TestJobInHelper(TestJob):
+    """In a helper the archive knows no names, so a member is opened by its `ZipInfo`."""
 
     def do(self, archive: Any, info: zipfile.ZipInfo) -> None:
         with archive.open(info) as file:
-            while file.read(_CHUNK):
+            while file.read(_READ_SIZE):
                 pass
 
 
-class _Archive(io.RawIOBase):
+class _SharedArchive(io.RawIOBase):
     """The archive's file, read without moving the position that the program's own file shares."""
 
     def __init__(self) -> None:

@@ -6,17 +6,18 @@ import threading
 import zipfile
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 
+from parazip.dropin.inside import clear_caches
 from parazip.dropin.zip_file import STANDS_FOR, ZipFile
 
 _lock = threading.RLock()
-_wishes: list[_Patch] = []
-"""Who wants the classes replaced, and has not taken it back; the last one came last."""
+_active: list[_Patch] = []
+"""The calls of `patch` that were not undone yet, in their order."""
 
 
 class _Patch:
-    """A wish that the classes be replaced, and what takes it back at the end of a `with` block."""
+    """A call of `patch`, which the end of a `with` block undoes."""
 
     def __init__(self) -> None:
         self.before: dict[type, Any] = {}
@@ -24,10 +25,10 @@ class _Patch:
 
     def __enter__(self) -> None:
         with _lock:
-            if self not in _wishes:
+            if self not in _active:
                 self.before = {kind: vars(zipfile)[kind.__name__] for kind in STANDS_FOR}
-                _wishes.append(self)
-                _put({kind: kind for kind in STANDS_FOR})
+                _active.append(self)
+                _replace({kind: kind for kind in STANDS_FOR})
 
     def __exit__(
         self,
@@ -36,14 +37,14 @@ class _Patch:
         traceback: TracebackType | None,
     ) -> None:
         with _lock:
-            if self not in _wishes:
+            if self not in _active:
                 return
-            index = _wishes.index(self)
-            _wishes.remove(self)
-            if index < len(_wishes):  # somebody wanted it later, on another thread, and still does
-                _wishes[index].before = self.before
+            index = _active.index(self)
+            _active.remove(self)
+            if index < len(_active):  # somebody called `patch` later, and has not undone it yet
+                _active[index].before = self.before
             else:
-                _put_back(self.before)
+                _restore(self.before)
 
 
 def patch() -> _Patch:
@@ -64,27 +65,29 @@ def patch() -> _Patch:
 def unpatch() -> None:
     """Puts the standard library's classes back; does nothing where they are in place."""
     with _lock:
-        _wishes.clear()
-        _put_back(STANDS_FOR)
+        _active.clear()
+        _restore(STANDS_FOR)
 
 
-def _put_back(classes: Mapping[type, Any]) -> None:
-    """Puts each in the place of ours, unless something else stands there by now."""
-    _put({kind: old for kind, old in classes.items() if vars(zipfile).get(kind.__name__) is kind})
+def _restore(classes: Mapping[type, Any]) -> None:
+    """Puts each back where ours stands; what somebody else has put there stays."""
+    _replace(
+        {kind: old for kind, old in classes.items() if vars(zipfile).get(kind.__name__) is kind}
+    )
 
 
-def _put(classes: Mapping[type, Any]) -> None:
+def _replace(classes: Mapping[type, Any]) -> None:
     for kind, new in classes.items():
         setattr(zipfile, kind.__name__, new)
-    _forget_answers()
+    _clear_caches()
 
 
-def _forget_answers() -> None:
-    """Has what `__subclasshook__` answers asked anew.
+def _clear_caches() -> None:
+    """Has `__subclasshook__` asked again, as its answers change with the patch.
 
-    `isinstance` remembers it in the class; `functools.singledispatch` until any class is registered
-    with any abstract one.
+    `isinstance` keeps them in the class; `functools.singledispatch` keeps them until any class is
+    registered with any abstract one.
     """
     for kind in STANDS_FOR:
-        cast("Any", kind)._abc_caches_clear()
+        clear_caches(kind)
     ZipFile.register(type("Registered", (), {}))

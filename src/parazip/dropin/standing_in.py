@@ -1,8 +1,7 @@
-"""What a class needs to stand in the place of the standard library's, for those who knew that one.
+"""Methods that may be called with archives of the standard library's own class.
 
-They have archives and derived classes of it. These are none of ours, and still they are handed to
-ours: by `isinstance(archive, zipfile.ZipFile)`, and by `zipfile.ZipFile.close(self)` in a method of
-a class that was derived before.
+Programs have such archives, and classes derived from that class before ours took its place. Their
+methods go on to call `zipfile.ZipFile.close(self)`, which is ours by then, while `self` is not.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from parazip.dropin.stock import Stock
+from parazip.dropin.inside import StandardZipFile
 
 _made: set[Any] = set()
 
@@ -20,23 +19,24 @@ _made: set[Any] = set()
 class Override:
     """A method in the place of the standard library's of that name.
 
-    Called by the name of its class, for an archive that is none of ours, it is that one. This costs
-    calls on an archive of ours no frame: whose line a warning names depends on their number.
+    Looked up in the class, it looks at the archive it is called with, and leaves one that is none
+    of ours to the standard library's method. Looked up in an archive of ours, it is just the
+    method: with a frame more in between, zipfile's warnings would name another line.
 
     Args:
         method: what is done to archives of ours.
         ours: what all of these are instances of.
-        stock: the class whose method it is otherwise.
+        standard: the class whose method it is otherwise.
     """
 
-    def __init__(self, method: Callable[..., Any], ours: type, stock: type) -> None:
+    def __init__(self, method: Callable[..., Any], ours: type, standard: type) -> None:
         name = method.__name__
 
         @functools.wraps(method)
         def by_name(self: Any, /, *args: Any, **kwargs: Any) -> Any:
             if ours in type(self).__mro__:  # isinstance would ask `__subclasshook__`
                 return method(self, *args, **kwargs)
-            return getattr(stock, name)(self, *args, **kwargs)
+            return getattr(standard, name)(self, *args, **kwargs)
 
         self.bind: Any = method.__get__
         self.by_name = by_name
@@ -60,11 +60,11 @@ class Override:
             return self.by_name(*args, **kwargs)
 
 
-def override_methods(kind: type, ours: type, stock: type = Stock) -> None:
-    """Makes an `Override` of each method of `kind` that `stock` has, too."""
+def override_methods(kind: type, ours: type, standard: type = StandardZipFile) -> None:
+    """Makes an `Override` of each method of `kind` that `standard` has, too."""
     for name, method in list(vars(kind).items()):
-        if type(method) is FunctionType and hasattr(stock, name):
-            setattr(kind, name, Override(method, ours, stock))
+        if type(method) is FunctionType and hasattr(standard, name):
+            setattr(kind, name, Override(method, ours, standard))
 
 
 def is_override(value: Any) -> bool:

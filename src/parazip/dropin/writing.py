@@ -12,8 +12,6 @@ from __future__ import annotations
 import shutil
 import weakref
 import zipfile
-from collections.abc import Callable
-from contextlib import suppress
 from functools import cache
 from typing import IO, Any, cast
 
@@ -21,26 +19,23 @@ from parazip.codecs import levels
 from parazip.codecs.levels import DEFLATE_STORED, Recipe
 from parazip.codecs.sizes import CUT_FAST
 from parazip.codecs.table import CodecName
-from parazip.dropin import hooks
+from parazip.dropin import hooks, inside
+from parazip.dropin.arguments import StrPath
 from parazip.dropin.handle import MemberWriter
-from parazip.dropin.stock import Stock, StrPath
+from parazip.dropin.inside import INFO, StandardZipFile
+from parazip.dropin.journal import HELD, Journal, PuttingIn
 from parazip.format.records import ATTRIBUTE_FOLDER, FLAG_DESCRIPTOR
 from parazip.format.values import DEFLATED, STORED
 from parazip.progress import Counter
 from parazip.settings import LEVEL, Settings
 
-_CHUNK = 1 << 20
-_BITE = 64 << 10
-
-INFO = zipfile.ZipInfo
-"""The class itself; by its name another one may be found one day."""
-
-_LEVEL: Any = vars(INFO)["compress_level" if "compress_level" in vars(INFO) else "_compresslevel"]
-"""The slot, which Python 3.13 made public."""
+_MOST_READ = 1 << 20
+_LEAST_READ = 64 << 10
+"""Bytes that are asked for at once of a file that is put in: one more than it has, within these."""
 
 
 @cache
-def _deflated(level: int, codec: CodecName) -> Recipe:
+def _choose_deflating(level: int, codec: CodecName) -> Recipe:
     """How members are deflated."""
     recipe = levels.choose_recipe(level, codec)
     if level == 0:
@@ -51,39 +46,18 @@ def _deflated(level: int, codec: CodecName) -> Recipe:
     return recipe._replace(cut=CUT_FAST)
 
 
-class _InCall:
-    """A call that puts in a whole member. If it is interrupted, the member is none.
+class _DefaultJournal:
+    """A journal for an archive whose `__init__` was never called; some programs have such ones."""
 
-    Its handle may outlive the call, as the traceback holds it; it is not to put in what it has.
-    """
-
-    def __init__(self, archive: Writing) -> None:
-        self._archive = archive
-
-    def __enter__(self) -> None:
-        self._archive.is_in_call = True
-
-    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        if kind is not None and not issubclass(kind, Exception):
-            self._archive.abandon_member()
-        self._archive.is_in_call = False
+    def __get__(self, archive: Writing | None, kind: type) -> Journal:
+        journal = Journal(Settings(), Counter(None))
+        if archive is None:  # somebody looks at the class
+            return journal
+        return cast("Journal", vars(archive).setdefault("_journal", journal))
 
 
-class Writing(Stock):
-    """See above.
-
-    Attributes:
-        is_in_call: whether a call is at work that puts in a whole member.
-    """
-
-    is_in_call = False
-    # As with zipfile, there are archives that `__init__` was never called for.
-    _settings = Settings()
-    _counter = Counter(None)
-    _begin = 0
-    _handle: Callable[[], MemberWriter | None] = staticmethod(lambda: None)
-    _added: tuple[zipfile.ZipInfo, int] | None = None
-    _has_remains = False
+class Writing(StandardZipFile):
+    """See above."""
 
     # What zipfile's own code, and people, look at. The values are where zipfile keeps them, for an
     # archive that it opened may be given this class.
@@ -91,15 +65,15 @@ class Writing(Stock):
     @property
     def file(self) -> IO[bytes]:
         """The archive's file; None once it is closed, as with zipfile."""
-        return cast("IO[bytes]", vars(self).get("fp"))
+        return vars(self).get("fp")  # type: ignore[return-value] # `cast` would cost a call
 
     @property
     def fp(self) -> IO[bytes] | None:
         """The archive's file, with all in it that was written to the archive; None once closed."""
-        handle = self._handle()
-        if handle is not None and not handle.closed:
-            handle.show()
-        return self.file
+        member = self._journal.member()
+        if member is not None and member.state.is_written_out:
+            member.show()
+        return vars(self).get("fp")
 
     @fp.setter
     def fp(self, file: Any) -> None:
@@ -108,33 +82,26 @@ class Writing(Stock):
     @property
     def start_dir(self) -> int:
         """Where the next local file header begins, and in the end the central directory."""
-        if self._added is not None:
-            info, end = self._added
-            if self.filelist and self.filelist[-1] is info:
-                vars(self)["start_dir"] = end
-            self._added = None
-        return cast("int", vars(self).get("start_dir", 0))
+        if self._journal.added is not None:
+            self._journal.move_end(self)
+        return vars(self).get("start_dir", 0)  # type: ignore[no-any-return] # see `file`
 
     @start_dir.setter
     def start_dir(self, offset: int) -> None:
-        self._added = None
+        self._journal.added = None
         vars(self)["start_dir"] = offset
 
     @property
-    def _writing(self) -> bool:
-        """Whether a member is open for writing; ours is no more when its handle is gone."""
-        handle = self._handle()
-        is_ours = handle is not None and not handle.is_done
-        return is_ours or bool(vars(self).get("_writing"))
+    def _has_open_member(self) -> bool:
+        """Whether a member is open for writing, one of ours or one that zipfile writes."""
+        member = self._journal.member()
+        # A member whose object is gone is open no more, even if its end was interrupted.
+        is_ours = member is not None and member.state.is_open
+        return is_ours or bool(vars(self).get(inside.WRITING_FLAG))
 
-    @_writing.setter
-    def _writing(self, is_writing: bool) -> None:
-        vars(self)["_writing"] = is_writing
-
-    def _forget(self) -> None:
-        """Has done with the archive before, as `__init__` may be called again."""
-        for name in ("_handle", "_added", "_has_remains"):
-            vars(self).pop(name, None)
+    @_has_open_member.setter
+    def _has_open_member(self, is_open: bool) -> None:
+        vars(self)[inside.WRITING_FLAG] = is_open
 
     # What is put in
 
@@ -151,36 +118,36 @@ class Writing(Stock):
             OSError: the file cannot be read, or the archive cannot be written.
             ValueError: the archive is closed, or a handle of `open(name, "w")` is not.
         """
-        # With zlib, the bites in which zipfile reads are part of what makes the bytes the same.
-        if self._settings.codec == "zlib" or not hooks.READING_FILES.are_in_place():
+        # The pieces in which zipfile reads are part of what makes the bytes the same with zlib.
+        if self._journal.settings.codec == "zlib" or not hooks.READING_FILES.are_in_place():
             super().write(filename, arcname, compress_type, compresslevel)
             return
         if not self.file:
             raise ValueError("cannot write to an archive that was closed")
-        if self._writing:
+        if self._has_open_member:
             raise ValueError("cannot write to an archive while a member of it is open for writing")
         info = zipfile.ZipInfo.from_file(
-            filename, arcname, strict_timestamps=self._strict_timestamps
+            filename, arcname, strict_timestamps=inside.is_strict_about_dates(self)
         )
         if info.is_dir():
             info.CRC = 0
             self.mkdir(info)
             return
         info.compress_type = self.compression if compress_type is None else compress_type
-        _LEVEL.__set__(info, self.compresslevel if compresslevel is None else compresslevel)
+        inside.LEVEL.__set__(info, self.compresslevel if compresslevel is None else compresslevel)
         size = info.file_size
-        bite = min(_CHUNK, max(_BITE, size + 1))
+        size_asked = min(_MOST_READ, max(_LEAST_READ, size + 1))
         with (
-            _InCall(self),
+            PuttingIn(self._journal),
             open(filename, "rb", buffering=0) as source,
             self.open(info, "w") as target,
         ):
             if not isinstance(target, MemberWriter):  # others get what zipfile gives them
                 shutil.copyfileobj(source, target, 8 << 10)
                 return
-            while chunk := source.read(bite):
+            while chunk := source.read(size_asked):
                 target.write(chunk)
-                if len(chunk) == size < bite:  # more was asked for, so this is the end
+                if len(chunk) == size < size_asked:  # more was asked for, so this is the end
                     break
 
     def writestr(
@@ -191,7 +158,7 @@ class Writing(Stock):
         compresslevel: int | None = None,
     ) -> None:
         """Puts in a member with the contents `data`; see `zipfile.ZipFile.writestr`."""
-        with _InCall(self):
+        with PuttingIn(self._journal):
             super().writestr(zinfo_or_arcname, data, compress_type, compresslevel)
 
     def mkdir(self, zinfo_or_directory_name: str | zipfile.ZipInfo, mode: int = 0o777) -> None:
@@ -217,114 +184,70 @@ class Writing(Stock):
             info.compress_size = info.CRC = 0
         else:
             raise TypeError(f"a folder's name or ZipInfo, not {type(given).__name__}")
-        if self._writing:
+        if self._has_open_member:
             raise ValueError("cannot write a folder while a member is open for writing")
         if not self._is_ours(info):
             super().mkdir(info, mode)
             return
-        with self._lock:
-            self._writecheck(info)
-            self._didModify = True
-            file = self.go_to_end()
+        with inside.get_lock(self):
+            inside.get_check(self)(info)
+            inside.set_modified(self, True)
+            file = self._journal.go_to_end(self)
             info.header_offset = self.start_dir
             file.write(info.FileHeader(False))
-            self.add(info)
-            self.tell_progress(1, 0, info.filename)
+            self._journal.add(self, info)
+            self._journal.tell_progress(self, 1, 0, info.filename)
 
-    def _open_to_write(self, zinfo: zipfile.ZipInfo, force_zip64: bool = False) -> IO[bytes]:
-        recipe = self._recipe(zinfo)
+    def _open_member(self, zinfo: zipfile.ZipInfo, force_zip64: bool = False) -> IO[bytes]:
+        """Opens a new member; zipfile's own way for those that are not compressed by us."""
+        recipe = self._choose_recipe(zinfo)
         if recipe is None:
-            return super()._open_to_write(zinfo, force_zip64=force_zip64)
-        if self._writing:
+            return inside.get_opener(super())(zinfo, force_zip64=force_zip64)
+        if self._has_open_member:
             raise ValueError("cannot open a member for writing while another one is")
+        is_seekable = inside.is_seekable(self)
         zinfo.CRC = zinfo.compress_size = 0
-        zinfo.flag_bits = 0 if self._seekable else FLAG_DESCRIPTOR
+        zinfo.flag_bits = 0 if is_seekable else FLAG_DESCRIPTOR
         zinfo.external_attr = zinfo.external_attr or 0o600 << 16
         zip64 = force_zip64 or zinfo.file_size * 1.05 > zipfile.ZIP64_LIMIT
-        self._writecheck(zinfo)
-        self._didModify = True
-        handle = MemberWriter(self, zinfo, recipe, zip64)
-        zinfo.header_offset = self.start_dir if self._seekable else self.file.tell()
-        if self._filePassed and not self.is_in_call:  # whoever has it may look at it
-            handle.begin()
-        self._handle = weakref.ref(handle)
-        handle.is_opened = True
-        return cast("IO[bytes]", handle)
+        inside.get_check(self)(zinfo)
+        inside.set_modified(self, True)
+        journal = self._journal
+        member = MemberWriter(self, journal, zinfo, recipe, zip64)
+        zinfo.header_offset = self.start_dir if is_seekable else self.file.tell()
+        journal.member = weakref.ref(member)
+        member.state = HELD
+        if inside.was_given_file(self) and not journal.is_in_call:
+            # Whoever gave the file may look at it, and expects to find the header there.
+            try:
+                member.begin()
+            except BaseException:
+                member.abandon()
+                raise
+        return member  # type: ignore[return-value] # it has what is needed of a file
 
     def _is_ours(self, info: zipfile.ZipInfo) -> bool:
         """Whether we put in a member, and not the standard library's own code."""
         return (
-            self._allowZip64
+            inside.allows_zip64(self)
             and type(info) is INFO
             and info.compress_type in (STORED, DEFLATED)
             and hooks.WRITING.are_in_place()
         )
 
-    def _recipe(self, info: zipfile.ZipInfo) -> Recipe | None:
+    def _choose_recipe(self, info: zipfile.ZipInfo) -> Recipe | None:
         """How a member is compressed; None if the standard library does it."""
         if not self._is_ours(info):
             return None
-        codec = self._settings.codec
+        codec = self._journal.settings.codec
         if info.compress_type == STORED:
             return levels.choose_recipe(0, codec)
-        level = _LEVEL.__get__(info)
+        level = inside.LEVEL.__get__(info)
         if level is None or level == -1:
             level = LEVEL
         if type(level) is not int or not 0 <= level <= 9:
             return None
-        return _deflated(level, codec)
-
-    def abandon_member(self) -> None:
-        """Ends a member that is open for writing, without putting it in."""
-        handle = self._handle()
-        if handle is not None:
-            handle.abandon()
-
-    # What a member that is put in does to the archive
-
-    @property
-    def line_settings(self) -> tuple[int | None, int]:
-        """Threads, and bytes in flight; see `parazip.workers.line.line_for`."""
-        return self._settings.jobs, self._settings.memory
-
-    def go_to_end(self) -> IO[bytes]:
-        """The archive's file, where the next member begins. What stands there does not count."""
-        file = self.file
-        if self._seekable:
-            self._cut_off_remains()
-            file.seek(self.start_dir)
-        else:
-            self.start_dir = file.tell()
-        self._has_remains = True
-        return file
-
-    def add(self, info: zipfile.ZipInfo) -> None:
-        """From here on a member counts whose record was written."""
-        # It counts once it is in the list, and only then the end moves: see `start_dir`.
-        self._added = info, self.file.tell()
-        try:
-            self.filelist.append(info)
-            self.NameToInfo[info.filename] = info
-        except BaseException:
-            self.NameToInfo.update((each.filename, each) for each in self.filelist)
-            raise
-        self.start_dir  # noqa: B018 # moves the end
-        self._has_remains = False
-
-    def _cut_off_remains(self) -> None:
-        """Removes what an interrupted call may have left behind the last member."""
-        if self._has_remains and self._seekable:
-            with suppress(OSError, ValueError, AttributeError):  # then it is overwritten
-                self.file.truncate(self.start_dir)
-            self._has_remains = False
-
-    def tell_progress(self, members: int, size: int, name: str) -> None:
-        """So many members, and bytes of them, are in the archive now."""
-        if not self._counter.is_heard:
-            return
-        self._counter.members_total += members
-        self._counter.bytes_total += size
-        self._counter.advance(members, size, self.file.tell() - self._begin, name)
+        return _choose_deflating(level, codec)
 
     def close(self) -> None:
         """Writes the central directory and closes the file; see `zipfile.ZipFile.close`.
@@ -333,7 +256,7 @@ class Writing(Stock):
             OSError: something could not be written.
             ValueError: a member is still open for writing.
         """
-        if self.file is not None and self._didModify and not self._writing:
+        if self.file is not None and inside.is_modified(self) and not self._has_open_member:
             self._write_directory()
         super().close()
 
@@ -342,17 +265,14 @@ class Writing(Stock):
         if self.mode not in ("w", "x", "a"):
             return
         try:
-            with self._lock:
-                if self._seekable:
-                    self._cut_off_remains()
-                    self.file.seek(self.start_dir)
-                elif self._has_remains:
-                    self.start_dir = self.file.tell()
-                self._has_remains = True
-                self._write_end_record()
+            with inside.get_lock(self):
+                self._journal.write_directory(self)
         except Exception:
             file, self.fp = self.file, None
-            self._fpclose(file)
+            inside.close_file(self, file)
             raise
-        self._didModify = False
-        self._has_remains = False
+
+    _journal = _DefaultJournal()
+
+
+inside.install_overrides(Writing, vars(Writing)["_open_member"], vars(Writing)["_has_open_member"])

@@ -1,36 +1,35 @@
 """`ZipFile`: the standard library's class, with compressing and inflating done on all cores.
 
 Everything that `zipfile` does well by itself is left to it: opening, the central directory, names,
-passwords, what must not be extracted. `writing` and `reading` tell what is not.
+passwords, what must not be extracted. Writing members is in `writing`; here is what reads them.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import zipfile
-from abc import ABCMeta
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import IO, Any, Literal, Unpack, cast, overload
 from weakref import ref
 
 from parazip.codecs.table import CodecName
-from parazip.dropin import hooks
+from parazip.dropin import hooks, inside
 from parazip.dropin.ahead import open_reader, read_on_one_core
+from parazip.dropin.arguments import Appendable, Mode, Parallel, Readable, StrPath, Writable
+from parazip.dropin.inside import INFO, StandardZipFile
+from parazip.dropin.journal import Journal
 from parazip.dropin.member import WHOLE, replace_reader
 from parazip.dropin.members import ExtractJob, Failure, Job, MemberJobs, TestJob, call_with_fallback
 from parazip.dropin.sources import can_reread
 from parazip.dropin.standing_in import is_override, override_methods
-from parazip.dropin.stock import Appendable, Mode, Parallel, Readable, Stock, StrPath, Writable
 from parazip.dropin.targets import are_few, have_links, list_target_folders
-from parazip.dropin.writing import INFO, Writing
+from parazip.dropin.writing import Writing
 from parazip.errors import SettingsError
 from parazip.progress import Counter, Sink
 from parazip.settings import LEVEL, Settings
 from parazip.workers.budget import MEMORY
-
-_READING = ("open", "read", "getinfo", "extract", "_extract_member", "_fpclose")
-"""The methods that are called for each member that is read."""
 
 _COLLECTIONS: tuple[type, ...] = (
     list,
@@ -41,14 +40,14 @@ _COLLECTIONS: tuple[type, ...] = (
     type({}.keys()),
     type({}.values()),
 )
-"""What tells all members at once. Others may show progress, or make room, from one to the next."""
+"""What gives all members at once. Others may show progress, or make room, between two of them."""
 
 
-class ZipFile(Writing, metaclass=ABCMeta):
+class ZipFile(Writing, metaclass=inside.HookMeta):
     """A `zipfile.ZipFile` that compresses on all cores.
 
-    Everything is as in `zipfile`, except that the compressed bytes are other ones. As there,
-    reading is possible from many threads at once, writing from one at a time.
+    Everything is as in `zipfile`, except that the compressed bytes differ. As there, many threads
+    may read at once, and one at a time may write.
 
     Args:
         file: a path, or a binary file; see `zipfile.ZipFile`.
@@ -151,10 +150,9 @@ class ZipFile(Writing, metaclass=ABCMeta):
         settings = Settings(
             level=LEVEL if level is None else level, codec=codec, jobs=jobs, memory=memory
         )
-        self._forget()
-        self._settings = settings
-        self._counter = Counter(progress)
-        Stock.__init__(
+        # The archive before is forgotten, as `__init__` may be called again.
+        self._journal = Journal(settings, Counter(progress))
+        StandardZipFile.__init__(
             self,
             file,
             mode,
@@ -164,27 +162,28 @@ class ZipFile(Writing, metaclass=ABCMeta):
             strict_timestamps=strict_timestamps,
             metadata_encoding=metadata_encoding,
         )
-        self._begin = self.start_dir
+        self._journal.begin(self)
 
     _plain_file: ref[Any] | None = None
+    """The archive's file, if it was found to be one that can be read in any order."""
 
     @property
     def __class__(self) -> type:
-        """As with any object. `zipfile.Path` gives an archive another class: it keeps ours, too."""
+        """The class. If `zipfile.Path` sets it to a class of its own, ours stays a base."""
         return type(self)
 
     @__class__.setter
     def __class__(self, kind: Any) -> None:
         if ZipFile not in kind.__mro__:
             ours: Any = vars(type(self)).get("_ours", type(self))
-            kind = ours if kind in ours.__mro__ else _both(kind, ours)
+            kind = ours if kind in ours.__mro__ else _derive_from_both(kind, ours)
         object.__dict__["__class__"].__set__(self, kind)
 
     @classmethod
     def __subclasshook__(cls, kind: type) -> bool:
-        """While this class stands in `zipfile`, those of the one that stood there are its own."""
-        stock = STANDS_FOR.get(cls)
-        if stock and vars(zipfile).get(cls.__name__) is cls and issubclass(kind, stock):
+        """While this class stands in `zipfile`, those of the one it replaced count as its own."""
+        standard = STANDS_FOR.get(cls)
+        if standard and vars(zipfile).get(cls.__name__) is cls and issubclass(kind, standard):
             return True
         return cast("bool", NotImplemented)  # as `abc` has it
 
@@ -210,7 +209,7 @@ class ZipFile(Writing, metaclass=ABCMeta):
         return open_reader(file)
 
     def _can_reread(self) -> bool:
-        """Whether members may be read in any order, and twice; asked for each of them."""
+        """Whether members may be read in any order, and twice. It is asked for each of them."""
         file: Any = self.file
         if self._plain_file is None or self._plain_file() is not file:
             if self.mode != "r" or not can_reread(file):
@@ -226,9 +225,11 @@ class ZipFile(Writing, metaclass=ABCMeta):
         call = super().extract
         if info.file_size <= WHOLE or not self._reads_plainly():
             return call(info, path, pwd)
-        copies = self._settings.jobs != 1
+        writes_beside = self._journal.settings.jobs != 1
         return call_with_fallback(
-            lambda one: call(one, path, pwd), info, lambda file: read_on_one_core(file, copies)
+            lambda one: call(one, path, pwd),
+            info,
+            lambda file: read_on_one_core(file, writes_beside),
         )
 
     def extractall(
@@ -246,34 +247,37 @@ class ZipFile(Writing, metaclass=ABCMeta):
         The error is that of the first member that has one; of those after it some may have been
         extracted. Where `members` is an iterator, it is asked for one after the other is extracted.
         """
-        is_told = members is None or type(members) in _COLLECTIONS
-        if not (is_told and self._reads_plainly() and hooks.EXTRACTING.are_in_place()):
+        are_known = members is None or type(members) in _COLLECTIONS
+        if not (are_known and self._reads_plainly() and hooks.EXTRACTING.are_in_place()):
             super().extractall(path, members, pwd)
             return
         chosen = list(self.namelist() if members is None else members)
         target = os.fspath(path) if path else os.getcwd()
-        infos = self._apart(chosen, target)
+        infos = self._prepare_extracting(chosen, target)
         if infos is None:
             super().extractall(path, chosen, pwd)
             return
-        failure = self._first_error(infos, ExtractJob(target, pwd))
+        failure = self._find_first_failure(infos, ExtractJob(target, pwd))
         if failure is not None:
             raise failure.error
 
     def testzip(self) -> str | None:
         """Reads all members, on all cores; gives the name of the first that is damaged, or None."""
-        if are_few(self.filelist) or not (self._reads_plainly() and _are_plain(self.filelist)):
+        if not self._reads_plainly():
             return super().testzip()
-        failure = self._first_error(self.filelist, TestJob())
+        infos = self.filelist
+        if are_few(infos) or not _are_plain(infos):
+            return super().testzip()
+        failure = self._find_first_failure(infos, TestJob())
         if failure is None:
             return None
         if isinstance(failure.error, zipfile.BadZipFile):
-            return self.filelist[failure.member].filename
+            return infos[failure.member].filename
         raise failure.error
 
-    def _first_error(self, infos: Sequence[zipfile.ZipInfo], what: Job) -> Failure | None:
-        settings = self._settings
-        return MemberJobs(self, infos, what, settings.jobs, settings.memory).first_error()
+    def _find_first_failure(self, infos: Sequence[zipfile.ZipInfo], job: Job) -> Failure | None:
+        settings = self._journal.settings
+        return MemberJobs(self, infos, job, settings.jobs, settings.memory).find_first_failure()
 
     def _reads_plainly(self) -> bool:
         """Whether reading is as defined here, from a file that can be read in any order.
@@ -284,39 +288,38 @@ class ZipFile(Writing, metaclass=ABCMeta):
             return False
         return not any(
             name in vars(self) or any(_defines(kind, name) for kind in type(self).__mro__)
-            for name in _READING
+            for name in inside.CALLED_PER_MEMBER
         )
 
-    def _apart(
+    def _prepare_extracting(
         self, members: Sequence[str | zipfile.ZipInfo], target: str
     ) -> list[zipfile.ZipInfo] | None:
-        """Members that can be extracted in any order, all folders made; None if it is in vain."""
+        """Makes all folders, so that members can be extracted in any order; None if they cannot."""
         try:
             infos = [
                 one if isinstance(one, zipfile.ZipInfo) else self.getinfo(one) for one in members
             ]
-            if (
-                are_few(infos)
-                or not _are_plain(infos)
-                or (found := list_target_folders(infos)) is None
-            ):
+            if are_few(infos) or not _are_plain(infos):
+                return None
+            folders = list_target_folders(infos)
+            if folders is None:
                 return None
             is_new = not os.path.isdir(target) or not os.listdir(target)
-            made = [self._make(folder, target) for folder in found]
-            return infos if is_new or not have_links(infos, target, made) else None
-        except Exception:  # in its turn it is found again
+            paths = [self._make_folder(folder, target) for folder in folders]
+            return infos if is_new or not have_links(infos, target, paths) else None
+        except Exception:  # the standard library comes to it in its turn, and raises it
             return None
 
-    def _make(self, folder: str, target: str) -> str:
-        """Makes a folder of the archive, and says where; "" is the one that takes them all."""
+    def _make_folder(self, folder: str, target: str) -> str:
+        """Makes a folder of the archive, and gives its path; "" is the target itself."""
         if folder:
-            return self._extract_member(zipfile.ZipInfo(f"{folder}/"), target, None)
+            return inside.extract_member(self, zipfile.ZipInfo(f"{folder}/"), target, None)
         os.makedirs(target, exist_ok=True)
         return target
 
 
 def _are_plain(infos: Iterable[zipfile.ZipInfo]) -> bool:
-    """Whether none of them is of a class of somebody's, which may be asked for more."""
+    """Whether all are of zipfile's class. What a derived one does when it is used, nobody knows."""
     return all(type(info) is INFO for info in infos)
 
 
@@ -331,7 +334,7 @@ def _defines(kind: type, name: str) -> bool:
 
 
 @cache
-def _both(kind: type[Any], ours: type[Any]) -> type[Any]:
+def _derive_from_both(kind: type[Any], ours: type[Any]) -> type[Any]:
     """A class that is `kind` first and then `ours`."""
     return type(kind.__name__, (kind, ours), {"__module__": kind.__module__, "_ours": ours})
 
@@ -349,11 +352,27 @@ class PyZipFile(ZipFile, zipfile.PyZipFile):
         **settings: Unpack[Parallel],
     ) -> None:
         ZipFile.__init__(self, file, mode, compression, allowZip64, **settings)
-        self._optimize = optimize
+        inside.set_optimization(self, optimize)
 
 
-STANDS_FOR: dict[type, type] = {ZipFile: Stock, PyZipFile: PyZipFile.__bases__[1]}
+def open_in_helper(empty: IO[bytes], metadata_encoding: str | None, raw: io.RawIOBase) -> ZipFile:
+    """An archive of no members, in whose file any member can be read that one is told of.
+
+    Args:
+        empty: an empty archive.
+        metadata_encoding: see `zipfile.ZipFile`.
+        raw: the file, whose bytes may be read in any order, and twice.
+    """
+    archive = ZipFile(empty, metadata_encoding=metadata_encoding)
+    file: Any = io.BufferedReader(raw)
+    archive.fp = file
+    archive._plain_file = ref(file)
+    return archive
+
+
+STANDS_FOR: dict[type, type] = {ZipFile: StandardZipFile, PyZipFile: PyZipFile.__bases__[1]}
 
 override_methods(Writing, Writing)
-for _kind, _stock in STANDS_FOR.items():
-    override_methods(_kind, _kind, _stock)
+for _kind, _standard in STANDS_FOR.items():
+    override_methods(_kind, _kind, _standard)
+inside.warn_of_misfits()
