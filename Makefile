@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := $(if $(filter Windows_NT,$(OS)),.venv/Scripts,.venv/bin)
 READY := .venv/ready
-# What Python takes from its surroundings when it starts, no test can set; the rest tests/surroundings.py does.
+# What Python takes from its surroundings when it starts, no test can set; the rest tests/support/surroundings.py does.
 PYTEST := python -E -X utf8 -m pytest
 # Minor versions of other CPythons; the tests run on those that are installed, two at a time.
 OTHERS := 12 13 14 15
@@ -32,14 +32,14 @@ test-all: check  ## the same, but other Pythons run all tests, too
 # Builds of PEXes killed at many more places, damaged archives by the thousands, the tests in odd
 # surroundings, and what else takes long.
 proofs: $(READY) odd damaged  ## what is slow: odd surroundings, damaged archives, builds killed at many places
-	PARAZIP_KILLS=50 $(BIN)/$(PYTEST) tests/test_pex_whole.py
-	$(BIN)/$(PYTEST) -m slow --ignore=tests/test_damaged.py
+	PARAZIP_KILLS=50 $(BIN)/$(PYTEST) tests/pex/test_whole.py
+	$(BIN)/$(PYTEST) -m slow --ignore=tests/dropin/test_damaged.py
 
 # Damaged archives, by the Python of .venv and by those that `make test` has set up.
 damaged: $(READY)  ## thousands of damaged archives, read in every way beside zipfile
-	$(BIN)/$(PYTEST) tests/test_damaged.py
+	$(BIN)/$(PYTEST) tests/dropin/test_damaged.py
 	@for python in .venv/other-3.*/bin/python; do \
-	  test ! -x $$python || $$python -m pytest -q tests/test_damaged.py || exit 1; \
+	  test ! -x $$python || $$python -m pytest -q tests/dropin/test_damaged.py || exit 1; \
 	done
 
 check: $(READY)  ## ruff, mypy and import-linter alone
@@ -49,23 +49,23 @@ check: $(READY)  ## ruff, mypy and import-linter alone
 	$(BIN)/lint-imports
 
 unit: $(READY)  ## the tests but those of PEXes, on one Python
-	$(BIN)/$(PYTEST) --ignore-glob='tests/test_pex*' $(SELECTED)
+	$(BIN)/$(PYTEST) --ignore=tests/pex $(SELECTED)
 
 # The same where signals are ignored and blocked, and variables, limits, locale and time zone are odd.
 odd: $(READY)  ## the same where signals, variables, limits, locale and time zone are odd
-	$(BIN)/python tests/odd.py $(BIN)/$(PYTEST) --ignore-glob='tests/test_pex*' $(SELECTED)
+	$(BIN)/python tests/support/odd.py $(BIN)/$(PYTEST) --ignore=tests/pex $(SELECTED)
 
 # The same, telling which lines no test reaches; half as slow again.
 coverage: $(READY)  ## the same, telling which lines no test reaches
-	$(BIN)/coverage run -m pytest --ignore-glob='tests/test_pex*'
+	$(BIN)/coverage run -m pytest --ignore=tests/pex
 	$(BIN)/coverage report
 
 # In two halves, that no lane is left alone with the longest of all.
 pexes: pexes-first pexes-rest  ## the tests of PEXes alone
 pexes-first: $(READY)
-	$(BIN)/$(PYTEST) tests/test_pex_[iow]*.py $(SELECTED)
+	$(BIN)/$(PYTEST) tests/pex/test_[iow]*.py $(SELECTED)
 pexes-rest: $(READY)
-	$(BIN)/$(PYTEST) tests/test_pex.py tests/test_pex_[!iow]*.py $(SELECTED)
+	$(BIN)/$(PYTEST) tests/pex/test_[!iow]*.py $(SELECTED)
 
 .PHONY: $(addprefix other-,$(OTHERS))
 $(addprefix other-,$(OTHERS)): other-%:

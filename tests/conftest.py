@@ -4,15 +4,17 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import surroundings  # before all that looks at them
+import pytest
+
+pytest.register_assert_rewrite("support")
+
+from support import surroundings  # noqa: E402 # before all that looks at them
 
 surroundings.make_usual()
 
-import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
-import readers  # noqa: E402
-import refusals  # noqa: E402
+from support import readers, refusals  # noqa: E402
 
 settings.register_profile("parazip", deadline=None)  # no test asserts a time
 settings.load_profile("parazip")
@@ -20,7 +22,7 @@ settings.load_profile("parazip")
 
 def pytest_report_header() -> str:
     """Says which readers will judge the archives; those that are missing are skipped."""
-    return f"readers: {readers.report()}"
+    return f"readers: {readers.list_readers()}"
 
 
 @pytest.fixture(autouse=True)

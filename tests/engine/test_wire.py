@@ -1,0 +1,120 @@
+"""What is told on the wire comes back as it was: each kind of contents, of task and of piece."""
+
+from __future__ import annotations
+
+import marshal
+from typing import Any, get_args
+
+import pytest
+
+from parazip import contents, wire
+from parazip.codecs import levels
+from parazip.format.values import Entry, Record
+from parazip.model import (
+    ArchiveMember,
+    Contents,
+    File,
+    FilePiece,
+    Header,
+    Member,
+    Part,
+    Range,
+    Tally,
+    Twin,
+)
+from parazip.plan import Batch, CopyBatch
+
+FILE = File("/a/file", 12, 34, 56, 78, "mtime")
+
+ONE = File("/one.zip", 1, 2, 3)
+
+OTHER = File("/other.zip", 4, 5, 6)
+
+RECORD = Record(b"name", 1, 8, 2, 3, 4, 12, 5, 6)
+
+MEMBER = ArchiveMember(ONE, Entry("name", RECORD, 99))
+
+KINDS: list[Contents] = [
+    b"",
+    b"some bytes",
+    FILE,
+    FilePiece(OTHER, 1, 2, 3),
+    MEMBER,
+    Twin(FILE, MEMBER._replace(archive=OTHER)),
+]
+
+RECIPE = levels.choose_recipe(6, "auto")
+
+
+def test_no_kind_is_forgotten() -> None:
+    assert {type(kind) for kind in KINDS} == set(get_args(Contents))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: type(kind).__name__)
+def test_contents_come_back(kind: Contents) -> None:
+    archives = {File("/first.zip", 7, 8, 9): 0}
+    flat = marshal.loads(marshal.dumps(contents.flatten_contents(kind, archives)))
+    assert isinstance(flat[0], str)
+    again = contents.restore_contents(flat, list(archives))
+    assert again == kind
+    assert type(again) is type(kind)
+
+
+@pytest.mark.parametrize("store", [False, True])
+@pytest.mark.parametrize("kind", [Batch, CopyBatch])
+def test_tasks_come_back(kind: type[Batch | CopyBatch], store: bool) -> None:
+    members = [Member(f"{i}", source, i, 5, store, 4096) for i, source in enumerate(KINDS)]
+    task = (
+        Batch(members, RECIPE, 77)
+        if kind is Batch
+        else CopyBatch(members, RECIPE, store, 77, 88, 99)
+    )
+    again = wire._read_question(wire._write_question(task))
+    assert again == task
+    assert type(again) is kind
+    assert type(again.recipe.whole) is type(RECIPE.whole)
+    assert [type(member.source) for member in again.members] == [type(kind) for kind in KINDS]
+
+
+def test_archives_are_told_once() -> None:
+    members = [Member(f"{i}", MEMBER, i, 5) for i in range(99)]
+    assert wire._write_question(Batch(members, RECIPE, 77)).count(b"one.zip") == 1
+
+
+def test_parts_come_back() -> None:
+    pieces = (b"bytes", b"", Range(FILE, 1, 2), Header(b"head", 4096), Header(b"head", 64, True))
+    part = Part(pieces, b"directory", {"copied": Tally(1, 2, 3), "isal 1": Tally(4, 5, 6)})
+    again = wire._read_answer(wire._write_answer(part))
+    assert again == part
+    assert [type(piece) for piece in again.data] == [type(piece) for piece in pieces]
+    assert [type(tally) for tally in again.tallies.values()] == [Tally, Tally]
+
+
+def test_views_come_back_as_bytes() -> None:
+    part = Part((memoryview(b"view"), bytearray(b"array")), b"", {})
+    again = wire._read_answer(wire._write_answer(part))
+    assert again is not None
+    assert again.data == (b"view", b"array")
+
+
+def test_no_part_comes_back_as_none() -> None:
+    assert wire._read_answer(wire._write_answer(None)) is None
+
+
+def retag(plain: bytes, old: str) -> Any:
+    """The same with another tag."""
+    assert old.encode() in plain
+    return plain.replace(old.encode(), b"?" * len(old))
+
+
+def test_an_unknown_tag_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"^there are no contents of the kind 'link'$"):
+        contents.restore_contents(("link", "target"), [])
+    question = wire._write_question(Batch([Member("m", b"", 1, 2)], RECIPE, 0))
+    with pytest.raises(ValueError, match=r"^there are no tasks of the kind '\?\?\?\?\?\?\?\?'$"):
+        wire.answer_question(retag(question, "compress"))
+    with pytest.raises(ValueError, match=r"^there are no contents of the kind '\?\?\?\?\?'$"):
+        wire.answer_question(retag(question, "bytes"))
+    answer = wire._write_answer(Part((b"data",), b"", {}))
+    with pytest.raises(ValueError, match=r"^there are no pieces of the kind '\?\?\?\?\?'$"):
+        wire._read_answer(retag(answer, "bytes"))

@@ -1,4 +1,0 @@
-"""How long tests wait for what ends by itself."""
-
-HUNG = 600
-"""Seconds after which a process or a thread must be taken to hang, however slow the machine is."""

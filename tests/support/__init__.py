@@ -1,0 +1,1 @@
+"""What the tests share: helpers, programs that they start, other people's readers."""
