@@ -138,11 +138,9 @@ class MemberWriter(io.BufferedIOBase):
             ValueError: this object is closed.
             OSError: the archive cannot be written.
         """
-        if self.closed:
-            raise ValueError("I/O operation on closed file.")
+        if not self.state.is_written_out:
+            raise self._failure or ValueError("I/O operation on closed file.")
         chunk = data if type(data) is bytes else memoryview(data).tobytes()
-        if self._failure is not None:
-            raise self._failure
         try:
             self._take(chunk)
         except Exception as error:
@@ -168,8 +166,7 @@ class MemberWriter(io.BufferedIOBase):
         self.state = ENDING
         try:
             if self._failure is not None:
-                failure, self._failure = self._failure, None  # it leads back to this object
-                raise failure
+                raise self._failure
             with inside.get_lock(self._archive):
                 self._put_in(is_begun)
         finally:
@@ -343,6 +340,7 @@ class MemberWriter(io.BufferedIOBase):
 
     def _release(self) -> None:
         self.state = DONE
+        self._failure = None  # it leads back to this object
         if self._lane is not None:
             self._lane.close()
         self._chunks = []

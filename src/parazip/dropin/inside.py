@@ -28,6 +28,7 @@ from typing import IO, TYPE_CHECKING, Any
 from parazip.codecs import checksums
 
 StandardZipFile = zipfile.ZipFile
+StandardPyZipFile = zipfile.PyZipFile
 StandardReader = zipfile.ZipExtFile
 """The classes themselves; by their names others may be found one day."""
 
@@ -274,7 +275,7 @@ def set_optimization(archive: Any, optimize: int) -> None:
     if not OPTIMIZING.misfits:
         archive._optimize = optimize
         return
-    other = zipfile.PyZipFile(io.BytesIO(), "w", optimize=optimize)
+    other = StandardPyZipFile(io.BytesIO(), "w", optimize=optimize)
     for name, value in vars(other).items():
         vars(archive).setdefault(name, value)
 

@@ -339,7 +339,7 @@ def _derive_from_both(kind: type[Any], ours: type[Any]) -> type[Any]:
     return type(kind.__name__, (kind, ours), {"__module__": kind.__module__, "_ours": ours})
 
 
-class PyZipFile(ZipFile, zipfile.PyZipFile):
+class PyZipFile(ZipFile, inside.StandardPyZipFile):
     """A `zipfile.PyZipFile` that compresses on all cores; see `ZipFile`."""
 
     def __init__(
@@ -370,7 +370,7 @@ def open_in_helper(empty: IO[bytes], metadata_encoding: str | None, raw: io.RawI
     return archive
 
 
-STANDS_FOR: dict[type, type] = {ZipFile: StandardZipFile, PyZipFile: PyZipFile.__bases__[1]}
+STANDS_FOR: dict[type, type] = {ZipFile: StandardZipFile, PyZipFile: inside.StandardPyZipFile}
 
 override_methods(Writing, Writing)
 for _kind, _standard in STANDS_FOR.items():
