@@ -13,16 +13,21 @@ from typing import TYPE_CHECKING, Any
 from parazip.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from parazip.archive import create as create
-    from parazip.archive import merge as merge
-    from parazip.archive import preview as preview
-    from parazip.archive import preview_merge as preview_merge
-    from parazip.archive import write as write
-    from parazip.cache import Cache as Cache
     from parazip.dropin.patch import patch as patch
     from parazip.dropin.patch import unpatch as unpatch
     from parazip.dropin.zip_file import PyZipFile as PyZipFile
     from parazip.dropin.zip_file import ZipFile as ZipFile
+    from parazip.engine.archive import create as create
+    from parazip.engine.archive import merge as merge
+    from parazip.engine.archive import preview as preview
+    from parazip.engine.archive import preview_merge as preview_merge
+    from parazip.engine.archive import write as write
+    from parazip.engine.cache import Cache as Cache
+    from parazip.engine.progress import Progress as Progress
+    from parazip.engine.revision import delete as delete
+    from parazip.engine.revision import preview_delete as preview_delete
+    from parazip.engine.revision import preview_update as preview_update
+    from parazip.engine.revision import update as update
     from parazip.errors import BadArchiveError as BadArchiveError
     from parazip.errors import DateError as DateError
     from parazip.errors import DuplicateMemberError as DuplicateMemberError
@@ -37,30 +42,25 @@ if TYPE_CHECKING:
     from parazip.model import File as File
     from parazip.model import Member as Member
     from parazip.model import Tally as Tally
-    from parazip.progress import Progress as Progress
-    from parazip.revision import delete as delete
-    from parazip.revision import preview_delete as preview_delete
-    from parazip.revision import preview_update as preview_update
-    from parazip.revision import update as update
-    from parazip.selection import Selection as Selection
     from parazip.settings import LeftOut as LeftOut
     from parazip.settings import Preview as Preview
     from parazip.settings import Report as Report
     from parazip.settings import Settings as Settings
+    from parazip.sources.selection import Selection as Selection
 else:
     _NAMES = {
-        "archive": "create merge preview preview_merge write",
-        "cache": "Cache",
+        "engine.archive": "create merge preview preview_merge write",
+        "engine.cache": "Cache",
         "dropin.patch": "patch unpatch",
         "dropin.zip_file": "PyZipFile ZipFile",
         "errors": "BadArchiveError DateError DuplicateMemberError MemberNameError "
         "NoSuchMemberError NotCopiedError OutputError ParazipError SettingsError "
         "SourceChangedError SourceError",
         "model": "File Member Tally",
-        "progress": "Progress",
-        "revision": "delete preview_delete preview_update update",
-        "selection": "Selection",
+        "engine.progress": "Progress",
+        "engine.revision": "delete preview_delete preview_update update",
         "settings": "LeftOut Preview Report Settings",
+        "sources.selection": "Selection",
     }
     """The public names of each module; type checkers read them in the imports above."""
 

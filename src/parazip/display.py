@@ -14,11 +14,11 @@ from contextlib import suppress
 from io import StringIO
 from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
 
-from parazip.contents import describe_origin
+from parazip.engine.progress import Progress
 from parazip.errors import ParazipError, SettingsError
 from parazip.model import Tally
-from parazip.progress import Progress
 from parazip.settings import Preview, Report
+from parazip.sources.contents import describe_origin
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar

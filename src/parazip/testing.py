@@ -13,7 +13,7 @@ from concurrent.futures import Executor, Future
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from parazip.format.values import Buffer
-from parazip.output import BinaryOutput
+from parazip.output.stream import BinaryOutput
 
 __all__ = ["OPERATIONS", "FailingOutput", "InlineExecutor", "ShortOutput", "SparseOutput"]
 

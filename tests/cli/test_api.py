@@ -88,7 +88,7 @@ def test_the_version_loads_neither_rich_nor_codecs(argument: str) -> None:
         "from parazip.__main__ import main\n"
         "try:\n    main()\nexcept SystemExit:\n    pass"
     )
-    heavy = ("rich", "isal", "zlib_ng", "deflate", "pex", "parazip.archive")
+    heavy = ("rich", "isal", "zlib_ng", "deflate", "pex", "parazip.engine.archive")
     assert loaded_after(code, *heavy) == []
 
 

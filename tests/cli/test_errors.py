@@ -38,10 +38,10 @@ def test_what_is_to_be_expected_is_told_in_a_line(
     work: Path, error: BaseException, told: str, code: int, as_json: bool
 ) -> None:
     program = (
-        "import parazip.archive, sys\n"
+        "import parazip.engine.archive, sys\n"
         "from parazip import ParazipError, SettingsError\n"
         f"def create(*args, **more): raise {error!r}\n"
-        "parazip.archive.create = create\n"
+        "parazip.engine.archive.create = create\n"
         "from parazip.__main__ import main\n"
         "main()\n"
     )
@@ -65,9 +65,9 @@ def test_what_is_to_be_expected_is_told_in_a_line(
 
 def test_a_fault_of_ours_is_told_with_its_trace(work: Path) -> None:
     program = (
-        "import parazip.archive\n"
+        "import parazip.engine.archive\n"
         "def create(*args, **more): raise RuntimeError('a bug')\n"
-        "parazip.archive.create = create\n"
+        "parazip.engine.archive.create = create\n"
         "from parazip.__main__ import main\n"
         "main()\n"
     )

@@ -23,23 +23,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import parazip
-from parazip import (
-    BadArchiveError,
-    ParazipError,
-    Selection,
-    archives,
-    cache,
-    files,
-    merging,
-    selection,
-    walk,
-)
+from parazip import BadArchiveError, ParazipError, Selection
 from parazip.cli import create
 from parazip.display import format_table
 from parazip.dropin import targets
+from parazip.engine import cache
 from parazip.errors import MemberNameError
 from parazip.format.names import MOST_STEPS
 from parazip.pex import info, wheels
+from parazip.sources import archives, files, merging, selection, walk
 
 MIB = 1 << 20
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from parazip.cache import Cache
+from parazip.engine.cache import Cache
 
 
 @pytest.fixture

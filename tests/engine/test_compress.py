@@ -11,18 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from parazip import compress, plan
 from parazip.codecs import checksums, deflating
 from parazip.codecs.levels import STORE, Coder, Recipe
 from parazip.codecs.sizes import BLOCK, CUT_SMALL
-from parazip.contents import looks_compressible
+from parazip.engine import compress, plan
+from parazip.engine.plan import Batch
 from parazip.errors import SourceChangedError, SourceError
 from parazip.format.records import parse_central_header
 from parazip.format.values import DEFLATED, STORED, Record
 from parazip.model import File, Member, Tally
-from parazip.plan import Batch
-from parazip.selection import Selection
-from parazip.walk import find_members
+from parazip.sources.contents import looks_compressible
+from parazip.sources.selection import Selection
+from parazip.sources.walk import find_members
 from support.paths import replace_file, shrink_file
 
 CODER = Coder("libdeflate", 6)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parazip import plan
 from parazip.codecs import levels
 from parazip.codecs.levels import STORE, Coder, Recipe
 from parazip.codecs.sizes import BLOCK
+from parazip.engine import plan
 from parazip.errors import DuplicateMemberError, MemberNameError
 from parazip.model import File, Member
 

@@ -10,27 +10,20 @@ from pathlib import Path
 import pytest
 
 import parazip
-from parazip import (
-    BadArchiveError,
-    Settings,
-    SourceChangedError,
-    contents,
-    copying,
-    files,
-    plan,
-    wire,
-)
-from parazip.archives import read_entries
-from parazip.assembly import assemble
+from parazip import BadArchiveError, Settings, SourceChangedError
 from parazip.codecs import checksums, levels
 from parazip.codecs.levels import Recipe
 from parazip.codecs.sizes import BLOCK
+from parazip.engine import copying, plan, wire
+from parazip.engine.assembly import assemble
+from parazip.engine.plan import Batch, CopyBatch
+from parazip.engine.progress import Counter
+from parazip.engine.sections import AssemblyOptions
 from parazip.format.values import Entry
 from parazip.model import ArchiveMember, File, FilePiece, Member, Part, Range, Section, Twin
-from parazip.plan import Batch, CopyBatch
-from parazip.progress import Counter
-from parazip.sections import AssemblyOptions
 from parazip.settings import MIB
+from parazip.sources import contents, files
+from parazip.sources.archives import read_entries
 
 RECIPE = levels.choose_recipe(6, "auto")
 

@@ -7,8 +7,9 @@ from typing import Any, get_args
 
 import pytest
 
-from parazip import contents, wire
 from parazip.codecs import levels
+from parazip.engine import wire
+from parazip.engine.plan import Batch, CopyBatch
 from parazip.format.values import Entry, Record
 from parazip.model import (
     ArchiveMember,
@@ -22,7 +23,7 @@ from parazip.model import (
     Tally,
     Twin,
 )
-from parazip.plan import Batch, CopyBatch
+from parazip.sources import contents
 
 FILE = File("/a/file", 12, 34, 56, 78, "mtime")
 

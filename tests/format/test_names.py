@@ -27,8 +27,8 @@ from parazip import (
     merge,
     write,
 )
-from parazip.findings import Findings
 from parazip.format.names import MOST_STEPS, ReaderJudge
+from parazip.sources.findings import Findings
 from support.patience import HUNG
 
 FILE = (stat.S_IFREG | 0o644) << 16

@@ -15,7 +15,7 @@ from parazip.errors import BadArchiveError
 from parazip.format.reader import read_directory
 from parazip.format.records import pack_central_header, pack_end_records, pack_local_header
 from parazip.format.values import STORED, Record
-from parazip.output import Pipe
+from parazip.output.stream import Pipe
 from parazip.testing import InlineExecutor, SparseOutput
 from support.archives import join_records
 from support.small_archives import (

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from parazip import Report, Settings, SourceError, assembly
+from parazip import Report, Settings, SourceError
+from parazip.engine import assembly
 from parazip.pex import inside, zipper
 from support.pexes import assert_same_zip, make_sources, plain_way, read_before_the_zip, run_pex
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from parazip import OutputError
+from parazip.engine.progress import Progress
 from parazip.format.records import LIMIT_16
 from parazip.model import File, Member
 from parazip.pex import limits
 from parazip.pex.limits import Limits
-from parazip.progress import Progress
 
 pytestmark = pytest.mark.once
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from parazip import SettingsError
-from parazip.cache import Cache
 from parazip.cli import commands as command_line
+from parazip.engine.cache import Cache
 from parazip.pex import command, inside, opt_in, zipper
 from parazip.settings import MIB, Settings
 from support.pexes import FAST, STOCK, make_sources, run_pex

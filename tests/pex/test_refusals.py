@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from parazip import naming
 from parazip.errors import OutputError
+from parazip.output import naming
 
 pytest.importorskip("pex.common", reason="pex is not installed")
 

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from parazip import BadArchiveError, copying, keys, plan
+from parazip import BadArchiveError
 from parazip.codecs import levels
-from parazip.copying import COPIED
+from parazip.engine import copying, keys, plan
+from parazip.engine.copying import COPIED
 from parazip.model import File, Member, Part, Twin
 from parazip.pex.wheels import Distribution, group_by_distribution
 from support.archives import compressed_bytes_of

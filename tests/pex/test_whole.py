@@ -161,7 +161,7 @@ def test_a_kill_anywhere_leaves_the_old_pex_or_the_new_one(
 FULL = """
 import errno, sys
 from parazip.__main__ import main
-from parazip.output import Output
+from parazip.output.stream import Output
 room = int(sys.argv.pop(1))
 write_some = Output._write_some
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from parazip import keys
-from parazip.cache import Cache
+from parazip.engine import keys
+from parazip.engine.cache import Cache
 
 
 @pytest.fixture

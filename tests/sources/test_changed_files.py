@@ -14,20 +14,12 @@ from typing import Any
 import pytest
 
 import parazip
-from parazip import (
-    File,
-    Member,
-    Progress,
-    Selection,
-    Settings,
-    SettingsError,
-    SourceChangedError,
-    merging,
-)
-from parazip.cache import Cache
+from parazip import File, Member, Progress, Selection, Settings, SettingsError, SourceChangedError
 from parazip.codecs.sizes import BLOCK
+from parazip.engine.cache import Cache
 from parazip.model import CHANGES, Changes
-from parazip.output import Pipe
+from parazip.output.stream import Pipe
+from parazip.sources import merging
 from support.archives import contents_of
 from support.paths import empty_file, replace_file
 from support.patience import HUNG

@@ -8,12 +8,12 @@ from typing import get_args
 
 import pytest
 
-from parazip import contents, files
-from parazip.archives import read_entries
 from parazip.codecs import checksums
 from parazip.codecs.sizes import BLOCK, WINDOW
 from parazip.errors import SourceChangedError
 from parazip.model import ArchiveMember, Contents, File, FilePiece, Member, Range, Twin
+from parazip.sources import contents, files
+from parazip.sources.archives import read_entries
 
 DATA = b"".join(b"%d lines of a large member\n" % i for i in range(100_000))
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from parazip import DateError, Selection, SettingsError, create, merge
-from parazip.dates import Timestamp
+from parazip.sources.dates import Timestamp
 from support.sources import DATE, make_paths, scan_paths
 
 FIXED = datetime.datetime(2020, 2, 29, 12, 34, 56)

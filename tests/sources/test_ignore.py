@@ -16,8 +16,8 @@ import pytest
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 from parazip import Selection, SourceError, create, merge, preview
-from parazip.ignore import Rules, read_patterns
-from parazip.walk import find_members
+from parazip.sources.ignore import Rules, read_patterns
+from parazip.sources.walk import find_members
 
 GIT = shutil.which("git")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from parazip import Selection, SourceError, create
-from parazip.selection import Symlinks
+from parazip.sources.selection import Symlinks
 from support.sources import make_paths, read_zip, scan_names, scan_paths
 
 

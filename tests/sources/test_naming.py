@@ -18,8 +18,8 @@ from parazip import (
     write,
 )
 from parazip.format.records import MAX_NAME
-from parazip.selection import Symlinks
-from parazip.walk import make_member_name
+from parazip.sources.selection import Symlinks
+from parazip.sources.walk import make_member_name
 from support.sources import DATE, FILE, make_paths, names_of, read_zip, scan_names, scan_paths
 
 # Order

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 import parazip
-from parazip import File, Member, Selection, SourceError, files, merging
+from parazip import File, Member, Selection, SourceError
 from parazip.codecs.sizes import BLOCK
 from parazip.model import CHANGES, Changes
+from parazip.sources import files, merging
 from support.archives import contents_of
 from support.patience import HUNG
 from support.sources import LINUX, POSIX, TEXT, scan_file

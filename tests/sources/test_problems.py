@@ -15,8 +15,8 @@ import pytest
 
 from parazip import MemberNameError, Selection, Settings, SettingsError, SourceError, create, merge
 from parazip.display import format_summary
-from parazip.selection import SKIPS
-from parazip.walk import find_members
+from parazip.sources.selection import SKIPS
+from parazip.sources.walk import find_members
 from support.patience import HUNG
 from support.sources import make_paths, read_zip, scan_names
 

@@ -14,26 +14,16 @@ from typing import Any
 import pytest
 
 import parazip
-from parazip import (
-    File,
-    Member,
-    OutputError,
-    Progress,
-    Selection,
-    Settings,
-    SourceChangedError,
-    assembly,
-    files,
-    joining,
-    merging,
-)
-from parazip.cache import Cache
+from parazip import File, Member, OutputError, Progress, Selection, Settings, SourceChangedError
 from parazip.codecs import levels
 from parazip.codecs.sizes import BLOCK
+from parazip.engine import assembly, joining
+from parazip.engine.cache import Cache
+from parazip.engine.progress import Counter
+from parazip.engine.sections import AssemblyOptions
 from parazip.model import Changes, Section
-from parazip.output import Pipe
-from parazip.progress import Counter
-from parazip.sections import AssemblyOptions
+from parazip.output.stream import Pipe
+from parazip.sources import files, merging
 from support.archives import contents_of
 from support.command import COMMAND
 from support.patience import HUNG

@@ -12,7 +12,7 @@ import pytest
 
 from parazip import File, Member, Selection, Settings, SourceError, create, write
 from parazip.codecs.sizes import BLOCK
-from parazip.selection import Symlinks
+from parazip.sources.selection import Symlinks
 from support.sources import DATE, FILE, make_paths, scan_names
 
 

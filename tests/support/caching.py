@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from parazip import files
-from parazip.cache import Cache, CachedPart
+from parazip.engine.cache import Cache, CachedPart
 from parazip.model import Range, Tally
+from parazip.sources import files
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX permissions only")
 

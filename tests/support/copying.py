@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import parazip
 from parazip import Settings
-from parazip.contents import RANGE
 from parazip.format.values import DEFLATED, STORED, Record
 from parazip.settings import MIB
+from parazip.sources.contents import RANGE
 from support.streams import OneWay
 
 MOMENT = (2021, 3, 4, 5, 6, 8)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import parazip
 from parazip import Selection, Settings
 from parazip.format.records import ALIGN_TAG
-from parazip.output import Pipe
+from parazip.output.stream import Pipe
 
 DATE = 0x5264_28C4
 

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 import parazip
-from parazip import output as output_module
-from parazip import temporary
 from parazip.errors import OutputError
+from parazip.output import stream as output_module
+from parazip.output import temporary
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX files only")
 

@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 import pytest
 
 import parazip
-from parazip import Report, Selection, Settings, archive
-from parazip.cache import Cache
+from parazip import Report, Selection, Settings
+from parazip.engine import archive
+from parazip.engine.cache import Cache
 from parazip.model import Range
-from parazip.output import Output
+from parazip.output.stream import Output
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX only")
 

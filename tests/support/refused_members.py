@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable
 from functools import partial
 
-from parazip.contents import RANGE
+from parazip.sources.contents import RANGE
 from support.archive_parts import (
     CHINESE,
     DARWIN,

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable
 from functools import partial
 
-from parazip.contents import RANGE
+from parazip.sources.contents import RANGE
 from support.archive_parts import (
     BEGIN,
     EMPTY,

@@ -14,7 +14,7 @@ import pytest
 
 from parazip import Member, Selection
 from parazip.model import Changes
-from parazip.walk import find_members
+from parazip.sources.walk import find_members
 
 DATE = 33 << 16
 

@@ -122,9 +122,6 @@ def test_the_glossary_has_each_word_once_and_is_found() -> None:
         assert "glossary.md" in read(ROOT / page)
 
 
-@pytest.mark.skipif(
-    not (ROOT / "src/parazip/engine").exists(), reason="CONTRIBUTING tells of folders to come"
-)
 def test_contributors_are_told_of_files_that_are_there() -> None:
     text = read(ROOT / "CONTRIBUTING.md")
     paths = set(re.findall(r"`((?:src|tests|docs|benchmarks|neighbours|\.github)/[\w./-]+)`", text))

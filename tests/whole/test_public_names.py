@@ -29,8 +29,8 @@ def test_all_names_are_sorted_and_the_version_is_among_them() -> None:
 
 def test_a_name_is_loaded_when_it_is_first_used() -> None:
     code = (
-        "import sys, parazip; assert 'parazip.archive' not in sys.modules; "
-        "parazip.create; assert 'parazip.archive' in sys.modules"
+        "import sys, parazip; assert 'parazip.engine.archive' not in sys.modules; "
+        "parazip.create; assert 'parazip.engine.archive' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -21,8 +21,8 @@ from typing import NamedTuple
 import pytest
 
 import parazip
-from parazip.output import Pipe
-from parazip.selection import Symlinks
+from parazip.output.stream import Pipe
+from parazip.sources.selection import Symlinks
 from support.readers import ENVIRONMENT, PYTHONS, Reader, programs, pythons, run_reader
 
 pytestmark = [

@@ -23,14 +23,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import parazip
-from parazip import Member, Report, Selection, Settings, plan
+from parazip import Member, Report, Selection, Settings
 from parazip.codecs import deflating, levels
 from parazip.codecs.sizes import BLOCK, CUT_FAST, CUT_SMALL, WINDOW
 from parazip.codecs.table import CODEC_NAMES, CodecName
+from parazip.engine import plan
 from parazip.format.names import find_fault
 from parazip.settings import MIB
+from parazip.sources.walk import find_members
 from parazip.testing import InlineExecutor
-from parazip.walk import find_members
 from parazip.workers import starting
 from parazip.workers.helpers import Helpers
 from support.streams import OneWay

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 
 import parazip
-from parazip.output import Pipe
+from parazip.output.stream import Pipe
 from parazip.testing import InlineExecutor, SparseOutput
 
 DATE = 0x5264_28C4

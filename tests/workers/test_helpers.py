@@ -22,7 +22,7 @@ from types import SimpleNamespace
 import pytest
 
 import parazip
-from parazip import sections
+from parazip.engine import sections
 from parazip.workers import helpers as helpers_module
 from parazip.workers import starting
 from parazip.workers.helpers import Helper, Helpers, HelpersClosedError, running_helpers

@@ -6,8 +6,8 @@ import sys
 
 import click
 
-from parazip.cache import Cache, Usage
 from parazip.display import format_size, make_printable
+from parazip.engine.cache import Cache, Usage
 from parazip.errors import SettingsError
 from parazip.settings import parse_size
 

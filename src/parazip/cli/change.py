@@ -37,7 +37,7 @@ def update(
     names = read_listed_names(paths, files_from, null)
     common = options.CommonOptions.read(values)
     archive = options.check_in_place(archive)
-    from parazip import revision
+    from parazip.engine import revision
 
     arguments = {**common.arguments, "paths": paths, "names": names}
 
@@ -66,7 +66,7 @@ def delete(archive: str, patterns: tuple[str, ...], **values: Any) -> None:
     """
     common = options.CommonOptions.read(values)
     archive = options.check_in_place(archive)
-    from parazip import revision
+    from parazip.engine import revision
 
     def preview() -> Preview:
         return revision.preview_delete(archive, patterns)

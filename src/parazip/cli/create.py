@@ -20,7 +20,7 @@ from parazip.format.records import MAX_NAME
 from parazip.settings import Preview, Report
 
 if TYPE_CHECKING:
-    from parazip.archive import Identification
+    from parazip.engine.archive import Identification
 
 _IDENTITIES = ("stat", "content")
 
@@ -72,8 +72,8 @@ def create(
     names = read_listed_names(paths, files_from, null)
     options.refuse_two_on_standard_output(archive, values)
     common = options.CommonOptions.read(values)
-    from parazip import archive as engine
-    from parazip.cache import Cache
+    from parazip.engine import archive as engine
+    from parazip.engine.cache import Cache
 
     arguments = {
         **common.arguments,

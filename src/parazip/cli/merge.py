@@ -9,8 +9,8 @@ import click
 
 from parazip.cli import options
 from parazip.display import Display
-from parazip.merging import ON_DUPLICATE, OnDuplicate, Source
 from parazip.settings import Preview, Report
+from parazip.sources.merging import ON_DUPLICATE, OnDuplicate, Source
 
 
 @click.command(cls=options.GroupedCommand, context_settings={"help_option_names": ["-h", "--help"]})
@@ -56,7 +56,7 @@ def merge(
     """
     options.refuse_two_on_standard_output(archive, values)
     common = options.CommonOptions.read(values)
-    from parazip import archive as engine
+    from parazip.engine import archive as engine
 
     arguments = {
         **common.arguments,

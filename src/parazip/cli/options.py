@@ -23,15 +23,15 @@ import click
 
 from parazip.cli.outcomes import print_failure
 from parazip.codecs.table import CODEC_NAMES
-from parazip.dates import TIMESTAMPS, Timestamp
 from parazip.display import MODES, Display, Mode
 from parazip.errors import DateError, OutputError, SettingsError
 from parazip.model import CHANGES
-from parazip.selection import SKIPS, Selection
 from parazip.settings import Preview, Report, Settings, parse_size
+from parazip.sources.dates import TIMESTAMPS, Timestamp
+from parazip.sources.selection import SKIPS, Selection
 
 if TYPE_CHECKING:
-    from parazip.output import Pipe
+    from parazip.output.stream import Pipe
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -427,7 +427,7 @@ def open_target(archive: str) -> str | Pipe:
         raise OutputError(
             "cannot write an archive to the terminal; redirect standard output to a file or pipe"
         )
-    from parazip.output import Pipe
+    from parazip.output.stream import Pipe
 
     # Not sys.stdout.buffer: what a broken pipe leaves there would fail once more at exit.
     return Pipe(FileIO(sys.stdout.fileno(), "wb", closefd=False), "standard output")

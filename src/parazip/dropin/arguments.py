@@ -6,7 +6,7 @@ import os
 from typing import Literal, Protocol, TypeAlias, TypedDict
 
 from parazip.codecs.table import CodecName
-from parazip.progress import Sink
+from parazip.engine.progress import Sink
 
 StrPath: TypeAlias = str | os.PathLike[str]
 Mode: TypeAlias = Literal["r", "w", "x", "a"]

@@ -30,7 +30,7 @@ from contextlib import suppress
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from parazip.dropin import inside
-from parazip.progress import Counter
+from parazip.engine.progress import Counter
 from parazip.settings import Settings
 
 if TYPE_CHECKING:

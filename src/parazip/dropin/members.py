@@ -33,7 +33,7 @@ from parazip.dropin.ahead import (
 )
 from parazip.dropin.inside import INFO_FIELDS
 from parazip.dropin.member import STEP, WHOLE
-from parazip.plan import BATCH_MEMBERS
+from parazip.engine.plan import BATCH_MEMBERS
 from parazip.workers.helpers import running_helpers
 from parazip.workers.line import Line, line_for
 from parazip.workers.starting import FIRST_FILE

@@ -24,9 +24,9 @@ from parazip.dropin.arguments import StrPath
 from parazip.dropin.handle import MemberWriter
 from parazip.dropin.inside import INFO, StandardZipFile
 from parazip.dropin.journal import HELD, Journal, PuttingIn
+from parazip.engine.progress import Counter
 from parazip.format.records import ATTRIBUTE_FOLDER, FLAG_DESCRIPTOR
 from parazip.format.values import DEFLATED, STORED
-from parazip.progress import Counter
 from parazip.settings import LEVEL, Settings
 
 _MOST_READ = 1 << 20

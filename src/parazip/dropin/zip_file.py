@@ -26,8 +26,8 @@ from parazip.dropin.sources import can_reread
 from parazip.dropin.standing_in import is_override, override_methods
 from parazip.dropin.targets import are_few, have_links, list_target_folders
 from parazip.dropin.writing import Writing
+from parazip.engine.progress import Counter, Sink
 from parazip.errors import SettingsError
-from parazip.progress import Counter, Sink
 from parazip.settings import LEVEL, Settings
 from parazip.workers.budget import MEMORY
 

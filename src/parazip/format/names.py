@@ -114,7 +114,7 @@ _FORM = "names that differ only in their Unicode form, of which macOS keeps one"
 
 
 class Listener(Protocol):
-    """Hears what is said of names; see `parazip.findings.Findings`."""
+    """Hears what is said of names; see `parazip.sources.findings.Findings`."""
 
     def refuse(self, error: ParazipError) -> None:
         """Hears of a name that cannot be stored."""

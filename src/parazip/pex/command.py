@@ -13,10 +13,11 @@ from functools import partial
 import click
 from click.core import ParameterSource
 
-from parazip.cache import Cache
 from parazip.codecs.table import CODEC_NAMES, CodecName
 from parazip.display import MODES, Display, Mode
+from parazip.engine.cache import Cache
 from parazip.model import Tally
+from parazip.output.rights import refuse_folder
 from parazip.pex import inside, outside
 from parazip.pex.asked import ZIPAPP, PexOptions, read_options
 from parazip.pex.explanation import print_explanation
@@ -32,7 +33,6 @@ from parazip.pex.mark import (
 )
 from parazip.pex.opt_in import FEATURE, load_command
 from parazip.pex.zipper import ZipPlan, ZipReport
-from parazip.rights import refuse_folder
 from parazip.settings import Report, Settings, parse_size
 
 

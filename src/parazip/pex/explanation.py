@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from parazip.copying import COPIED
 from parazip.display import format_size, format_table
+from parazip.engine.copying import COPIED
 from parazip.model import Tally
 from parazip.pex.wheels import Distribution
 from parazip.pex.zipper import ZipReport

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import click
 
-from parazip import archives, files
 from parazip.codecs import inflating
 from parazip.display import format_size, format_table, make_printable
 from parazip.errors import BadArchiveError, ParazipError, SourceError
@@ -24,6 +23,7 @@ from parazip.format.values import DEFLATED, STORED, Entry
 from parazip.pex import mark
 from parazip.pex.limits import find_excess
 from parazip.pex.wheels import DEPS, label_member
+from parazip.sources import archives, files
 
 _PEX_INFO = "PEX-INFO"
 _MOST_BYTES = 4 << 20

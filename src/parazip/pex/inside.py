@@ -30,10 +30,10 @@ from functools import partial
 from types import ModuleType
 from typing import Any, TypeAlias
 
-from parazip import naming
 from parazip.errors import DateError, ParazipError, SourceError
 from parazip.format.records import ATTRIBUTE_FOLDER, pack_dos_date
 from parazip.model import File, Member
+from parazip.output import naming
 from parazip.pex.limits import Zip64Error
 from parazip.pex.walk import Addition, is_known, walk_chroot
 from parazip.pex.zipper import ZipPlan, make_zip

@@ -16,10 +16,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator
 
+from parazip.engine.progress import Progress, Sink
 from parazip.errors import OutputError, ParazipError
 from parazip.format.records import CENTRAL, LIMIT_16, LIMIT_32, LOCAL
 from parazip.model import Member
-from parazip.progress import Progress, Sink
 
 FIRST_WITH_ZIP64 = (3, 13)
 """The first Python whose zipimport reads zip64."""

@@ -23,16 +23,17 @@ from contextlib import suppress
 
 import platformdirs
 
-from parazip import archives, files, naming
 from parazip.errors import OutputError, ParazipError, SourceError
 from parazip.format.values import STORED, Entry
 from parazip.model import Contents, File, Member
+from parazip.output import naming
 from parazip.pex.asked import PexOptions
 from parazip.pex.info import read_pex_info
 from parazip.pex.limits import Zip64Error
 from parazip.pex.mark import insert_arguments
 from parazip.pex.wheels import BOOTSTRAP, DEPS
 from parazip.pex.zipper import ZipPlan, make_zip
+from parazip.sources import archives, files
 
 
 def ask_version(pex: Sequence[str]) -> tuple[int, ...]:

@@ -22,12 +22,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, groupby
 
-from parazip import archives, files, keys
 from parazip.codecs.levels import Recipe
-from parazip.contents import find_file, find_root, pair_with
+from parazip.engine import keys
 from parazip.errors import BadArchiveError, ParazipError
 from parazip.format.values import DEFLATED, Entry
 from parazip.model import ArchiveMember, File, Member, Section, Twin
+from parazip.sources import archives, files
+from parazip.sources.contents import find_file, find_root, pair_with
 
 DEPS = ".deps"
 """The folder of a PEX that holds its distributions."""

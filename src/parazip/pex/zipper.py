@@ -14,17 +14,17 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import Generic, TypeAlias, TypeVar
 
-from parazip import plan
-from parazip.assembly import assemble
-from parazip.cache import Cache
 from parazip.codecs import levels
+from parazip.engine import plan
+from parazip.engine.assembly import assemble
+from parazip.engine.cache import Cache
+from parazip.engine.prefix import Prefix
+from parazip.engine.progress import Counter, Sink
+from parazip.engine.sections import AssemblyOptions
 from parazip.errors import BadArchiveError, SourceChangedError, SourceError
 from parazip.model import Member, Section
 from parazip.pex.limits import Limits, Zip64Error, find_excess, refuse_zip64
 from parazip.pex.wheels import Distribution, group_by_distribution
-from parazip.prefix import Prefix
-from parazip.progress import Counter, Sink
-from parazip.sections import AssemblyOptions
 from parazip.settings import Report, Settings
 
 _Item = TypeVar("_Item")

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from parazip import cache as cache_module
-from parazip.cache import Cache
+from parazip.engine import cache as cache_module
+from parazip.engine.cache import Cache
 from support.caching import (
     DATA,
     DIRECTORY,

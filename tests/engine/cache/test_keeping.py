@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import parazip
-from parazip import cache as cache_module
-from parazip.cache import LIMIT, Cache, Usage
+from parazip.engine import cache as cache_module
+from parazip.engine.cache import LIMIT, Cache, Usage
 from parazip.errors import SettingsError
 from parazip.model import Tally
 from support.caching import (

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from parazip import files
 from parazip.codecs import libraries
 from parazip.codecs.levels import Coder, Recipe
+from parazip.engine.keys import identify_by_content, identify_by_stat, make_key
 from parazip.errors import SourceError
 from parazip.format.values import Entry, Record
-from parazip.keys import identify_by_content, identify_by_stat, make_key
 from parazip.model import ArchiveMember, File, Member
+from parazip.sources import files
 
 OLD = 1_600_000_000_123_456_789
 """Long ago, in nanoseconds since 1970."""
@@ -106,9 +106,9 @@ def test_whatever_determines_the_bytes_determines_the_key() -> None:
 def test_other_versions_have_other_keys(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     before = named(MEMBERS, RECIPE)
     if what == "libraries":
-        monkeypatch.setattr("parazip.keys._codec_versions", lambda: "isal 99")
+        monkeypatch.setattr("parazip.engine.keys._codec_versions", lambda: "isal 99")
     else:
-        monkeypatch.setattr("parazip.keys.LAYOUT", "parts-2")
+        monkeypatch.setattr("parazip.engine.keys.LAYOUT", "parts-2")
     assert named(MEMBERS, RECIPE) != before
 
 
@@ -133,8 +133,8 @@ def test_where_a_file_is_makes_no_other_key() -> None:
 def test_by_contents_only_the_contents_of_a_file_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("parazip.keys._TICK_NS", 0)
-    monkeypatch.setattr("parazip.keys._COARSE_TICK_NS", 0)
+    monkeypatch.setattr("parazip.engine.keys._TICK_NS", 0)
+    monkeypatch.setattr("parazip.engine.keys._COARSE_TICK_NS", 0)
     keys = []
     for name, contents in (("one", b"same"), ("two", b"same"), ("three", b"Same")):
         path = tmp_path / name
@@ -181,7 +181,7 @@ FRESHNESS: dict[str, tuple[int, int, int, bool]] = {  # now, mtime, ctime, wheth
 def test_files_of_just_now_have_no_key(
     monkeypatch: pytest.MonkeyPatch, now: int, mtime: int, ctime: int, certain: bool
 ) -> None:
-    monkeypatch.setattr("parazip.keys.time", SimpleNamespace(time_ns=lambda: now))
+    monkeypatch.setattr("parazip.engine.keys.time", SimpleNamespace(time_ns=lambda: now))
     monkeypatch.setattr(files, "hash_file", lambda file: "contents")
     file = File("x", 1, mtime, 1, ctime)
     for source in (file, ArchiveMember(file, Entry("a", RECORD, 600))):

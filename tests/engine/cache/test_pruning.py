@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parazip import cache as cache_module
-from parazip.cache import Cache, Usage
+from parazip.engine import cache as cache_module
+from parazip.engine.cache import Cache, Usage
 from parazip.errors import OutputError
 from support.caching import (
     DATA,

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from parazip import cache as cache_module
-from parazip.cache import Cache, Usage
+from parazip.engine import cache as cache_module
+from parazip.engine.cache import Cache, Usage
 from parazip.errors import SourceError
 from support.caching import (
     DATA,

@@ -11,7 +11,7 @@ import pytest
 
 import parazip
 from parazip import SourceChangedError
-from parazip.contents import RANGE
+from parazip.sources.contents import RANGE
 from support.copying import LINES, NOISE, assert_nothing_written, write_by_zipfile
 from support.paths import empty_file, shrink_file
 

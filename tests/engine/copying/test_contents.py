@@ -12,9 +12,9 @@ import parazip
 from parazip import BadArchiveError
 from parazip.codecs import checksums
 from parazip.codecs.sizes import BLOCK
-from parazip.contents import RANGE
 from parazip.format.values import DEFLATED, STORED, Record
 from parazip.settings import MIB
+from parazip.sources.contents import RANGE
 from support.archives import join_records
 from support.copying import (
     DATE,

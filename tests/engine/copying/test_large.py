@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 import parazip
-from parazip import archives, copying, files
 from parazip.codecs import levels
+from parazip.engine import copying
+from parazip.engine.plan import CopyBatch
 from parazip.format.records import pack_central_header, pack_end_records, pack_local_header
 from parazip.format.values import DEFLATED, STORED, Record
 from parazip.model import ArchiveMember, File, Member, Range
-from parazip.plan import CopyBatch
+from parazip.sources import archives, files
 from parazip.testing import SparseOutput
 from support.copying import (
     DATE,

@@ -18,11 +18,11 @@ import pytest
 
 import parazip
 from parazip import Settings
-from parazip import output as output_module
-from parazip.contents import RANGE
 from parazip.format.values import STORED
-from parazip.output import Pipe
+from parazip.output import stream as output_module
+from parazip.output.stream import Pipe
 from parazip.settings import MIB
+from parazip.sources.contents import RANGE
 from parazip.testing import ShortOutput
 from support.copying import AROUND, LINES, NOISE, assert_fresh, merge_to_bytes, write_by_zipfile
 from support.streams import OneWay

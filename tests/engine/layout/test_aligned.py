@@ -17,8 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import parazip
-from parazip import Cache, Selection, Settings, keys
-from parazip.archive import Identification
+from parazip import Cache, Selection, Settings
+from parazip.engine import keys
+from parazip.engine.archive import Identification
 from parazip.format.records import (
     ALIGN_TAG,
     MOST_ALIGN,
@@ -30,7 +31,7 @@ from parazip.format.records import (
 )
 from parazip.format.values import Record
 from parazip.model import Member
-from parazip.output import Pipe
+from parazip.output.stream import Pipe
 from parazip.testing import SparseOutput
 from support.archives import contents_of
 from support.layout import (

@@ -18,7 +18,7 @@ import parazip
 from parazip import Selection
 from parazip.format.records import ALIGN_TAG
 from parazip.model import Member
-from parazip.output import Pipe
+from parazip.output.stream import Pipe
 from support.archives import contents_of
 from support.layout import (
     DATE,

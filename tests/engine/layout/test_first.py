@@ -12,8 +12,8 @@ import pytest
 
 import parazip
 from parazip import Selection
-from parazip.merging import OnDuplicate
 from parazip.model import Member
+from parazip.sources.merging import OnDuplicate
 from support.layout import (
     DATE,
     DEFLATED,

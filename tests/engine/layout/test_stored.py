@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 import parazip
-from parazip import Selection, compress, plan
+from parazip import Selection
+from parazip.engine import compress, plan
+from parazip.engine.writer import ArchiveWriter
 from parazip.errors import SourceChangedError
-from parazip.merging import Source
 from parazip.model import File, Member
-from parazip.output import Output, Pipe
-from parazip.writer import ArchiveWriter
+from parazip.output.stream import Output, Pipe
+from parazip.sources.merging import Source
 from support.archives import contents_of
 from support.layout import (
     ANYWAY,

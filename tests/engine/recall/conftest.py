@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from parazip import keys
+from parazip.engine import keys
 from support.recalling import NOISE, TEXT
 
 

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import pytest
 
 import parazip
-from parazip import Selection, Settings, archive, keys
-from parazip import cache as cache_module
-from parazip.cache import Cache
+from parazip import Selection, Settings
+from parazip.engine import archive, keys
+from parazip.engine import cache as cache_module
+from parazip.engine.cache import Cache
 from support.recalling import LAST_YEAR, TEXT, change_in_place, make_archive, one_byte
 
 pytestmark = pytest.mark.once
@@ -184,7 +185,7 @@ def test_files_of_just_now_are_kept_when_they_have_aged(
         clock = SimpleNamespace(time_ns=lambda now=now: now, time=lambda now=now: now / 1e9)
         with monkeypatch.context() as patch:
             patch.setattr(cache_module, "time", clock)
-            patch.setattr("parazip.keys.time", clock)
+            patch.setattr("parazip.engine.keys.time", clock)
             data, report = make_archive(small, cache, identity=identity)
         assert data == plain.data
         assert cache.usage().parts == kept

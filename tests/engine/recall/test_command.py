@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from parazip import archive
-from parazip.cache import Cache, Usage
+from parazip.engine import archive
+from parazip.engine.cache import Cache, Usage
 from support.command import Done, assert_fails
 from support.patience import HUNG
 from support.recalling import LAST_YEAR, flip_bit, list_parts, make_archive, start_python

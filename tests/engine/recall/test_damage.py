@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from parazip import cache as cache_module
-from parazip.cache import Cache, CachedPart
 from parazip.codecs import checksums
+from parazip.engine import cache as cache_module
+from parazip.engine.cache import Cache, CachedPart
 from support.recalling import NOISE, POSIX, flip_bit, list_parts, list_temporaries, make_archive
 
 pytestmark = pytest.mark.once

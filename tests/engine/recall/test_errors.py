@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 import parazip
-from parazip import Selection, Settings, files
-from parazip.cache import Cache, Usage
+from parazip import Selection, Settings
+from parazip.engine.cache import Cache, Usage
 from parazip.errors import SourceChangedError, SourceError
-from parazip.output import Pipe
-from parazip.walk import find_members
+from parazip.output.stream import Pipe
+from parazip.sources import files
+from parazip.sources.walk import find_members
 from support.paths import delete_file, grow_file
 from support.patience import HUNG
 from support.recalling import (

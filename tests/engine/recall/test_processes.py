@@ -12,8 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from parazip import cache as cache_module
-from parazip.cache import Cache
+from parazip.engine import cache as cache_module
+from parazip.engine.cache import Cache
 from parazip.workers import starting
 from parazip.workers.helpers import Helpers
 from support.patience import HUNG
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.once
 
 ON_START = """
 from parazip.__main__ import main
-import parazip.cli.create, parazip.archive
+import parazip.cli.create, parazip.engine.archive
 print("ready", flush=True)
 sys.stdin.readline()
 main()
@@ -194,7 +194,7 @@ def test_a_signal_while_parts_are_kept_leaves_nothing_half_done(
 RECALLING = """
 import os, signal
 from parazip.__main__ import main
-from parazip.writer import ArchiveWriter
+from parazip.engine.writer import ArchiveWriter
 number, at = int(sys.argv.pop(1)), int(sys.argv.pop(1))
 recall, calls = ArchiveWriter.recall_part, []
 

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 import parazip
-from parazip import Selection, Settings, archive
-from parazip.cache import Cache
+from parazip import Selection, Settings
 from parazip.codecs.table import CodecName
+from parazip.engine import archive
+from parazip.engine.cache import Cache
 from support.recalling import flip_bit, list_parts, list_temporaries, make_archive
 
 pytestmark = pytest.mark.once

@@ -91,9 +91,9 @@ def test_other_systems_change_archives_in_their_ways(
     if lacks == "files without a name":
         monkeypatch.delattr(os, "O_TMPFILE", raising=False)
     elif lacks == "change times":
-        monkeypatch.setattr("parazip.files.HAS_CTIME", False)
+        monkeypatch.setattr("parazip.sources.files.HAS_CTIME", False)
     else:
-        monkeypatch.setattr("parazip.output._copy_file_range", None)
+        monkeypatch.setattr("parazip.output.stream._copy_file_range", None)
     edit_file(work / "d/b", b"new")
     parazip.update("out.zip", ["d"])
     parazip.delete("out.zip", ["d/a"])

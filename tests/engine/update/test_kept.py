@@ -26,7 +26,7 @@ from parazip.format.records import pack_central_header, pack_dos_date, pack_end_
 from parazip.format.refusals import Judge
 from parazip.format.surroundings import Surroundings, read_surroundings
 from parazip.format.values import Record
-from parazip.output import Pipe
+from parazip.output.stream import Pipe
 from support.archives import contents_of, names_in
 from support.command import COMMAND, assert_fails
 from support.readers import programs, run_reader

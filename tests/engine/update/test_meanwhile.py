@@ -15,17 +15,10 @@ from typing import Any
 import pytest
 
 import parazip
-from parazip import (
-    ParazipError,
-    Settings,
-    SourceChangedError,
-    SourceError,
-    archives,
-    existing,
-    files,
-    temporary,
-)
+from parazip import ParazipError, Settings, SourceChangedError, SourceError
 from parazip.format.surroundings import Surroundings
+from parazip.output import existing, temporary
+from parazip.sources import archives, files
 from support.archives import contents_of, names_in
 from support.command import COMMAND
 from support.patience import HUNG

@@ -18,15 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import parazip
-from parazip import (
-    DuplicateMemberError,
-    Progress,
-    Selection,
-    Settings,
-    SourceChangedError,
-    revision,
-)
+from parazip import DuplicateMemberError, Progress, Selection, Settings, SourceChangedError
 from parazip.codecs.sizes import BLOCK
+from parazip.engine import revision
 from support.archives import compressed_bytes_of, contents_of, names_in
 from support.updating import (
     IN_TREE,

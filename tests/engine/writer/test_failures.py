@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import parazip
-from parazip import output as output_module
+from parazip.engine.progress import Progress
 from parazip.errors import OutputError
-from parazip.output import Pipe
-from parazip.progress import Progress
+from parazip.output import stream as output_module
+from parazip.output.stream import Pipe
 from parazip.testing import OPERATIONS, FailingOutput
 from support.archives import contents_of
 from support.paths import make_noise

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 import parazip
-from parazip import temporary as temporary_files
 from parazip.errors import OutputError
 from parazip.format.values import Buffer
-from parazip.output import Pipe, open_replacement
+from parazip.output import temporary as temporary_files
+from parazip.output.stream import Pipe, open_replacement
 from support.archives import contents_of
 from support.paths import make_noise
 from support.writing import LINES, make_member, parazip_threads

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 import parazip
+from parazip.engine.writer import ArchiveWriter
 from parazip.format.records import FLAG_DESCRIPTOR, LIMIT_32, pack_central_header, pack_local_header
 from parazip.format.values import DEFLATED, STORED, Record
 from parazip.model import Block, Part
-from parazip.output import Output, Pipe
+from parazip.output.stream import Output, Pipe
 from parazip.testing import InlineExecutor, ShortOutput
-from parazip.writer import ArchiveWriter
 from support.archives import contents_of
 from support.paths import make_noise
 from support.writing import ATTRIBUTES, DATE, FAST, LINES, PADDED_NOISE, make_member

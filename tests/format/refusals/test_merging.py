@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from parazip import DuplicateMemberError, NotCopiedError, Selection, archives
-from parazip.merging import OnDuplicate
+from parazip import DuplicateMemberError, NotCopiedError, Selection
+from parazip.sources import archives
+from parazip.sources.merging import OnDuplicate
 from support.archive_parts import LAST, NOT_COPIED, RECORD, TEXT, A, merge_and_read, refuse_merge
 from support.odd_archives import STORED, Item, zipped
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 import parazip
-from parazip import archives
-from parazip.contents import RANGE
 from parazip.format.local import find_data_offset
 from parazip.format.refusals import Judge
+from parazip.sources import archives
+from parazip.sources.contents import RANGE
 from support.archive_parts import (
     CHINESE,
     DARWIN,

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from parazip import BadArchiveError, archives
+from parazip import BadArchiveError
 from parazip.codecs import inflating
 from parazip.format.local import find_data_offset
 from parazip.format.reader import read_directory
 from parazip.format.refusals import REFUSALS, Judge
+from parazip.sources import archives
 from support import damage
 from support.archive_parts import (
     EMPTY,

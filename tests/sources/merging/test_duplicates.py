@@ -11,7 +11,7 @@ import pytest
 
 import parazip
 from parazip import DuplicateMemberError, NotCopiedError
-from parazip.merging import ON_DUPLICATE, OnDuplicate
+from parazip.sources.merging import ON_DUPLICATE, OnDuplicate
 from support.archives import contents_of, names_in, open_archive
 from support.command import assert_fails
 from support.merging import BZIP2, DEFLATED, STORED, TEXT, attributes_in, run_merge, write_archive

@@ -13,7 +13,7 @@ import pytest
 
 import parazip
 from parazip import BadArchiveError, DuplicateMemberError, ParazipError, SettingsError, SourceError
-from parazip.merging import Source
+from parazip.sources.merging import Source
 from support.command import Done, assert_fails
 from support.merging import STORED, TEXT, run_merge, write_archive
 from support.paths import list_below, plant_files

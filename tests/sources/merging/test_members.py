@@ -9,7 +9,7 @@ import pytest
 
 import parazip
 from parazip import Selection
-from parazip.merging import Source
+from parazip.sources.merging import Source
 from support.archives import contents_of, names_in, open_archive
 from support.command import Done, assert_fails
 from support.merging import (

@@ -15,7 +15,7 @@ import pytest
 
 import parazip
 from parazip import Progress, Selection, SourceChangedError, SourceError
-from parazip.contents import RANGE
+from parazip.sources.contents import RANGE
 from support.archives import contents_of, names_in, open_archive
 from support.command import Done, assert_fails
 from support.merging import (

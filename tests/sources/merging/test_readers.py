@@ -12,7 +12,7 @@ import pytest
 
 import parazip
 from parazip import Settings
-from parazip.contents import RANGE
+from parazip.sources.contents import RANGE
 from support.archives import contents_of
 from support.merging import DEFLATED, STORED, TEXT, write_archive
 from support.paths import list_below, plant_files

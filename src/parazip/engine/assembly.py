@@ -1,0 +1,103 @@
+"""Assembles a new archive: a prefix, sections in order, one central directory."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from typing import TypeAlias
+
+from parazip.codecs.levels import DEFLATE_STORED
+from parazip.engine.prefix import Prefix, write_prefix
+from parazip.engine.progress import Counter
+from parazip.engine.sections import AssemblyOptions, SectionMaker
+from parazip.engine.writer import ArchiveWriter
+from parazip.model import Frame, Range, Section
+from parazip.output import existing
+from parazip.output.stream import BinaryOutput, Output, Pipe, open_replacement
+from parazip.settings import Report
+
+Target: TypeAlias = str | os.PathLike[str] | BinaryOutput | Pipe
+
+
+def assemble(
+    archive: Target,
+    sections: Iterable[Section],
+    options: AssemblyOptions,
+    counter: Counter,
+    *,
+    prefix: Prefix = Prefix(),  # noqa: B008 # it is frozen
+    frame: Frame | None = None,
+    standing: existing.ExistingFile | None = None,
+) -> Report:
+    """Writes a new archive of sections; see `archive.write`.
+
+    The sections' members have been checked and counted, by the time that they are written.
+
+    Args:
+        archive: a path, or an open binary file.
+        sections: what to put in, in this order.
+        options: how they are made.
+        counter: told of what is written.
+        prefix: what is put in front of the archive, checked.
+        frame: what is taken over from the archive that is replaced: its comment, and what stands
+            in front of it, if nothing else is given.
+        standing: what has to stand under that path until the end, if not anything may.
+    """
+    began = time.monotonic()
+    with _open_output(archive, standing) as output:
+        start = output.position
+        writer = ArchiveWriter(output)
+        is_script, misreadings = write_prefix(writer, prefix)
+        if frame is not None and not prefix.is_given:
+            writer.write_prefix(Range(frame.archive, 0, frame.front))
+        if not output.seekable:
+            options = replace(options, recipe=options.recipe._replace(plain=DEFLATE_STORED))
+        if output.descriptor is None:
+            options = replace(options, cache=None)
+        maker = SectionMaker(writer, output, counter, options)
+        maker.make_all(sections)
+        writer.finish(frame.comment if frame is not None else b"")
+        output.is_executable = is_script
+    aligned = writer.aligned - writer.aligned_before
+    return Report(
+        archive=output.name,
+        members=counter.members_total,
+        bytes_in=counter.bytes_total,
+        bytes_out=output.position - start,
+        seconds=time.monotonic() - began,
+        codecs=maker.tallies,
+        recalled=maker.recalled,
+        sections=tuple(maker.reports),
+        aligned=aligned,
+        notes=(
+            *(options.cache.notes if options.cache is not None else ()),
+            *note_unaligned(counter.align_total, counter.align_total - aligned),
+            *misreadings,
+            *output.notes,
+        ),
+    )
+
+
+def _open_output(
+    archive: Target, standing: existing.ExistingFile | None
+) -> AbstractContextManager[Output]:
+    if isinstance(archive, str | os.PathLike):
+        return open_replacement(os.fspath(archive), standing)
+    return nullcontext(Output(archive, str(getattr(archive, "name", "-"))))
+
+
+def note_unaligned(asked: int, compressed: int) -> Iterator[str]:
+    """What people should know of members that are not aligned, as they are compressed.
+
+    Args:
+        asked: how many were to be aligned, if they are stored.
+        compressed: how many of them are not stored.
+    """
+    if compressed:
+        yield (
+            f"compressed members are not aligned: {compressed:,} of the {asked:,} that were "
+            "to be; --store keeps files as they are"
+        )

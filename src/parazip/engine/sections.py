@@ -1,0 +1,375 @@
+"""Makes sections, or recalls them, in order: plan, producers, line and writer at work.
+
+A section that is in the cache is recalled: its part is copied out of the cache's file. Any other is
+made; and, once all of them are written, kept: its part is read back from the output, where it lies
+in one piece.
+
+Three kinds of threads are at work:
+
+* The caller's plans the tasks of one section after the other and writes what comes of them, in
+  order. What is rare is made there, too.
+* Workers, with helper processes or without, make parts and blocks.
+* One more writes what is recalled, while the caller's looks for the next sections.
+
+At any time one thread writes and keeps the tallies, the caller's or the one that recalls: before
+anything that was made is written, the caller's waits until all recalled before it is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
+
+from parazip.codecs import checksums
+from parazip.codecs.levels import Recipe
+from parazip.engine import compress, plan, wire
+from parazip.engine.cache import Cache, CachedPart
+from parazip.engine.joining import BlockJoiner
+from parazip.engine.progress import Counter
+from parazip.engine.writer import ArchiveWriter
+from parazip.format.records import make_record
+from parazip.format.values import DEFLATED
+from parazip.model import Block, Part, Range, Section, Tally
+from parazip.output.stream import Output
+from parazip.settings import SectionReport
+from parazip.sources import contents
+from parazip.workers.cpus import usable_cpus
+from parazip.workers.helpers import Helpers
+from parazip.workers.line import Line, line_for
+from parazip.workers.side_thread import SideThread
+
+_MANY_TASKS = 40
+"""Tasks after which helpers pay that are started afresh: some 10,000 short members."""
+
+_COST_OF_KEEPING = 1 << 20
+"""Bytes in memory while a part is kept: it is read back in chunks of that size."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssemblyOptions:
+    """How sections are made, and by whom.
+
+    Attributes:
+        recipe: how members are compressed.
+        jobs: threads that work, or None for the CPUs that this process may use.
+        memory: bytes that may be in flight at once.
+        cache: where parts are looked for and kept, if anywhere.
+        check_crc: whether the CRC-32 of members that are copied is checked.
+        wants_helpers: whether most members are so short that helper processes pay.
+        executor: threads that work, instead of `jobs` new ones and their helpers.
+    """
+
+    recipe: Recipe
+    jobs: int | None
+    memory: int
+    cache: Cache | None = None
+    check_crc: bool = False
+    wants_helpers: bool = False
+    executor: Executor | None = None
+
+
+class _Recall(NamedTuple):
+    """A section that is in the cache."""
+
+    section: Section
+    cached: CachedPart
+    cost: int = 0
+
+
+class _SectionEnd(NamedTuple):
+    """The end of a section that was made."""
+
+    section: Section
+    cost: int = 0
+
+
+_Task: TypeAlias = plan.Task | _Recall | _SectionEnd
+_InTurn = plan.StreamTask | _Recall | _SectionEnd
+"""What is done when its turn comes, not by a worker before that."""
+
+
+class _ToKeep(NamedTuple):
+    """A section that is to be put into the cache, and where in the output its part lies."""
+
+    key: str
+    tallies: dict[str, Tally]
+    directory: bytes
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class _SectionStart:
+    """Where a section begins.
+
+    Attributes:
+        offset: in the output.
+        headers: how many pieces of the central directory there were.
+        aligned: how many members were aligned.
+        moment: by the monotonic clock.
+    """
+
+    offset: int
+    headers: int
+    aligned: int
+    moment: float
+
+
+@dataclass(slots=True)
+class _SectionTallies:
+    """What was done so far of a section.
+
+    Attributes:
+        tallies: by the name of the coder.
+        had_planned_sizes: whether each file had as many bytes as the system told. If not, nothing
+            tells whether one is still what it was, so the section is not kept.
+    """
+
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    had_planned_sizes: bool = True
+
+
+class SectionMaker:
+    """Makes sections, hands them to the writer in order and counts what was done.
+
+    Args:
+        writer: of the archive.
+        output: where it writes to.
+        counter: told of what is written.
+        options: how sections are made.
+
+    Attributes:
+        tallies: what was done to all members, by the name of the coder.
+        recalled: how many of them came out of the cache.
+        reports: what was done to each section that has a label.
+    """
+
+    def __init__(
+        self, writer: ArchiveWriter, output: Output, counter: Counter, options: AssemblyOptions
+    ) -> None:
+        self._writer = writer
+        self._output = output
+        self._counter = counter
+        self._options = options
+        self._joiner = BlockJoiner(writer)
+        self._alongside = SideThread()
+        self._recalling = SideThread()
+        self._start = self._note_start()
+        self._section = _SectionTallies()
+        self._to_keep: list[_ToKeep] = []
+        self.tallies: dict[str, Tally] = {}
+        self.recalled = 0
+        self.reports: list[SectionReport] = []
+
+    def make_all(self, sections: Iterable[Section]) -> None:
+        """Makes or recalls all sections, and keeps those that were made."""
+        options = self._options
+        jobs = options.jobs or usable_cpus()
+        has_helpers = options.wants_helpers and jobs > 1 and options.executor is None
+
+        def make_part(task: _Task) -> Part | Block | None:
+            return None if isinstance(task, _InTurn) else wire.do_task(task, helpers)
+
+        def is_light(task: _Task) -> bool:
+            """Headers of copied members are made sooner than a thread takes the GIL from ours."""
+            if isinstance(task, plan.CopyBatch):
+                return task.makes_headers_only and not (helpers.are_started and task.held)
+            return isinstance(task, _InTurn)
+
+        line = line_for(options.jobs, options.memory, options.executor)
+        lane = line.open_lane(make_part, lambda task: task.cost, _measure_result, is_light)
+        count = min(jobs, usable_cpus()) if has_helpers else 0
+        # Helpers end before the lane does: a worker that waits for an answer waits no longer then.
+        with lane, wire.start_helpers(count) as helpers, self._alongside, self._recalling:
+            for task, result in lane.through(self._plan_all(sections, helpers)):
+                if isinstance(task, _Recall):
+                    self._recalling.call(partial(self._recall_section, task))
+                else:
+                    self._recalling.finish()
+                    self._write_result(task, result)
+            self._recalling.finish()
+            self._alongside.finish()
+        self._keep_made(line)
+
+    # Planning: the lane asks for tasks between results.
+
+    def _plan_all(self, sections: Iterable[Section], helpers: Helpers) -> Iterator[_Task]:
+        cache = self._options.cache
+        nothing_made_yet = True
+        tasks = 0
+        for section in sections:
+            cached = cache.find(section.key) if cache is not None and section.key else None
+            if cached is not None:
+                yield _Recall(section, cached)
+                continue
+            if nothing_made_yet and helpers.are_forked:
+                # Only a process with a single thread may fork: the one that recalls has to end,
+                # and workers have not begun.
+                self._recalling.finish()
+                helpers.start()
+            nothing_made_yet = False
+            for task in self._plan_section(section):
+                if tasks == _MANY_TASKS:
+                    helpers.start()
+                tasks += 1
+                yield task
+
+    def _plan_section(self, section: Section) -> Iterator[plan.Task | _SectionEnd]:
+        options = self._options
+        recipe = (section.recipe or options.recipe)._replace(plain=options.recipe.plain)
+        check_crc = section.check_crc or options.check_crc
+        if section.alongside is not None:
+            self._alongside.call(section.alongside)
+        members = section.members()
+        yield from plan.plan_tasks(members, recipe, contents.looks_compressible, check_crc)
+        yield _SectionEnd(section)
+
+    # Writing: what came of a task, in the order of the tasks.
+
+    def _write_result(self, task: plan.Task | _SectionEnd, result: Any) -> None:
+        match task:
+            case plan.BlockTask():
+                self._write_block(task, result)
+            case plan.StreamTask():
+                self._write_stream(task)
+            case _SectionEnd():
+                self._end_section(task.section, is_recalled=False)
+            case plan.Batch() | plan.CopyBatch() if result is None:
+                self._make_one_by_one(task)
+            case _:
+                self._write_part(task, result)
+
+    def _make_here(self, tasks: Iterable[plan.Task | _SectionEnd]) -> None:
+        """Makes and writes what is so rare that no other thread is asked."""
+        for task in tasks:
+            self._write_result(task, None if isinstance(task, _InTurn) else wire.do_task(task))
+
+    def _make_one_by_one(self, task: plan.Batch | plan.CopyBatch) -> None:
+        """Makes members of which one cannot be made as was planned.
+
+        A large one is not the same in the archive, or is larger than the system tells. Whose fault
+        it is shows when each is a task of its own.
+        """
+        is_alone = len(task.members) == 1
+        for member in task.members:
+            source = contents.without_original(member.source)
+            again: Iterable[plan.Task]
+            if is_alone and source is member.source:
+                again = plan.plan_large_member(member, task.recipe, contents.looks_compressible)
+            else:
+                if is_alone:
+                    member = member._replace(source=source)
+                check = isinstance(task, plan.CopyBatch) and task.check
+                again = plan.plan_tasks([member], task.recipe, contents.looks_compressible, check)
+            self._make_here(again)
+
+    def _write_part(self, task: plan.Batch | plan.CopyBatch | plan.StoredTask, part: Part) -> None:
+        """Writes members that are complete."""
+        self._writer.write_part(part)
+        self._count(part.tallies)
+        members = task.members
+        size = sum([tally.bytes_in for tally in part.tallies.values()])
+        self._correct_size(task.size, size)
+        self._counter.advance(len(members), task.size, self._output.position, members[-1].name)
+
+    def _write_block(self, task: plan.BlockTask, block: Block) -> None:
+        member = task.member
+        joined = self._joiner.join_block(task, block)
+        if joined is not None:
+            self._count({str(joined.coder): Tally(1, joined.size, joined.compressed_size)})
+            self._correct_size(member.size, joined.size)
+        size = min(task.length, member.size - task.start)
+        self._counter.advance(1 if task.is_last else 0, size, self._output.position, member.name)
+
+    def _write_stream(self, task: plan.StreamTask) -> None:
+        """Makes and writes a member that is not cut, piece by piece."""
+        member = task.member
+        self._writer.begin_member(make_record(member, DEFLATED, 0, 0, 0))
+        crc = size = 0
+        for block in compress.stream_blocks(task):
+            self._writer.write_block(block)
+            crc = checksums.crc32_combine(crc, block.crc, block.size)
+            planned = max(0, min(block.size, member.size - size))
+            size += block.size
+            self._counter.advance(0, planned, self._output.position, member.name)
+        compressed_size = self._writer.end_member(crc, must_stay=True, contents=size)
+        assert compressed_size is not None
+        self._count({str(task.coder): Tally(1, size, compressed_size)})
+        self._correct_size(member.size, size)
+        self._counter.advance(1, 0, self._output.position, member.name)
+
+    def _recall_section(self, task: _Recall) -> None:
+        """Copies a section out of the cache; one that turns out to be damaged is made here."""
+        section, (part, crc, opener), _ = task
+        if not self._writer.recall_part(part, crc, opener):
+            cache = self._options.cache
+            assert cache is not None
+            cache.discard(section.key, "its data are not what they were")
+            self._make_here(self._plan_section(section))
+            return
+        self._count(part.tallies)
+        members = sum(tally.members for tally in part.tallies.values())
+        size = sum(tally.bytes_in for tally in part.tallies.values())
+        self.recalled += members
+        self._counter.advance(members, size, self._output.position, section.label)
+        self._end_section(section, is_recalled=True)
+
+    # Counting, and what is kept in the end.
+
+    def _count(self, tallies: dict[str, Tally]) -> None:
+        for sums in (self.tallies, self._section.tallies):
+            for coder, tally in tallies.items():
+                sums[coder] = sums[coder].plus(tally) if coder in sums else tally
+
+    def _correct_size(self, planned: int, size: int) -> None:
+        """Takes note of members that had other sizes than the system told."""
+        if size != planned:
+            self._counter.correct(size - planned)
+            self._section.had_planned_sizes = False
+
+    def _note_start(self) -> _SectionStart:
+        writer = self._writer
+        return _SectionStart(
+            self._output.position, writer.count_headers(), writer.aligned, time.monotonic()
+        )
+
+    def _end_section(self, section: Section, is_recalled: bool) -> None:
+        """Ends a section that is written, and begins the next one."""
+        start, done = self._start, self._section
+        end = self._note_start()
+        # How members were padded depends on where the part lies, so it is of no use elsewhere.
+        is_reusable = done.had_planned_sizes and start.aligned == end.aligned
+        if section.key and not is_recalled and is_reusable:
+            directory = self._writer.directory_since(start.headers, start.offset)
+            length = end.offset - start.offset
+            self._to_keep.append(
+                _ToKeep(section.key, done.tallies, directory, start.offset, length)
+            )
+        if section.label:
+            seconds = end.moment - start.moment
+            self.reports.append(SectionReport(section.label, is_recalled, done.tallies, seconds))
+        self._start = end
+        self._section = _SectionTallies()
+
+    def _keep_made(self, line: Line) -> None:
+        """Puts what was made into the cache."""
+        cache = self._options.cache
+        if cache is None or self._output.descriptor is None:
+            return
+
+        def keep_section(made: _ToKeep) -> None:
+            data = self._output.read_back(made.offset, made.length)
+            cache.keep(made.key, made.tallies, made.directory, made.length, data)
+
+        line.do_all(keep_section, self._to_keep, cost=_COST_OF_KEEPING)
+        cache.close()
+
+
+def _measure_result(result: Part | Block | None) -> int:
+    """The bytes in memory that a result holds until it is written."""
+    pieces = result.data if result is not None else ()
+    return sum(len(piece) for piece in pieces if not isinstance(piece, Range))

@@ -1,0 +1,1 @@
+"""What is put in: paths, folders and archives become members."""

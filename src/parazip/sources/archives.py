@@ -1,0 +1,170 @@
+"""Other archives as sources: what is in them, and what of it can be copied.
+
+Nothing is inflated here. Each record that is looked at is held against its archive's directory.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from functools import partial
+from io import FileIO
+from typing import NoReturn
+
+from parazip.errors import NotCopiedError
+from parazip.format.end import Read
+from parazip.format.local import find_data_offset
+from parazip.format.names import find_fault, leads_out, make_pattern
+from parazip.format.reader import read_directory
+from parazip.format.records import FLAG_ENCRYPTED, FLAG_PATCH, LOCAL
+from parazip.format.refusals import Judge
+from parazip.format.surroundings import Surroundings, read_surroundings
+from parazip.format.values import DEFLATED, STORED, Entry
+from parazip.model import ArchiveMember, File, FilePiece
+from parazip.sources import files
+
+_MAX_EXTRA = 0xFFFF
+"""The most bytes that the extra field of a local header takes (APPNOTE 4.4.11)."""
+
+
+def read_entries(archive: File) -> list[Entry]:
+    """The members of an archive, as its directory tells of them.
+
+    Raises:
+        SourceError: the file cannot be read.
+        SourceChangedError: it is not what it was when it was found.
+        BadArchiveError: it is damaged, or no archive.
+    """
+    with files.open_unchanged(archive) as file:
+        return read_directory(archive.path, archive.size, partial(read_at, file))
+
+
+def check_passed_over(archive: File, entries: Iterable[Entry]) -> None:
+    """Makes sure that members that are not copied have one meaning, as those that are.
+
+    Raises:
+        SourceError: the file cannot be read.
+        SourceChangedError: it is not what it was when it was found.
+        BadArchiveError: a record disagrees with the directory.
+    """
+    judge = Judge(archive.path)
+    with files.open_unchanged(archive) as file:
+        read = partial(read_at, file)
+        for entry in entries:
+            find_data_offset(judge, entry, read_front(read, entry), read)
+
+
+def read_archive_surroundings(archive: File) -> Surroundings:
+    """What an archive has besides its members; raises what `read_entries` raises."""
+    members = read_entries(archive)
+    with files.open_unchanged(archive) as file:
+        judge = Judge(archive.path)
+        return read_surroundings(judge, archive.size, partial(read_at, file), members)
+
+
+def locate_stored(archive: File, file: FileIO, entry: Entry) -> FilePiece:
+    """The contents of a stored member, as the piece of its archive, open in `file`, that they are.
+
+    Raises:
+        BadArchiveError: its local header disagrees with the directory.
+    """
+    read = partial(read_at, file)
+    begin = find_data_offset(Judge(archive.path), entry, read_front(read, entry), read)
+    return FilePiece(archive, begin, entry.record.size, entry.record.crc)
+
+
+def find_contents_offset(copied: ArchiveMember) -> int:
+    """Where the contents of a stored member begin, counted from the start of their archive.
+
+    Raises what `locate_stored` raises, and what `read_entries` raises of the file.
+    """
+    with files.open_unchanged(copied.archive) as file:
+        return locate_stored(copied.archive, file, copied.entry).offset
+
+
+def refuse_unsafe_name(archive: str, entry: Entry) -> None:
+    """Refuses a name that leads out of the folder that it is unpacked in, or to no file in it.
+
+    Raises:
+        NotCopiedError: it does.
+    """
+    why = find_fault(entry.name, is_file=bool(entry.record.size))
+    if why:
+        rule = "name-leads-out" if leads_out(entry.name) else "name-of-a-folder"
+        _refuse(archive, entry, rule, f"its name {why}")
+
+
+def refuse_uncopyable(archive: str, entry: Entry) -> None:
+    """Refuses what cannot be copied as it is.
+
+    Raises:
+        NotCopiedError: it is encrypted, or has another method than stored and deflated, or stands
+            for a device or the like, which some readers make, or leave out, and others take for a
+            file.
+    """
+    record = entry.record
+    if record.flags & FLAG_ENCRYPTED:
+        _refuse(archive, entry, "encrypted", "it is encrypted", _OTHER)
+    if record.flags & FLAG_PATCH:
+        _refuse(archive, entry, "patch", "it is a patch", _OTHER)
+    if record.method not in (STORED, DEFLATED):
+        what = f"it has the compression method {record.method}, not stored or deflated"
+        _refuse(archive, entry, "method", what, _OTHER)
+    if (kind := record.attributes >> 28) not in _KINDS:
+        what = f"it is {_SPECIAL_KINDS.get(kind, 'neither a file nor a folder nor a link')}"
+        _refuse(archive, entry, "special-file", what)
+
+
+_OTHER = ", or unpack the archive and merge the folder"
+
+LINK = 10
+_KINDS = (8, 4, LINK)
+"""The highest 4 bits of the mode of a file, a folder, and a link."""
+
+_SPECIAL_KINDS = {
+    0: "a volume label or a reparse point of Windows",
+    1: "a named pipe",
+    2: "a device",
+    6: "a device",
+    12: "a socket",
+}
+
+NOT_COPIED = (
+    "name-leads-out",
+    "name-of-a-folder",
+    "encrypted",
+    "patch",
+    "method",
+    "special-file",
+)
+"""The ids of what keeps a member from being copied, and not the archive from being read."""
+
+
+def _refuse(archive: str, entry: Entry, rule: str, what: str, other: str = "") -> NoReturn:
+    reason = f"cannot copy {entry.name} of {archive}: {what}"
+    raise NotCopiedError(
+        f"{reason}; leave it out with --exclude {shlex.quote(make_pattern(entry.name))}{other} "
+        f"[{rule}]",
+        member=entry.name,
+        id=rule,
+        reason=reason,
+    )
+
+
+def read_front(read: Read, entry: Entry, more: int = 0) -> bytes:
+    """A member's local header, and at least `more` bytes of what follows it, as far as it goes.
+
+    How long the extra field between them is, only the header tells.
+    """
+    offset = entry.record.offset
+    most = LOCAL.size + len(entry.record.name) + _MAX_EXTRA + more
+    return read(offset, min(most, entry.end - offset))
+
+
+def read_at(file: FileIO, offset: int, length: int) -> bytes:
+    """`length` bytes from `offset` on; fewer at the end of the file."""
+    file.seek(offset)
+    data = file.read(length) or b""
+    while len(data) < length and (more := file.read(length - len(data))):
+        data += more
+    return data

@@ -1,0 +1,172 @@
+"""The rights of an archive: those of the one before, and no more."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from parazip.output import rights
+from parazip.output.stream import open_replacement
+from support.naming import NOBODY, POSIX, ROOT, make_archive_at, refuse_call, without_rights_of_root
+from support.refusals import OLD
+
+
+@pytest.fixture
+def umask() -> Iterator[Callable[[int], int]]:
+    before = os.umask(0o022)
+    try:
+        yield os.umask
+    finally:
+        os.umask(before)
+
+
+@POSIX
+@pytest.mark.parametrize("is_named", [False, True])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (0o644, 0o644),
+        (0o600, 0o600),
+        (0o664, 0o664),
+        (0o666, 0o666),
+        (0o444, 0o444),
+        (0o755, 0o755),
+        (0o060, 0o060),
+        (0o4755, 0o755),
+        (0o2755, 0o755),
+        (0o6755, 0o755),
+        (0o1644, 0o644),
+        (0o7777, 0o777),
+    ],
+    ids="{:04o}".format,
+)
+def test_rights_are_handed_on_and_set_id_bits_are_not(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    umask: Callable[[int], int],
+    old: int,
+    new: int,
+    is_named: bool,
+) -> None:
+    umask(0o077)
+    if is_named:
+        refuse_call(monkeypatch, "O_TMPFILE", errno.EOPNOTSUPP)
+    path = tmp_path / "a.zip"
+    path.write_bytes(OLD)
+    path.chmod(old)
+    make_archive_at(path)
+    assert stat.S_IMODE(path.stat().st_mode) == new
+
+
+@POSIX
+def test_mode_that_is_right_is_not_set_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, umask: Callable[[int], int]
+) -> None:
+    umask(0o027)
+    calls: list[object] = []
+    monkeypatch.setattr(os, "fchmod", lambda *given: calls.append(given))
+    for _ in range(2):
+        make_archive_at(tmp_path / "a.zip")
+    assert calls == []
+    assert stat.S_IMODE((tmp_path / "a.zip").stat().st_mode) == 0o640
+
+
+@ROOT
+@pytest.mark.parametrize("is_named", [False, True])
+@pytest.mark.parametrize(
+    ("mask", "user", "group", "old", "new"),
+    [
+        (0o022, NOBODY, NOBODY, 0o4755, (0, NOBODY, 0o755)),
+        (0o022, NOBODY, NOBODY, 0o6777, (0, NOBODY, 0o755)),
+        (0o022, NOBODY, NOBODY, 0o666, (0, NOBODY, 0o644)),
+        (0o022, NOBODY, NOBODY, 0o600, (0, NOBODY, 0o600)),
+        (0o022, NOBODY, NOBODY, 0o444, (0, NOBODY, 0o444)),
+        (0o002, NOBODY, 0, 0o664, (0, 0, 0o664)),
+        (0o077, NOBODY, 0, 0o664, (0, 0, 0o600)),
+        (0o022, 0, NOBODY, 0o660, (0, NOBODY, 0o660)),
+        (0o022, 0, NOBODY, 0o2770, (0, NOBODY, 0o770)),
+    ],
+)
+def test_rights_of_another_owners_file_add_nothing(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    umask: Callable[[int], int],
+    is_named: bool,
+    mask: int,
+    user: int,
+    group: int,
+    old: int,
+    new: tuple[int, int, int],
+) -> None:
+    """They may take away from what the umask leaves. The group comes along."""
+    umask(mask)
+    if is_named:
+        refuse_call(monkeypatch, "O_TMPFILE", errno.EOPNOTSUPP)
+    path = tmp_path / "a.zip"
+    path.write_bytes(OLD)
+    os.chown(path, user, group)
+    path.chmod(old)
+    make_archive_at(path)
+    info = path.stat()
+    assert (info.st_uid, info.st_gid, stat.S_IMODE(info.st_mode)) == new
+
+
+@ROOT
+@pytest.mark.parametrize(("old", "new"), [(0o660, 0o600), (0o664, 0o644), (0o675, 0o655)])
+def test_group_that_cannot_be_kept_leaves_no_rights_to_another(
+    open_folder: Path, umask: Callable[[int], int], old: int, new: int
+) -> None:
+    umask(0)
+    os.chown(open_folder, NOBODY, NOBODY)
+    path = open_folder / "a.zip"
+    path.write_bytes(OLD)
+    os.chown(path, NOBODY, NOBODY + 1)
+    path.chmod(old)
+    with without_rights_of_root():
+        make_archive_at(path)
+    info = path.stat()
+    assert (info.st_uid, info.st_gid, stat.S_IMODE(info.st_mode)) == (NOBODY, NOBODY, new)
+
+
+@POSIX
+@pytest.mark.parametrize("is_named", [False, True])
+def test_nobody_may_read_it_meanwhile_who_may_not_read_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, umask: Callable[[int], int], is_named: bool
+) -> None:
+    umask(0)
+    if is_named:
+        refuse_call(monkeypatch, "O_TMPFILE", errno.EOPNOTSUPP)
+    path = tmp_path / "a.zip"
+    path.write_bytes(OLD)
+    path.chmod(0o600)
+    with open_replacement(str(path)) as output:
+        assert output.descriptor is not None
+        assert stat.S_IMODE(os.fstat(output.descriptor).st_mode) == 0o600
+
+
+@pytest.mark.skipif(not hasattr(os, "setxattr"), reason="needs Linux's access control lists")
+def test_rights_of_an_access_control_list_are_no_groups(
+    tmp_path: Path, umask: Callable[[int], int]
+) -> None:
+    """With a list the mode's middle is the most that any user or group of it may do (acl(5))."""
+    umask(0)
+    path = tmp_path / "a.zip"
+    path.write_bytes(OLD)
+    entries = [(1, 6, -1), (2, 6, NOBODY), (4, 0, -1), (16, 6, -1), (32, 0, -1)]
+    value = struct.pack("<I", 2) + b"".join(
+        struct.pack("<HHI", tag, rights, who & 0xFFFFFFFF) for tag, rights, who in entries
+    )
+    try:
+        os.setxattr(path, "system.posix_acl_access", value)
+    except OSError as error:
+        pytest.skip(f"the file system has no access control lists: {error}")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    make_archive_at(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert not rights.has_acl(str(path))
