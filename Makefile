@@ -8,7 +8,7 @@ OTHERS := 12 13 14 15
 SELECTED ?= -m "not slow"
 SELECTED_OTHERS ?= -m "not slow and not once"
 
-.PHONY: help demo test test-all proofs damaged check unit odd coverage pexes pexes-first pexes-rest bench targets figures neighbours clean
+.PHONY: help demo test test-all proofs damaged check unit odd coverage pexes pexes-first pexes-rest bench targets figures drawing neighbours clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,6 +91,9 @@ figures: $(READY)  ## the table and the chart of docs/pex.md (half an hour)
 	$(BIN)/python -m pip install -q --disable-pip-version-check --group charts
 	$(BIN)/python -m benchmarks prepare tensorflow
 	$(BIN)/python -m benchmarks pexes --chart docs/pex.svg
+
+drawing:  ## the drawing of docs/architecture.md, by Graphviz (apt-get install graphviz)
+	dot -Tsvg docs/way-of-the-data.dot -o docs/way-of-the-data.svg
 
 neighbours: $(READY)  ## the suites of programs that use zipfile, with parazip in its place (half an hour)
 	$(BIN)/python -m neighbours

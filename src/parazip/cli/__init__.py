@@ -1,1 +1,1 @@
-"""The command line of `parazip create`."""
+"""The command line of `parazip`."""

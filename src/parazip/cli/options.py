@@ -4,7 +4,7 @@ To add an option: declare it here, in the list that each command has which is to
 command if it is only one. `selecting`, `compressing`, `producing` or `telling` put it into that
 group of the help page. If a field of `Selection`, `Settings` or `CommonOptions` has its name, that
 field has its value; otherwise it is a parameter of its command. README's table tells of it, which
-`tests/test_docs.py` compares with the help page.
+`tests/whole/test_docs.py` compares with the help page.
 """
 
 from __future__ import annotations
