@@ -237,9 +237,11 @@ def test_every_level_of_every_codec_has_a_recipe(codec: CodecName) -> None:
 
 @pytest.mark.parametrize("codec", [name for name in CODEC_NAMES if name != "isal"])
 def test_higher_levels_are_smaller(codec: CodecName) -> None:
+    """Where they are other levels of the codec. ISA-L's depend on the data: 2 may beat 3."""
     data = make_words(400_000) + make_noise(10_000) + make_words(100_000, 2)
-    sizes = [len(compress_whole(choose_recipe(level, codec).whole, data)) for level in (1, 6, 9)]
-    assert sizes[0] > sizes[1]
+    coders = [choose_recipe(level, codec).whole for level in (1, 6, 9)]
+    sizes = [len(compress_whole(coder, data)) for coder in coders]
+    assert coders[0] == coders[1] or sizes[0] > sizes[1]
     assert sizes[1] * 1.001 > sizes[2]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -161,3 +162,37 @@ def test_progress_is_told_before_another_member_may_be_put_in() -> None:
     archive.writestr("a", b"1")
     archive.close()
     assert states == [COUNTED]
+
+
+class FullFile(io.FileIO):
+    """A file on a disk that may be full: a buffer above it keeps what it could not write."""
+
+    room = 1 << 30
+
+    def write(self, data: Any, /) -> int:
+        if self.tell() + len(data) > self.room:
+            raise OSError(28, "No space left on device")
+        return super().write(data)
+
+
+@pytest.mark.parametrize("failures", [1, 2, 3])
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_nothing_is_left_behind_the_archive_once_the_disk_has_room_again(
+    tmp_path: Path, failures: int, goes_on: bool
+) -> None:
+    raw = FullFile(tmp_path / "a.zip", "w+")
+    with io.BufferedRandom(raw) as output, parazip.ZipFile(output, "w") as archive:
+        archive.writestr("before", b"1")
+        raw.room = 0
+        for i in range(failures):
+            with pytest.raises(OSError, match="No space"):
+                archive.writestr(f"lost {i}", NOISE[: 2 << 10])
+        raw.room = 1 << 30
+        if goes_on:
+            archive.writestr("after", b"1")
+    with zipfile.ZipFile(tmp_path / "a.zip") as standard:
+        assert standard.testzip() is None
+        assert standard.namelist() == ["before", "after"][: 1 + goes_on]
+    assert (tmp_path / "a.zip").read_bytes().rindex(b"PK\5\6") + 22 == os.path.getsize(
+        tmp_path / "a.zip"
+    )

@@ -60,7 +60,7 @@ def watched(function):
     return call
 
 PEXBuilder.build = watched(PEXBuilder.build)
-outside._compress = watched(outside._compress)
+outside._remake_pex = watched(outside._remake_pex)
 main()
 """
 """parazip with a signal at one of the calls and returns that happen while a PEX is written."""

@@ -113,7 +113,7 @@ def test_the_command_has_the_option(tmp_path: Path, command: str) -> None:
     log.write_bytes(TEXT)
     script = (
         "import os, sys\n"
-        "from parazip import files\n"
+        "from parazip.sources import files\n"
         "check = files._check_unchanged\n"
         "def grow(file, *rest):\n"
         "    with open(file.path, 'ab') as log:\n"

@@ -151,7 +151,7 @@ def test_a_file_that_somebody_leases_is_waited_for(tmp_path: Path) -> None:
 
 STUCK = """
 import os, sys
-from parazip import files
+from parazip.sources import files
 
 opened = files._open
 

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import re
+import textwrap
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import suppress
 
 from support.places import TESTS
 
@@ -48,3 +53,45 @@ def test_nothing_is_written_twice() -> None:
                 body = node.body[bool(ast.get_docstring(node)) :]
                 written[node.name, ast.dump(ast.Module(body, []))].append(name)
     assert [(name, files) for (name, _), files in written.items() if len(files) > 1] == []
+
+
+def find_programs(tree: ast.AST) -> Iterator[ast.Module]:
+    """The programs in string constants that import parazip."""
+    for node in ast.walk(tree):
+        text = node.value if isinstance(node, ast.Constant) else None
+        if isinstance(text, str) and re.search(r"^\s*from parazip", text, re.MULTILINE):
+            with suppress(SyntaxError):  # a part of a program
+                yield ast.parse(textwrap.dedent(text))
+
+
+def list_missing_names(program: ast.Module) -> Iterator[str]:
+    modules: dict[str, object] = {}
+    for node in ast.walk(program):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("parazip"):
+            for name in [each for each in node.names if each.name != "*"]:
+                found = find_name(str(node.module), name.name)
+                if found is None:
+                    yield f"{node.module}.{name.name}"
+                modules[name.asname or name.name] = found
+    for node in ast.walk(program):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            owner = modules.get(node.value.id)
+            if owner is not None and not hasattr(owner, node.attr):
+                yield f"{node.value.id}.{node.attr}"
+
+
+def find_name(module: str, name: str) -> object:
+    """What `from module import name` gives; None if it fails."""
+    try:
+        found: object = getattr(importlib.import_module(module), name, None)
+        return importlib.import_module(f"{module}.{name}") if found is None else found
+    except ImportError:
+        return None
+
+
+def test_programs_in_texts_use_names_that_are_there() -> None:
+    """No type checker reads them, and many a test passes if such a program fails at once."""
+    programs = [(file, program) for file, tree in TREES.items() for program in find_programs(tree)]
+    assert len(programs) > 20
+    wrong = [(file, name) for file, each in programs for name in list_missing_names(each)]
+    assert wrong == []

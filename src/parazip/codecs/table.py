@@ -8,9 +8,10 @@ To add a codec, write a function that loads its library and add an entry to `COD
 * Type checkers want the name in `CodecName`, too. In pyproject.toml a library that is no part of
   Python goes into the dependencies, and into the contract "Only codecs knows the codec libraries".
 
-All else follows from the table: what `Settings`, the commands and their help accept, what is called
-to compress, where helper processes find the library, and which versions a cache key names. Which
-codec "auto" takes is another decision: see `levels.SCALE`.
+Where other rooms ask for "zlib" by its name, they mean the bytes that zipfile makes; no other codec
+belongs there. All else follows from the table: what `Settings`, the commands and their help accept,
+what is called to compress, where helper processes find the library, and which versions a cache key
+names. Which codec "auto" takes is another decision: see `levels.SCALE`.
 """
 
 from __future__ import annotations
@@ -51,8 +52,11 @@ class Codec(NamedTuple):
     Attributes:
         load: loads the library.
         package: the name by which the library is imported; empty if it is a part of Python.
-        levels: the codec's own level for each of parazip's levels, 0 to 9. (At 0 all is stored.)
-        cut: larger members are cut into blocks if this codec is chosen alone.
+        levels: the codec's own level for each of parazip's levels, 0 to 9. The first one is never
+            used, as level 0 stores; write 0. A codec may have the same level more than once.
+        cut: members of more bytes than this are cut into blocks if this codec is chosen alone:
+            `CUT_SMALL` if it makes whole members noticeably smaller than blocks, or if its whole
+            streams have to be the same as somebody else's; otherwise `CUT_FAST`.
         makes_blocks: whether the library has `block`. If it has not, what is cut goes to the codec
             that "auto" would take for it.
     """

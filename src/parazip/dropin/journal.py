@@ -8,8 +8,8 @@ that is open, of which there is one at most; without one the archive is `READY` 
 | READY   |                   | the file         |                    | goes to the end           |
 | TORN    |                   | the file         |                    | cuts off, goes to the end |
 | NEW     |                   | the file         | abandons it: DONE  | as READY or TORN          |
-| HELD    | takes it          | writes: BEGUN    | writes, counts it  | ValueError                |
-| BEGUN   | takes it, writes  | writes           | writes, counts it  | ValueError                |
+| HELD    | takes it          | writes: BEGUN    | counts it, or TORN | ValueError                |
+| BEGUN   | takes it, writes  | writes           | counts it, or TORN | ValueError                |
 | FAILED  | raises again      | the file         | raises again: TORN | ValueError                |
 | ENDING  | ValueError        | the file         | nothing            | ValueError                |
 | COUNTED | ValueError        | the file         | nothing            | ValueError                |
@@ -190,9 +190,13 @@ class Journal:
         self.at_rest = READY
 
     def _cut_off_remains(self, archive: Writing) -> None:
-        if self.at_rest is TORN:
-            with suppress(OSError, ValueError, AttributeError):  # then they are overwritten
-                archive.file.truncate(archive.start_dir)
+        if self.at_rest is not TORN:
+            return
+        # A buffered file first writes what it still holds, and on a full disk fails again. So the
+        # archive stays torn until the file has really been cut. One that cannot be cut at all is
+        # overwritten from its end on.
+        with suppress(OSError, ValueError, AttributeError):
+            archive.file.truncate(archive.start_dir)
             self.at_rest = READY
 
     def tell_progress(self, archive: Writing, members: int, size: int, name: str) -> None:

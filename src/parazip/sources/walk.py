@@ -251,7 +251,7 @@ class _Walk:
             return None
         name = make_member_name(given)
         if name and self._is_left_out(name):
-            self._leave_out(name)
+            self._leave_out_by_pattern(name)
             return None
         try:
             info = os.stat(path) if self._follow else os.lstat(path)
@@ -266,7 +266,7 @@ class _Walk:
         else:
             if not (name and stat.S_ISDIR(info.st_mode) and self._is_left_out(f"{name}/")):
                 return name, info
-            self._leave_out(f"{name}/")
+            self._leave_out_by_pattern(f"{name}/")
         return None
 
     def _walk_folder(self, listing: _Listing, info: os.stat_result) -> Iterator[Member]:
@@ -333,14 +333,14 @@ class _Walk:
                     if rules is not None and entry.name in RULE_FILES and entry.is_file():
                         rule_files.append(entry.name)
                     if is_left_out(name):
-                        self._leave_out(name)
+                        self._leave_out_by_pattern(name)
                     else:
                         try:
                             is_folder = entry.is_dir(follow_symlinks=self._follow)
                         except OSError:  # what stands in the way is told when it is looked at
                             is_folder = False
                         if is_folder and self._is_folder_left_out(f"{name}/"):
-                            self._leave_out(f"{name}/")
+                            self._leave_out_by_pattern(f"{name}/")
                         else:
                             found.append((name + "/" if is_folder else name, entry, is_folder))
         except OSError as error:
@@ -385,7 +385,7 @@ class _Walk:
             self._findings.leave_out(self._prefix + name, why)
         return bool(why)
 
-    def _leave_out(self, name: str) -> None:
+    def _leave_out_by_pattern(self, name: str) -> None:
         """Takes note of what a pattern leaves out."""
         if self._findings.left_out is not None:
             self._findings.leave_out(self._prefix + name, self._find_exclusion(name))
