@@ -14,6 +14,7 @@ surroundings.make_usual()
 
 from hypothesis import settings  # noqa: E402
 
+from parazip.workers import starting  # noqa: E402
 from support import readers, refusals  # noqa: E402
 
 settings.register_profile("parazip", deadline=None)  # no test asserts a time
@@ -29,6 +30,12 @@ def pytest_report_header() -> str:
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test meets what another one, or the user, has kept."""
     monkeypatch.setenv("PARAZIP_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(autouse=True)
+def _no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that runs the command in this process does not leave it as the command's process."""
+    monkeypatch.setattr(starting, "may_fork", False)
 
 
 @pytest.fixture(scope="session")

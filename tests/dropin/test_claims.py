@@ -31,7 +31,7 @@ from parazip.engine import cache
 from parazip.errors import MemberNameError
 from parazip.format.names import MOST_STEPS
 from parazip.pex import info, wheels
-from parazip.sources import archives, files, merging, selection, walk
+from parazip.sources import archives, files, merging, selection
 
 MIB = 1 << 20
 
@@ -257,7 +257,7 @@ def test_what_is_left_out_is_asked_once_for_each_step(monkeypatch: pytest.Monkey
 
         return ask, ask, ask
 
-    monkeypatch.setattr(walk, "_patterns", patterns)
+    monkeypatch.setattr(selection, "compile_patterns", patterns)
     name = deep(1, MOST_STEPS)[0]
     assert not selection.make_exclusion(("x", "y/z"))(name)
     assert sum(map(len, asked)) < 3 * len(name)
