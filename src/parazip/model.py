@@ -132,12 +132,12 @@ class Frame(NamedTuple):
 
     Attributes:
         archive: its file.
-        front: how many bytes stand in front of its first record.
+        prefix_size: how many bytes stand in front of its first record.
         comment: its comment (APPNOTE 4.3.16).
     """
 
     archive: File
-    front: int
+    prefix_size: int
     comment: bytes
 
 

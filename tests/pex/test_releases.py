@@ -27,6 +27,7 @@ def test_the_extra_and_the_tests_ask_for_a_release_that_fits() -> None:
 def test_the_page_about_pex_names_the_releases() -> None:
     text = (ROOT / "docs" / "pex.md").read_text(encoding="utf-8")
     assert (FIRST, LAST) in RANGE.findall(text)
+    assert re.findall(r"installs pex (\S+) or newer", text) == [FIRST]
     assert f"before pex {'.'.join(map(str, mark._FIRST_WITH_PROPERTIES))}" in text
 
 

@@ -18,7 +18,7 @@ from parazip.display import format_summary
 from parazip.sources.selection import SKIPS
 from parazip.sources.walk import find_members
 from support.patience import HUNG
-from support.sources import make_paths, read_zip, scan_names
+from support.sources import make_paths, read_zip, refuse_listing, scan_names
 
 
 def make_odd(folder: Path) -> None:
@@ -161,14 +161,7 @@ def test_a_folder_that_may_not_be_read_is_skipped_as_a_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_paths(tmp_path, "t/locked/x", "t/z")
-    listing = os.scandir
-
-    def scandir(path: str) -> Any:
-        if path.endswith("locked"):
-            raise PermissionError(errno.EACCES, "Permission denied", path)
-        return listing(path)
-
-    monkeypatch.setattr(os, "scandir", scandir)
+    refuse_listing(monkeypatch, "locked")
     assert scan_names(tmp_path, "t", skip=("unreadable",)) == ["t/", "t/z"]
 
 

@@ -6,14 +6,13 @@ import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from parazip import File, Member, Selection, Settings, SourceError, create, write
 from parazip.codecs.sizes import BLOCK
 from parazip.sources.selection import Symlinks
-from support.sources import DATE, FILE, make_paths, scan_names
+from support.sources import DATE, FILE, make_paths, refuse_listing, scan_names
 
 
 @pytest.mark.parametrize("path", ["missing", "t/missing", "missing/deeper"])
@@ -37,16 +36,8 @@ def test_a_path_below_a_file_is_an_error(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_listed_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Injected, because modes mean nothing to root.
     make_paths(tmp_path, "t/locked/x", "t/a")
-    listing = os.scandir
-
-    def scandir(path: str) -> Any:
-        if path.endswith("locked"):
-            raise PermissionError(errno.EACCES, "Permission denied", path)
-        return listing(path)
-
-    monkeypatch.setattr(os, "scandir", scandir)
+    refuse_listing(monkeypatch, "locked")
     with pytest.raises(SourceError, match="t/locked: Permission denied") as caught:
         scan_names(tmp_path, "t")
     assert caught.value.errno == errno.EACCES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -63,3 +64,15 @@ def scan_file(path: Path, changes: Changes = "ctime") -> list[Member]:
 def append_blocks(path: Path) -> None:
     with path.open("ab") as file:
         file.write(b"more" * 5000)
+
+
+def refuse_listing(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Lets folders of a name be found and not be listed. Modes would mean nothing to root."""
+    listing = os.scandir
+
+    def scandir(path: str) -> Any:
+        if os.path.basename(path) == name:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return listing(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)

@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -130,6 +131,31 @@ def test_the_first_error_in_order_is_raised_and_nothing_runs_after_it() -> None:
     count = len(started)
     assert len(started) == count < 20
     assert seen == [0, 1, 2]
+
+
+def test_nothing_begins_once_a_task_has_failed() -> None:
+    """A task that failed gives its bytes back, which others would take while the first one runs."""
+    started: list[int] = []
+    may_end = threading.Event()
+
+    def work(task: int) -> int:
+        started.append(task)
+        if task:
+            raise ValueError(task)
+        assert may_end.wait(HUNG)
+        return task
+
+    def give_tasks() -> Iterator[int]:
+        yield from (0, 1)
+        while lane.finished.empty():  # until the second one has failed
+            time.sleep(0.001)
+        may_end.set()
+        yield from (2, 3)
+
+    lane = make_lane(work, limit=20)
+    with lane, pytest.raises(ValueError, match=r"^1$"):
+        list(lane.through(give_tasks()))
+    assert sorted(started) == [0, 1]
 
 
 def test_an_error_of_the_task_source_waits_for_what_runs() -> None:

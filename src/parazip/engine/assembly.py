@@ -52,7 +52,7 @@ def assemble(
         writer = ArchiveWriter(output)
         is_script, misreadings = write_prefix(writer, prefix)
         if frame is not None and not prefix.is_given:
-            writer.write_prefix(Range(frame.archive, 0, frame.front))
+            writer.write_prefix(Range(frame.archive, 0, frame.prefix_size))
         if not output.seekable:
             options = replace(options, recipe=options.recipe._replace(plain=DEFLATE_STORED))
         if output.descriptor is None:

@@ -83,12 +83,13 @@ def store_untouched(task: StoredTask) -> Part:
     """
     member = task.member
     data, crc = leave_in_place(member.source)
-    made = make_record(member, STORED, crc, member.size, 0)
-    header = pack_local_header(made, made.size >= LIMIT_32)
+    size = len(data)
+    made = make_record(member, STORED, crc, size, 0)._replace(size=size)
+    header = pack_local_header(made, size >= LIMIT_32)
     return Part(
         (Header(header, member.align) if member.align > 1 else header, data),
         pack_central_header(made),
-        {str(STORE): Tally(1, made.size, made.size)},
+        {str(STORE): Tally(1, size, size)},
     )
 
 

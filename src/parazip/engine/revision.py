@@ -39,7 +39,7 @@ from parazip.model import File, Frame, Member, Section
 from parazip.output import existing
 from parazip.settings import Preview, Report, Settings
 from parazip.sources import archives, merging
-from parazip.sources.contents import find_archive_member
+from parazip.sources.contents import find_archive_member, measure_contents
 from parazip.sources.findings import Findings
 from parazip.sources.selection import Selection, make_exclusion
 from parazip.sources.walk import find_members, is_same
@@ -348,17 +348,17 @@ def _compare(old: Member, new: Member) -> tuple[Member, bool]:
     The contents are those that are compressed there. If they are stored where `new` is to be
     aligned to, they need not be put anywhere else.
     """
-    packed = find_archive_member(old.source)
-    assert packed is not None
-    is_stored = packed.entry.record.method == STORED
+    original = find_archive_member(old.source)
+    assert original is not None
+    is_stored = original.entry.record.method == STORED
     if (
         new.size != old.size
         or (new.store and not is_stored)
-        or merging.crc_and_size(new) != merging.crc_and_size(old)
+        or measure_contents(new.source) != measure_contents(old.source)
     ):
         return new, True
-    new = new._replace(source=packed, store=old.store)
-    is_moved = new.align and is_stored and archives.find_contents_offset(packed) % new.align
+    new = new._replace(source=original, store=old.store)
+    is_moved = new.align and is_stored and archives.find_contents_offset(original) % new.align
     return new, bool(is_moved) or new._replace(align=old.align) != old
 
 

@@ -234,12 +234,14 @@ def explain_unseen_change(contents: Contents) -> SourceChangedError:
 def leave_in_place(contents: Contents) -> tuple[Buffer | Range, int]:
     """Contents that are stored, where they are until they are written, and their CRC-32.
 
-    Raises what `files.crc32_of_file` raises.
+    A file has as many bytes as were read for the CRC-32, whatever the system tells of its size.
+    Raises what `files.measure_file` raises.
     """
     if isinstance(contents, bytes):
         return contents, checksums.crc32(contents)
     file, offset = _locate_in_file(contents)
-    return Range(file, offset, _count_bytes(contents)), measure_contents(contents)[0]
+    crc, size = measure_contents(contents)
+    return Range(file, offset, size), crc
 
 
 def looks_compressible(member: Member) -> bool:

@@ -288,7 +288,7 @@ def _advise_apart(first: Member, second: Member) -> str:
 
 
 def _choose_same(first: Member, second: Member) -> Member:
-    if crc_and_size(first) == crc_and_size(second):
+    if measure_contents(first.source) == measure_contents(second.source):
         return first
     raise DuplicateMemberError(
         f"two members would have the name {first.name}: {describe_origin(first)} and "
@@ -297,11 +297,6 @@ def _choose_same(first: Member, second: Member) -> Member:
         "or choose with --on-duplicate first or last",
         member=first.name,
     )
-
-
-def crc_and_size(member: Member) -> tuple[int, int]:
-    """What tells whether two members have the same contents; a file is read."""
-    return measure_contents(member.source)
 
 
 _CHOICES: dict[OnDuplicate, Callable[[Member, Member], Member]] = {

@@ -13,7 +13,7 @@ as many threads as it has CPUs. What is guaranteed:
 * A light task is not worth a thread: it runs on the consumer's when its turn comes.
 * The first error in the order of the tasks is raised to the consumer, unwrapped. When the lane is
   closed, tasks that have not begun are cancelled, and those that have are waited for. Their errors
-  are dropped, because the first one is the answer.
+  are dropped, because the first one is the answer. Once a task is seen to have failed, none begins.
 * Ctrl-C does not wait for what may never end, such as a file system that does not answer. A thread
   that is still at work after two seconds is left to itself, and its result is dropped.
 * Where there are no threads, the consumer does all by itself: where the system gives none, where a
@@ -152,6 +152,7 @@ class Lane(Generic[Task, Result]):
         self._planned: deque[Task] = deque()
         self._jobs: deque[Job[Task, Result]] = deque()
         self._in_flight = 0
+        self._has_failed = False
 
     def __enter__(self) -> Lane[Task, Result]:
         return self
@@ -191,7 +192,7 @@ class Lane(Generic[Task, Result]):
         while self._admit_planned():
             if self._is_head_ready():
                 yield from self._give_head()
-            elif (found := next(tasks, _NO_MORE)) is not _NO_MORE:
+            elif not self._has_failed and (found := next(tasks, _NO_MORE)) is not _NO_MORE:
                 self._planned.append(cast("Task", found))
             elif self._planned or self._jobs:
                 self._wait_for_job()
@@ -234,7 +235,9 @@ class Lane(Generic[Task, Result]):
             return False
         while not self.finished.empty():
             self._count_done(self.finished.get())
-        while self._planned:
+        # A job that failed gives its bytes back. Others that begin for them would be in vain: all
+        # that come before it in order have begun.
+        while self._planned and not self._has_failed:
             cost = self._cost(self._planned[0])
             is_full = len(self._jobs) >= self._most_jobs or not self._budget.fits(cost)
             if self._jobs and is_full:
@@ -281,6 +284,7 @@ class Lane(Generic[Task, Result]):
 
     def _count_done(self, job: Job[Task, Result]) -> None:
         """From now on a job counts with what its result holds."""
+        self._has_failed = self._has_failed or job.error is not None
         held = self._weight(job.result) if job.error is None else 0
         self._add_in_flight(held - self._cost(job.task))
 

@@ -80,6 +80,23 @@ def test_on_a_pipe_bytes_in_memory_are_stored_too() -> None:
     assert report.codecs["stored"].bytes_out == len(TEXT) + 1
 
 
+@pytest.mark.parametrize("more", [1, 100_000])
+def test_a_large_file_that_has_more_bytes_than_the_system_tells_is_stored_whole(
+    tmp_path: Path, more: int
+) -> None:
+    """Some file systems tell any size; a log grows while it is read, and nobody minds."""
+    path = tmp_path / "log"
+    path.write_bytes(TEXT)
+    info = path.stat()
+    size = info.st_size - more
+    file = File(str(path), size, info.st_mtime_ns, info.st_ino, info.st_ctime_ns, "none")
+    output = io.BytesIO()
+    members = [Member("log", file, FILE, DATE, store=True), Member("last", b"1", FILE, DATE)]
+    report = parazip.write(Pipe(output, "-"), members, FAST)
+    assert contents_of(output.getvalue()) == {"log": TEXT, "last": b"1"}
+    assert report.bytes_in == len(TEXT) + 1
+
+
 def test_a_file_that_changes_between_its_crc_and_its_bytes_is_an_error(tree: Path) -> None:
     path = tree / "large.txt"
     info = path.stat()
