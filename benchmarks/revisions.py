@@ -31,9 +31,9 @@ _TIMED_LEVELS = (1, 6)
 _SMALL = [
     Command(
         f"2,000 archives of 10 members {where}",
-        (sys.executable, _PROGRAM, "parazip", task, "6", "", OUTPUT),
+        (sys.executable, _PROGRAM, "parazip", task, "6", "", target),
     )
-    for task, where in (("small", "as files"), ("memory", "in memory"))
+    for task, where, target in (("small", "as files", OUTPUT), ("memory", "in memory", ""))
 ]
 
 

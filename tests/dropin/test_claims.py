@@ -27,7 +27,7 @@ from parazip import BadArchiveError, ParazipError, Selection
 from parazip.cli import create
 from parazip.display import format_table
 from parazip.dropin import targets
-from parazip.engine import cache
+from parazip.engine import cache, part_files
 from parazip.errors import MemberNameError
 from parazip.format.names import MOST_STEPS
 from parazip.pex import info, wheels
@@ -394,8 +394,8 @@ def test_a_part_is_not_believed_to_have_gigabytes_in_front(
     path = Path(kept._path(key))
     path.parent.mkdir(parents=True)
     with path.open("wb") as file:
-        file.write(cache._HEAD.pack(cache._MAGIC, *lengths, 0, 0))
-        file.truncate(cache._HEAD.size + sum(lengths) + cache._CRC.size)
+        file.write(part_files._HEAD.pack(part_files._MAGIC, *lengths, 0, 0))
+        file.truncate(part_files._HEAD.size + sum(lengths) + part_files._CRC.size)
     assert peak(lambda: kept.find(key)) < MIB
     assert "its description is too long" in kept.notes[0]
     assert not path.exists()
@@ -404,7 +404,7 @@ def test_a_part_is_not_believed_to_have_gigabytes_in_front(
 def test_what_would_not_be_believed_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache, "_MOST_HEADERS", 100)
+    monkeypatch.setattr(part_files, "MOST_HEADERS", 100)
     kept = cache.Cache(tmp_path)
     kept.keep("ab" * 32, {}, b"h" * 100, 1, [b"d"])
     kept.keep("cd" * 32, {}, b"h" * 101, 1, [b"d"])

@@ -92,7 +92,7 @@ def one_byte(data: bytes) -> bytes:
 
 PATCHED = """
 import sys
-from parazip.engine import cache, keys
+from parazip.engine import cache, keys, part_files
 keys._TICK_NS = keys._COARSE_TICK_NS = 0
 """
 

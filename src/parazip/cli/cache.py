@@ -6,17 +6,9 @@ import sys
 
 import click
 
+from parazip.cli.options import read_size
 from parazip.display import format_size, make_printable
 from parazip.engine.cache import Cache, Usage
-from parazip.errors import SettingsError
-from parazip.settings import parse_size
-
-
-def _parse_size(context: click.Context, option: click.Parameter, value: str | None) -> int | None:
-    try:
-        return None if value is None else parse_size(value)
-    except SettingsError as error:
-        raise click.BadParameter(str(error)) from error
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -44,7 +36,7 @@ def info(context: click.Context, /) -> None:
 @click.option(
     "--size",
     metavar="SIZE",
-    callback=_parse_size,
+    callback=read_size,
     help="Keep at most this much.  [default: the cache's own limit]",
 )
 @click.pass_context

@@ -109,8 +109,13 @@ def _level_digits(command: Command) -> Command:
 _DIGIT = "parazip.level"
 
 
-def _read_size(context: click.Context, option: click.Parameter, value: str) -> int:
-    return parse_size(value)
+def read_size(context: click.Context, option: click.Parameter, value: str | None) -> int | None:
+    """The callback of an option that is a size in bytes, such as `64M`.
+
+    Raises:
+        SettingsError: it is no size.
+    """
+    return None if value is None else parse_size(value)
 
 
 def _read_alignments(
@@ -258,7 +263,7 @@ working_options = join_options(
         metavar="SIZE",
         default="256M",
         show_default=True,
-        callback=_read_size,
+        callback=read_size,
         help="How many bytes may be in flight at once.",
     ),
 )

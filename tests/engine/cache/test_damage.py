@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from parazip.engine import cache as cache_module
+from parazip.engine import cache_folders
 from parazip.engine.cache import Cache, Usage
 from support.caching import (
     DATA,
@@ -234,7 +235,7 @@ def test_a_pipe_in_place_of_a_part_keeps_nobody_waiting(cache: Cache) -> None:
 
 def test_damage_is_seen_by_name_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the system has no calls by descriptors, as on Windows."""
-    monkeypatch.setattr(cache_module, "_BY_DESCRIPTOR", False)
+    monkeypatch.setattr(cache_folders, "BY_DESCRIPTOR", False)
     test_no_changed_bit_gets_through(Cache(tmp_path / "3"))
     test_a_folder_is_no_part(Cache(tmp_path / "4"))
     test_data_of_another_length_are_not_found(Cache(tmp_path / "5"))

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from parazip.engine import cache as cache_module
+from parazip.engine import cache_folders
 from parazip.engine.cache import Cache
 from support.caching import (
     DATA,
@@ -64,7 +65,7 @@ def test_a_full_disk_leaves_nothing_whenever_it_is_full(
     for full_at in itertools.count(1):
         cache = Cache(tmp_path / f"{full_at}")
         disk = Disk(full_at)
-        monkeypatch.setattr(cache_module, "open", disk.open, raising=False)
+        monkeypatch.setattr(cache_folders, "open", disk.open, raising=False)
         caplog.clear()
         with caplog.at_level(logging.INFO, "parazip.cache"):
             keep_part(cache, KEY, b"one", b"two", b"three")
@@ -89,7 +90,7 @@ def test_a_disk_that_takes_little_at_a_time_gets_it_all(
     cache: Cache, monkeypatch: pytest.MonkeyPatch, bite: int
 ) -> None:
     disk = Disk(bite=bite)
-    monkeypatch.setattr(cache_module, "open", disk.open, raising=False)
+    monkeypatch.setattr(cache_folders, "open", disk.open, raising=False)
     keep_part(cache)
     assert disk.writes > len(DATA) // bite
     assert recall_part(cache) == DATA

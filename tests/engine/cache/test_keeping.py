@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import parazip
-from parazip.engine import cache as cache_module
+from parazip.engine import cache_folders
 from parazip.engine.cache import LIMIT, Cache, Usage
 from parazip.errors import SettingsError
 from parazip.model import Tally
@@ -232,6 +232,6 @@ def test_a_tilde_is_the_users_home(
 
 def test_keeping_is_the_same_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the system has no such calls, as on Windows."""
-    monkeypatch.setattr(cache_module, "_BY_DESCRIPTOR", False)
+    monkeypatch.setattr(cache_folders, "BY_DESCRIPTOR", False)
     test_what_was_not_kept_is_not_found_and_looking_makes_nothing(Cache(tmp_path / "1"))
     test_keeping_it_again_replaces_it(Cache(tmp_path / "2"))

@@ -16,7 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parazip.engine import cache as cache_module
+from parazip.engine import cache_folders
 from parazip.engine.cache import Cache, Usage
+from parazip.engine.cache_folders import CacheFolder
 from parazip.errors import OutputError
 from support.caching import (
     DATA,
@@ -252,7 +254,7 @@ def test_clearing_is_no_error_where_another_process_keeps(
 
 def test_pruning_is_the_same_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the system has no calls by descriptors, as on Windows."""
-    monkeypatch.setattr(cache_module, "_BY_DESCRIPTOR", False)
+    monkeypatch.setattr(cache_folders, "BY_DESCRIPTOR", False)
     test_pruning_leaves_what_was_used_last(Cache(tmp_path / "6"), 3, 0)
     test_finding_a_part_counts_as_use_and_changes_nothing_else(Cache(tmp_path / "7"), monkeypatch)
     test_clearing_leaves_what_is_not_ours(Cache(tmp_path / "8"))
@@ -288,8 +290,8 @@ def test_entry_that_cannot_be_looked_at_ends_no_command(
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     keep_part(cache, KEY, b"data")
-    scan = cache_module._scan
-    monkeypatch.setattr(cache_module, "_scan", lambda folder: [Unknown(), *scan(folder)])
+    scan = CacheFolder.scan
+    monkeypatch.setattr(CacheFolder, "scan", lambda folder: [Unknown(), *scan(folder)])
     assert cache.usage().parts == 1
     cache.close()
     assert cache.prune(0).parts == 1

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from parazip.engine import cache as cache_module
+from parazip.engine import cache_folders
 from parazip.engine.cache import Cache, Usage
 from parazip.errors import SourceError
 from support.caching import (
@@ -101,7 +102,7 @@ DISTRUSTED: dict[str, tuple[Callable[[Path, Path], None], str]] = {
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """How folders are looked into."""
     if request.param == "by name":
-        monkeypatch.setattr(cache_module, "_BY_DESCRIPTOR", False)
+        monkeypatch.setattr(cache_folders, "BY_DESCRIPTOR", False)
     return str(request.param)
 
 
@@ -181,7 +182,8 @@ def test_what_is_renamed_into_place_at_any_moment_is_not_used(tmp_path: Path) ->
         Path(forged.folder, "parts-1").chmod(0o777)
         system = Quick(at, Path(cache.folder), Path(forged.folder))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(cache_module, "os", system)
+            for module in cache_module, cache_folders:
+                patch.setattr(module, "os", system)
             kept = cache.find(KEY)
             if kept is not None:
                 with (

@@ -101,7 +101,7 @@ KILLED = """
 import os, signal, threading
 from parazip.__main__ import main
 number, at, part = int(sys.argv.pop(1)), int(sys.argv.pop(1)), float(sys.argv.pop(1))
-write, replace, lock, writes = cache._write_all, os.replace, threading.Lock(), []
+write, replace, lock, writes = part_files._write_all, os.replace, threading.Lock(), []
 
 def write_and_die(file, data):
     with lock:
@@ -121,7 +121,7 @@ def replace_and_die(old, new, **folders):
     if dies:
         os.kill(os.getpid(), number)
 
-cache._write_all, os.replace = write_and_die, replace_and_die
+part_files._write_all, os.replace = write_and_die, replace_and_die
 main()
 """
 

@@ -15,6 +15,7 @@ import pytest
 
 from parazip import Settings
 from parazip.engine import cache as cache_module
+from parazip.engine import part_files
 from parazip.engine.cache import Cache
 from support.recalling import (
     NOISE,
@@ -172,7 +173,7 @@ class Writes:
         self.fail_at = fail_at
         self.count = 0
         self._lock = threading.Lock()
-        self._write: Callable[[Any, bytes], None] = cache_module._write_all
+        self._write: Callable[[Any, bytes], None] = part_files._write_all
 
     def __call__(self, file: Any, data: bytes) -> None:
         with self._lock:
@@ -198,7 +199,7 @@ def test_a_disk_that_is_full_at_any_moment_harms_nothing(
         cache = Cache(tmp_path / "cache")
         writes = Writes(fail_at)
         with monkeypatch.context() as patch:
-            patch.setattr(cache_module, "_write_all", writes)
+            patch.setattr(part_files, "_write_all", writes)
             data, report = make_archive(tree, cache, settings)
         assert data == plain.data
         assert list_temporaries(cache) == []
