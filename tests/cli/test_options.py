@@ -17,6 +17,7 @@ from parazip import Selection, Settings
 from parazip.codecs.table import CODEC_NAMES
 from support.archives import names_in, open_archive
 from support.command import EVERYTHING, TEXT, assert_fails, make_environment, run_create
+from support.running import SHEBANG_PYTHON
 
 pytestmark = pytest.mark.once
 
@@ -215,7 +216,7 @@ def test_an_archive_with_a_shebang_runs(work: Path, text: str) -> None:
     (work / "app").mkdir()
     (work / "app" / "__main__.py").write_text("import other; print('ran', other.ANSWER)")
     (work / "app" / "other.py").write_text("ANSWER = 42")
-    shebang = text.format(python=sys.executable)
+    shebang = text.format(python=SHEBANG_PYTHON)
     done = run_create("--shebang", shebang, "-C", "app", "run.pyz", ".", cwd=work)
     assert done.code == 0, done.err
     assert (work / "run.pyz").read_bytes().startswith(b"#!" + shebang.removeprefix("#!").encode())

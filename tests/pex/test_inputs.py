@@ -27,7 +27,9 @@ from support.pexes import (
     make_deflated_wheel,
     make_sources,
     run_pex,
+    write_pex_program,
 )
+from support.running import SHEBANG_PYTHON
 
 pytestmark = pytest.mark.once
 
@@ -172,7 +174,7 @@ def test_a_scie_is_made_of_the_same_pex(work: WorkWithInputs, style: str) -> Non
     science_of_pex = pytest.importorskip("pex.scie.science", reason="this pex makes no scies")
     program = work.folder / "science"
     version = science_of_pex.MIN_SCIENCE_VERSION.raw
-    program.write_text(SCIENCE.format(python=sys.executable, version=str(version)))
+    program.write_text(SCIENCE.format(python=SHEBANG_PYTHON, version=str(version)))
     program.chmod(0o755)
     args = ["--scie", style, "--scie-science-binary", str(program), "-D", "sources", "-e", "app"]
     stock, fast, exact = (
@@ -205,7 +207,7 @@ def test_a_native_runtime_is_left_to_pex(work: WorkWithInputs) -> None:
     pexrc_of_pex = pytest.importorskip("pex.rc.pexrc", reason="this pex knows no native runtime")
     program = work.folder / "pexrc"
     version = pexrc_of_pex.MIN_PEXRC_VERSION.raw
-    program.write_text(PEXRC.format(python=sys.executable, version=str(version)))
+    program.write_text(PEXRC.format(python=SHEBANG_PYTHON, version=str(version)))
     program.chmod(0o755)
     args = work.resolved("--rc", "--pexrc-binary", str(program), "-D", "sources", "-e", "app")
     stock, fast = work.make("stock", STOCK, *args), work.make("fast", FAST, *args)
@@ -220,10 +222,8 @@ def test_bytecode_is_stored_where_pex_stores_it(work: WorkWithInputs, way: str) 
     bytecode = b"not much of a bytecode\n" * 50
     make_deflated_wheel(work.folder / "wheels", files={**FILES, "thing/old.pyc": bytecode})
     (work.folder / "sources/pkg/alone.pyc").write_bytes(bytecode)
-    program = work.folder / "pex"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m pex "$@"\n')
-    program.chmod(0o755)
-    options = ["--pex-binary", str(program)] if way == "outside" else []
+    program = write_pex_program(work.folder / "pex")
+    options = ["--pex-binary", program] if way == "outside" else []
     args = work.resolved("--compile", "-D", "sources", "-e", "app")
     stock, exact = work.make("stock", STOCK, *args), work.make("exact", [*EXACT, *options], *args)
 

@@ -32,6 +32,7 @@ from support.pexes import (
     make_sources,
     make_wheel,
     run_pex,
+    write_pex_program,
 )
 
 pytestmark = pytest.mark.once
@@ -130,11 +131,7 @@ def test_older_releases(tmp_path: Path, version: str, layout: str) -> None:
 
 @pytest.fixture
 def program(tmp_path: Path) -> str:
-    """A program that is pex, for a Python that may be another one."""
-    path = tmp_path / "my pex"
-    path.write_text(f'#!/bin/sh\nexec {sys.executable} -m pex "$@"\n')
-    path.chmod(0o755)
-    return str(path)
+    return write_pex_program(tmp_path / "my pex")
 
 
 VARIANTS: dict[str, list[str]] = {

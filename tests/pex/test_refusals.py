@@ -17,7 +17,7 @@ from parazip.output import naming
 pytest.importorskip("pex.common", reason="pex is not installed")
 
 from parazip.pex import outside
-from support.pexes import FAST, run_pex
+from support.pexes import FAST, run_pex, write_pex_program
 from support.refusals import preload_refusals
 
 pytestmark = pytest.mark.once
@@ -79,11 +79,9 @@ def test_pex_that_cannot_be_renamed_for_another_pex_binary(
 ) -> None:
     out = work / "out"
     (out / "app.pex").write_bytes(b"old")
-    program = work / "program"
-    program.write_text(f"#!{sys.executable}\nfrom pex.bin.pex import main\nmain()\n")
-    program.chmod(0o755)
+    program = write_pex_program(work / "program")
     variables = preload_refusals(library, "rename", errno.EBUSY, out / "app.pex$")
-    done = build_refused(work, root, variables, "--pex-binary", str(program))
+    done = build_refused(work, root, variables, "--pex-binary", program)
     assert done.returncode == 0, done.stderr
     assert os.listdir(out) == ["app.pex"]
     check_runs(out / "app.pex", root)

@@ -26,6 +26,7 @@ from support.pexes import (
     make_sources,
     make_wheel,
     run_pex,
+    write_pex_program,
 )
 
 pytestmark = pytest.mark.once
@@ -82,10 +83,7 @@ class WorkUnderKills:
         self.sources = make_sources(folder / "sources")
         self.out = folder / "out"
         self.out.mkdir()
-        program = folder / "pex"
-        program.write_text(f'#!/bin/sh\nexec {sys.executable} -m pex "$@"\n')
-        program.chmod(0o755)
-        self.program = str(program)
+        self.program = write_pex_program(folder / "pex")
 
     def args(self, kind: str, *more: str) -> list[str]:
         options = KINDS[kind]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shlex
 import subprocess
 import sys
 import zipfile
@@ -21,6 +22,13 @@ FAST = [sys.executable, "-m", "parazip", "pex"]
 UNMARKED = [*FAST, "--mark=none"]
 
 EXACT = [*FAST, "--exact"]
+
+
+def write_pex_program(path: Path) -> str:
+    """A program that is pex, for a Python that may be another one; gives its path."""
+    path.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m pex "$@"\n')
+    path.chmod(0o755)
+    return str(path)
 
 
 def make_pex_environment(root: Path) -> dict[str, str]:

@@ -10,6 +10,9 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+SHEBANG_PYTHON = sys.executable if " " not in sys.executable else os.path.realpath(sys.executable)
+"""This Python for a first line, which knows no spaces: else the one that has no packages of ours."""
+
 PARAZIP = ["-m", "parazip", "run"]
 
 PARAZIP_RUN = [sys.executable, *PARAZIP]

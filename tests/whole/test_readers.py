@@ -24,6 +24,7 @@ import parazip
 from parazip.output.stream import Pipe
 from parazip.sources.selection import Symlinks
 from support.readers import ENVIRONMENT, PYTHONS, Reader, programs, pythons, run_reader
+from support.running import SHEBANG_PYTHON
 
 pytestmark = [
     pytest.mark.once,
@@ -385,7 +386,7 @@ def test_python_runs_a_script_archive(tmp_path: Path) -> None:
     path = tmp_path / "app"
     source = b"import sys; print('ran', *sys.argv[1:])\n"
     member = parazip.Member("__main__.py", source, 0o100644 << 16, 0x5264_28C4)
-    parazip.write(path, [member], shebang=sys.executable)
+    parazip.write(path, [member], shebang=SHEBANG_PYTHON)
     assert run_reader([path, "here"]).stdout == "ran here\n"
 
 

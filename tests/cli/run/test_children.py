@@ -32,8 +32,8 @@ def run_with_children(tmp_path: Path, code: str, *, children: bool = True) -> st
 
 STARTS = {
     "subprocess": "subprocess.run([PYTHON, '-c', TELL], check=True)",
-    "a shell": "subprocess.run(f'{PYTHON} -c \"{TELL}\"', shell=True, check=True)",
-    "os.system": "os.system(f'{PYTHON} -c \"{TELL}\"')",
+    "a shell": 'subprocess.run(f\'"{PYTHON}" -c "{TELL}"\', shell=True, check=True)',
+    "os.system": 'os.system(f\'"{PYTHON}" -c "{TELL}"\')',
     "os.execv": "os.execv(PYTHON, [PYTHON, '-c', TELL])",
     "os.spawnv": "os.spawnv(os.P_WAIT, PYTHON, [PYTHON, '-c', TELL])",
     "multiprocessing": "import multiprocessing.spawn\nmultiprocessing.set_start_method('spawn')\n"

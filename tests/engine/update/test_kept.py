@@ -30,6 +30,7 @@ from parazip.output.stream import Pipe
 from support.archives import contents_of, names_in
 from support.command import COMMAND, assert_fails
 from support.readers import programs, run_reader
+from support.running import SHEBANG_PYTHON
 from support.updating import (
     IN_TREE,
     MOMENT,
@@ -100,7 +101,7 @@ def test_a_zipapp_runs_what_was_put_in(work: Path) -> None:
     plant_dated_files(
         work, {"app/__main__.py": b"import lib; print('ran', lib.ANSWER)", "app/lib.py": b""}
     )
-    zipapp.create_archive("app", "app.pyz", sys.executable, compressed=True)
+    zipapp.create_archive("app", "app.pyz", SHEBANG_PYTHON, compressed=True)
     plant_dated_files(work, {"app/lib.py": b"ANSWER = 42"})
     assert run_change("update", "app.pyz", "-C", "app", ".", cwd=work).code == 0
     ran = subprocess.run(["./app.pyz"], capture_output=True, text=True, check=True, cwd=work)
@@ -114,7 +115,7 @@ def test_a_pex_runs_what_was_put_in(work: Path, boot: list[str]) -> None:
     environment = {**os.environ, "PEX_ROOT": str(work / "root"), "PIP_NO_INDEX": "1"}
     plant_dated_files(work, {"src/thing.py": b"print('old')"})
     command = [*COMMAND, "pex", "-D", "src", "-m", "thing", "-o", "app.pex", *boot]
-    command += ["--python-shebang", sys.executable]
+    command += ["--python-shebang", SHEBANG_PYTHON]
     subprocess.run(command, check=True, env=environment, cwd=work, capture_output=True)
     before = (work / "app.pex").read_bytes()
     edit_file(work / "src/thing.py", b"print('new')")

@@ -7,7 +7,6 @@ import os
 import resource
 import stat
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from support.merging import (
     write_archive,
 )
 from support.paths import list_below, plant_files
+from support.running import SHEBANG_PYTHON
 
 
 @pytest.mark.parametrize("where", ["first", "last", "below a name", "by a link"])
@@ -217,10 +217,10 @@ def test_modes(tmp_path: Path, modes: str | None) -> None:
 def test_a_merged_archive_with_a_shebang_runs(tmp_path: Path) -> None:
     write_archive(tmp_path / "app.zip", {"__main__.py": b"import lib; print('ran', lib.ANSWER)"})
     plant_files(tmp_path / "tree", {"lib.py": b"ANSWER = 42"})
-    done = run_merge("--shebang", sys.executable, "run.pyz", "app.zip", "tree", cwd=tmp_path)
+    done = run_merge("--shebang", SHEBANG_PYTHON, "run.pyz", "app.zip", "tree", cwd=tmp_path)
     assert done.code == 0, done.err
     path = tmp_path / "run.pyz"
-    assert path.read_bytes().startswith(b"#!" + sys.executable.encode() + b"\nPK\3\4")
+    assert path.read_bytes().startswith(b"#!" + SHEBANG_PYTHON.encode() + b"\nPK\3\4")
     assert path.stat().st_mode & 0o100
     assert names_in(path) == ["__main__.py", "lib.py"]
     ran = subprocess.run([path], capture_output=True, text=True, check=True)
