@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 SHEBANG_PYTHON = sys.executable if " " not in sys.executable else os.path.realpath(sys.executable)
-"""This Python for a first line, which knows no spaces: else the one that has no packages of ours."""
+"""This Python for a first line, which has no spaces: else the one without packages of ours."""
 
 PARAZIP = ["-m", "parazip", "run"]
 

@@ -272,7 +272,7 @@ ZIPPERS = {
 
 @pytest.mark.parametrize("zipper", ZIPPERS)
 def test_archives_of_other_programs_are_changed(work: Path, zipper: str) -> None:
-    if shutil.which(ZIPPERS[zipper].split()[0].strip("'")) is None:
+    if shutil.which(shlex.split(ZIPPERS[zipper])[0]) is None:
         pytest.skip(f"{zipper} is not installed")
     subprocess.run(["sh", "-c", ZIPPERS[zipper]], check=True, stdout=subprocess.DEVNULL)
     before = contents_of(work / "x.zip")
