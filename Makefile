@@ -2,7 +2,9 @@ PYTHON ?= python3
 BIN := $(if $(filter Windows_NT,$(OS)),.venv/Scripts,.venv/bin)
 READY := .venv/ready
 # What Python takes from its surroundings when it starts, no test can set; the rest tests/support/surroundings.py does.
-PYTEST := python -E -X utf8 -m pytest
+PYTEST = python -E -X utf8 $(MEASURED) -m pytest
+# `test` and `coverage` set MEASURED to this. What only child processes run counts as not reached.
+MEASURING := MEASURED="-m coverage run --parallel-mode"
 # Minor versions of other CPythons; the tests run on those that are installed, two at a time.
 OTHERS := 12 13 14 15
 SELECTED ?= -m "not slow"
@@ -24,7 +26,11 @@ demo: $(READY)  ## set up, build a real PEX fast and run it
 # Other Pythons leave out what is marked "once"; `make test-all` does not. GNU make 3.81, which macOS
 # has, cannot keep their outputs apart.
 test: check  ## set up, then every check and test, on every Python at hand
-	@$(MAKE) --no-print-directory -j3 $(if $(filter output-sync,$(.FEATURES)),-Otarget) pexes-first pexes-rest unit $(addprefix other-,$(OTHERS))
+	@$(BIN)/coverage erase
+	@$(MAKE) --no-print-directory -j3 $(if $(filter output-sync,$(.FEATURES)),-Otarget) $(MEASURING) pexes-first pexes-rest unit $(addprefix other-,$(OTHERS))
+	@$(BIN)/coverage combine -q
+	@echo "branches and lines that the tests reach, in percent:"
+	@$(BIN)/coverage report --format=total
 
 test-all: check  ## the same, but other Pythons run all tests, too
 	@$(MAKE) --no-print-directory SELECTED= SELECTED_OTHERS= pexes unit $(addprefix other-,$(OTHERS))
@@ -55,9 +61,10 @@ unit: $(READY)  ## the tests but those of PEXes, on one Python
 odd: $(READY)  ## the same where signals, variables, limits, locale and time zone are odd
 	$(BIN)/python tests/support/odd.py $(BIN)/$(PYTEST) --ignore=tests/pex $(SELECTED)
 
-# The same, telling which lines no test reaches; half as slow again.
-coverage: $(READY)  ## the same, telling which lines no test reaches
-	$(BIN)/coverage run -m pytest --ignore=tests/pex
+coverage: $(READY)  ## the tests on one Python, telling which lines they do not reach
+	@$(BIN)/coverage erase
+	@$(MAKE) --no-print-directory $(MEASURING) pexes unit
+	@$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
 # In two halves, that no lane is left alone with the longest of all.
@@ -76,7 +83,7 @@ $(addprefix other-,$(OTHERS)): other-%:
 	  "$$python" -m venv $$name && \
 	  $$name/bin/python -m pip install -q --disable-pip-version-check -U pip && \
 	  $$name/bin/python -m pip install -q -e .[pex] pytest hypothesis && touch $$name/ready; } && \
-	$$name/bin/$(PYTEST) -q $(SELECTED_OTHERS)
+	$$name/bin/python -E -X utf8 -m pytest -q $(SELECTED_OTHERS)
 
 bench: $(READY)  ## the benchmark against zipfile and zip (half an hour, half a gigabyte of wheels)
 	$(BIN)/python -m benchmarks prepare

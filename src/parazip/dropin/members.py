@@ -33,13 +33,15 @@ from parazip.dropin.ahead import (
 )
 from parazip.dropin.inside import INFO_FIELDS
 from parazip.dropin.member import STEP, WHOLE
-from parazip.engine.plan import BATCH_MEMBERS
 from parazip.workers.helpers import running_helpers
 from parazip.workers.line import Line, line_for
 from parazip.workers.starting import FIRST_FILE
 
 _GROUP_SIZE = 4 << 20
 """Bytes of contents in a group: many groups to a worker, and few questions to a helper."""
+
+_GROUP_MEMBERS = 256
+"""The most members in a group: with fewer the price of a question shows."""
 
 _LARGE_SHARE = 1.2
 """A member of so many shares is done sooner on all cores, though threads wait for the GIL."""
@@ -260,7 +262,7 @@ def _make_groups(infos: Sequence[zipfile.ZipInfo], indexes: Collection[int]) -> 
         group.append(index)
         size += infos[index].file_size
         largest = max(largest, infos[index].file_size)
-        if size >= _GROUP_SIZE or len(group) == BATCH_MEMBERS:
+        if size >= _GROUP_SIZE or len(group) == _GROUP_MEMBERS:
             yield _Group(sorted(group), 3 * min(largest, WHOLE))
             group, size, largest = [], 0, 0
     if group:
