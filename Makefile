@@ -11,7 +11,7 @@ OTHERS := 12 13 14 15
 SELECTED ?= -m "not slow"
 SELECTED_OTHERS ?= -m "not slow and not once"
 
-.PHONY: help demo test test-all proofs damaged check unit odd coverage pexes pexes-first pexes-rest bench targets figures drawing neighbours clean
+.PHONY: help demo test test-all proofs damaged check unit unit-dropin unit-rest odd coverage pexes pexes-first pexes-rest bench targets figures drawing neighbours clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,13 +22,13 @@ demo: $(READY)  ## set up, build a real PEX fast and run it
 	ls -l demo/science.pex
 	PEX_ROOT=demo/pex_root demo/science.pex -c "import numpy, scipy, pandas; print('runs, with numpy', numpy.__version__, 'scipy', scipy.__version__, 'pandas', pandas.__version__)"
 
-# The tests take two cores, and as they often wait for a disk or a program, three lanes: those of
-# PEXes, which start many programs, all others, and other Pythons.
+# The tests take two cores, and as they often wait for a disk or a program, three lanes, the longest
+# first.
 # Other Pythons leave out what is marked "once"; `make test-all` does not. GNU make 3.81, which macOS
 # has, cannot keep their outputs apart.
 test: check  ## set up, then every check and test, on every Python at hand
 	@$(BIN)/coverage erase
-	@$(MAKE) --no-print-directory -j3 $(if $(filter output-sync,$(.FEATURES)),-Otarget) $(MEASURING) pexes-first pexes-rest unit $(addprefix other-,$(OTHERS))
+	@$(MAKE) --no-print-directory -j3 $(if $(filter output-sync,$(.FEATURES)),-Otarget) $(MEASURING) unit-rest unit-dropin $(addprefix other-,$(OTHERS)) pexes-first pexes-rest
 	@$(BIN)/coverage combine -q
 	@echo "branches and lines that the tests reach, in percent:"
 	@$(BIN)/coverage report --format=total
@@ -55,8 +55,11 @@ check: $(READY)  ## ruff, mypy and import-linter alone
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-unit: $(READY)  ## the tests but those of PEXes, on one Python
-	$(BIN)/$(PYTEST) --ignore=tests/pex $(SELECTED)
+unit: unit-dropin unit-rest  ## the tests but those of PEXes, on one Python
+unit-dropin: $(READY)
+	$(BIN)/$(PYTEST) tests/dropin $(SELECTED)
+unit-rest: $(READY)
+	$(BIN)/$(PYTEST) --ignore=tests/pex --ignore=tests/dropin $(SELECTED)
 
 # The same where signals are ignored and blocked, and variables, limits, locale and time zone are odd.
 odd: $(READY)  ## the same where signals, variables, limits, locale and time zone are odd

@@ -1,8 +1,9 @@
 """Zip archives, made on all the cores of a machine.
 
 `create` puts files and folders into an archive, `merge` what archives hold, `write` members that
-are given one by one; `update` and `delete` change an archive that is there. All public names can be
-imported from here; they are loaded when they are first used.
+are given one by one; `update` and `delete` change an archive that is there. `extract` makes files
+of an archive's members, and `list_members` tells what they are. All public names can be imported
+from here; they are loaded when they are first used.
 """
 
 from __future__ import annotations
@@ -39,6 +40,11 @@ if TYPE_CHECKING:
     from parazip.errors import SettingsError as SettingsError
     from parazip.errors import SourceChangedError as SourceChangedError
     from parazip.errors import SourceError as SourceError
+    from parazip.extraction.extract import Extraction as Extraction
+    from parazip.extraction.extract import ExtractReport as ExtractReport
+    from parazip.extraction.extract import extract as extract
+    from parazip.extraction.listing import ListedMember as ListedMember
+    from parazip.extraction.listing import list_members as list_members
     from parazip.model import File as File
     from parazip.model import Member as Member
     from parazip.model import Tally as Tally
@@ -56,6 +62,8 @@ else:
         "errors": "BadArchiveError DateError DuplicateMemberError MemberNameError "
         "NoSuchMemberError NotCopiedError OutputError ParazipError SettingsError "
         "SourceChangedError SourceError",
+        "extraction.extract": "ExtractReport Extraction extract",
+        "extraction.listing": "ListedMember list_members",
         "model": "File Member Tally",
         "engine.progress": "Progress",
         "engine.revision": "delete preview_delete preview_update update",

@@ -23,8 +23,10 @@ def main() -> None:
         if request is not None:
             run_program(request)
             return
-    from parazip.cli import commands
-
+    try:
+        from parazip.cli import commands
+    except KeyboardInterrupt:
+        sys.exit("parazip: interrupted")
     commands.main()
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from io import StringIO
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
 
 from parazip.engine.progress import Progress
@@ -23,6 +24,8 @@ from parazip.sources.contents import describe_origin
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
+
+    from parazip.extraction.extract import ExtractReport
 
 Mode: TypeAlias = Literal["auto", "bar", "plain", "json", "none"]
 MODES: tuple[Mode, ...] = ("auto", "bar", "plain", "json", "none")
@@ -132,6 +135,18 @@ class Display:
             self._print_line(format_summary(report))
             self._show_notes(report.notes)
 
+    def show_extracted(self, report: ExtractReport, as_json: bool = False) -> None:
+        """Tells what was extracted; as a JSON document on standard output."""
+        self._end_bar()
+        fields = {name: getattr(report, name) for name in report.__dataclass_fields__}
+        if as_json:
+            print_json(fields)
+        elif self._mode == "json":
+            self._print_event("done", fields)
+        elif not self._quiet:
+            self._print_line(format_extracted(report))
+            self._show_notes(report.notes)
+
     def _show_notes(self, notes: Sequence[str]) -> None:
         for note in notes:
             self.show_note(note)
@@ -176,8 +191,19 @@ class Display:
 
 def print_name(text: str) -> None:
     """Writes a line with a name to standard output, which may not know all of its characters."""
+    print_names((text,))
+
+
+def print_names(lines: Iterable[str]) -> None:
+    """Writes lines with names to standard output, which may not know all of their characters."""
     encoding = (sys.stdout and sys.stdout.encoding) or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding))
+    lines = iter(lines)
+    while some := [*islice(lines, _LINES)]:
+        print("\n".join(some).encode(encoding, "backslashreplace").decode(encoding))
+
+
+_LINES = 1000
+"""Lines that are written at once."""
 
 
 def print_json(document: Mapping[str, Any]) -> None:
@@ -252,6 +278,17 @@ def format_summary(report: Report) -> str:
     return (
         f"{make_printable(report.archive)}: {members}, {format_size(report.bytes_in)} -> "
         f"{format_size(report.bytes_out)}{ratio} in {report.seconds:.1f} s, {speed}/s"
+    )
+
+
+def format_extracted(report: ExtractReport) -> str:
+    """One line for people: what was extracted, and how fast."""
+    skipped = {"that were there": report.skipped} if report.skipped else {}
+    members = _count_members(report.members, skipped)
+    speed = format_size(report.bytes / report.seconds) if report.seconds else "?"
+    return (
+        f"{make_printable(report.folder)}: {members}, {format_size(report.bytes)} in "
+        f"{report.seconds:.1f} s, {speed}/s"
     )
 
 

@@ -6,6 +6,7 @@ A message names the file, what happened and what to do about it.
 from __future__ import annotations
 
 from errno import ENOSPC
+from typing import Any
 from zipfile import BadZipFile
 
 
@@ -24,6 +25,11 @@ class ParazipError(Exception):
         self.others: tuple[ParazipError, ...] = ()
         self.untold = 0
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What pickle needs to hand it to another process: not all is in what it is made of."""
+        number = self.errno if isinstance(self, OSError) else None
+        return _restore, (type(self), self.args, number), self.__dict__
+
     def messages(self) -> list[str]:
         """A message for each problem, and how many more there are."""
         messages = [str(error.args[0]) for error in (self, *self.others)]
@@ -33,6 +39,14 @@ class ParazipError(Exception):
 
     def __str__(self) -> str:
         return "\n".join(self.messages())
+
+
+def _restore(kind: type[ParazipError], args: tuple[Any, ...], number: int | None) -> ParazipError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    if isinstance(error, OSError):
+        error.errno = number
+    return error
 
 
 class SettingsError(ParazipError, ValueError):

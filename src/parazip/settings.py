@@ -18,6 +18,10 @@ LEVEL = 6
 """The level where nothing else is said, as that of zlib."""
 
 
+_MOST_JOBS = 10_000
+"""More than any machine has CPUs: who asks for more has mistaken what the number is."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How an archive is made. Only `level` and `codec` have a say in its bytes.
@@ -49,6 +53,8 @@ class Settings:
             raise SettingsError(f"codec {self.codec!r} is not one of {', '.join(CODEC_NAMES)}")
         if self.jobs is not None and self.jobs < 1:
             raise SettingsError(f"jobs must be 1 or more, not {self.jobs}")
+        if self.jobs is not None and self.jobs > _MOST_JOBS:
+            raise SettingsError(f"jobs must be {_MOST_JOBS:,} at most, not {self.jobs:,}")
         if self.memory < MIB:
             raise SettingsError(f"memory must be 1 MiB or more, not {self.memory} bytes")
 

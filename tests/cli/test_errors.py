@@ -27,6 +27,7 @@ pytestmark = pytest.mark.once
         (OSError(errno.ENFILE, "Too many open files in system"), "does not open more files", 1),
         (RuntimeError("can't start new thread"), "not start more threads; use fewer --jobs", 1),
         (OSError(errno.ENOSPC, "No space left on device"), "cannot write to standard output", 1),
+        (OSError(errno.ENOENT, "No such file or directory"), "the current folder is gone", 1),
         (KeyboardInterrupt(), "interrupted", 1),
         (parazip.SettingsError("level 10"), "level 10", 2),
         (parazip.ParazipError("it fails"), "it fails", 1),

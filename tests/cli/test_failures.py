@@ -22,6 +22,7 @@ USAGE: dict[str, tuple[list[str], list[str]]] = {
     "level text": (["-l", "best", "out.zip", "t"], ["best"]),
     "codec": (["--codec", "zstd", "out.zip", "t"], ["zstd", "libdeflate"]),
     "jobs 0": (["-j", "0", "out.zip", "t"], ["0"]),
+    "jobs beyond machines": (["-j", "9" * 20, "out.zip", "t"], ["jobs must be 10,000 at most"]),
     "jobs text": (["-j", "all", "out.zip", "t"], ["all"]),
     "memory text": (["--memory", "lots", "out.zip", "t"], ["'lots' is not a size", "64M"]),
     "memory unit": (["--memory", "64X", "out.zip", "t"], ["'64X' is not a size"]),

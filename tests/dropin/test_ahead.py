@@ -22,6 +22,7 @@ import parazip
 from parazip.codecs import deflating, inflating
 from parazip.codecs.sizes import RESTART
 from parazip.dropin import ahead
+from parazip.extraction import stretches as stretches_module
 from parazip.workers.line import Line
 from support.patience import HUNG
 
@@ -132,21 +133,23 @@ def test_create_makes_them_too(stretches: list[bool], tmp_path: Path) -> None:
         assert archive.read(archive.filelist[-1]) == data
 
 
-@pytest.mark.parametrize(("memory", "most"), [(MIB, 1), (2 * ahead.STRETCH, 2), (MIB << 10, 3)])
+@pytest.mark.parametrize(
+    ("memory", "most"), [(MIB, 1), (2 * stretches_module.STRETCH, 2), (MIB << 10, 3)]
+)
 def test_no_more_are_in_flight_than_memory_is_given_for(
     memory: int, most: int, stretches: list[bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "made.zip"
     path.write_bytes(write_large_member(make_lines()))
-    given = ahead._StretchSource.__next__
+    given = stretches_module.StretchSource.__next__
     in_flight = []
 
-    def noted(restarts: ahead._StretchSource) -> list[memoryview]:
+    def noted(restarts: stretches_module.StretchSource) -> list[memoryview]:
         stretch = given(restarts)
         in_flight.append(restarts.in_flight)
         return stretch
 
-    monkeypatch.setattr(ahead._StretchSource, "__next__", noted)
+    monkeypatch.setattr(stretches_module.StretchSource, "__next__", noted)
     with parazip.ZipFile(path, jobs=4, memory=memory) as archive:
         assert archive.testzip() is None
     assert stretches == [True, True, True]
@@ -244,7 +247,9 @@ def read_by_stretches(made: bytes, every: int) -> bytes | str:
         mock.patch.object(ahead, "RESTART", every),
         mock.patch.object(inflating, "RESTART", every),
         parazip.ZipFile(io.BytesIO(made)) as archive,
-        ahead.opening_with(lambda file: ahead.StretchReader(file, Line(2, 4 * ahead.STRETCH))),
+        ahead.opening_with(
+            lambda file: ahead.StretchReader(file, Line(2, 4 * stretches_module.STRETCH))
+        ),
         archive.open("large") as file,
     ):
         try:
@@ -358,7 +363,10 @@ def test_marks_are_found_wherever_they_stand() -> None:
         stretches = [made.randbytes(made.choice((0, 1, 7, 30, 99))) for _ in range(5)]
         joined = deflating.SYNC_MARKER.join(stretches)
         source = Slow(joined, made)
-        found = [b"".join(stretch) for stretch in ahead._split_into_stretches(source, len(joined))]
+        found = [
+            b"".join(stretch)
+            for stretch in stretches_module.split_into_stretches(source, len(joined))
+        ]
         assert found == [stretch + deflating.SYNC_MARKER for stretch in stretches[:-1]]
 
 

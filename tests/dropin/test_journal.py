@@ -43,7 +43,7 @@ class FullDisk(io.BytesIO):
 
 
 def state_of(archive: zipfile.ZipFile) -> State:
-    known: journal.Journal = vars(archive)["_journal"]
+    known: journal.Journal = vars(archive)["_parazip_journal"]
     member = known.member()
     return member.state if member is not None and member.state.is_open else known.at_rest
 

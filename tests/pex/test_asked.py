@@ -62,7 +62,7 @@ def test_arguments_may_stand_in_files(tmp_path: Path) -> None:
     [
         (PexOptions(), ""),
         (PexOptions(layout="packed", compress=False), ""),
-        (PexOptions(layout="loose"), "a loose PEX is no zip"),
+        (PexOptions(layout="loose"), "a loose PEX is not a zip"),
         (PexOptions(wheels=True), "whole wheels are stored as they are"),
         (PexOptions(native=True, layout="loose"), "--rc makes zips of its own"),
     ],

@@ -139,8 +139,8 @@ def test_the_mark(tmp_path: Path, properties: Any, mark: str) -> None:
 
 NO_PEX: dict[str, tuple[Callable[[Path], object], str]] = {
     "nothing": (lambda path: None, "cannot read .*: No such file or directory"),
-    "no zip": (lambda path: path.write_bytes(b"#!/bin/sh\n" * 9), "is no zip archive"),
-    "empty": (lambda path: path.write_bytes(b""), "is no zip archive"),
+    "no zip": (lambda path: path.write_bytes(b"#!/bin/sh\n" * 9), "is not a zip archive"),
+    "empty": (lambda path: path.write_bytes(b""), "is not a zip archive"),
     "an empty folder": (lambda path: path.mkdir(), "is not a PEX: it has no PEX-INFO"),
     "a zip": (lambda path: zip_of(path, other=b"{}"), "is not a PEX: it has no PEX-INFO"),
     "no JSON": (lambda path: zip_of(path, **{"PEX-INFO": b"{"}), "its PEX-INFO is not JSON"),

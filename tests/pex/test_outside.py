@@ -189,7 +189,7 @@ def test_what_a_program_installed_is_copied_from_its_wheel(tmp_path: Path, progr
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (["--layout=loose"], "a loose PEX is no zip"),
+        (["--layout=loose"], "a loose PEX is not a zip"),
         (["--no-compress"], "nothing is compressed"),
         (["--seed"], "--seed is done with the finished one"),
     ],
@@ -209,6 +209,13 @@ def test_what_a_program_makes_alone(
 def test_a_program_may_be_run_at_once(tmp_path: Path, program: str) -> None:
     args = ["--no-pypi", "--", "-c", "print(6 * 7)"]
     done = run_pex([*FAST, "--pex-binary", program], *args, root=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "42\n", "")
+
+
+def test_a_program_is_found_by_its_path_from_here(tmp_path: Path, program: str) -> None:
+    args = ["--no-pypi", "--", "-c", "print(6 * 7)"]
+    command = [*FAST, "--pex-binary", os.path.basename(program)]
+    done = run_pex(command, *args, root=tmp_path, cwd=os.path.dirname(program))
     assert (done.returncode, done.stdout, done.stderr) == (0, "42\n", "")
 
 

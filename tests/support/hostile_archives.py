@@ -102,7 +102,7 @@ NOISE = random.Random(9).randbytes(200)
 
 DAMAGED, COPY = " is damaged: ", "cannot copy "
 
-NO_ARCHIVE = "is no zip archive or was cut off"
+NO_ARCHIVE = "is not a zip archive or was cut off"
 
 EOCD, EOCD64, LOCATOR = "EOCD at offset", "zip64 EOCD at offset", "zip64 EOCD locator at offset"
 

@@ -12,6 +12,7 @@ from parazip import Report
 from parazip.cli.change import delete, update
 from parazip.cli.commands import parazip
 from parazip.cli.create import create
+from parazip.cli.extract import extract, list_command
 from parazip.cli.merge import merge
 from support.places import DOCS, ROOT
 
@@ -22,6 +23,8 @@ SECTIONS = {
     "merge": (merge, "Merging archives"),
     "update": (update, "Changing archives"),
     "delete": (delete, "Changing archives"),
+    "extract": (extract, "Extracting and listing"),
+    "list": (list_command, "Extracting and listing"),
 }
 
 FOREIGN = {

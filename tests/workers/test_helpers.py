@@ -355,3 +355,30 @@ def test_many_short_members_are_made_by_helpers_and_the_same(
         assert any(heard) == (asked == "1")
         heard.clear()
     assert made[0] == made[1]
+
+
+INTERRUPTED = """
+import os, signal
+from parazip.workers import starting
+from parazip.workers.helpers import running_helpers
+starting.may_fork = True
+os.register_at_fork(before=lambda: os.kill(os.getpid(), signal.SIGINT))
+try:
+    with running_helpers("builtins:bytes", 1, 8) as helpers:
+        helpers.start()
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks on Linux only")
+def test_a_signal_that_arrives_while_a_helper_is_forked_is_not_lost() -> None:
+    """What is raised in a hook of os.fork is printed and forgotten."""
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED],
+        capture_output=True,
+        text=True,
+        timeout=HUNG,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("interrupted\n", "")

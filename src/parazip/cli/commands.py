@@ -25,6 +25,8 @@ _COMMANDS = {
     "merge": ("parazip.cli.merge", "Put zip archives and folders into one, without recompressing."),
     "update": ("parazip.cli.change", "Put files and folders into an archive, if they changed."),
     "delete": ("parazip.cli.change", "Take members out of an archive."),
+    "extract": ("parazip.cli.extract", "Extract an archive on all cores."),
+    "list": ("parazip.cli.extract", "List what is in an archive."),
     "pex": ("parazip.pex.command", "Build a PEX with pex's own command line, zipped fast."),
     "info": ("parazip.pex.info", "Show what is in a PEX, and which Pythons can start it."),
     "run": ("parazip.cli.run.command", "Run a Python program, with zipfile.ZipFile on all cores."),
@@ -39,7 +41,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command = getattr(importlib.import_module(_COMMANDS[cmd_name][0]), cmd_name)
+        module = importlib.import_module(_COMMANDS[cmd_name][0])
+        command = getattr(module, "list_command" if cmd_name == "list" else cmd_name)
         assert isinstance(command, click.Command)
         return command
 

@@ -115,7 +115,10 @@ def read_size(context: click.Context, option: click.Parameter, value: str | None
     Raises:
         SettingsError: it is no size.
     """
-    return None if value is None else parse_size(value)
+    try:
+        return None if value is None else parse_size(value)
+    except SettingsError as error:
+        raise SettingsError(f"{option.opts[0]} is wrong: {error}") from error
 
 
 def _read_alignments(
@@ -426,16 +429,26 @@ def open_target(archive: str) -> str | Pipe:
     """The target of an archive; "-" is standard output."""
     if archive != "-":
         return archive
-    if sys.stdout is None:
-        raise OutputError("cannot write an archive to standard output: it is closed")
-    if sys.stdout.isatty():
+    output = open_standard_output()
+    if output.isatty():
         raise OutputError(
             "cannot write an archive to the terminal; redirect standard output to a file or pipe"
         )
     from parazip.output.stream import Pipe
 
+    return Pipe(output, "standard output")
+
+
+def open_standard_output() -> FileIO:
+    """Standard output, for bytes.
+
+    Raises:
+        OutputError: it is closed.
+    """
+    if sys.stdout is None:
+        raise OutputError("cannot write to standard output: it is closed")
     # Not sys.stdout.buffer: what a broken pipe leaves there would fail once more at exit.
-    return Pipe(FileIO(sys.stdout.fileno(), "wb", closefd=False), "standard output")
+    return FileIO(sys.stdout.fileno(), "wb", closefd=False)
 
 
 def check_in_place(archive: str) -> str:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from errno import EMFILE, ENFILE, ENOMEM
+from errno import EMFILE, ENFILE, ENOENT, ENOMEM
 from typing import NamedTuple
 
 import click
@@ -31,6 +31,7 @@ _NO_MEMORY = Outcome(("out of memory; use a smaller --memory or fewer --jobs",))
 _NO_FILES = Outcome(
     ("the system does not open more files; use fewer --jobs, or allow more files (ulimit -n)",)
 )
+_NO_FOLDER = Outcome(("the current folder is gone; change to one that is there",))
 _NO_THREADS = Outcome(("the system does not start more threads; use fewer --jobs",))
 
 
@@ -49,6 +50,8 @@ def explain_error(error: BaseException) -> Outcome | None:
                 return _NO_MEMORY
             if number in (EMFILE, ENFILE):
                 return _NO_FILES
+            if number == ENOENT:
+                return _NO_FOLDER
             message = f"cannot write to standard output: {error.strerror}"
             notes = getattr(error, "__notes__", ())
             return Outcome(("; ".join((message, *notes)),), is_of_output=True)

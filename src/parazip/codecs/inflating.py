@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
 import deflate
@@ -50,6 +50,16 @@ class _Decompress(Protocol):
     def unused_data(self) -> bytes: ...
     def decompress(self, data: Buffer, most: int = 0, /) -> bytes: ...
     def flush(self) -> bytes: ...
+
+
+inflate_at_once: Callable[[Buffer, int], bytearray] = deflate.deflate_decompress
+"""`inflate_at_once(data, size)`: the contents of a raw deflate stream that makes `size` bytes.
+
+Raises:
+    FastInflateError: it is damaged, or makes more; where it ends in `data` nobody tells.
+"""
+
+FastInflateError = deflate.DeflateError
 
 
 def inflate_whole(data: bytes, size: int) -> bytes | bytearray | None:

@@ -11,30 +11,23 @@ import threading
 import zipfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from typing import IO, Any, Self, TypeAlias, cast
+from typing import IO, Any, Self, cast
 
 from parazip.codecs import checksums, deflating, inflating
 from parazip.codecs.sizes import BLOCK, RESTART, WINDOW
 from parazip.dropin.inside import MemberReader
 from parazip.dropin.member import WHOLE, HoldingReader
+from parazip.extraction.stretches import STRETCH, StretchSource, split_into_stretches
 from parazip.workers.line import Lane, Line
 
 _CHUNK = 1 << 20
 """Contents that are given at once. Two chunks are in memory while one is written."""
-
-_LONGEST = RESTART + (RESTART >> 6)
-"""Compressed bytes beyond which a stretch is none of those that parazip makes."""
-
-STRETCH = _LONGEST + RESTART
-"""Bytes that a stretch takes in memory, compressed and inflated."""
 
 _READ_SIZE = 1 << 20
 """Compressed bytes that are read at once."""
 
 _FIRST_BLOCK = BLOCK + (BLOCK >> 4)
 """Bytes in which a sync flush must be if the member was cut."""
-
-_Compressed: TypeAlias = list[memoryview]
 
 
 class DoubtError(Exception):
@@ -174,7 +167,7 @@ class StretchReader:
         offset = file.source.tell()
         window = b""
         most = max(1, min(line.jobs + 4, line.budget.limit // STRETCH))
-        stretches = _StretchSource(file.source, file.compressed_left, most)
+        stretches = StretchSource(file.source, file.compressed_left, most)
         with line.open_lane(
             inflating.inflate_stretch,
             cost=lambda _: STRETCH,
@@ -203,65 +196,6 @@ class StretchReader:
             yield chunk
 
 
-class _StretchSource:
-    """The stretches of a member, compressed; it pauses while enough of them are in flight.
-
-    Attributes:
-        in_flight: how many were given that are still in memory. Whoever is done with one counts it
-            off.
-
-    Args:
-        source: stands where the member's compressed bytes begin.
-        left: how many of them there are.
-        most: how many stretches are enough.
-    """
-
-    def __init__(self, source: IO[bytes], left: int, most: int) -> None:
-        self.in_flight = 0
-        self._most = most
-        self._stretches = _split_into_stretches(source, left)
-
-    def __iter__(self) -> _StretchSource:
-        return self
-
-    def __next__(self) -> _Compressed:
-        if self.in_flight == self._most:
-            raise StopIteration  # a lane asks again, when it has results
-        stretch = next(self._stretches)
-        self.in_flight += 1
-        return stretch
-
-
-def _split_into_stretches(source: IO[bytes], left: int) -> Iterator[_Compressed]:
-    """Each stretch but the last; nothing more after one that is too long."""
-    marker = deflating.SYNC_MARKER
-    stretch: _Compressed = []
-    size = 0
-    # The last bytes before a chunk, of which some may be the beginning of a marker. Nothing is
-    # joined but them: a stretch is handed on in the pieces in which it was read.
-    before = b""
-    while size <= _LONGEST and (chunk := source.read(min(_READ_SIZE, left))):
-        left -= len(chunk)
-        view = memoryview(chunk)
-        start = 0
-        end = _find_end(marker, before + chunk[: len(marker) - 1]) - len(before)
-        if end <= 0:
-            end = _find_end(marker, chunk)
-        while end:
-            yield [*stretch, view[start:end]]
-            stretch, size, before = [], 0, b""
-            start, end = end, _find_end(marker, chunk, end)
-        stretch.append(view[start:])
-        size += len(chunk) - start
-        before = (before + view[start:][1 - len(marker) :])[1 - len(marker) :]
-
-
-def _find_end(marker: bytes, data: bytes, start: int = 0) -> int:
-    """Where `marker` ends in `data`; 0 if it is not there."""
-    begin = data.find(marker, start)
-    return begin + len(marker) if begin >= 0 else 0
-
-
 def has_restarts(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bool:
     """Whether a member is large and seems to have stretches; False if anything is odd about it."""
     if info.file_size <= WHOLE:
@@ -277,7 +211,7 @@ def has_restarts(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bool:
             if deflating.SYNC_MARKER[:4] not in source.read(min(_FIRST_BLOCK, left)):
                 return False
             source.seek(begin)
-            return next(_split_into_stretches(source, left), None) is not None
+            return next(split_into_stretches(source, left), None) is not None
     except Exception:  # whoever reads it comes to it again, and raises it
         return False
 

@@ -263,7 +263,7 @@ class MemberWriter(io.BufferedIOBase):
         self._write_blocks(self._lane.take_finished())
 
     def _write_blocks(self, blocks: Iterable[tuple[_BlockTask, Block]]) -> None:
-        file = self._archive.file
+        file = self._archive._parazip_file
         written = 0
         for task, block in blocks:
             for data in block.data:
@@ -313,7 +313,7 @@ class MemberWriter(io.BufferedIOBase):
 
     def _end_record(self, contents: Buffer) -> None:
         """Ends a record whose header is written; fills that in, where it can be gone back to."""
-        file = self._archive.file
+        file = self._archive._parazip_file
         file.write(bytes(contents))  # not every file takes a bytearray, which libdeflate gives
         if self._info.flag_bits & FLAG_DESCRIPTOR:
             file.write(self._descriptor)

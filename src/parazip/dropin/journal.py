@@ -142,7 +142,7 @@ class Journal:
 
     def go_to_end(self, archive: Writing) -> IO[bytes]:
         """The archive's file, where the next record begins. From here on the archive is torn."""
-        file = archive.file
+        file = archive._parazip_file
         if inside.is_seekable(archive):
             self._cut_off_remains(archive)
             file.seek(archive.start_dir)
@@ -156,7 +156,7 @@ class Journal:
         # The list is what counts, and appending to it cannot be interrupted half way. The end
         # moves right after that. If an exception comes between, `move_end` makes up for it when
         # somebody asks for the end, for which `added` has to be set before.
-        self.added = info, archive.file.tell()
+        self.added = info, archive._parazip_file.tell()
         try:
             archive.filelist.append(info)
             archive.NameToInfo[info.filename] = info
@@ -179,11 +179,11 @@ class Journal:
         """Writes the central directory. If it is interrupted, it can be done once more."""
         if inside.is_seekable(archive):
             self._cut_off_remains(archive)
-            archive.file.seek(archive.start_dir)
+            archive._parazip_file.seek(archive.start_dir)
         elif self.at_rest is TORN:
             # What was sent cannot be taken back, so the directory begins behind it. Otherwise it
             # begins where the last record ended, as zipfile has it, though others may have written.
-            archive.start_dir = archive.file.tell()
+            archive.start_dir = archive._parazip_file.tell()
         self.at_rest = TORN
         inside.write_directory(archive)
         inside.set_modified(archive, False)
@@ -196,7 +196,7 @@ class Journal:
         # archive stays torn until the file has really been cut. One that cannot be cut at all is
         # overwritten from its end on.
         with suppress(OSError, ValueError, AttributeError):
-            archive.file.truncate(archive.start_dir)
+            archive._parazip_file.truncate(archive.start_dir)
             self.at_rest = READY
 
     def tell_progress(self, archive: Writing, members: int, size: int, name: str) -> None:
@@ -206,7 +206,7 @@ class Journal:
             return
         counter.members_total += members
         counter.bytes_total += size
-        counter.advance(members, size, archive.file.tell() - self._first_offset, name)
+        counter.advance(members, size, archive._parazip_file.tell() - self._first_offset, name)
 
 
 class PuttingIn:

@@ -53,7 +53,7 @@ class _DefaultJournal:
         journal = Journal(Settings(), Counter(None))
         if archive is None:  # somebody looks at the class
             return journal
-        return cast("Journal", vars(archive).setdefault("_journal", journal))
+        return cast("Journal", vars(archive).setdefault("_parazip_journal", journal))
 
 
 class Writing(StandardZipFile):
@@ -63,14 +63,17 @@ class Writing(StandardZipFile):
     # archive that it opened may be given this class.
 
     @property
-    def file(self) -> IO[bytes]:
+    def _parazip_file(self) -> IO[bytes]:
         """The archive's file; None once it is closed, as with zipfile."""
-        return vars(self).get("fp")  # type: ignore[return-value] # `cast` would cost a call
+        own = vars(self)
+        # A derived class may keep it elsewhere, by an `fp` of its own.
+        found: Any = own["fp"] if "fp" in own else getattr(self, "fp", None)
+        return found  # type: ignore[no-any-return] # `cast` would cost a call
 
     @property
     def fp(self) -> IO[bytes] | None:
         """The archive's file, with all in it that was written to the archive; None once closed."""
-        member = self._journal.member()
+        member = self._parazip_journal.member()
         if member is not None and member.state.is_written_out:
             member.show()
         return vars(self).get("fp")
@@ -82,25 +85,25 @@ class Writing(StandardZipFile):
     @property
     def start_dir(self) -> int:
         """Where the next local file header begins, and in the end the central directory."""
-        if self._journal.added is not None:
-            self._journal.move_end(self)
+        if self._parazip_journal.added is not None:
+            self._parazip_journal.move_end(self)
         return vars(self).get("start_dir", 0)  # type: ignore[no-any-return] # see `file`
 
     @start_dir.setter
     def start_dir(self, offset: int) -> None:
-        self._journal.added = None
+        self._parazip_journal.added = None
         vars(self)["start_dir"] = offset
 
     @property
-    def _has_open_member(self) -> bool:
+    def _parazip_has_open_member(self) -> bool:
         """Whether a member is open for writing, one of ours or one that zipfile writes."""
-        member = self._journal.member()
+        member = self._parazip_journal.member()
         # A member whose object is gone is open no more, even if its end was interrupted.
         is_ours = member is not None and member.state.is_open
         return is_ours or bool(vars(self).get(inside.WRITING_FLAG))
 
-    @_has_open_member.setter
-    def _has_open_member(self, is_open: bool) -> None:
+    @_parazip_has_open_member.setter
+    def _parazip_has_open_member(self, is_open: bool) -> None:
         vars(self)[inside.WRITING_FLAG] = is_open
 
     # What is put in
@@ -119,12 +122,12 @@ class Writing(StandardZipFile):
             ValueError: the archive is closed, or a handle of `open(name, "w")` is not.
         """
         # The pieces in which zipfile reads are part of what makes the bytes the same with zlib.
-        if self._journal.settings.codec == "zlib" or not hooks.READING_FILES.are_in_place():
+        if self._parazip_journal.settings.codec == "zlib" or not hooks.READING_FILES.are_in_place():
             super().write(filename, arcname, compress_type, compresslevel)
             return
-        if not self.file:
+        if not self._parazip_file:
             raise ValueError("cannot write to an archive that was closed")
-        if self._has_open_member:
+        if self._parazip_has_open_member:
             raise ValueError("cannot write to an archive while a member of it is open for writing")
         info = zipfile.ZipInfo.from_file(
             filename, arcname, strict_timestamps=inside.is_strict_about_dates(self)
@@ -138,7 +141,7 @@ class Writing(StandardZipFile):
         size = info.file_size
         size_asked = min(_MOST_READ, max(_LEAST_READ, size + 1))
         with (
-            PuttingIn(self._journal),
+            PuttingIn(self._parazip_journal),
             open(filename, "rb", buffering=0) as source,
             self.open(info, "w") as target,
         ):
@@ -158,7 +161,7 @@ class Writing(StandardZipFile):
         compresslevel: int | None = None,
     ) -> None:
         """Puts in a member with the contents `data`; see `zipfile.ZipFile.writestr`."""
-        with PuttingIn(self._journal):
+        with PuttingIn(self._parazip_journal):
             super().writestr(zinfo_or_arcname, data, compress_type, compresslevel)
 
     def mkdir(self, zinfo_or_directory_name: str | zipfile.ZipInfo, mode: int = 0o777) -> None:
@@ -184,26 +187,26 @@ class Writing(StandardZipFile):
             info.compress_size = info.CRC = 0
         else:
             raise TypeError(f"a folder's name or ZipInfo, not {type(given).__name__}")
-        if self._has_open_member:
+        if self._parazip_has_open_member:
             raise ValueError("cannot write a folder while a member is open for writing")
-        if not self._is_ours(info):
+        if not self._parazip_is_ours(info):
             super().mkdir(info, mode)
             return
         with inside.get_lock(self):
             inside.get_check(self)(info)
             inside.set_modified(self, True)
-            file = self._journal.go_to_end(self)
+            file = self._parazip_journal.go_to_end(self)
             info.header_offset = self.start_dir
             file.write(info.FileHeader(False))
-            self._journal.add(self, info)
-            self._journal.tell_progress(self, 1, 0, info.filename)
+            self._parazip_journal.add(self, info)
+            self._parazip_journal.tell_progress(self, 1, 0, info.filename)
 
-    def _open_member(self, zinfo: zipfile.ZipInfo, force_zip64: bool = False) -> IO[bytes]:
+    def _parazip_open_member(self, zinfo: zipfile.ZipInfo, force_zip64: bool = False) -> IO[bytes]:
         """Opens a new member; zipfile's own way for those that are not compressed by us."""
-        recipe = self._choose_recipe(zinfo)
+        recipe = self._parazip_choose_recipe(zinfo)
         if recipe is None:
             return inside.get_opener(super())(zinfo, force_zip64=force_zip64)
-        if self._has_open_member:
+        if self._parazip_has_open_member:
             raise ValueError("cannot open a member for writing while another one is")
         is_seekable = inside.is_seekable(self)
         zinfo.CRC = zinfo.compress_size = 0
@@ -212,9 +215,9 @@ class Writing(StandardZipFile):
         zip64 = force_zip64 or zinfo.file_size * 1.05 > zipfile.ZIP64_LIMIT
         inside.get_check(self)(zinfo)
         inside.set_modified(self, True)
-        journal = self._journal
+        journal = self._parazip_journal
         member = MemberWriter(self, journal, zinfo, recipe, zip64)
-        zinfo.header_offset = self.start_dir if is_seekable else self.file.tell()
+        zinfo.header_offset = self.start_dir if is_seekable else self._parazip_file.tell()
         journal.member = weakref.ref(member)
         member.state = HELD
         if inside.was_given_file(self) and not journal.is_in_call:
@@ -226,7 +229,7 @@ class Writing(StandardZipFile):
                 raise
         return member  # type: ignore[return-value] # it has what is needed of a file
 
-    def _is_ours(self, info: zipfile.ZipInfo) -> bool:
+    def _parazip_is_ours(self, info: zipfile.ZipInfo) -> bool:
         """Whether we put in a member, and not the standard library's own code."""
         return (
             inside.allows_zip64(self)
@@ -235,11 +238,11 @@ class Writing(StandardZipFile):
             and hooks.WRITING.are_in_place()
         )
 
-    def _choose_recipe(self, info: zipfile.ZipInfo) -> Recipe | None:
+    def _parazip_choose_recipe(self, info: zipfile.ZipInfo) -> Recipe | None:
         """How a member is compressed; None if the standard library does it."""
-        if not self._is_ours(info):
+        if not self._parazip_is_ours(info):
             return None
-        codec = self._journal.settings.codec
+        codec = self._parazip_journal.settings.codec
         if info.compress_type == STORED:
             return levels.choose_recipe(0, codec)
         level = inside.LEVEL.__get__(info)
@@ -256,23 +259,29 @@ class Writing(StandardZipFile):
             OSError: something could not be written.
             ValueError: a member is still open for writing.
         """
-        if self.file is not None and inside.is_modified(self) and not self._has_open_member:
-            self._write_directory()
+        if (
+            self._parazip_file is not None
+            and inside.is_modified(self)
+            and not self._parazip_has_open_member
+        ):
+            self._parazip_write_directory()
         super().close()
 
-    def _write_directory(self) -> None:
+    def _parazip_write_directory(self) -> None:
         """Writes the central directory. After Ctrl-C the file stays open, and `close` does it."""
         if self.mode not in ("w", "x", "a"):
             return
         try:
             with inside.get_lock(self):
-                self._journal.write_directory(self)
+                self._parazip_journal.write_directory(self)
         except Exception:
-            file, self.fp = self.file, None
+            file, self.fp = self._parazip_file, None
             inside.close_file(self, file)
             raise
 
-    _journal = _DefaultJournal()
+    _parazip_journal = _DefaultJournal()
 
 
-inside.install_overrides(Writing, vars(Writing)["_open_member"], vars(Writing)["_has_open_member"])
+inside.install_overrides(
+    Writing, vars(Writing)["_parazip_open_member"], vars(Writing)["_parazip_has_open_member"]
+)

@@ -151,7 +151,7 @@ class ZipFile(Writing, metaclass=inside.HookMeta):
             level=LEVEL if level is None else level, codec=codec, jobs=jobs, memory=memory
         )
         # The archive before is forgotten, as `__init__` may be called again.
-        self._journal = Journal(settings, Counter(progress))
+        self._parazip_journal = Journal(settings, Counter(progress))
         StandardZipFile.__init__(
             self,
             file,
@@ -162,9 +162,9 @@ class ZipFile(Writing, metaclass=inside.HookMeta):
             strict_timestamps=strict_timestamps,
             metadata_encoding=metadata_encoding,
         )
-        self._journal.begin(self)
+        self._parazip_journal.begin(self)
 
-    _plain_file: ref[Any] | None = None
+    _parazip_plain_file: ref[Any] | None = None
     """The archive's file, if it was found to be one that can be read in any order."""
 
     @property
@@ -205,16 +205,16 @@ class ZipFile(Writing, metaclass=inside.HookMeta):
         if mode != "r":
             return file
         if hooks.INFLATING.are_in_place():
-            replace_reader(file, self._can_reread())
+            replace_reader(file, self._parazip_can_reread())
         return open_reader(file)
 
-    def _can_reread(self) -> bool:
+    def _parazip_can_reread(self) -> bool:
         """Whether members may be read in any order, and twice. It is asked for each of them."""
-        file: Any = self.file
-        if self._plain_file is None or self._plain_file() is not file:
+        file: Any = self._parazip_file
+        if self._parazip_plain_file is None or self._parazip_plain_file() is not file:
             if self.mode != "r" or not can_reread(file):
                 return False
-            self._plain_file = ref(file)
+            self._parazip_plain_file = ref(file)
         return True
 
     def extract(
@@ -223,9 +223,9 @@ class ZipFile(Writing, metaclass=inside.HookMeta):
         """Extracts a member, and gives its new path; see `zipfile.ZipFile.extract`."""
         info = member if isinstance(member, zipfile.ZipInfo) else self.getinfo(member)
         call = super().extract
-        if info.file_size <= WHOLE or not self._reads_plainly():
+        if info.file_size <= WHOLE or not self._parazip_reads_plainly():
             return call(info, path, pwd)
-        writes_beside = self._journal.settings.jobs != 1
+        writes_beside = self._parazip_journal.settings.jobs != 1
         return call_with_fallback(
             lambda one: call(one, path, pwd),
             info,
@@ -248,50 +248,52 @@ class ZipFile(Writing, metaclass=inside.HookMeta):
         extracted. Where `members` is an iterator, it is asked for one after the other is extracted.
         """
         are_known = members is None or type(members) in _COLLECTIONS
-        if not (are_known and self._reads_plainly() and hooks.EXTRACTING.are_in_place()):
+        if not (are_known and self._parazip_reads_plainly() and hooks.EXTRACTING.are_in_place()):
             super().extractall(path, members, pwd)
             return
         chosen = list(self.namelist() if members is None else members)
         target = os.fspath(path) if path else os.getcwd()
-        infos = self._prepare_extracting(chosen, target)
+        infos = self._parazip_prepare_extracting(chosen, target)
         if infos is None:
             super().extractall(path, chosen, pwd)
             return
-        failure = self._find_first_failure(infos, ExtractJob(target, pwd))
+        failure = self._parazip_find_first_failure(infos, ExtractJob(target, pwd))
         if failure is not None:
             raise failure.error
 
     def testzip(self) -> str | None:
         """Reads all members, on all cores; gives the name of the first that is damaged, or None."""
-        if not self._reads_plainly():
+        if not self._parazip_reads_plainly():
             return super().testzip()
         infos = self.filelist
         if are_few(infos) or not _are_plain(infos):
             return super().testzip()
-        failure = self._find_first_failure(infos, TestJob())
+        failure = self._parazip_find_first_failure(infos, TestJob())
         if failure is None:
             return None
         if isinstance(failure.error, zipfile.BadZipFile):
             return infos[failure.member].filename
         raise failure.error
 
-    def _find_first_failure(self, infos: Sequence[zipfile.ZipInfo], job: Job) -> Failure | None:
-        settings = self._journal.settings
+    def _parazip_find_first_failure(
+        self, infos: Sequence[zipfile.ZipInfo], job: Job
+    ) -> Failure | None:
+        settings = self._parazip_journal.settings
         return MemberJobs(self, infos, job, settings.jobs, settings.memory).find_first_failure()
 
-    def _reads_plainly(self) -> bool:
+    def _parazip_reads_plainly(self) -> bool:
         """Whether reading is as defined here, from a file that can be read in any order.
 
         What others define may count on the order, the thread and the process.
         """
-        if not (can_reread(self.file) and hooks.TESTING.are_in_place()):
+        if not (can_reread(self._parazip_file) and hooks.TESTING.are_in_place()):
             return False
         return not any(
             name in vars(self) or any(_defines(kind, name) for kind in type(self).__mro__)
             for name in inside.CALLED_PER_MEMBER
         )
 
-    def _prepare_extracting(
+    def _parazip_prepare_extracting(
         self, members: Sequence[str | zipfile.ZipInfo], target: str
     ) -> list[zipfile.ZipInfo] | None:
         """Makes all folders, so that members can be extracted in any order; None if they cannot."""
@@ -305,12 +307,12 @@ class ZipFile(Writing, metaclass=inside.HookMeta):
             if folders is None:
                 return None
             is_new = not os.path.isdir(target) or not os.listdir(target)
-            paths = [self._make_folder(folder, target) for folder in folders]
+            paths = [self._parazip_make_folder(folder, target) for folder in folders]
             return infos if is_new or not have_links(infos, target, paths) else None
         except Exception:  # the standard library comes to it in its turn, and raises it
             return None
 
-    def _make_folder(self, folder: str, target: str) -> str:
+    def _parazip_make_folder(self, folder: str, target: str) -> str:
         """Makes a folder of the archive, and gives its path; "" is the target itself."""
         if folder:
             return inside.extract_member(self, zipfile.ZipInfo(f"{folder}/"), target, None)
@@ -366,7 +368,7 @@ def open_in_helper(empty: IO[bytes], metadata_encoding: str | None, raw: io.RawI
     archive = ZipFile(empty, metadata_encoding=metadata_encoding)
     file: Any = io.BufferedReader(raw)
     archive.fp = file
-    archive._plain_file = ref(file)
+    archive._parazip_plain_file = ref(file)
     return archive
 
 

@@ -144,7 +144,7 @@ def open_folder(path: str, above: CacheFolder | None = None) -> Iterator[CacheFo
     except OSError as error:
         if error.errno in (errno.ENOTDIR, *_NO_FILE) and os.path.lexists(path):
             raise UntrustedFolderError(
-                f"the cache is not used: {path} is no folder; {CHOOSE_ANOTHER}"
+                f"the cache is not used: {path} is not a folder; {CHOOSE_ANOTHER}"
             ) from error
         raise
     try:

@@ -17,7 +17,7 @@ said to be in a deflate stream is always checked, and so is a link's target.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from io import FileIO
 from itertools import groupby
@@ -42,7 +42,7 @@ from parazip.format.refusals import Judge
 from parazip.format.values import Buffer, Entry
 from parazip.model import File, Header, Member, Part, Range, RunningTally
 from parazip.sources import files
-from parazip.sources.archives import LINK, read_at, read_front
+from parazip.sources.archives import LINK, check_contents, read_at, read_front
 from parazip.sources.contents import RANGE, find_archive_member, find_original, resolve_twin
 
 COPIED = "copied"
@@ -207,7 +207,7 @@ class _Copier:
         record = entry.record
         is_link = record.attributes >> 28 == LINK
         if is_link or self._check or (record.compressed_size and not record.size):
-            _check_contents(self._judge, entry, _split(self._read, data))
+            check_contents(self._judge, entry, _split(self._read, data))
             if is_link:
                 _check_target(self._judge, entry, data)
         return data, multiple
@@ -273,23 +273,3 @@ def _check_target(judge: Judge, entry: Entry, data: memoryview | Range) -> None:
     if target is None or b"\0" in target:
         expected = "a link's target without NUL"
         judge.refuse("link-target", what, record.offset, expected, target, entry.name)
-
-
-def _check_contents(judge: Judge, entry: Entry, chunks: Iterable[Buffer]) -> None:
-    """Refuses contents that are not what the directory says."""
-    record = entry.record
-    what = f"the data of {entry.name}"
-    try:
-        crc_and_size = inflating.measure_inflated(record.method, chunks, record.size)
-    except inflating.StreamEndError as error:
-        expected = f"a deflate stream of {record.compressed_size} bytes"
-        judge.refuse("stream-end", what, record.offset, expected, str(error), entry.name)
-    except ValueError as error:
-        expected = "a deflate stream"
-        judge.refuse("stream-damaged", what, record.offset, expected, str(error), entry.name)
-    else:
-        if crc_and_size != (record.crc, record.size):
-            crc, size = crc_and_size
-            expected = f"CRC {record.crc:#010x} of {record.size} bytes"
-            found = f"{crc:#010x} of {size}"
-            judge.refuse("crc-mismatch", what, record.offset, expected, found, entry.name)

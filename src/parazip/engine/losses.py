@@ -10,11 +10,10 @@ import shlex
 from collections.abc import Callable
 
 from parazip.errors import DuplicateMemberError, NotCopiedError, ParazipError
-from parazip.format.names import make_pattern
+from parazip.format.names import make_pattern, normalize_name
 from parazip.format.records import ALIGN_TAG
 from parazip.format.surroundings import Surroundings
 from parazip.model import Member
-from parazip.sources import merging
 from parazip.sources.findings import Findings
 
 _EXTRA_FIELDS = {
@@ -64,7 +63,7 @@ class LossFindings(Findings):
     def refuse_comments(self, around: Surroundings, stays: Callable[[str], bool]) -> None:
         """Refuses comments of members that stay: people wrote them."""
         for name in around.names:
-            if name in around.commented and stays(merging.normalize_name(name)):
+            if name in around.commented and stays(normalize_name(name)):
                 reason = f"cannot keep the comment of {name} in {self._archive}"
                 super().refuse(self._explain_loss(name, reason))
 
@@ -103,8 +102,7 @@ def note_losses(archive: str, members: list[Member], around: Surroundings) -> li
     extras = [
         lost
         for name, tags in around.extras.items()
-        if merging.normalize_name(name) in names
-        and (lost := [tag for tag in tags if tag != ALIGN_TAG])
+        if normalize_name(name) in names and (lost := [tag for tag in tags if tag != ALIGN_TAG])
     ]
     if not extras:
         return []

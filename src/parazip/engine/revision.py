@@ -12,9 +12,7 @@ takes over what is in front of the old one and its comment. `losses` tells what 
 
 from __future__ import annotations
 
-import glob
 import os
-import shlex
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -29,7 +27,6 @@ from parazip.engine.prefix import Prefix, check_prefix
 from parazip.engine.progress import Counter, Sink
 from parazip.engine.sections import AssemblyOptions
 from parazip.errors import (
-    NoSuchMemberError,
     NotCopiedError,
     SourceError,
 )
@@ -41,7 +38,7 @@ from parazip.settings import Preview, Report, Settings
 from parazip.sources import archives, merging
 from parazip.sources.contents import find_archive_member, measure_contents
 from parazip.sources.findings import Findings
-from parazip.sources.selection import Selection, make_exclusion
+from parazip.sources.selection import Selection, make_exclusion, refuse_unmatched
 from parazip.sources.walk import find_members, is_same
 from parazip.workers.line import line_for
 
@@ -260,7 +257,7 @@ def _plan_delete(
     patterns = tuple(patterns)
     with merging.advising_for_archives([path]):
         around = archives.read_archive_surroundings(standing.file)
-        _refuse_unmatched(path, patterns, around.names)
+        refuse_unmatched(path, patterns, around.names, "delete", "deleted")
         members = _list_remaining(standing.file, patterns, around, findings)
         return _Revision(path, standing, members, {}, len(around.names) - len(members), around)
 
@@ -360,27 +357,6 @@ def _compare(old: Member, new: Member) -> tuple[Member, bool]:
     new = new._replace(source=original, store=old.store)
     is_moved = new.align and is_stored and archives.find_contents_offset(original) % new.align
     return new, bool(is_moved) or new._replace(align=old.align) != old
-
-
-def _refuse_unmatched(archive: str, patterns: tuple[str, ...], names: list[str]) -> None:
-    """Refuses patterns that match no name."""
-    plain = [merging.normalize_name(name) or name for name in names]
-    whole = {name.rstrip("/") for name in plain}
-    unmatched = [
-        pattern
-        for pattern in patterns
-        if not (pattern in whole and glob.escape(pattern) == pattern)  # one look for a plain name
-        and not any(map(make_exclusion((pattern,)), plain))
-    ]
-    if unmatched:
-        hint = ""
-        if unmatched[0].strip("./") and unmatched[0].endswith("/"):
-            hint = f"; {unmatched[0]} is a folder at the top, */{unmatched[0]} one further down"
-        raise NoSuchMemberError(
-            f"cannot delete {shlex.join(unmatched)} from {archive}: no member has a name that "
-            f"matches; nothing was deleted{hint}",
-            member=unmatched[0],
-        )
 
 
 def _write_revision(

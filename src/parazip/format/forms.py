@@ -50,8 +50,8 @@ def refuse_ambiguous_names(judge: Judge, at: int, names: list[str], records: lis
         others = [forms.setdefault(reading, name) for reading in readings]
         other = next((other for other in others if other != name), name)
         if other != name or flags.setdefault(record.name, flag) != flag:
-            expected = f"one spelling of {other!r}"
-            judge.refuse("name-in-two-forms", "central directory", at, expected, repr(name))
+            expected = f"one spelling of {other!a}"
+            judge.refuse("name-in-two-forms", "central directory", at, expected, ascii(name))
     if dropped and (found := _file_as_folder(forms.keys(), dropped)):
         expected = f"no folder {found!r}, which is a file to some readers"
         judge.refuse("name-in-two-forms", "central directory", at, expected, repr(forms[found]))

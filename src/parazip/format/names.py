@@ -48,6 +48,14 @@ def find_fault(name: str, is_file: bool = True) -> str:
     return ""
 
 
+def normalize_name(name: str) -> str:
+    """A relative name without steps that lead nowhere; empty if it is of the top itself."""
+    if name.startswith("/") or not ("//" in name or name.startswith("./") or "/./" in name):
+        return name
+    plain = "/".join(step for step in name.split("/") if step not in ("", "."))
+    return plain + "/" if plain and name.endswith("/") else plain
+
+
 def decode_name(name: str) -> str:
     """A name of a file as UTF-8 has it, whatever Python made of it.
 

@@ -12,14 +12,15 @@ from typing import NamedTuple, NoReturn
 
 from parazip.errors import BadArchiveError
 
-_CUT = "is no zip archive or was cut off"
+_CUT = "is not a zip archive or was cut off"
 _DAMAGED = "is damaged"
 _AMBIGUOUS = "can be read in two ways"
 
 _WHOLE = "get the whole file again, without anything behind it"
 _BARE = f"{_WHOLE} (bsdtar fills up what it writes to a pipe with zeros, but not a file)"
-_AGAIN = "get the archive again, or unpack it with what still reads it and merge the folder"
-_TRUSTED = "unpack it with the program whose reading you trust and merge the folder"
+_AGAIN = "get the archive again, or unpack it with what still reads it"
+_TRUSTED = "unpack it with the program whose reading you trust"
+_RENAMED = "rename one of both files and make the archive again"
 
 
 class Rule(NamedTuple):
@@ -67,7 +68,7 @@ REFUSALS: dict[str, Rule] = {
     "name-not-utf-8": Rule(_DAMAGED, _AGAIN),
     "name-too-deep": Rule(_DAMAGED, _AGAIN),
     "name-with-backslash": Rule(_AMBIGUOUS, _TRUSTED),
-    "name-in-two-forms": Rule(_AMBIGUOUS, _TRUSTED),
+    "name-in-two-forms": Rule(_AMBIGUOUS, _RENAMED),
     "unicode-path-twice": Rule(_AMBIGUOUS, _TRUSTED),
     "unicode-path-invalid": Rule(_AMBIGUOUS, _TRUSTED),
     "unicode-path-mismatch": Rule(_AMBIGUOUS, _TRUSTED),

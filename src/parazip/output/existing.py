@@ -43,7 +43,9 @@ class ExistingFile:
         self.file = self._file and self._file._replace(ctime_ns=0)
         if self._info is not None and not stat.S_ISREG(self._info.st_mode):
             kind = files.describe_kind(self._info.st_mode)
-            raise SourceError(f"cannot change {path}: it is {kind}, no regular file", member=path)
+            raise SourceError(
+                f"cannot change {path}: it is {kind}, not a regular file", member=path
+            )
 
     def _look(self) -> os.stat_result | None:
         try:

@@ -173,7 +173,7 @@ def _open_over(target: str, size: int) -> FileIO:
     file = FileIO(descriptor, "wb")
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         file.close()
-        raise OSError(errno.EINVAL, "it is no regular file any more")
+        raise OSError(errno.EINVAL, "it is not a regular file any more")
     return file
 
 

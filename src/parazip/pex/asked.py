@@ -58,7 +58,7 @@ class PexOptions:
         if self.native:
             return "--rc makes zips of its own"
         if self.layout == LOOSE:
-            return "a loose PEX is no zip"
+            return "a loose PEX is not a zip"
         if self.wheels:
             return "whole wheels are stored as they are"
         return ""

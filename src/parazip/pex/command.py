@@ -5,6 +5,7 @@ Those may stand anywhere before `--`. pex has none of their names.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, redirect_stdout
@@ -167,7 +168,11 @@ def pex(
         return mark_arguments(kind, f"level {level}, codec {codec}", warn_on_run, asked.preamble)
 
     with Display(progress, quiet=progress == "none") as display:
-        builder = _PexProgram([pex_binary]) if pex_binary else _choose_installed_pex(display)
+        builder = (
+            _PexProgram([_find_program(pex_binary)])
+            if pex_binary
+            else _choose_installed_pex(display)
+        )
         zip_plan = ZipPlan(
             settings=Settings(level=level, codec=codec, jobs=jobs, memory=memory),
             arguments=arguments,
@@ -188,6 +193,11 @@ def pex(
             if explain is not None:
                 print_explanation(zip_plan.reports, as_json=explain == "json")
     sys.exit(code)  # type: ignore[arg-type] # what pex itself exits with
+
+
+def _find_program(path: str) -> str:
+    """A file of that path, or else a program that the system finds by that name."""
+    return os.path.abspath(path) if os.path.isfile(path) else path
 
 
 def _build(

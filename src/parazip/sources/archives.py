@@ -6,20 +6,21 @@ Nothing is inflated here. Each record that is looked at is held against its arch
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import partial
 from io import FileIO
 from typing import NoReturn
 
+from parazip.codecs import inflating
 from parazip.errors import NotCopiedError
 from parazip.format.end import Read
 from parazip.format.local import find_data_offset
 from parazip.format.names import find_fault, leads_out, make_pattern
 from parazip.format.reader import read_directory
 from parazip.format.records import FLAG_ENCRYPTED, FLAG_PATCH, LOCAL
-from parazip.format.refusals import Judge
+from parazip.format.refusals import Judge, Refusal
 from parazip.format.surroundings import Surroundings, read_surroundings
-from parazip.format.values import DEFLATED, STORED, Entry
+from parazip.format.values import DEFLATED, STORED, Buffer, Entry
 from parazip.model import ArchiveMember, File, FilePiece
 from parazip.sources import files
 
@@ -27,16 +28,26 @@ _MAX_EXTRA = 0xFFFF
 """The most bytes that the extra field of a local header takes (APPNOTE 4.4.11)."""
 
 
-def read_entries(archive: File) -> list[Entry]:
+def read_entries(archive: File, allowed: Collection[str] = ()) -> list[Entry]:
     """The members of an archive, as its directory tells of them.
+
+    Args:
+        archive: its file.
+        allowed: ids of refusals that do not matter.
 
     Raises:
         SourceError: the file cannot be read.
         SourceChangedError: it is not what it was when it was found.
         BadArchiveError: it is damaged, or no archive.
     """
+
+    def hear(refusal: Refusal) -> None:
+        if refusal.id not in allowed:
+            raise refusal.error(archive.path)
+
+    judge = Judge(archive.path, hear)
     with files.open_unchanged(archive) as file:
-        return read_directory(archive.path, archive.size, partial(read_at, file))
+        return read_directory(archive.path, archive.size, partial(read_at, file), judge)
 
 
 def check_passed_over(archive: File, entries: Iterable[Entry]) -> None:
@@ -82,8 +93,13 @@ def find_contents_offset(copied: ArchiveMember) -> int:
         return locate_stored(copied.archive, file, copied.entry).offset
 
 
-def refuse_unsafe_name(archive: str, entry: Entry) -> None:
+def refuse_unsafe_name(archive: str, entry: Entry, verb: str = "copy") -> None:
     """Refuses a name that leads out of the folder that it is unpacked in, or to no file in it.
+
+    Args:
+        archive: what messages call it.
+        entry: the member.
+        verb: what cannot be done with it, for messages.
 
     Raises:
         NotCopiedError: it does.
@@ -91,11 +107,11 @@ def refuse_unsafe_name(archive: str, entry: Entry) -> None:
     why = find_fault(entry.name, is_file=bool(entry.record.size))
     if why:
         rule = "name-leads-out" if leads_out(entry.name) else "name-of-a-folder"
-        _refuse(archive, entry, rule, f"its name {why}")
+        _refuse(archive, entry, rule, f"its name {why}", verb)
 
 
-def refuse_uncopyable(archive: str, entry: Entry) -> None:
-    """Refuses what cannot be copied as it is.
+def refuse_uncopyable(archive: str, entry: Entry, verb: str = "copy") -> None:
+    """Refuses what cannot be copied as it is; see `refuse_unsafe_name`.
 
     Raises:
         NotCopiedError: it is encrypted, or has another method than stored and deflated, or stands
@@ -104,18 +120,48 @@ def refuse_uncopyable(archive: str, entry: Entry) -> None:
     """
     record = entry.record
     if record.flags & FLAG_ENCRYPTED:
-        _refuse(archive, entry, "encrypted", "it is encrypted", _OTHER)
+        _refuse(archive, entry, "encrypted", "it is encrypted", verb)
     if record.flags & FLAG_PATCH:
-        _refuse(archive, entry, "patch", "it is a patch", _OTHER)
+        _refuse(archive, entry, "patch", "it is a patch", verb)
     if record.method not in (STORED, DEFLATED):
         what = f"it has the compression method {record.method}, not stored or deflated"
-        _refuse(archive, entry, "method", what, _OTHER)
+        _refuse(archive, entry, "method", what, verb)
     if (kind := record.attributes >> 28) not in _KINDS:
         what = f"it is {_SPECIAL_KINDS.get(kind, 'neither a file nor a folder nor a link')}"
-        _refuse(archive, entry, "special-file", what)
+        _refuse(archive, entry, "special-file", what, verb)
 
 
-_OTHER = ", or unpack the archive and merge the folder"
+def check_contents(judge: Judge, entry: Entry, chunks: Iterable[Buffer]) -> None:
+    """Refuses contents that are not what the directory says.
+
+    Args:
+        judge: is told, and raises a `BadArchiveError`.
+        entry: the member.
+        chunks: its compressed bytes.
+    """
+    record = entry.record
+    what = f"the data of {entry.name}"
+    try:
+        crc_and_size = inflating.measure_inflated(record.method, chunks, record.size)
+    except inflating.StreamEndError as error:
+        expected = f"a deflate stream of {record.compressed_size} bytes"
+        judge.refuse("stream-end", what, record.offset, expected, str(error), entry.name)
+    except ValueError as error:
+        expected = "a deflate stream"
+        judge.refuse("stream-damaged", what, record.offset, expected, str(error), entry.name)
+    else:
+        if crc_and_size != (record.crc, record.size):
+            crc, size = crc_and_size
+            expected = f"CRC {record.crc:#010x} of {record.size} bytes"
+            found = f"{crc:#010x} of {size}"
+            judge.refuse("crc-mismatch", what, record.offset, expected, found, entry.name)
+
+
+_OTHER_WAYS = {
+    "copy": ", or unpack the archive and merge the folder",
+    "extract": ", or extract it with 7z",
+}
+"""What else can be done about a member that other programs may unpack."""
 
 LINK = 10
 _KINDS = (8, 4, LINK)
@@ -140,8 +186,9 @@ NOT_COPIED = (
 """The ids of what keeps a member from being copied, and not the archive from being read."""
 
 
-def _refuse(archive: str, entry: Entry, rule: str, what: str, other: str = "") -> NoReturn:
-    reason = f"cannot copy {entry.name} of {archive}: {what}"
+def _refuse(archive: str, entry: Entry, rule: str, what: str, verb: str) -> NoReturn:
+    reason = f"cannot {verb} {entry.name} of {archive}: {what}"
+    other = _OTHER_WAYS[verb] if rule in ("encrypted", "patch", "method") else ""
     raise NotCopiedError(
         f"{reason}; leave it out with --exclude {shlex.quote(make_pattern(entry.name))}{other} "
         f"[{rule}]",

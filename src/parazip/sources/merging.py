@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Literal, TypeAlias
 
 from parazip.errors import DuplicateMemberError, NotCopiedError, SettingsError, SourceError
-from parazip.format.names import MIMETYPE, find_file_as_folder
+from parazip.format.names import MIMETYPE, find_file_as_folder, normalize_name
 from parazip.model import ArchiveMember, File, Member
 from parazip.sources import archives, files
 from parazip.sources.contents import describe_origin, find_archive_member, measure_contents
@@ -260,14 +260,6 @@ def _list_archive_members(
             attributes,
             record.date if date is None else date,
         )
-
-
-def normalize_name(name: str) -> str:
-    """A relative name without steps that lead nowhere; empty if it is of the top itself."""
-    if name.startswith("/") or not ("//" in name or name.startswith("./") or "/./" in name):
-        return name
-    plain = "/".join(step for step in name.split("/") if step not in ("", "."))
-    return plain + "/" if plain and name.endswith("/") else plain
 
 
 def _refuse_second(first: Member, second: Member) -> Member:

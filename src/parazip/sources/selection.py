@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import datetime
 import fnmatch
+import glob
 import os
 import re
-from collections.abc import Callable, Iterator
+import shlex
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
-from parazip.errors import SettingsError
-from parazip.format.names import decode_name, leads_out
+from parazip.errors import NoSuchMemberError, SettingsError
+from parazip.format.names import decode_name, leads_out, normalize_name
 from parazip.format.records import check_align
 from parazip.model import CHANGES, Changes, Member
 from parazip.sources.dates import TIMESTAMPS, Timestamp, make_date_policy
@@ -87,8 +89,7 @@ class Selection:
 
     def __post_init__(self) -> None:
         for field in ("exclude", "store"):
-            for pattern in _check_strings(field, "patterns", getattr(self, field)):
-                _check_pattern(field, pattern)
+            check_patterns(field, getattr(self, field))
         if not isinstance(self.align, tuple):
             raise TypeError(f"{_ALIGN}, not {self.align!r}")
         for pair in self.align:
@@ -147,6 +148,17 @@ def _check_strings(field: str, items: str, values: object) -> tuple[str, ...]:
     if not isinstance(values, tuple) or not all(isinstance(value, str) for value in values):
         raise TypeError(f"{field} is a tuple of {items}, not {values!r}")
     return values
+
+
+def check_patterns(field: str, patterns: object) -> None:
+    """Refuses what is no tuple of patterns.
+
+    Raises:
+        SettingsError: a pattern names nothing.
+        TypeError: it is something else.
+    """
+    for pattern in _check_strings(field, "patterns", patterns):
+        _check_pattern(field, pattern)
 
 
 def _check_pattern(field: str, pattern: str) -> None:
@@ -240,6 +252,40 @@ def make_exclusion(patterns: tuple[str, ...]) -> Callable[[str], bool]:
         return any(map(step, bare.split("/"))) or bool(whole(bare) or folder(name))
 
     return is_left_out
+
+
+def refuse_unmatched(
+    archive: str, patterns: Iterable[str], names: Iterable[str], verb: str, outcome: str
+) -> None:
+    """Refuses patterns that match no name.
+
+    Args:
+        archive: what messages call it.
+        patterns: compared as `Selection.exclude` is.
+        names: of all members.
+        verb: what is to be done with those that match, for messages.
+        outcome: what has come of it.
+
+    Raises:
+        NoSuchMemberError: one matches nothing.
+    """
+    plain = [normalize_name(name) or name for name in names]
+    whole = {name.rstrip("/") for name in plain}
+    unmatched = [
+        pattern
+        for pattern in patterns
+        if not (pattern in whole and glob.escape(pattern) == pattern)  # one look for a plain name
+        and not any(map(make_exclusion((pattern,)), plain))
+    ]
+    if unmatched:
+        hint = ""
+        if unmatched[0].strip("./") and unmatched[0].endswith("/"):
+            hint = f"; {unmatched[0]} is a folder at the top, */{unmatched[0]} one further down"
+        raise NoSuchMemberError(
+            f"cannot {verb} {shlex.join(unmatched)} from {archive}: no member has a name that "
+            f"matches; nothing was {outcome}{hint}",
+            member=unmatched[0],
+        )
 
 
 def make_step_exclusion(patterns: tuple[str, ...]) -> Callable[[str], bool]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _socket
 import contextlib
+import gc
 import mmap
 import os
 import select
@@ -39,6 +40,10 @@ def serve(
         memory: where answers go.
         parent: the process that asks.
     """
+    # A copy shares its parent's memory until it is written to, which looking for garbage does. What
+    # a helper does makes no cycles, so none is looked for.
+    gc.freeze()
+    gc.disable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()

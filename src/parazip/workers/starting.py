@@ -93,7 +93,8 @@ def _fork(
         ours, theirs = make_pair()
         failed.callback(theirs.close)
         failed.callback(ours.close)
-        pid = own.fork()
+        with _holding_signals():
+            pid = own.fork()
         failed.pop_all()
     if pid:
         theirs.close()
@@ -107,6 +108,19 @@ def _fork(
         serve(function, theirs, memory, parent)
     finally:
         os._exit(0)
+
+
+@contextlib.contextmanager
+def _holding_signals() -> Iterator[None]:
+    """In this block no signal arrives; afterwards those do that came meanwhile.
+
+    What a handler raises while hooks of `os.fork` run is printed and forgotten, so Ctrl-C would be.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start_afresh(

@@ -282,3 +282,18 @@ def test_an_interactive_look_afterwards(tmp_path: Path) -> None:
         asked = "import sys, __main__; print(sorted(globals()), hasattr(sys, 'last_value'))\n"
         done = compare_runs(tmp_path, ["program.py"], ["-i"], given=asked)
         assert "'f'" in done.stdout
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only there a folder that is in use can go")
+def test_the_current_folder_may_be_gone(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    for words in [], PARAZIP:
+        code = f"{sys.executable!r} {' '.join(words)} -c 'print(1)'"
+        done = subprocess.run(
+            ["sh", "-c", f"mkdir -p gone && cd gone && rmdir ../gone && exec {code}"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")

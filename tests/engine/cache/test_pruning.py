@@ -272,7 +272,7 @@ def test_a_cache_that_is_a_link_is_left_alone(tmp_path: Path) -> None:
     assert (precious / ("c" * 62)).read_bytes() == b"mine"
     assert cache.find("ab" + "c" * 62) is None
     (note,) = cache.notes
-    assert note.startswith(f"the cache is not used: {tmp_path / 'cache/parts-1'} is no folder; ")
+    assert note.startswith(f"the cache is not used: {tmp_path / 'cache/parts-1'} is not a folder; ")
 
 
 def test_entry_that_cannot_be_looked_at_ends_no_command(

@@ -92,9 +92,9 @@ DISTRUSTED: dict[str, tuple[Callable[[Path, Path], None], str]] = {
     "open to all": (open_to_all, r"can be written to by others \(mode 7?\d07\)"),
     "open to a group": (open_to_a_group, r"can be written to by others \(mode 7?\d70\)"),
     "of another user": (of_another_user, r"belongs to another user \(12345, and this is 0\)"),
-    "a link": (a_link, "is no folder|it is a link"),
-    "a pipe": (a_pipe, "is no folder|it is a named pipe"),
-    "another kind": (another_kind, "is no folder|it is a folder"),
+    "a link": (a_link, "is not a folder|it is a link"),
+    "a pipe": (a_pipe, "is not a folder|it is a named pipe"),
+    "another kind": (another_kind, "is not a folder|it is a folder"),
 }
 
 

@@ -27,9 +27,9 @@ FAILURES: dict[str, tuple[list[str], int, list[str]]] = {
     "missing -C": (["-C", "gone", "out.zip", "a.zip"], 1, ["cannot read gone/a.zip: No such"]),
     "below a file": (["out.zip", "a.zip/x"], 1, ["cannot read a.zip/x: Not a directory"]),
     "link to nowhere": (["out.zip", "bad/dead"], 1, ["cannot read bad/dead: No such file"]),
-    "no archive": (["out.zip", "a.zip", "bad/text"], 1, ["bad/text is no zip archive", "EOCD"]),
-    "empty file": (["out.zip", "bad/empty"], 1, ["bad/empty is no zip archive"]),
-    "cut off": (["out.zip", "bad/cut.zip"], 1, ["bad/cut.zip is no zip archive or was cut off"]),
+    "no archive": (["out.zip", "a.zip", "bad/text"], 1, ["bad/text is not a zip archive", "EOCD"]),
+    "empty file": (["out.zip", "bad/empty"], 1, ["bad/empty is not a zip archive"]),
+    "cut off": (["out.zip", "bad/cut.zip"], 1, ["bad/cut.zip is not a zip archive or was cut off"]),
     "damaged": (["out.zip", "bad/damaged.zip"], 1, ["bad/damaged.zip is damaged: ", "offset"]),
     "damaged, CRC": (
         ["--check-crc", "out.zip", "a.zip", "bad/crc.zip"],

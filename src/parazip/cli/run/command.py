@@ -43,5 +43,11 @@ def run(arguments: list[str]) -> Callable[[], None]:
     """
     request = Request.read(arguments)
     if request is None:
+        option = next((word for word in arguments if word != "--children"), "")
+        if option.startswith("-") and option not in ("-m", "-c"):
+            raise click.UsageError(
+                f"there is no option {option}; those of Python go in front of parazip: "
+                "python OPTION... -m parazip run"
+            )
         raise click.UsageError("name a script, a module with -m, or code with -c")
     return partial(run_program, request)

@@ -19,7 +19,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.machinery import PathFinder
 
 _COMMAND_LINE = ("click", "colorama", "parazip.__main__", "parazip.cli")
@@ -36,7 +36,8 @@ def own_path() -> list[str]:
         theirs.update(sys.path[:1])
     if not sys.flags.ignore_environment:
         folders = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-        theirs.update(map(os.path.abspath, folders))
+        with suppress(FileNotFoundError):  # the current folder is gone, and all that is in it
+            theirs.update(map(os.path.abspath, folders))
     return sorted(sys.path, key=theirs.__contains__)
 
 

@@ -1,0 +1,67 @@
+"""Which archive is meant, and which of its members: patterns that choose, and that leave out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from parazip.errors import ParazipError, SourceError
+from parazip.format.names import normalize_name
+from parazip.format.values import Entry
+from parazip.model import File
+from parazip.sources import archives, files
+from parazip.sources.selection import make_exclusion, refuse_unmatched
+
+
+def find_archive(path: str) -> File:
+    """The file of an archive.
+
+    Raises:
+        SourceError: it is not there, or is no regular file that may be read.
+    """
+    try:
+        descriptor = files.open_regular(path)
+        try:
+            return files.describe_file(path, os.fstat(descriptor))
+        finally:
+            os.close(descriptor)
+    except ParazipError:
+        raise
+    except OSError as error:
+        raise SourceError.of(path or "''", error) from error
+
+
+_TO_OTHERS = ("name-in-two-forms",)
+"""Refusals of what other readers might make of an archive: here each name is the file it says."""
+
+
+def choose_entries(
+    archive: File, members: tuple[str, ...], exclude: tuple[str, ...], verb: str, outcome: str
+) -> Sequence[Entry]:
+    """The members that are meant, in the order of the archive.
+
+    Args:
+        archive: its file.
+        members: patterns of those that are meant; all are, if there are none.
+        exclude: patterns of those that are not.
+        verb: what is done with them, for messages.
+        outcome: what has become of them then.
+
+    Raises:
+        NoSuchMemberError: a pattern of `members` matches nothing.
+        SourceError, SourceChangedError, BadArchiveError: see `read_entries`.
+    """
+    entries: Sequence[Entry] = archives.read_entries(archive, _TO_OTHERS)
+    if members:
+        names = (entry.name for entry in entries)
+        refuse_unmatched(archive.path, members, names, verb, outcome)
+        is_meant = make_exclusion(members)
+        entries = [entry for entry in entries if is_meant(_normalize(entry))]
+    if exclude:
+        is_left_out = make_exclusion(exclude)
+        entries = [entry for entry in entries if not is_left_out(_normalize(entry))]
+    return entries
+
+
+def _normalize(entry: Entry) -> str:
+    return normalize_name(entry.name) or entry.name

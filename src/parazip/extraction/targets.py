@@ -1,0 +1,188 @@
+"""What is made of an archive's members, and where: all is decided before anything is written.
+
+A name that leads out of the target is refused, and so are two members that would be one file, a
+file that another member needs as a folder, and a link that leads out. A link is followed here as a
+system would follow it, through the archive's other links, as none of them is there yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from parazip.errors import BadArchiveError, DuplicateMemberError
+from parazip.extraction.unpacking import Item
+from parazip.format.names import make_pattern
+from parazip.format.records import FLAG_ENCRYPTED, FLAG_PATCH
+from parazip.format.values import DEFLATED, STORED, Entry
+from parazip.sources.archives import LINK, refuse_uncopyable, refuse_unsafe_name
+
+_FILE, _FOLDER = 8, 4
+_MOST_LINKS = 40
+"""As many as Linux follows on one way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """What is to be made, by paths below the target, with `/` between steps and none at the end.
+
+    Attributes:
+        files: in the order of the archive.
+        links: likewise.
+        folders: all that are needed, each after the one that it is in, with the member that stands
+            for it, if there is one.
+    """
+
+    files: list[Item] = field(default_factory=list)
+    links: list[Item] = field(default_factory=list)
+    folders: dict[str, Entry | None] = field(default_factory=dict)
+
+
+def plan_targets(archive: str, entries: Sequence[Entry], strip: int = 0) -> Targets:
+    """What is to be made of members.
+
+    Args:
+        archive: what messages call it.
+        entries: the members that are extracted.
+        strip: how many steps are taken off the beginning of each name; members that have no more
+            are left out.
+
+    Raises:
+        NotCopiedError: (a NotImplementedError) a member cannot be extracted.
+        DuplicateMemberError: two members would be one file.
+        BadArchiveError: a file is needed as a folder, or a link leads out.
+    """
+    targets = Targets()
+    files, links, folders = targets.files, targets.links, targets.folders
+    own_folders: dict[str, Entry] = {}
+    may_be_odd = _has_odd_names(entries)
+    parents: dict[str, None] = {}
+    for entry in entries:
+        name, record, _ = entry
+        kind = record.attributes >> 28
+        if (
+            may_be_odd
+            or kind not in (_FILE, _FOLDER)
+            or record.flags & (FLAG_ENCRYPTED | FLAG_PATCH)
+            or record.method not in (STORED, DEFLATED)
+        ):
+            refuse_unsafe_name(archive, entry, "extract")
+            refuse_uncopyable(archive, entry, "extract")
+        path = name
+        if strip or may_be_odd:
+            steps = [step for step in name.split("/") if step not in ("", ".")][strip:]
+            if not steps:
+                continue
+            path = "/".join(steps)
+        if kind == _FOLDER:
+            own_folders[path.rstrip("/")] = entry
+            continue
+        end = path.rfind("/")
+        if end > 0:
+            parents[path[:end]] = None
+        (links if kind == LINK else files).append(Item(path, entry))
+    for folder in sorted({**parents, **own_folders}):
+        _add_folder(folders, folder)
+    for folder, entry in own_folders.items():
+        folders[folder] = entry
+    _refuse_conflicts(archive, targets)
+    return targets
+
+
+def _has_odd_names(entries: Sequence[Entry]) -> bool:
+    """Whether a name may lead out, or has steps that are none; a quick look at all of them."""
+    text = "/\n/".join([entry.name for entry in entries])
+    text = f"/{text}/"
+    return (
+        "\\" in text
+        or ":" in text
+        or "\0" in text
+        or "/./" in text
+        or "/../" in text
+        or text.count("//") != text.count("//\n")
+        or text.count("\n") >= len(entries)
+        or max([len(entry.name) for entry in entries], default=0) > 4096
+    )
+
+
+def _add_folder(folders: dict[str, Entry | None], folder: str) -> None:
+    """Puts in a folder, and before it those that it is in."""
+    missing = []
+    while folder and folder not in folders:
+        missing.append(folder)
+        folder = folder[: max(folder.rfind("/"), 0)]
+    for path in reversed(missing):
+        folders[path] = None
+
+
+def _refuse_conflicts(archive: str, targets: Targets) -> None:
+    items = [*targets.files, *targets.links]
+    paths = {item.path: item for item in items}
+    if len(paths) < len(items):
+        first: dict[str, Item] = {}
+        for item in items:
+            other = first.setdefault(item.path, item)
+            if other is not item:
+                raise DuplicateMemberError(
+                    f"cannot extract {item.entry.name} of {archive}: another member, "
+                    f"{other.entry.name}, is the same file; leave both out with --exclude "
+                    f"{make_pattern(item.entry.name)}, or keep one by merge --on-duplicate first",
+                    member=item.entry.name,
+                )
+    for folder in targets.folders:
+        if folder in paths:
+            raise BadArchiveError(
+                f"cannot extract {paths[folder].entry.name} of {archive}: other members need it "
+                f"as a folder; leave it out with --exclude "
+                f"{make_pattern(paths[folder].entry.name)}",
+                archive=archive,
+                member=paths[folder].entry.name,
+            )
+
+
+def refuse_leading_out(archive: str, path: str, target: str, links: dict[str, str]) -> None:
+    """Refuses a link that leads out of the target folder, by itself or through other links.
+
+    Args:
+        archive: what messages call it.
+        path: where the link is to be, below the target folder.
+        target: where it is to lead.
+        links: the targets of all links that the archive has, by their paths.
+
+    Raises:
+        BadArchiveError: it does.
+    """
+    why = _find_way_out(path, target, links)
+    if why:
+        raise BadArchiveError(
+            f"cannot extract the link {path} of {archive}: its target {target!r} {why}; leave it "
+            f"out with --exclude {make_pattern(path)}",
+            archive=archive,
+            member=path,
+        )
+
+
+def _find_way_out(path: str, target: str, links: dict[str, str]) -> str:
+    at = path.split("/")[:-1]
+    rest = target.replace("\\", "/").split("/")[::-1]
+    if target.startswith(("/", "\\")) or ":" in rest[-1]:
+        return "is absolute"
+    followed = 0
+    while rest:
+        step = rest.pop()
+        if step in ("", "."):
+            continue
+        if step == "..":
+            if not at:
+                return "leads out of the folder"
+            at.pop()
+            continue
+        at.append(step)
+        further = links.get("/".join(at))
+        if further is not None and rest:  # the last step is not followed to make the link
+            followed += 1
+            if followed > _MOST_LINKS:
+                return "leads in a circle"
+            at.pop()
+            rest += further.split("/")[::-1]
+    return ""

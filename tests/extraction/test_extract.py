@@ -1,0 +1,373 @@
+"""What is extracted is what was put in: contents, permissions, times, and all or nothing."""
+
+from __future__ import annotations
+
+import itertools
+import marshal
+import os
+import random
+import stat
+import struct
+import subprocess
+import time
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import parazip
+from parazip import Extraction, Settings
+from parazip.extraction import contents, extract, folder, unpacking
+from parazip.workers import starting
+from parazip.workers.helpers import Helpers
+from support.paths import list_below, make_noise, plant_files
+
+MIB = 1 << 20
+
+
+def make_tree(path: Path) -> dict[str, bytes]:
+    """Files of each kind that is extracted in a way of its own, by their names."""
+    made = random.Random(1)
+    files = {
+        f"small/{i // 100}/{i}": b"%d of many\n" % i * made.randrange(1, 99) for i in range(700)
+    }
+    files |= {
+        "empty": b"",
+        "noise": make_noise(100_000),
+        "one byte": b"x",
+        "at once": b"a line\n" * (contents.AT_ONCE // 7),
+        "chunks": b"some more lines\n" * (3 * MIB // 16) + make_noise(MIB),
+        "deep/er/and/deeper/file": b"far down",
+        "caf\u00e9/\u2603": b"names that are not ASCII",
+    }
+    plant_files(path, files)
+    plant_files(path, {"without files/": b""})
+    return files
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    make_tree(tmp_path / "t")
+    return tmp_path / "t"
+
+
+def pack(tree: Path, path: Path, level: int = 6, **selection: Any) -> Path:
+    chosen = parazip.Selection(directory=tree, symlinks="store", **selection)
+    parazip.create(path, ["."], Settings(level=level), selection=chosen)
+    return path
+
+
+@pytest.fixture(params=["by descriptor", "by name"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How folders are found; by name where the system has no calls by descriptors."""
+    if request.param == "by name":
+        monkeypatch.setattr(folder, "BY_DESCRIPTOR", False)
+        monkeypatch.setattr(unpacking, "_UTIME_BY_DESCRIPTOR", False)
+    return str(request.param)
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 7])
+@pytest.mark.parametrize("level", [0, 1, 6])
+@pytest.mark.parametrize("target", ["new", "there"])
+def test_what_comes_out_is_what_went_in(
+    tree: Path, tmp_path: Path, way: str, jobs: int, level: int, target: str
+) -> None:
+    archive = pack(tree, tmp_path / "a.zip", level)
+    out = tmp_path / "out"
+    if target == "there":
+        plant_files(out, {"mine": b"stays"})
+    report = parazip.extract(archive, out, settings=Settings(jobs=jobs))
+    found = list_below(out)
+    if target == "there":
+        assert found.pop("mine") == b"stays"
+    assert found == list_below(tree)
+    assert report.folder == str(out)
+    assert report.members == len(found)
+    assert report.bytes == sum(len(data) for data in found.values() if data)
+    assert (report.skipped, report.notes) == (0, ())
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("way_to_start", ["forked", "afresh"])
+def test_helpers_make_the_same_files(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way_to_start: str
+) -> None:
+    archive = pack(tree, tmp_path / "a.zip")
+    monkeypatch.setattr(extract, "_WORTH_FORKED", 0)
+    monkeypatch.setattr(extract, "_WORTH_FRESH", 0)
+    monkeypatch.setattr(starting, "may_fork", way_to_start == "forked")
+    monkeypatch.setattr(starting, "_is_single_threaded", lambda: True)
+    answers: list[bytes | None] = []
+    ask = Helpers.ask
+
+    def overheard(self: Helpers, question: bytes) -> bytes | None:
+        answers.append(ask(self, question))
+        return answers[-1]
+
+    monkeypatch.setattr(Helpers, "ask", overheard)
+    parazip.extract(archive, tmp_path / "out", settings=Settings(jobs=2))
+    assert list_below(tmp_path / "out") == list_below(tree)
+    assert answers
+    assert None not in answers
+
+
+def test_what_a_killed_helper_leaves_is_made_anew(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A helper may end at any moment: after no file, in the middle of one, after all of them."""
+    archive = pack(tree, tmp_path / "a.zip")
+    plant_files(tmp_path / "out", {"mine": b"stays"})
+    monkeypatch.setattr(extract, "_WORTH_FORKED", 0)
+    made = random.Random(2)
+    killed = []
+
+    class Dying:
+        are_started = True
+        are_forked = True
+
+        def start(self) -> None:
+            pass
+
+        def ask(self, question: bytes) -> bytes | None:
+            if made.random() < 0.3:
+                return unpacking.answer_question(question)
+            killed.append(True)
+            archive, place, items = marshal.loads(question)
+            done = made.randrange(len(items) + 1)
+            question = marshal.dumps((archive, place, items[:done]))
+            unpacking.answer_question(question)
+            if done < len(items):
+                path = Path(place[0], items[done][0])
+                path.write_bytes(b"half")
+            return None
+
+        def __enter__(self) -> Dying:
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            pass
+
+    monkeypatch.setattr(extract, "running_helpers", lambda *args: Dying())
+    parazip.extract(archive, tmp_path / "out", settings=Settings(jobs=2))
+    assert killed
+    found = list_below(tmp_path / "out")
+    assert found.pop("mine") == b"stays"
+    assert found == list_below(tree)
+
+
+# What files get
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o000])
+@pytest.mark.parametrize("modes", ["keep", "normal", "none"])
+def test_permissions_are_those_that_were_asked_for(
+    tmp_path: Path, way: str, modes: Any, umask: int
+) -> None:
+    wanted = {0o600: 0o644, 0o644: 0o644, 0o755: 0o755, 0o444: 0o644, 0o4755: 0o755, 0o711: 0o755}
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for mode in wanted:
+            info = zipfile.ZipInfo(f"f{mode:o}", (2020, 1, 1, 0, 0, 0))
+            info.external_attr = (stat.S_IFREG | mode) << 16
+            archive.writestr(info, b"data")
+        info = zipfile.ZipInfo("d/", (2020, 1, 1, 0, 0, 0))
+        info.external_attr = (stat.S_IFDIR | 0o700) << 16
+        archive.writestr(info, b"")
+    before = os.umask(umask)
+    try:
+        parazip.extract(tmp_path / "a.zip", tmp_path / "out", Extraction(modes=modes))
+    finally:
+        os.umask(before)
+    for mode, normal in wanted.items():
+        expected = {"keep": mode & 0o777, "normal": normal, "none": 0o666}[modes] & ~umask
+        found = (tmp_path / "out" / f"f{mode:o}").stat().st_mode
+        assert stat.S_IMODE(found) == expected, oct(mode)
+    expected = {"keep": 0o700, "normal": 0o777, "none": 0o777}[modes] & ~umask
+    assert stat.S_IMODE((tmp_path / "out/d").stat().st_mode) == expected
+
+
+@pytest.mark.parametrize("zone", ["UTC", "<+14>-14", "America/New_York"])
+def test_times_are_local_ones_or_those_of_extended_timestamps(
+    tmp_path: Path, way: str, zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+            for name in "plain", "extended", "d/", "e/":
+                info = zipfile.ZipInfo(name, (2021, 7, 2, 3, 4, 6))
+                if name in ("extended", "e/"):
+                    info.extra = struct.pack("<HHBi", 0x5455, 5, 1, 1_600_000_001)
+                archive.writestr(info, b"")
+        parazip.extract(tmp_path / "a.zip", tmp_path / "out")
+        local = time.mktime((2021, 7, 2, 3, 4, 6, 0, 0, -1))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    out = tmp_path / "out"
+    assert [(out / name).stat().st_mtime for name in ("plain", "d")] == [local, local]
+    assert [(out / name).stat().st_mtime for name in ("extended", "e")] == [1_600_000_001.0] * 2
+
+
+@pytest.mark.parametrize(
+    "extra", [b"UT", b"UT\5\0\1", b"UT\5\0\0abcd", b"xxUT\5\0", b"zz\1\0aUT\5\0"]
+)
+def test_an_extended_timestamp_that_is_none_does_not_count(extra: bytes) -> None:
+    record = parazip_record(date=(41 << 9 | 7 << 5 | 2) << 16)
+    header = bytes(30) + record.name + extra
+    assert unpacking.find_time(record, header) == unpacking.read_dos_date(record.date)
+
+
+def parazip_record(date: int) -> Any:
+    from parazip.format.values import Record
+
+    return Record(b"name", 0, 0, date, 0, 0, 0, 0, 0)
+
+
+# All or nothing
+
+
+def damage(path: Path, name: str) -> None:
+    """Flips a bit in the middle of a member's data."""
+    with zipfile.ZipFile(path) as archive:
+        info = archive.getinfo(name)
+    data = bytearray(path.read_bytes())
+    data[info.header_offset + 30 + len(name.encode()) + info.compress_size // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("name", ["small/3/333", "chunks", "noise", "at once"])
+def test_a_damaged_member_is_named_and_a_new_folder_is_not_there(
+    tree: Path, tmp_path: Path, jobs: int, name: str
+) -> None:
+    archive = pack(tree, tmp_path / "a.zip")
+    damage(archive, name)
+    with pytest.raises(parazip.BadArchiveError) as caught:
+        parazip.extract(archive, tmp_path / "out", settings=Settings(jobs=jobs))
+    assert caught.value.member == name
+    assert caught.value.id in ("crc-mismatch", "stream-damaged", "stream-end")
+    assert sorted(os.listdir(tmp_path)) == ["a.zip", "t"]
+
+
+def test_in_a_folder_that_is_there_the_error_says_what_was_made(tree: Path, tmp_path: Path) -> None:
+    archive = pack(tree, tmp_path / "a.zip")
+    damage(archive, "small/6/690")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(
+        parazip.BadArchiveError, match="527 members were extracted before that, and stay"
+    ):
+        parazip.extract(archive, tmp_path / "out", settings=Settings(jobs=1))
+    assert not (tmp_path / "out/small/6/690").exists()
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert files
+    for path in files:
+        assert path.read_bytes() == (tree / path.relative_to(tmp_path / "out")).read_bytes()
+
+
+@pytest.mark.parametrize("call", ["open", "write", "utime", "mkdir", "close"])
+def test_whatever_the_system_refuses_nothing_is_half_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """Each call fails once, the first, the second and so on; into a new folder and another one."""
+    tree = plant_files(tmp_path / "t", {f"d{i}/f{i}": b"contents" * i for i in range(6)})
+    archive = pack(tree, tmp_path / "a.zip")
+    whole = list_below(tree)
+    original = getattr(os, call)
+    for fail_at in itertools.count(1):
+        out = tmp_path / f"out {fail_at}"
+        out.mkdir()
+        count = 0
+
+        def failing(*args: Any, fail_at: int = fail_at, **more: Any) -> Any:
+            nonlocal count
+            count += 1
+            if call == "close":
+                original(*args, **more)
+            if count == fail_at:
+                raise OSError(28, "No space left on device")
+            return None if call == "close" else original(*args, **more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(unpacking, "os", Fake(**{call: failing}))
+            patch.setattr(folder, "os", Fake(**{call: failing}))
+            try:
+                parazip.extract(archive, out, settings=Settings(jobs=1))
+            except (parazip.OutputError, parazip.SourceError, OSError):
+                assert count >= fail_at
+        found = list_below(out)
+        for name, data in found.items():
+            assert data == whole[name], (call, fail_at)
+        if count < fail_at:
+            break
+    assert found == whole
+    assert fail_at > 5
+
+
+class Fake:
+    """The module `os` with some functions of its own."""
+
+    def __init__(self, **functions: Any) -> None:
+        vars(self).update(functions)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+
+# Limits
+
+
+def test_more_than_was_allowed_is_refused(tree: Path, tmp_path: Path) -> None:
+    archive = pack(tree, tmp_path / "a.zip")
+    with pytest.raises(parazip.OutputError, match="--max-size"):
+        parazip.extract(archive, tmp_path / "out", Extraction(max_size=MIB))
+    assert not (tmp_path / "out").exists()
+    parazip.extract(archive, tmp_path / "out", Extraction(max_size=100 * MIB))
+
+
+def test_what_claims_more_than_the_disk_has_is_refused(tmp_path: Path) -> None:
+    """An archive of a megabyte can claim a gigabyte; what has no room is refused at once."""
+    data = zlib.compress(bytes(MIB), 9, wbits=-15)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros", bytes(MIB))
+    assert len(data) < 2000
+    free = os.statvfs(tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        few = Fake(statvfs=lambda path: Few(free))
+        patch.setattr(extract, "os", few)
+        with pytest.raises(parazip.OutputError, match="there is room for 4,096; make room"):
+            parazip.extract(tmp_path / "a.zip", tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+        parazip.extract(tmp_path / "a.zip", tmp_path / "out", Extraction(max_size=2 * MIB))
+    assert (tmp_path / "out/zeros").stat().st_size == MIB
+
+
+class Few:
+    """What statvfs tells of a disk that is nearly full."""
+
+    def __init__(self, real: os.statvfs_result) -> None:
+        self.f_frsize, self.f_bavail = 4096, 1
+
+
+# Archives of other programs
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["zip", "-qr", "a.zip", "t"],
+        ["7z", "a", "-tzip", "-bso0", "-bsp0", "a.zip", "t"],
+        ["bsdtar", "-acf", "a.zip", "t"],
+        ["jar", "cf", "a.zip", "t"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_archives_of_others_come_out(tree: Path, tmp_path: Path, command: list[str]) -> None:
+    import shutil
+
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"{command[0]} is not installed")
+    subprocess.run(command, cwd=tmp_path, check=True)
+    parazip.extract(tmp_path / "a.zip", tmp_path / "out", Extraction(exclude=("META-INF",)))
+    assert list_below(tmp_path / "out" / "t") == list_below(tree)
