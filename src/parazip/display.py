@@ -147,6 +147,12 @@ class Display:
             self._print_line(format_extracted(report))
             self._show_notes(report.notes)
 
+    def show_line(self, text: str) -> None:
+        """Tells people something in a line."""
+        if not self._quiet:
+            self._end_bar()
+            self._print_line(make_printable(text))
+
     def _show_notes(self, notes: Sequence[str]) -> None:
         for note in notes:
             self.show_note(note)

@@ -165,7 +165,7 @@ def test_what_a_killed_helper_leaves_is_made_anew(
 def test_permissions_are_those_that_were_asked_for(
     tmp_path: Path, way: str, modes: Any, umask: int
 ) -> None:
-    wanted = {0o600: 0o644, 0o644: 0o644, 0o755: 0o755, 0o444: 0o644, 0o4755: 0o755, 0o711: 0o755}
+    wanted = {0o600: 0o666, 0o644: 0o666, 0o755: 0o777, 0o444: 0o666, 0o4755: 0o777, 0o711: 0o777}
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         for mode in wanted:
             info = zipfile.ZipInfo(f"f{mode:o}", (2020, 1, 1, 0, 0, 0))

@@ -29,6 +29,7 @@ _COMMANDS = {
     "list": ("parazip.cli.extract", "List what is in an archive."),
     "pex": ("parazip.pex.command", "Build a PEX with pex's own command line, zipped fast."),
     "info": ("parazip.pex.info", "Show what is in a PEX, and which Pythons can start it."),
+    "seed": ("parazip.pex.seed", "Do what the first boot of a PEX would do, on all cores."),
     "run": ("parazip.cli.run.command", "Run a Python program, with zipfile.ZipFile on all cores."),
     "cache": ("parazip.cli.cache", "Show or empty the cache of finished parts."),
 }

@@ -72,8 +72,8 @@ _exclude = options.selecting(
     type=click.Choice(MODES),
     default="keep",
     show_default=True,
-    help="Permissions. keep: those of the members, as far as the umask allows. normal: 644, and "
-    "755 for what can be executed. none: those of any new file.",
+    help="Permissions. keep: those of the members, as far as the umask allows. normal: those "
+    "of any new file, and the right to execute what can be executed. none: those of any new file.",
 )
 @options.producing("--sync", is_flag=True, help="Return when all is on the disk.")
 @options.producing(

@@ -35,6 +35,11 @@ _TO_OTHERS = ("name-in-two-forms",)
 """Refusals of what other readers might make of an archive: here each name is the file it says."""
 
 
+def read_members(archive: File) -> list[Entry]:
+    """All members of an archive; raises what `read_entries` raises."""
+    return archives.read_entries(archive, _TO_OTHERS)
+
+
 def choose_entries(
     archive: File, members: tuple[str, ...], exclude: tuple[str, ...], verb: str, outcome: str
 ) -> Sequence[Entry]:
@@ -51,7 +56,7 @@ def choose_entries(
         NoSuchMemberError: a pattern of `members` matches nothing.
         SourceError, SourceChangedError, BadArchiveError: see `read_entries`.
     """
-    entries: Sequence[Entry] = archives.read_entries(archive, _TO_OTHERS)
+    entries: Sequence[Entry] = read_members(archive)
     if members:
         names = (entry.name for entry in entries)
         refuse_unmatched(archive.path, members, names, verb, outcome)

@@ -83,8 +83,8 @@ class Extraction:
         overwrite: what becomes of files that are there: "error" writes nothing if there is one,
             "skip" leaves them, "newer" replaces those that are older than the member, "all" all.
         modes: "keep" gives files and folders the permissions that members have, as far as the umask
-            allows, "normal" 644, or 755 for what somebody may execute and for folders; "none" what
-            the system gives new files.
+            allows, "normal" those of any new file, and the right to execute what somebody may
+            execute; "none" those of any new file.
         max_size: the most bytes that may be extracted; None for what has room on the disk.
         sync: whether all is on the disk when the call returns.
 
@@ -172,7 +172,8 @@ def extract(
     found, targets = _plan(path, extraction)
     _refuse_size(found, targets, extraction.max_size)
     with _opening(target, found, extraction) as place:
-        run = _Run(place, extraction, settings, targets, Counter(progress))
+        is_new = place.target != target
+        run = Run(place, extraction, settings, targets, Counter(progress), is_new)
         run.make_all()
     return ExtractReport(
         folder=target,
@@ -255,8 +256,16 @@ def _rename_to_new(folder: str, target: str) -> None:
     os.rename(folder, target)
 
 
-class _Run:
+class Run:
     """Makes what is to be made.
+
+    Args:
+        place: from where to where.
+        extraction: what becomes of files that are there.
+        settings: how much of the machine may be used.
+        targets: what is to be made.
+        counter: is told of all that was made.
+        is_new: whether the target was made for this, and nothing is there yet.
 
     Attributes:
         made: how many files, folders and links were made.
@@ -271,6 +280,7 @@ class _Run:
         settings: Settings,
         targets: Targets,
         counter: Counter,
+        is_new: bool,
     ) -> None:
         self.made = self.bytes = self.skipped = 0
         self._place = place
@@ -278,7 +288,7 @@ class _Run:
         self._settings = settings
         self._targets = targets
         self._counter = counter
-        self._is_new = place.target != place.shown
+        self._is_new = is_new
 
     def make_all(self) -> None:
         """Makes folders, files and links, in this order."""

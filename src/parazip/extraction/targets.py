@@ -37,6 +37,15 @@ class Targets:
     links: list[Item] = field(default_factory=list)
     folders: dict[str, Entry | None] = field(default_factory=dict)
 
+    def add_folder(self, folder: str) -> None:
+        """Adds a folder, and before it those that it is in."""
+        missing = []
+        while folder and folder not in self.folders:
+            missing.append(folder)
+            folder = folder[: max(folder.rfind("/"), 0)]
+        for path in reversed(missing):
+            self.folders[path] = None
+
 
 def plan_targets(archive: str, entries: Sequence[Entry], strip: int = 0) -> Targets:
     """What is to be made of members.
@@ -82,7 +91,7 @@ def plan_targets(archive: str, entries: Sequence[Entry], strip: int = 0) -> Targ
             parents[path[:end]] = None
         (links if kind == LINK else files).append(Item(path, entry))
     for folder in sorted({**parents, **own_folders}):
-        _add_folder(folders, folder)
+        targets.add_folder(folder)
     for folder, entry in own_folders.items():
         folders[folder] = entry
     _refuse_conflicts(archive, targets)
@@ -103,16 +112,6 @@ def _has_odd_names(entries: Sequence[Entry]) -> bool:
         or text.count("\n") >= len(entries)
         or max([len(entry.name) for entry in entries], default=0) > 4096
     )
-
-
-def _add_folder(folders: dict[str, Entry | None], folder: str) -> None:
-    """Puts in a folder, and before it those that it is in."""
-    missing = []
-    while folder and folder not in folders:
-        missing.append(folder)
-        folder = folder[: max(folder.rfind("/"), 0)]
-    for path in reversed(missing):
-        folders[path] = None
 
 
 def _refuse_conflicts(archive: str, targets: Targets) -> None:

@@ -87,6 +87,7 @@ class Place(NamedTuple):
         modes: which permissions files get.
         token: what is in the names of unfinished files, and in no others.
         sync: whether each file is on the disk when it is made.
+        keeps_times: whether files get the modification times of their members.
     """
 
     archive: File
@@ -94,7 +95,8 @@ class Place(NamedTuple):
     shown: str
     modes: Modes
     token: str
-    sync: bool
+    sync: bool = False
+    keeps_times: bool = True
 
 
 class Batch(NamedTuple):
@@ -234,6 +236,8 @@ class _FileMaker:
         self._shown = place.shown
         self._token = place.token
         self._syncs = place.sync
+        self._sets_times = place.keeps_times and _UTIME_BY_DESCRIPTOR
+        self._sets_times_later = place.keeps_times and not _UTIME_BY_DESCRIPTOR
         self._find_mode = _MODES[place.modes]
         self._above: str | None = None  # the folder of the last file, and how to reach it
         self._at: int | None = None
@@ -267,13 +271,13 @@ class _FileMaker:
                         while count < len(piece):  # a disk that is nearly full takes some of it
                             piece = memoryview(piece)[count:]
                             count = os.write(descriptor, piece)
-                    if _UTIME_BY_DESCRIPTOR:
+                    if self._sets_times:
                         os.utime(descriptor, ns=(when, when))
                     if self._syncs:
                         os.fsync(descriptor)
                 finally:
                     os.close(descriptor)
-                if not _UTIME_BY_DESCRIPTOR:
+                if self._sets_times_later:
                     os.utime(made, ns=(when, when))
                 if replaces:
                     os.replace(made, self._front + name, src_dir_fd=at, dst_dir_fd=at)
@@ -329,7 +333,7 @@ def _keep_mode(attributes: int) -> int:
 
 
 def _normalize_mode(attributes: int) -> int:
-    return 0o755 if attributes & _ANY_BIT_EXECUTES else 0o644
+    return 0o777 if attributes & _ANY_BIT_EXECUTES else 0o666
 
 
 def _choose_none(attributes: int) -> int:
