@@ -14,6 +14,7 @@ from benchmarks import (
     commands,
     compare,
     copying,
+    extracting,
     machine,
     pexes,
     revisions,
@@ -166,6 +167,20 @@ def measure_zip_file(target: Any, runs: int) -> None:
     judged = zip_file.verdicts(found)
     click.echo(f"{machine.headline()}\n\n{zip_file.table(found)}\n\n{targets.table(judged)}")
     _write(target, {"zipfile": list(found.figures.values())}, judged)
+
+
+_ARCHIVES = ("tensorflow", "sources", "tiny", "many", "foreign stream")
+
+
+@main.command("extract")
+@click.option("--json", "target", type=click.File("w"), help="Write raw figures here.")
+@click.option("--runs", default=3, type=click.IntRange(1), show_default=True)
+@click.option("--archive", "names", multiple=True, type=click.Choice(_ARCHIVES))
+def measure_extracting(target: Any, runs: int, names: tuple[str, ...]) -> None:
+    """Compare parazip extract with zipfile, unzip, 7z, bsdtar, hayazip and fbz."""
+    found = extracting.measured(runs, names or _ARCHIVES, _tell)
+    click.echo(f"{machine.headline()}\n\n{extracting.table(found)}")
+    _write(target, found, ())
 
 
 @main.command("tools")
