@@ -46,7 +46,7 @@ def use(number):
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "a.zip")
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
-            for i in range(2500):
+            for i in range(1200):
                 made.writestr(f"{i % 9}/{i}", b"%d contents " % i * 20)
             made.writestr("large", os.urandom(1 << 20) * 3 + bytes(20 << 20))
         for target in path, io.BytesIO(open(path, "rb").read()):

@@ -371,3 +371,29 @@ def test_archives_of_others_come_out(tree: Path, tmp_path: Path, command: list[s
     subprocess.run(command, cwd=tmp_path, check=True)
     parazip.extract(tmp_path / "a.zip", tmp_path / "out", Extraction(exclude=("META-INF",)))
     assert list_below(tmp_path / "out" / "t") == list_below(tree)
+
+
+@pytest.mark.parametrize("target", ["new", "there"])
+def test_all_is_on_the_disk_before_it_returns_if_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    tree = plant_files(tmp_path / "t", {"a": b"1", "d/b": b"2" * 2 * MIB, "d/e/c": b"3"})
+    archive = pack(tree, tmp_path / "a.zip")
+    if target == "there":
+        (tmp_path / "out").mkdir()
+    synced: list[int] = []
+
+    def noted(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        os.fsync(descriptor)
+
+    for module in unpacking, folder:
+        monkeypatch.setattr(module, "os", Fake(fsync=noted))
+    parazip.extract(archive, tmp_path / "out", Extraction(sync=True), Settings(jobs=1))
+    paths = [tmp_path / "out", *(tmp_path / "out").rglob("*")]
+    if target == "new":
+        paths.append(tmp_path)  # it has the folder's name
+    assert {path.stat().st_ino for path in paths} == set(synced)
+    synced.clear()
+    parazip.extract(archive, tmp_path / "not asked for", settings=Settings(jobs=1))
+    assert synced == []

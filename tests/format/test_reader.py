@@ -99,6 +99,7 @@ def test_archives_are_read_as_zipfile_reads_them(case: str) -> None:
     } == ARCHIVES[case][1]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("count", [65_535, 65_536])
 def test_many_members(count: int) -> None:
     record = Record(b"", 0, STORED, DATE, 0, 0, 0, FILE, 0)
@@ -109,6 +110,7 @@ def test_many_members(count: int) -> None:
     assert not any(inflate_entry(data, entry) for entry in found.values())
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("begin", "size"), [(LIMIT - 40, LIMIT - 1), (LIMIT - 30, LIMIT + 2), (LIMIT + 1, LIMIT)]
 )

@@ -244,13 +244,23 @@ def _opening(target: str, archive: File, extraction: Extraction) -> Iterator[Pla
             _rename_to_new(beside, os.path.join(parent, name))
         except OSError as error:
             raise OutputError.of(target, error, "it was not there when extracting began") from error
+        if extraction.sync:
+            with TargetFolder(parent or os.curdir) as folder:
+                folder.sync("")
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
 
 
 def _rename_to_new(folder: str, target: str) -> None:
-    """Renames a folder to a name that nothing has; another empty folder counts as nothing."""
+    """Renames a folder to a name that nothing has.
+
+    Between the look and the renaming somebody may make another folder of that name: if it is empty,
+    POSIX lets this one take its place.
+
+    Raises:
+        OSError: it cannot be renamed, or something has that name.
+    """
     if os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
     os.rename(folder, target)
@@ -307,6 +317,9 @@ class Run:
             with TargetFolder(self._place.target) as folder:
                 self._make_links(folder, links)
                 self._finish_folders(folder, folders)
+                if self._extraction.sync:
+                    for path in ("", *folders):
+                        folder.sync(path)
         except ParazipError as error:
             if not self._is_new and self.made and error.args:
                 what = "1 member was" if self.made == 1 else f"{self.made:,} members were"

@@ -147,6 +147,16 @@ class TargetFolder:
         at, front = self.enter(folder)
         return os.stat(at if at is not None else front)
 
+    def sync(self, folder: str) -> None:
+        """Returns when the names in a folder below are on the disk, where the system can tell.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        at, _ = self.enter(folder)
+        if at is not None:
+            os.fsync(at)
+
     def finish(self, folder: str, mode: int | None, when: int) -> None:
         """Gives a folder below its permissions, if any, and its modification time.
 
