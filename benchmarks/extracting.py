@@ -114,11 +114,13 @@ def _list_commands(name: str, archive: str, python: str) -> list[Command]:
         Command("parazip.ZipFile", (*program, "parazip", "extract", "6", archive, OUTPUT)),
         Command("zipfile", (*program, "zipfile", "extract", "6", archive, OUTPUT)),
         Command("hayazip", (python, "-c", _HAYAZIP, archive, OUTPUT)),
-        Command("fbz", (fbz, "-q", "d", "-x", archive, "-C", OUTPUT)),
     ]
+    if name not in ("tensorflow", "foreign stream"):
+        # fbz 0.1.13 refuses a stream of 832 MB, whatever its --memory-limit is.
+        made.append(Command("fbz", (fbz, "-q", "d", "-x", archive, "-C", OUTPUT)))
     others = {
         "unzip": ("unzip", "-q", archive, "-d", OUTPUT),
-        "7z": ("7z", "x", "-bso0", "-bsp0", archive, f"-o{OUTPUT}"),
+        "7z": ("sh", "-c", '7z x -bso0 -bsp0 "$0" "-o$1"', archive, OUTPUT),
         "bsdtar": ("sh", "-c", 'mkdir "$1" && bsdtar -xf "$0" -C "$1"', archive, OUTPUT),
     }
     made += [Command(label, words) for label, words in others.items() if shutil.which(label)]
