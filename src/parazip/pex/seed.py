@@ -10,7 +10,10 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -18,6 +21,7 @@ import click
 from parazip.codecs.libraries import find_library_folders
 from parazip.display import MODES, Display, Mode, format_size, print_json
 from parazip.errors import ParazipError
+from parazip.extraction.extract import Extraction, extract
 from parazip.pex.info import read_pex_info
 from parazip.settings import Settings, parse_size
 
@@ -74,7 +78,10 @@ def seed(
     environment = {**os.environ, "PEX_INTERPRETER": "1"}
     if pex_root is not None:
         environment["PEX_ROOT"] = os.path.abspath(pex_root)
-    laid_out = _lay_out(os.path.abspath(pex), environment, settings, progress, quiet or as_json)
+    path = os.path.abspath(pex)
+    with _unpacked_bootstrap(path) as bootstrap:
+        is_quiet = quiet or as_json
+        laid_out = _lay_out(path, bootstrap, environment, settings, progress, is_quiet)
     _start(pex, python, environment)
     if compiles:
         _compile(python or sys.executable, laid_out["folder"], jobs)
@@ -88,12 +95,35 @@ def seed(
         )
 
 
+@contextmanager
+def _unpacked_bootstrap(pex: str) -> Iterator[str]:
+    """The folder of the pex that a PEX brings along.
+
+    Left in the PEX, it would read the PEX's whole directory again for each of a dozen packages.
+    """
+    found = os.path.join(pex, _BOOTSTRAP)
+    if os.path.isdir(found):
+        yield found
+        return
+    with tempfile.TemporaryDirectory(prefix="parazip-") as folder:
+        if os.path.isfile(found):
+            extract(found, folder)
+        else:
+            extract(pex, folder, Extraction(members=(f"{_BOOTSTRAP}/",), strip_components=1))
+        yield folder
+
+
 def _lay_out(
-    pex: str, environment: dict[str, str], settings: Settings, progress: Mode, quiet: bool
+    pex: str,
+    bootstrap: str,
+    environment: dict[str, str],
+    settings: Settings,
+    progress: Mode,
+    quiet: bool,
 ) -> dict[str, Any]:
     asked = {
         "pex": pex,
-        "front": [os.path.join(pex, _BOOTSTRAP)],
+        "front": [bootstrap],
         "jobs": settings.jobs,
         "memory": settings.memory,
         "progress": progress,
