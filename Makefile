@@ -26,9 +26,9 @@ demo: $(READY)  ## set up, build a real PEX fast and run it
 # first.
 # Other Pythons leave out what is marked "once"; `make test-all` does not. GNU make 3.81, which macOS
 # has, cannot keep their outputs apart.
-test: check  ## set up, then every check and test, on every Python at hand
+test: $(READY)  ## set up, then every check and test, on every Python at hand
 	@$(BIN)/coverage erase
-	@$(MAKE) --no-print-directory -j3 $(if $(filter output-sync,$(.FEATURES)),-Otarget) $(MEASURING) unit-rest unit-dropin $(addprefix other-,$(OTHERS)) pexes-first pexes-rest
+	@$(MAKE) --no-print-directory -j3 $(if $(filter output-sync,$(.FEATURES)),-Otarget) $(MEASURING) unit-rest unit-dropin check $(addprefix other-,$(OTHERS)) pexes-first pexes-rest
 	@$(BIN)/coverage combine -q
 	@echo "branches and lines that the tests reach, in percent:"
 	@$(BIN)/coverage report --format=total

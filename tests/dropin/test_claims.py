@@ -33,6 +33,8 @@ from parazip.format.names import MOST_STEPS
 from parazip.pex import info, wheels
 from parazip.sources import archives, files, merging, selection
 
+pytestmark = pytest.mark.once
+
 MIB = 1 << 20
 
 

@@ -24,6 +24,8 @@ from support.patience import HUNG
 from support.places import TESTS
 from support.refusals import ERRORS, OLD, SYSTEM_CALLS, preload_refusals
 
+pytestmark = pytest.mark.once
+
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's preloading and FUSE")
 
 

@@ -19,6 +19,8 @@ import parazip
 from parazip.output.stream import Pipe
 from parazip.testing import InlineExecutor, SparseOutput
 
+pytestmark = pytest.mark.once
+
 DATE = 0x5264_28C4
 
 ATTRIBUTES = 0o100644 << 16

@@ -18,6 +18,8 @@ from support.archives import contents_of
 from support.command import assert_fails
 from support.updating import edit_file, identify_file, plant_dated_files, run_change, when_written
 
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.parametrize("call", ["update", "delete"])
 def test_a_full_disk_leaves_the_old_archive(work: Path, call: str) -> None:
