@@ -370,3 +370,58 @@ def test_a_quick_look_at_names_finds_what_a_close_one_would(names: list[str]) ->
 class Named:
     def __init__(self, name: str) -> None:
         self.name = name
+
+
+@pytest.mark.parametrize("what", ["a file", "a link to nothing", "a link to a file"])
+def test_a_target_that_is_no_folder_is_told(tmp_path: Path, what: str) -> None:
+    archive = write(tmp_path / "a.zip", ("a", b"1"))
+    plant_files(tmp_path, {"file": b"mine"})
+    target = tmp_path / "file"
+    if what != "a file":
+        target = tmp_path / "link"
+        target.symlink_to("file" if what == "a link to a file" else "nothing")
+    with pytest.raises(parazip.OutputError, match="name a folder, or one that is not there"):
+        parazip.extract(archive, target)
+    assert (tmp_path / "file").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("there", ["file", "link", "folder"])
+@pytest.mark.parametrize("overwrite", ["error", "skip", "newer", "all"])
+def test_links_obey_the_same_rules_as_files(tmp_path: Path, overwrite: Any, there: str) -> None:
+    archive = write(tmp_path / "a.zip", ("a", b"1"), ("l", b"a", LINK))
+    out = plant_files(tmp_path / "out", {"l/" if there == "folder" else "mine": b"mine"})
+    if there == "file":
+        (out / "mine").rename(out / "l")
+    elif there == "link":
+        (out / "l").symlink_to("elsewhere")
+    before = list_below(out)
+    extraction = Extraction(overwrite=overwrite)
+    if overwrite == "error" or there == "folder":
+        with pytest.raises(parazip.OutputError):
+            parazip.extract(archive, out, extraction)
+        assert list_below(out) == before
+        return
+    report = parazip.extract(archive, out, extraction)
+    assert (out / "a").read_bytes() == b"1"
+    replaced = overwrite == "all"
+    assert report.skipped == (not replaced)
+    if replaced:
+        assert os.readlink(out / "l") == "a"
+    assert sorted(os.listdir(out)) == sorted({*before, "a"})
+
+
+def test_a_file_in_the_place_of_an_empty_folder_is_found_before_anything_is_written(
+    tmp_path: Path,
+) -> None:
+    archive = write(tmp_path / "a.zip", ("a/", b""), ("b/", b""), ("c", b"1"))
+    plant_files(tmp_path, {"out/b": b"mine"})
+    with pytest.raises(parazip.OutputError):
+        parazip.extract(archive, tmp_path / "out", Extraction(overwrite="all"))
+    assert list_below(tmp_path / "out") == {"b": b"mine"}
+
+
+def test_a_link_whose_target_has_a_nul_is_refused(tmp_path: Path) -> None:
+    archive = write(tmp_path / "a.zip", ("l", b"a\0b", LINK))
+    with pytest.raises(parazip.BadArchiveError, match="has a NUL in it"):
+        parazip.extract(archive, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -228,6 +228,7 @@ def _opening(target: str, archive: File, extraction: Extraction) -> Iterator[Pla
     token = f"parazip-{os.urandom(6).hex()}"
     place = Place(archive, target, target, extraction.modes, token, extraction.sync)
     if os.path.lexists(target):
+        _refuse_no_folder(target)
         yield place
         return
     parent, name = os.path.split(target.rstrip("/" + os.sep))
@@ -250,6 +251,15 @@ def _opening(target: str, archive: File, extraction: Extraction) -> Iterator[Pla
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
+
+
+def _refuse_no_folder(target: str) -> None:
+    try:
+        with TargetFolder(target) as folder:
+            if not stat.S_ISDIR(folder.stat("").st_mode):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    except OSError as error:
+        raise OutputError.of(target, error, "name a folder, or one that is not there") from error
 
 
 def _rename_to_new(folder: str, target: str) -> None:
@@ -278,8 +288,7 @@ class Run:
         is_new: whether the target was made for this, and nothing is there yet.
 
     Attributes:
-        made: how many files, folders and links were made.
-        bytes: of these files.
+        bytes: of the files that were made.
         skipped: how many files were left as they are.
     """
 
@@ -292,7 +301,9 @@ class Run:
         counter: Counter,
         is_new: bool,
     ) -> None:
-        self.made = self.bytes = self.skipped = 0
+        self.bytes = self.skipped = 0
+        self._counts: list[int] = []  # of what was made; workers add to it
+        self._at_work: dict[int, Batch] = {}
         self._place = place
         self._extraction = extraction
         self._settings = settings
@@ -303,10 +314,13 @@ class Run:
     def make_all(self) -> None:
         """Makes folders, files and links, in this order."""
         targets, counter = self._targets, self._counter
-        links = self._read_links()
-        items = targets.files
+        texts = self._read_links()
+        items, links = targets.files, targets.links
         if not self._is_new:
-            items = self._check_existing(items)
+            self._check_folders()
+            kept = self._check_existing([*items, *links])
+            items = [item for item in kept if item.path not in texts]
+            links = [item for item in kept if item.path in texts]
         counter.members_total = len(items)
         counter.bytes_total = sum([item.entry.record.size for item in items])
         self._refuse_without_room(counter.bytes_total)
@@ -315,19 +329,25 @@ class Run:
                 folders = self._make_folders(folder)
             self._make_files(items)
             with TargetFolder(self._place.target) as folder:
-                self._make_links(folder, links)
+                self._make_links(folder, links, texts)
                 self._finish_folders(folder, folders)
                 if self._extraction.sync:
                     for path in ("", *folders):
                         folder.sync(path)
-        except ParazipError as error:
-            if not self._is_new and self.made and error.args:
+        except (ParazipError, KeyboardInterrupt) as error:
+            if not self._is_new and self.made:
                 what = "1 member was" if self.made == 1 else f"{self.made:,} members were"
-                error.args = (
-                    f"{error.args[0]}; {what} extracted before that, and stay",
-                    *error.args[1:],
-                )
+                what += " extracted before that, and stay"
+                if isinstance(error, ParazipError):
+                    error.args = (f"{error.args[0]}; {what}", *error.args[1:])
+                else:
+                    error.add_note(what)
             raise
+
+    @property
+    def made(self) -> int:
+        """How many files, folders and links were made."""
+        return sum(self._counts)
 
     # What must hold before anything is written
 
@@ -362,6 +382,18 @@ class Run:
                 member=self._name(obstacles[0]),
             )
         return kept
+
+    def _check_folders(self) -> None:
+        """Refuses what stands where a folder is needed."""
+        with TargetFolder(self._place.target) as folder:
+            for path in self._targets.folders:
+                info = self._find(folder, path)
+                if info is not None and not stat.S_ISDIR(info.st_mode):
+                    raise explain_unwritten(
+                        self._place.shown,
+                        path,
+                        NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)),
+                    )
 
     def _is_newer(self, item: Item, info: os.stat_result) -> bool:
         """Whether a member is newer than a file, by more than what dates in archives can tell."""
@@ -406,9 +438,9 @@ class Run:
             try:
                 if folder.make(path):
                     made.append(path)
+                    self._counts.append(1)
             except OSError as error:
                 raise explain_unwritten(self._place.shown, path, error) from error
-        self.made += len(made)
         return made
 
     def _finish_folders(self, folder: TargetFolder, made: Sequence[str]) -> None:
@@ -442,14 +474,17 @@ class Run:
             refuse_leading_out(archive.path, path, target, links)
         return links
 
-    def _make_links(self, folder: TargetFolder, links: dict[str, str]) -> None:
+    def _make_links(
+        self, folder: TargetFolder, links: Sequence[Item], texts: dict[str, str]
+    ) -> None:
         """Makes all links, when no file is made any more that they could lead astray."""
-        for path, target in links.items():
+        for item in links:
+            unfinished = unpacking.make_name(item, self._place.token) if item.replaces else ""
             try:
-                folder.link(path, target)
+                folder.link(item.path, texts[item.path], unfinished)
             except OSError as error:
-                raise explain_unwritten(self._place.shown, path, error) from error
-            self.made += 1
+                raise explain_unwritten(self._place.shown, item.path, error) from error
+            self._counts.append(1)
 
     # Files
 
@@ -460,7 +495,14 @@ class Run:
         large_items = [item for item in items if item.entry.record.size > share and jobs > 1]
         others = [item for item in items if item.entry.record.size <= share or jobs == 1]
         line = line_for(self._settings.jobs, self._settings.memory)
-        self._make_batches(others, line, jobs)
+        try:
+            self._make_batches(others, line, jobs)
+        except BaseException:
+            # Helpers that were at work have been killed: in a folder that stays, nothing of theirs
+            # may be half written.
+            for batch in () if self._is_new else self._at_work.values():
+                unpacking.recover(batch)
+            raise
         for item in large_items:
             self._make_large(item, line)
 
@@ -469,19 +511,24 @@ class Run:
         size = sum([item.entry.record.size + _PER_MEMBER for item in items])
         if jobs == 1 or size < _WORTH_FORKED:
             for batch in batches:
-                unpacking.unpack_here(batch)
+                unpacking.unpack_here(batch, self._counts.append)
                 self._count(batch.items)
             return
         with running_helpers(
             f"{unpacking.__name__}:{unpacking.answer_question.__name__}",
-            jobs,
+            min(jobs, usable_cpus()),
             8,
             libraries.find_library_folders(),
         ) as helpers:
             if helpers.are_forked or size >= _WORTH_FRESH:
                 helpers.start()
-            function = partial(unpacking.unpack, helpers=helpers)
-            with line.open_lane(function, cost=lambda _: _BATCH_COST) as lane:
+
+            def unpack(batch: Batch) -> None:
+                self._at_work[id(batch)] = batch
+                unpacking.unpack(batch, helpers, self._counts.append)
+                del self._at_work[id(batch)]
+
+            with line.open_lane(unpack, cost=lambda _: _BATCH_COST) as lane:
                 for batch, _ in lane.through(batches):
                     self._count(batch.items)
 
@@ -492,13 +539,12 @@ class Run:
                 yield chunk
 
         Unpacker(self._place, chunks).unpack([item])
-        self.made += 1
+        self._counts.append(1)
         self.bytes += item.entry.record.size
         self._counter.advance(1, 0, 0, item.path)
 
     def _count(self, items: Sequence[Item]) -> None:
         size = sum([item.entry.record.size for item in items])
-        self.made += len(items)
         self.bytes += size
         self._counter.advance(len(items), size, size, items[-1].path)
 

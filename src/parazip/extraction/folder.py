@@ -132,15 +132,23 @@ class TargetFolder:
         at, front = self.enter(above)
         os.unlink(front + name, dir_fd=at)
 
-    def link(self, path: str, target: str) -> None:
+    def link(self, path: str, target: str, unfinished: str = "") -> None:
         """Makes a symbolic link.
 
+        Args:
+            path: where.
+            target: where it leads.
+            unfinished: a name that it has until it replaces what stands there; empty if nothing is
+                to be replaced.
+
         Raises:
-            OSError: it cannot be made, or something stands there.
+            OSError: it cannot be made, or something stands there that is not to be replaced.
         """
         above, _, name = path.rpartition("/")
         at, front = self.enter(above)
-        os.symlink(target, front + name, dir_fd=at)
+        os.symlink(target, front + (unfinished or name), dir_fd=at)
+        if unfinished:
+            os.replace(front + unfinished, front + name, src_dir_fd=at, dst_dir_fd=at)
 
     def stat(self, folder: str) -> os.stat_result:
         """What a folder below is."""

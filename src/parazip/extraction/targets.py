@@ -164,6 +164,8 @@ def refuse_leading_out(archive: str, path: str, target: str, links: dict[str, st
 def _find_way_out(path: str, target: str, links: dict[str, str]) -> str:
     at = path.split("/")[:-1]
     rest = target.replace("\\", "/").split("/")[::-1]
+    if "\0" in target:
+        return "has a NUL in it"
     if target.startswith(("/", "\\")) or ":" in rest[-1]:
         return "is absolute"
     followed = 0

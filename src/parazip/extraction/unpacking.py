@@ -106,8 +106,13 @@ class Batch(NamedTuple):
     items: Sequence[Item]
 
 
-def unpack(batch: Batch, helpers: Helpers) -> None:
+def unpack(batch: Batch, helpers: Helpers, count: Callable[[int], object]) -> None:
     """Makes the files of a batch; asks a helper to do so, if there are any.
+
+    Args:
+        batch: which.
+        helpers: who may be asked.
+        count: is called with how many files were made, also before an error is raised.
 
     Raises:
         SourceError: the archive cannot be read.
@@ -118,11 +123,13 @@ def unpack(batch: Batch, helpers: Helpers) -> None:
     if helpers.are_started:
         answer = helpers.ask(_write_question(batch))
         if answer is not None:
-            if (done := int.from_bytes(answer, "little")) < len(batch.items):
-                unpack_here(batch._replace(items=batch.items[done:]))
+            done = int.from_bytes(answer, "little")
+            count(done)
+            if done < len(batch.items):
+                unpack_here(batch._replace(items=batch.items[done:]), count)
             return
         batch = recover(batch)  # it may have been killed at any moment
-    unpack_here(batch)
+    unpack_here(batch, count)
 
 
 def _write_question(batch: Batch) -> bytes:
@@ -150,9 +157,13 @@ def answer_question(question: bytes) -> bytes:
     return unpacker.done.to_bytes(8, "little")
 
 
-def unpack_here(batch: Batch) -> None:
+def unpack_here(batch: Batch, count: Callable[[int], object]) -> None:
     """Makes the files of a batch; see `unpack`."""
-    Unpacker(batch.place).unpack(batch.items)
+    unpacker = Unpacker(batch.place)
+    try:
+        unpacker.unpack(batch.items)
+    finally:
+        count(unpacker.done)
 
 
 class Unpacker:
@@ -261,7 +272,7 @@ class _FileMaker:
                 self._at, self._front = self._folder.enter(above)
                 self._above = above
             at = self._at
-            made = self._front + (_make_name(item, self._token) if replaces else name)
+            made = self._front + (make_name(item, self._token) if replaces else name)
             mode = self._find_mode(entry.record.attributes)
             descriptor = os.open(made, _CREATE, mode, dir_fd=at)
             try:
@@ -301,7 +312,7 @@ def explain_unwritten(shown: str, path: str, error: OSError) -> OutputError:
     return OutputError.of(os.path.join(shown, *path.split("/")), error, hint)
 
 
-def _make_name(item: Item, token: str) -> str:
+def make_name(item: Item, token: str) -> str:
     """What a file is called until it is complete and replaces another one."""
     return f".{token}-{crc32(item.path.encode(errors='surrogatepass')):08x}"
 
@@ -315,7 +326,7 @@ def recover(batch: Batch) -> Batch:
     with TargetFolder(batch.place.target) as folder:
         for item in batch.items:
             above, slash, _ = item.path.rpartition("/")
-            made = above + slash + _make_name(item, batch.place.token)
+            made = above + slash + make_name(item, batch.place.token)
             with suppress(OSError):
                 if item.replaces and folder.find(made):
                     folder.remove(made)
