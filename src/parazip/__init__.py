@@ -40,11 +40,11 @@ if TYPE_CHECKING:
     from parazip.errors import SettingsError as SettingsError
     from parazip.errors import SourceChangedError as SourceChangedError
     from parazip.errors import SourceError as SourceError
-    from parazip.extraction.extract import Extraction as Extraction
-    from parazip.extraction.extract import ExtractReport as ExtractReport
     from parazip.extraction.extract import extract as extract
     from parazip.extraction.listing import ListedMember as ListedMember
     from parazip.extraction.listing import list_members as list_members
+    from parazip.extraction.model import Extraction as Extraction
+    from parazip.extraction.model import ExtractReport as ExtractReport
     from parazip.model import File as File
     from parazip.model import Member as Member
     from parazip.model import Tally as Tally
@@ -62,7 +62,8 @@ else:
         "errors": "BadArchiveError DateError DuplicateMemberError MemberNameError "
         "NoSuchMemberError NotCopiedError OutputError ParazipError SettingsError "
         "SourceChangedError SourceError",
-        "extraction.extract": "ExtractReport Extraction extract",
+        "extraction.extract": "extract",
+        "extraction.model": "ExtractReport Extraction",
         "extraction.listing": "ListedMember list_members",
         "model": "File Member Tally",
         "engine.progress": "Progress",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
-    from parazip.extraction.extract import ExtractReport
+    from parazip.extraction.model import ExtractReport
 
 Mode: TypeAlias = Literal["auto", "bar", "plain", "json", "none"]
 MODES: tuple[Mode, ...] = ("auto", "bar", "plain", "json", "none")
@@ -145,7 +145,6 @@ class Display:
             self._print_event("done", fields)
         elif not self._quiet:
             self._print_line(format_extracted(report))
-            self._show_notes(report.notes)
 
     def show_line(self, text: str) -> None:
         """Tells people something in a line."""

@@ -20,7 +20,7 @@ import pytest
 
 import parazip
 from parazip import Extraction, Settings
-from parazip.extraction import contents, extract, folder, unpacking
+from parazip.extraction import contents, crew, folder, run, unpacking
 from parazip.workers import starting
 from parazip.workers.helpers import Helpers
 from support.paths import list_below, make_noise, plant_files
@@ -87,7 +87,7 @@ def test_what_comes_out_is_what_went_in(
     assert report.folder == str(out)
     assert report.members == len(found)
     assert report.bytes == sum(len(data) for data in found.values() if data)
-    assert (report.skipped, report.notes) == (0, ())
+    assert report.skipped == 0
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
@@ -96,8 +96,8 @@ def test_helpers_make_the_same_files(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way_to_start: str
 ) -> None:
     archive = pack(tree, tmp_path / "a.zip")
-    monkeypatch.setattr(extract, "_WORTH_FORKED", 0)
-    monkeypatch.setattr(extract, "_WORTH_FRESH", 0)
+    monkeypatch.setattr(crew, "_WORTH_FORKED", 0)
+    monkeypatch.setattr(crew, "_WORTH_FRESH", 0)
     monkeypatch.setattr(starting, "may_fork", way_to_start == "forked")
     monkeypatch.setattr(starting, "_is_single_threaded", lambda: True)
     answers: list[bytes | None] = []
@@ -120,7 +120,7 @@ def test_what_a_killed_helper_leaves_is_made_anew(
     """A helper may end at any moment: after no file, in the middle of one, after all of them."""
     archive = pack(tree, tmp_path / "a.zip")
     plant_files(tmp_path / "out", {"mine": b"stays"})
-    monkeypatch.setattr(extract, "_WORTH_FORKED", 0)
+    monkeypatch.setattr(crew, "_WORTH_FORKED", 0)
     made = random.Random(2)
     killed = []
 
@@ -144,13 +144,10 @@ def test_what_a_killed_helper_leaves_is_made_anew(
                 path.write_bytes(b"half")
             return None
 
-        def __enter__(self) -> Dying:
-            return self
-
-        def __exit__(self, *error: object) -> None:
+        def close(self) -> None:
             pass
 
-    monkeypatch.setattr(extract, "running_helpers", lambda *args: Dying())
+    monkeypatch.setattr(crew, "Helpers", lambda *args: Dying())
     parazip.extract(archive, tmp_path / "out", settings=Settings(jobs=2))
     assert killed
     found = list_below(tmp_path / "out")
@@ -340,7 +337,7 @@ def test_what_claims_more_than_the_disk_has_is_refused(tmp_path: Path) -> None:
     free = os.statvfs(tmp_path)
     with pytest.MonkeyPatch.context() as patch:
         few = Fake(statvfs=lambda path: Few(free))
-        patch.setattr(extract, "os", few)
+        patch.setattr(run, "os", few)
         with pytest.raises(parazip.OutputError, match="there is room for 4,096; make room"):
             parazip.extract(tmp_path / "a.zip", tmp_path / "out")
         assert not (tmp_path / "out").exists()

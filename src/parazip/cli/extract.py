@@ -16,9 +16,8 @@ import click
 from parazip.cli import options
 from parazip.display import Display, format_size, make_printable, print_json, print_names
 from parazip.errors import SettingsError, SourceError
-from parazip.extraction.extract import OVERWRITE, Extraction
 from parazip.extraction.listing import ListedMember, list_members
-from parazip.extraction.unpacking import MODES
+from parazip.extraction.model import MODES, OVERWRITE, Extraction
 from parazip.settings import Settings
 
 _exclude = options.selecting(

@@ -37,6 +37,11 @@ class Targets:
     links: list[Item] = field(default_factory=list)
     folders: dict[str, Entry | None] = field(default_factory=dict)
 
+    @property
+    def size(self) -> int:
+        """The bytes of all files."""
+        return sum([item.entry.record.size for item in self.files])
+
     def add_folder(self, folder: str) -> None:
         """Adds a folder, and before it those that it is in."""
         missing = []

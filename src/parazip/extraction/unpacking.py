@@ -17,11 +17,12 @@ from binascii import crc32
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from parazip.errors import OutputError, ParazipError, SourceError
 from parazip.extraction import contents
 from parazip.extraction.folder import TargetFolder
+from parazip.extraction.model import Modes
 from parazip.format.end import Read
 from parazip.format.local import find_data_offset
 from parazip.format.records import LOCAL
@@ -31,9 +32,6 @@ from parazip.model import File
 from parazip.sources import files
 from parazip.sources.archives import read_at, read_front
 from parazip.workers.helpers import Helpers
-
-Modes: TypeAlias = Literal["keep", "normal", "none"]
-MODES: tuple[Modes, ...] = ("keep", "normal", "none")
 
 Chunks: TypeAlias = Callable[[Entry, int, Read], Iterable[Buffer]]
 

@@ -21,7 +21,8 @@ import click
 from parazip.codecs.libraries import find_library_folders
 from parazip.display import MODES, Display, Mode, format_size, print_json
 from parazip.errors import ParazipError
-from parazip.extraction.extract import Extraction, extract
+from parazip.extraction.extract import extract
+from parazip.extraction.model import Extraction
 from parazip.pex.info import read_pex_info
 from parazip.settings import Settings, parse_size
 

@@ -23,7 +23,9 @@ from typing import Any
 from parazip.display import Display
 from parazip.engine.progress import Counter
 from parazip.extraction.choice import find_archive, read_members
-from parazip.extraction.extract import Extraction, Run
+from parazip.extraction.crew import Crew, Made
+from parazip.extraction.model import Extraction
+from parazip.extraction.run import Run
 from parazip.extraction.targets import Targets, plan_targets
 from parazip.extraction.unpacking import Place
 from parazip.settings import Settings
@@ -63,17 +65,18 @@ def lay_out(pex: str, settings: Settings, display: Display) -> dict[str, Any]:
 
     info = PexInfo.from_pex(pex)
     info.update(PexInfo.from_env())
-    installer = _Installer(layout, settings, display)
-    if why := find_misfit(layout):
-        display.show_note(f"pex itself extracts the distributions: {why}")
-    else:
-        layout._ensure_distributions_installed = installer.install
-    folder = layout.ensure_installed(pex=pex, pex_root=info.pex_root, pex_hash=info.pex_hash)
+    made = Made(Counter(display))
+    with Crew(settings.jobs, settings.memory) as crew:
+        if why := find_misfit(layout):
+            display.show_note(f"pex itself extracts the distributions: {why}")
+        else:
+            layout._ensure_distributions_installed = _Installer(layout, crew, made).install
+        folder = layout.ensure_installed(pex=pex, pex_root=info.pex_root, pex_hash=info.pex_hash)
     return {
         "folder": folder,
         "pex_root": info.pex_root,
-        "members": installer.members,
-        "bytes": installer.bytes,
+        "members": made.files,
+        "bytes": made.bytes,
     }
 
 
@@ -89,21 +92,16 @@ def find_misfit(layout: Any) -> str:
 class _Installer:
     """Installs the distributions of a PEX.
 
-    Attributes:
-        members: how many files were extracted.
-        bytes: of these files.
-
     Args:
         layout: the module `pex.layout`.
-        settings: how much of the machine may be used.
-        display: shows progress.
+        crew: extracts them.
+        made: is told of all that was made.
     """
 
-    def __init__(self, layout: Any, settings: Settings, display: Display) -> None:
-        self.members = self.bytes = 0
+    def __init__(self, layout: Any, crew: Crew, made: Made) -> None:
         self._layout = layout
-        self._settings = settings
-        self._counter = Counter(display)
+        self._crew = crew
+        self._made = made
 
     def install(self, layout: Any, pex_info: Any, work_dir: str, install_to: str) -> None:
         """Takes the place of `_ensure_distributions_installed`."""
@@ -150,6 +148,7 @@ class _Installer:
                 archive.
         """
         archive = find_archive(path)
+        self._crew.prepare(archive.size)
         targets = Targets()
         entries = [entry for entry in read_members(archive) if not entry.name.endswith("/")]
         planned = plan_targets(path, entries)
@@ -162,10 +161,7 @@ class _Installer:
         token = f"parazip-{os.urandom(6).hex()}"
         place = Place(archive, root, root, "normal", token, keeps_times=False)
         extraction = Extraction(modes="normal")
-        run = Run(place, extraction, self._settings, targets, self._counter, is_new=True)
-        run.make_all()
-        self.members += len(targets.files)
-        self.bytes += run.bytes
+        Run(place, extraction, targets, self._crew, self._made, is_new=True).make_all()
 
     def _find_distribution(self, path: str) -> str:
         """The distribution that a member of a PEX is of; "-" if it is of none."""
