@@ -249,6 +249,22 @@ def test_a_damaged_member_is_named_and_a_new_folder_is_not_there(
     assert sorted(os.listdir(tmp_path)) == ["a.zip", "t"]
 
 
+def test_an_empty_member_may_be_damaged_too(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("empty", b"")
+        archive.writestr("x", b"")
+    parazip.extract(path, tmp_path / "sound")
+    assert list_below(tmp_path / "sound") == {"empty": b"", "x": b""}
+    data = path.read_bytes()
+    at = 30 + len("empty")
+    assert data[at : at + 2] == b"\3\0"
+    path.write_bytes(data[:at] + b"\7\0" + data[at + 2 :])
+    with pytest.raises(parazip.BadArchiveError) as caught:
+        parazip.extract(path, tmp_path / "out")
+    assert (caught.value.id, caught.value.member) == ("stream-damaged", "empty")
+
+
 @pytest.mark.parametrize("jobs", [1, 2, 7])
 def test_in_a_folder_that_is_there_the_error_says_what_was_made(
     tree: Path, tmp_path: Path, jobs: int

@@ -33,7 +33,7 @@ from parazip.format.values import DEFLATED, STORED, Buffer
 _WHOLE = {name: library.whole for name, library in LIBRARIES.items()}
 _BLOCK = {name: library.block for name, library in LIBRARIES.items() if library.block}
 
-_EMPTY_STREAM = b"\3\0"
+EMPTY_STREAM = b"\3\0"
 """A last block with fixed codes in which the end of the block is all (RFC 1951, 3.2.6)."""
 
 _RESTART_MARKER = 5 * b"\0\0\0\xff\xff"
@@ -88,7 +88,7 @@ def deflate_whole(coder: Coder, chunks: Sequence[bytes]) -> Buffer:
         return b"".join([*map(stream.compress, chunks), stream.flush()])
     data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
     if not data:
-        return _EMPTY_STREAM
+        return EMPTY_STREAM
     size = len(data)
     if size >= 2 * SAMPLED and not looks_compressible(
         size, lambda at, length: data[at : at + length]
@@ -136,7 +136,7 @@ def compress_block(
     if coder == STORE:
         return (bytes(data),)
     if not data:
-        return (_EMPTY_STREAM,)
+        return (EMPTY_STREAM,)
     flush = zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH
     end = b"" if last or (start + len(data)) % RESTART else _RESTART_MARKER
     codec, level = coder

@@ -1,8 +1,9 @@
 """Extracts or tests many members, side by side.
 
-Names, headers, passwords and what must not be extracted are left to `zipfile`'s own code: it runs,
-as it is, for one member after the other, on threads or, where that pays, in helper processes. A
-helper has the archive's file, and gets what the central directory says of its members.
+Plain members become files without zipfile (`plain`). All others, with names, headers, passwords and
+what must not be extracted, are left to `zipfile`'s own code: it runs, as it is, for one member after
+the other, on threads or, where that pays, in helper processes. A helper has the archive's file, and
+gets what the central directory says of its members.
 
 Timing has no say in the result: the error that is raised is that of the first member, in the order
 of the archive, that has one. Members behind it may have been extracted already.
@@ -33,6 +34,7 @@ from parazip.dropin.ahead import (
 )
 from parazip.dropin.inside import INFO_FIELDS
 from parazip.dropin.member import STEP, WHOLE
+from parazip.dropin.plain import PlainMembers, can_be_plain, make_files_here
 from parazip.workers.helpers import running_helpers
 from parazip.workers.line import Line, line_for
 from parazip.workers.starting import FIRST_FILE
@@ -127,7 +129,8 @@ class MemberJobs:
         infos = self.infos
         line = line_for(self.jobs, self.memory)
         if line.jobs == 1:
-            return self._do_in_turn(range(len(infos)), self._do_on_one_core)
+            indexes = self._find_plain_members().make_files(range(len(infos)))
+            return self._do_in_turn(indexes, self._do_on_one_core)
         share = _LARGE_SHARE * sum([info.file_size for info in infos]) / line.jobs
         large = [
             index
@@ -154,14 +157,24 @@ class MemberJobs:
 
         return self._do_in_turn(indexes, do)
 
+    def _find_plain_members(self) -> PlainMembers:
+        job = self.job
+        if isinstance(job, ExtractJob) and can_be_plain(self.archive):
+            return PlainMembers(self.archive, self.infos, job.target)
+        return PlainMembers(self.archive, (), "")
+
     def _do_groups(self, indexes: Collection[int], line: Line) -> Failure | None:
         first: Failure | None = None
+        plain = self._find_plain_members()
 
         def do_group(group: _Group) -> Failure | None:
             # Groups do not follow the order of the archive. So after a failure the others go on,
             # but for the members behind it: an earlier one may still fail, and then is the first.
-            indexes = [index for index in group.indexes if first is None or index < first.member]
-            if helpers and helpers.ask(self._make_question(indexes)) is not None:
+            indexes: Sequence[int] = [
+                index for index in group.indexes if first is None or index < first.member
+            ]
+            indexes = plain.make_files(indexes, helpers)
+            if not indexes or (helpers and helpers.ask(self._make_question(indexes)) is not None):
                 return None
             # No answer: a member has failed there, or there is no helper. It is done here, which
             # raises what zipfile raises, on the thread of whoever asked.
@@ -185,7 +198,7 @@ class MemberJobs:
         return running_helpers(
             f"{__name__}:{answer.__name__}",
             jobs,
-            1,
+            8,
             libraries.find_library_folders(),
             [file.fileno()],
         )
@@ -255,10 +268,19 @@ class _Group(NamedTuple):
 
 
 def _make_groups(infos: Sequence[zipfile.ZipInfo], indexes: Collection[int]) -> Iterator[_Group]:
-    """The largest members first, so that none of them is still at work when all else is done."""
+    """The largest members first, so that none of them is still at work when all else is done.
+
+    Small ones stay in the order of the archive, in which they are read.
+    """
     group: list[int] = []
     size = largest = 0
-    for index in sorted(indexes, key=lambda index: (-infos[index].file_size, index)):
+
+    def rank(index: int) -> tuple[int, int]:
+        info = infos[index]
+        is_small = info.file_size <= _READ_SIZE
+        return (0 if is_small else -info.file_size, info.header_offset if is_small else index)
+
+    for index in sorted(indexes, key=rank):
         group.append(index)
         size += infos[index].file_size
         largest = max(largest, infos[index].file_size)
@@ -274,7 +296,11 @@ def answer(question: bytes) -> bytes:
     warnings.simplefilter("ignore")  # the program itself has been told
     from parazip.dropin.zip_file import open_in_helper
 
-    extract, pwd, encoding, members = marshal.loads(question)
+    asked = marshal.loads(question)
+    if len(asked) == 2:
+        target, items = asked
+        return make_files_here(target, items, _read_shared_archive)
+    extract, pwd, encoding, members = asked
     job = _TestJobInHelper() if extract is None else ExtractJob(*extract)
     # An archive without members: each question brings those that it is about, so that no helper
     # has to read the whole directory.
@@ -287,6 +313,10 @@ def answer(question: bytes) -> bytes:
                     setattr(info, name, value)
             _do_on_one_core(archive, info, job)
     return b""
+
+
+def _read_shared_archive(offset: int, length: int) -> bytes:
+    return os.pread(FIRST_FILE, length, offset)
 
 
 class _TestJobInHelper(TestJob):

@@ -257,7 +257,8 @@ class ZipFile(Writing, metaclass=inside.HookMeta):
         if infos is None:
             super().extractall(path, chosen, pwd)
             return
-        failure = self._parazip_find_first_failure(infos, ExtractJob(target, pwd))
+        files = [info for info in infos if not info.is_dir()]  # folders are made
+        failure = self._parazip_find_first_failure(files, ExtractJob(target, pwd))
         if failure is not None:
             raise failure.error
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
-from parazip.codecs import checksums, inflating
+from parazip.codecs import checksums, deflating, inflating
 from parazip.format.end import Read
 from parazip.format.refusals import Judge
 from parazip.format.values import STORED, Buffer, Entry
@@ -35,14 +35,16 @@ def inflate(judge: Judge, entry: Entry, data: bytes) -> Buffer:
         BadArchiveError: they are damaged.
     """
     record = entry.record
-    if record.method == STORED:
-        contents: Buffer = data
-    else:
+    contents: Buffer = data
+    is_sound = True
+    if record.method != STORED:
+        # Where nothing is to come out, libdeflate does not even look at what there is.
+        is_sound = record.size > 0 or data == deflating.EMPTY_STREAM
         try:
             contents = inflating.inflate_at_once(data, record.size)
         except inflating.FastInflateError:
-            contents = b""
-    if checksums.crc32(contents) == record.crc and len(contents) == record.size:
+            is_sound = False
+    if is_sound and checksums.crc32(contents) == record.crc and len(contents) == record.size:
         return contents
     check_contents(judge, entry, (data,))
     return b"".join(_inflate_by_zlib((data,)) if record.method != STORED else (data,))

@@ -17,7 +17,7 @@ from binascii import crc32
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from parazip.errors import OutputError, ParazipError, SourceError
 from parazip.extraction import contents
@@ -132,27 +132,31 @@ def unpack(batch: Batch, helpers: Helpers, count: Callable[[int], object]) -> No
 
 def _write_question(batch: Batch) -> bytes:
     archive, *rest = batch.place
-    items = [
-        (path, name, tuple(record), end, replaces)
-        for path, (name, record, end), replaces in batch.items
-    ]
-    return marshal.dumps((tuple(archive), rest, items))
+    return marshal.dumps((tuple(archive), rest, flatten_items(batch.items)))
 
 
 def answer_question(question: bytes) -> bytes:
     """Does what a question asks; tells how many files were made before something went wrong."""
     archive, place, items = marshal.loads(question)
-    batch = Batch(
-        Place(File(*archive), *place),
-        [
-            Item(path, Entry(name, Record(*record), end), replaces)
-            for path, name, record, end, replaces in items
-        ],
-    )
-    unpacker = Unpacker(batch.place)
+    unpacker = Unpacker(Place(File(*archive), *place))
     with suppress(Exception):
-        unpacker.unpack(batch.items)
+        unpacker.unpack(restore_items(items))
     return unpacker.done.to_bytes(8, "little")
+
+
+def flatten_items(items: Sequence[Item]) -> list[Any]:
+    """Items as plain tuples, which marshal takes."""
+    return [
+        (path, name, tuple(record), end, replaces) for path, (name, record, end), replaces in items
+    ]
+
+
+def restore_items(items: list[Any]) -> list[Item]:
+    """What `flatten_items` made plain tuples of."""
+    return [
+        Item(path, Entry(name, Record(*record), end), replaces)
+        for path, name, record, end, replaces in items
+    ]
 
 
 def unpack_here(batch: Batch, count: Callable[[int], object]) -> None:
@@ -183,35 +187,46 @@ class Unpacker:
 
     def unpack(self, items: Sequence[Item]) -> None:
         """Makes files of members."""
-        place, judge = self._place, self._judge
-        with files.open_unchanged(place.archive) as file, TargetFolder(place.target) as folder:
-            read = partial(read_at, file)
-            maker = _FileMaker(place, folder)
-            piece, base = b"", 0  # what was read of the archive, and where that begins
-            for item in items:
-                _, entry, _ = item
-                _, record, end = entry
-                raw, _, _, date, _, compressed_size, size, _, offset = record
-                if size > contents.AT_ONCE or compressed_size > contents.AT_ONCE:
-                    self._unpack_large(item, read, maker)
-                    self.done += 1
-                    continue
-                # Each call less here shows in the time that small files take: no more is done for
-                # them than this, and what `_FileMaker.make` does.
-                at = offset - base
-                if at < 0 or end - base > len(piece):
-                    length = max(_AHEAD, _MOST_HEADER + len(raw) + compressed_size)
-                    piece, base, at = read(offset, length), offset, 0
-                front = piece[at : end - base]
-                begin = find_data_offset(judge, entry, front, read) - offset
-                compressed = front[begin : begin + compressed_size]
-                data: Buffer = compressed
-                if size or compressed_size:
-                    data = contents.inflate(judge, entry, compressed)
-                is_plain = begin == LOCAL.size + len(raw)
-                when = read_dos_date(date) if is_plain else find_time(record, front[:begin])
-                maker.make(item, (data,), when)
+        with files.open_unchanged(self._place.archive) as file:
+            self.unpack_from(partial(read_at, file), items)
+
+    def unpack_from(self, read: Read, items: Sequence[Item]) -> None:
+        """Makes files of members of an archive that is open.
+
+        Args:
+            read: gives its bytes.
+            items: the files.
+        """
+        with TargetFolder(self._place.target) as folder:
+            self._unpack(read, items, _FileMaker(self._place, folder))
+
+    def _unpack(self, read: Read, items: Sequence[Item], maker: _FileMaker) -> None:
+        judge = self._judge
+        piece, base = b"", 0  # what was read of the archive, and where that begins
+        for item in items:
+            _, entry, _ = item
+            _, record, end = entry
+            raw, _, _, date, _, compressed_size, size, _, offset = record
+            if size > contents.AT_ONCE or compressed_size > contents.AT_ONCE:
+                self._unpack_large(item, read, maker)
                 self.done += 1
+                continue
+            # Each call less here shows in the time that small files take: no more is done for them
+            # than this, and what `_FileMaker.make` does.
+            at = offset - base
+            if at < 0 or end - base > len(piece):
+                length = max(_AHEAD, _MOST_HEADER + len(raw) + compressed_size)
+                piece, base, at = read(offset, length), offset, 0
+            front = piece[at : end - base]
+            begin = find_data_offset(judge, entry, front, read) - offset
+            compressed = front[begin : begin + compressed_size]
+            data: Buffer = compressed
+            if size or compressed_size:
+                data = contents.inflate(judge, entry, compressed)
+            is_plain = begin == LOCAL.size + len(raw)
+            when = read_dos_date(date) if is_plain else find_time(record, front[:begin])
+            maker.make(item, (data,), when)
+            self.done += 1
 
     def _unpack_large(self, item: Item, read: Read, maker: _FileMaker) -> None:
         entry = item.entry
