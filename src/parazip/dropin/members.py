@@ -1,9 +1,9 @@
 """Extracts or tests many members, side by side.
 
-Plain members become files without zipfile (`plain`). All others, with names, headers, passwords and
-what must not be extracted, are left to `zipfile`'s own code: it runs, as it is, for one member after
-the other, on threads or, where that pays, in helper processes. A helper has the archive's file, and
-gets what the central directory says of its members.
+Plain members become files without zipfile (`plain`). All others, with names, headers, passwords
+and what must not be extracted, are left to `zipfile`'s own code: it runs, as it is, for one member
+after the other, on threads or, where that pays, in helper processes. A helper has the archive's
+file, and gets what the central directory says of its members.
 
 Timing has no say in the result: the error that is raised is that of the first member, in the order
 of the archive, that has one. Members behind it may have been extracted already.
