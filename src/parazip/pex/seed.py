@@ -29,6 +29,8 @@ from parazip.settings import Settings, parse_size
 _PROGRAM = "import sys; sys.path += {folders!r}; from parazip.pex.seeding import main; main()"
 _BOOTSTRAP = ".bootstrap"
 
+_MOST_FIRST_LINE = 4096
+
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("pex", metavar="PEX")
@@ -83,7 +85,7 @@ def seed(
     with _unpacked_bootstrap(path) as bootstrap:
         is_quiet = quiet or as_json
         laid_out = _lay_out(path, bootstrap, environment, settings, progress, is_quiet)
-    _start(pex, python, environment)
+    _start(path, python, environment, laid_out["folder"])
     if compiles:
         _compile(python or sys.executable, laid_out["folder"], jobs)
     laid_out["seconds"] = time.monotonic() - began
@@ -139,12 +141,18 @@ def _lay_out(
     return laid_out
 
 
-def _start(pex: str, python: str | None, environment: dict[str, str]) -> None:
-    """Starts a PEX by its own code, to do nothing."""
+def _start(pex: str, python: str | None, environment: dict[str, str], folder: str) -> None:
+    """Starts a PEX by its own code, to do nothing.
+
+    It is started from the folder that it is laid out in, as its code in a file starts itself once
+    more. In the file it would read the whole directory a dozen times before.
+    """
     program = os.path.join(pex, "__main__.py") if os.path.isdir(pex) else pex
-    command = [*([python] if python else []), os.path.abspath(program), "-c", ""]
+    interpreter = [python] if python else _read_interpreter(program)
+    command = [*interpreter, folder] if interpreter else [program]
+    environment = {**environment, "__PEX_EXE__": pex}
     try:
-        done = subprocess.run(command, env=environment, check=False)
+        done = subprocess.run([*command, "-c", ""], env=environment, check=False)
     except OSError as error:
         raise ParazipError(
             f"cannot start {program}: {error.strerror or error}; name a Python with --python",
@@ -154,6 +162,17 @@ def _start(pex: str, python: str | None, environment: dict[str, str]) -> None:
         raise ParazipError(
             f"{pex} is laid out, but does not start here; what is wrong stands above", member=pex
         )
+
+
+def _read_interpreter(program: str) -> list[str]:
+    """The Python that the first line of a program names; none if that is a shell, which finds one.
+
+    A system takes all that follows the first word for one argument.
+    """
+    with open(program, "rb") as file:
+        line = file.readline(_MOST_FIRST_LINE).strip()
+    words = os.fsdecode(line[2:]).split(maxsplit=1) if line.startswith(b"#!") else []
+    return words if words and os.path.basename(words[0]) != "sh" else []
 
 
 def _compile(python: str, folder: str, jobs: int | None) -> None:

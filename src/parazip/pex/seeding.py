@@ -66,12 +66,11 @@ def lay_out(pex: str, settings: Settings, display: Display) -> dict[str, Any]:
     info = PexInfo.from_pex(pex)
     info.update(PexInfo.from_env())
     made = Made(Counter(display))
-    with Crew(settings.jobs, settings.memory) as crew:
-        if why := find_misfit(layout):
-            display.show_note(f"pex itself extracts the distributions: {why}")
-        else:
-            layout._ensure_distributions_installed = _Installer(layout, crew, made).install
-        folder = layout.ensure_installed(pex=pex, pex_root=info.pex_root, pex_hash=info.pex_hash)
+    if why := find_misfit(layout):
+        display.show_note(f"pex itself extracts the distributions: {why}")
+    else:
+        layout._ensure_distributions_installed = _Installer(layout, settings, made).install
+    folder = layout.ensure_installed(pex=pex, pex_root=info.pex_root, pex_hash=info.pex_hash)
     return {
         "folder": folder,
         "pex_root": info.pex_root,
@@ -94,13 +93,13 @@ class _Installer:
 
     Args:
         layout: the module `pex.layout`.
-        crew: extracts them.
+        settings: how much of the machine may be used.
         made: is told of all that was made.
     """
 
-    def __init__(self, layout: Any, crew: Crew, made: Made) -> None:
+    def __init__(self, layout: Any, settings: Settings, made: Made) -> None:
         self._layout = layout
-        self._crew = crew
+        self._settings = settings
         self._made = made
 
     def install(self, layout: Any, pex_info: Any, work_dir: str, install_to: str) -> None:
@@ -123,7 +122,7 @@ class _Installer:
             module.InstalledWheelDir.create(wheel_name=name, install_hash=sha, pex_root=root): name
             for name, sha in pex_info.distributions.items()
         }
-        with ExitStack() as locked:
+        with Crew(self._settings.jobs, self._settings.memory) as crew, ExitStack() as locked:
             missing: dict[str, str] = {}
             for folder in sorted(folders):
                 name = folders[folder]
@@ -132,23 +131,24 @@ class _Installer:
                 if not chroot.is_finalized():
                     missing[name] = os.path.relpath(chroot.work_dir, root)
             if layout.type is module.Layout.ZIPAPP:
-                self._extract(layout.path, root, missing)
+                self._extract(crew, layout.path, root, missing)
             else:
                 for name, folder in missing.items():
                     path = layout.wheel_file_path((module.DEPS_DIR, name))
-                    self._extract(path, root, {"": folder})
+                    self._extract(crew, path, root, {"": folder})
 
-    def _extract(self, path: str, root: str, folders: Mapping[str, str]) -> None:
+    def _extract(self, crew: Crew, path: str, root: str, folders: Mapping[str, str]) -> None:
         """Extracts distributions of an archive.
 
         Args:
+            crew: extracts them.
             path: of the archive.
             root: all is extracted below this folder.
             folders: where to, by the names of the distributions; the name "" stands for all of the
                 archive.
         """
         archive = find_archive(path)
-        self._crew.prepare(archive.size)
+        crew.prepare(archive.size)
         targets = Targets()
         entries = [entry for entry in read_members(archive) if not entry.name.endswith("/")]
         planned = plan_targets(path, entries)
@@ -161,7 +161,7 @@ class _Installer:
         token = f"parazip-{os.urandom(6).hex()}"
         place = Place(archive, root, root, "normal", token, keeps_times=False)
         extraction = Extraction(modes="normal")
-        Run(place, extraction, targets, self._crew, self._made, is_new=True).make_all()
+        Run(place, extraction, targets, crew, self._made, is_new=True).make_all()
 
     def _find_distribution(self, path: str) -> str:
         """The distribution that a member of a PEX is of; "-" if it is of none."""
