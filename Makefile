@@ -98,10 +98,12 @@ targets: $(READY)  ## the speed figures that are promised, measured (needs Pytho
 	$(BIN)/python -m benchmarks targets
 	$(BIN)/python -m benchmarks copying
 
-figures: $(READY)  ## the table and the chart of docs/pex.md (half an hour)
+figures: $(READY)  ## the tables and charts of docs/pex.md and docs/loop.md (an hour)
 	$(BIN)/python -m pip install -q --disable-pip-version-check --group charts
 	$(BIN)/python -m benchmarks prepare tensorflow
 	$(BIN)/python -m benchmarks pexes --chart docs/pex.svg
+	$(BIN)/python -m benchmarks loop --chart docs/loop.svg
+	$(BIN)/python -m benchmarks boots
 
 drawing:  ## the drawing of docs/architecture.md, by Graphviz (apt-get install graphviz)
 	dot -Tsvg docs/way-of-the-data.dot -o docs/way-of-the-data.svg

@@ -11,10 +11,13 @@ from typing import Any, TypeAlias, TypeVar
 import click
 
 from benchmarks import (
+    boots,
+    charts,
     commands,
     compare,
     copying,
     extracting,
+    loops,
     machine,
     pexes,
     revisions,
@@ -148,14 +151,38 @@ def measure_copying(target: Any, runs: int, stock_runs: int) -> None:
 )
 def measure_pexes(target: Any, chart: str | None, runs: int, slow_runs: int) -> None:
     """Compare the ways to a PEX of workload tensorflow: build, size and first boot."""
-    if chart and importlib.util.find_spec("matplotlib") is None:
-        raise click.ClickException("--chart needs matplotlib: pip install --group charts")
+    _require_matplotlib(chart)
     rows = pexes.measured(runs, slow_runs, _tell)
     click.echo(f"{machine.headline()}\n\n{pexes.table(rows)}\n\n{pexes.NOTE}")
     if chart:
-        pexes.chart(rows, chart)
+        charts.draw([(row.label, row.columns()) for row in rows], chart)
     figures = {each.label: each for row in rows for each in (row.first, row.again, row.boot)}
     _write(target, {"pexes": list(figures.values())}, ())
+
+
+@main.command("loop")
+@click.option("--chart", "chart", metavar="FILE", help="Draw the table here, as SVG or PNG.")
+@click.option("--runs", default=3, type=click.IntRange(1), show_default=True)
+def measure_loops(chart: str | None, runs: int) -> None:
+    """Compare the ways from a changed source to a running program, on workload tensorflow."""
+    _require_matplotlib(chart)
+    rows = loops.measured(runs, _tell)
+    click.echo(f"{machine.headline()}\n\n{loops.table(rows)}\n\n{loops.NOTE}")
+    if chart:
+        charts.draw([(row.label, row.columns()) for row in rows], chart)
+
+
+@main.command("boots")
+@click.option("--runs", default=3, type=click.IntRange(1), show_default=True)
+def measure_boots(runs: int) -> None:
+    """Compare first boots of PEXes with those that parazip seed has prepared."""
+    rows = boots.measured(runs, _tell)
+    click.echo(f"{machine.headline()}\n\n{boots.table(rows)}\n\n{boots.NOTE}")
+
+
+def _require_matplotlib(chart: str | None) -> None:
+    if chart and importlib.util.find_spec("matplotlib") is None:
+        raise click.ClickException("--chart needs matplotlib: pip install --group charts")
 
 
 @main.command("zipfile")

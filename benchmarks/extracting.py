@@ -1,4 +1,4 @@
-"""`parazip extract` beside other programs that extract, and the first boot of a PEX beside a seed.
+"""`parazip extract` beside other programs that extract.
 
 All of them extract the same archives, made by parazip at level 6, to a file system in memory where
 there is one: making files costs some disks ten times what all else costs. `loop` is the least that
@@ -15,7 +15,7 @@ import sys
 import zipfile
 from typing import NamedTuple
 
-from benchmarks import commands, compare, measure, workloads
+from benchmarks import commands, compare, environments, measure, workloads
 from benchmarks.model import OUTPUT, Command, Figure, Tell
 from benchmarks.table import markdown
 from benchmarks.zip_file import folder_in_memory
@@ -54,7 +54,7 @@ class Compared(NamedTuple):
 
 def measured(runs: int, names: tuple[str, ...], tell: Tell) -> dict[str, list[Figure]]:
     """Extracts each archive by all programs, in turn; gives their figures by the archive's name."""
-    python = _environment(tell)
+    python = environments.find_python("peers", _PACKAGES, tell)
     found: dict[str, list[Figure]] = {}
     with compare.scratch() as scratch, folder_in_memory(scratch) as memory:
         for name in names:
@@ -127,18 +127,3 @@ def _list_commands(name: str, archive: str, python: str) -> list[Command]:
     if name == "many":
         made.append(Command("loop", (sys.executable, "-c", _LOOP, str(MANY), OUTPUT)))
     return made
-
-
-def _environment(tell: Tell) -> str:
-    """The interpreter of an environment that has the peers of the package index."""
-    folder = os.path.join(workloads.cache_folder(), "peers")
-    python = os.path.join(folder, "bin", "python")
-    if not os.path.exists(os.path.join(folder, "ready")):
-        tell(f"installing {', '.join(_PACKAGES)}")
-        shutil.rmtree(folder, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        install = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-        subprocess.run([*install, *_PACKAGES], check=True)
-        with open(os.path.join(folder, "ready"), "w"):
-            pass
-    return python

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from benchmarks import compare, measure, workloads
+from benchmarks import charts, compare, measure, workloads
 from benchmarks.copying_commands import CACHE, Place, place
 from benchmarks.model import OUTPUT, Command, Figure, Tell
 from benchmarks.table import markdown
@@ -149,43 +149,7 @@ def _commands(
 
 def table(rows: Sequence[Row]) -> str:
     """All that was measured as one Markdown table."""
-    cells = [(row.label, *(_number(each) for each in row.columns().values())) for row in rows]
+    cells = [
+        (row.label, *(charts.show_number(each) for each in row.columns().values())) for row in rows
+    ]
     return markdown(("how", *rows[0].columns()), cells)
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
-
-
-def chart(rows: Sequence[Row], path: str) -> None:
-    """The same as bars, a panel for each column; as SVG, PNG or PDF, as the path says.
-
-    Raises:
-        ImportError: matplotlib is not installed.
-    """
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
-    # The same bytes for the same figures, and letters as letters.
-    settings = {"svg.hashsalt": "parazip", "svg.fonttype": "none", "font.size": 9}
-    columns = tuple(rows[0].columns())
-    labels = [row.label for row in rows]
-    colors = ["#2a7f62" if label.startswith("parazip") else "#a9b4c2" for label in labels]
-    with pyplot.rc_context(settings):
-        figure, panels = pyplot.subplots(
-            1, len(columns), sharey=True, figsize=(10, 0.4 * len(rows) + 0.7), layout="constrained"
-        )
-        for panel, column in zip(panels, columns, strict=True):
-            values = [row.columns()[column] for row in rows]
-            bars = panel.barh(labels, values, color=colors)
-            panel.bar_label(bars, [_number(value) for value in values], padding=3)
-            panel.set_title(column, fontsize=10, loc="left")
-            panel.set_xlim(0, max(values) * 1.3)
-            panel.xaxis.set_visible(False)
-            panel.tick_params(left=False)
-            panel.spines[:].set_visible(False)
-        panels[0].invert_yaxis()
-        figure.savefig(path, metadata={"Date": None} if path.endswith(".svg") else None)
-        pyplot.close(figure)

@@ -11,13 +11,12 @@ import glob
 import os
 import shutil
 import subprocess
-import sys
 import zipfile
 from typing import NamedTuple
 
 import click
 
-from benchmarks import compare, measure, workloads
+from benchmarks import compare, environments, measure, workloads
 from benchmarks.model import OUTPUT, Command, Figure, Tell
 from benchmarks.table import markdown
 
@@ -53,7 +52,9 @@ class Row(NamedTuple):
 def measured(runs: int, tell: Tell) -> list[Row]:
     """Runs all tools in both ways, in turn, once both have made the same members."""
     with compare.scratch() as scratch:
-        python = _environment(tell)
+        source = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        packages = ("-e", source, *_TOOLS, *_ITS_PLUGINS)
+        python = environments.find_python("tools", packages, tell)
         tools = _tools(python, scratch, tell)
         both = [
             (_command(python, tool), _command(python, tool, "parazip", "run", "-m"))
@@ -85,23 +86,6 @@ def table(rows: list[Row]) -> str:
             for row in rows
         ],
     )
-
-
-def _environment(tell: Tell) -> str:
-    """The interpreter of an environment that has the tools, and parazip as it is here."""
-    folder = os.path.join(workloads.cache_folder(), "tools")
-    python = os.path.join(folder, "bin", "python")
-    ready = os.path.join(folder, "ready")
-    if not os.path.exists(ready):
-        tell(f"installing {', '.join(_TOOLS)}")
-        shutil.rmtree(folder, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        source = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-        install = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-        subprocess.run([*install, "-e", source, *_TOOLS, *_ITS_PLUGINS], check=True)
-        with open(ready, "w"):
-            pass
-    return python
 
 
 def _tools(python: str, scratch: str, tell: Tell) -> list[Tool]:

@@ -120,8 +120,11 @@ def test_what_cannot_be_extracted_is_told_with_a_way_out(tmp_path: Path) -> None
 def test_a_method_that_is_not_known_is_told(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_BZIP2) as archive:
         archive.writestr("a", b"some text" * 99)
+    data = (tmp_path / "a.zip").read_bytes()
+    unknown = data.replace(b"\x0c\0", b"\x62\0")
+    (tmp_path / "a.zip").write_bytes(unknown)
     with pytest.raises(
-        parazip.NotCopiedError, match=r"method 12.*or extract it with 7z \[method\]"
+        parazip.NotCopiedError, match=r"method 98.*or extract it with 7z \[method\]"
     ):
         parazip.extract(tmp_path / "a.zip", tmp_path / "out")
 

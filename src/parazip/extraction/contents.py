@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
-from parazip.codecs import checksums, deflating, inflating
+from parazip.codecs import checksums, deflating, inflating, others
 from parazip.format.end import Read
 from parazip.format.refusals import Judge
-from parazip.format.values import STORED, Buffer, Entry
-from parazip.sources.archives import check_contents
+from parazip.format.values import DEFLATED, STORED, Buffer, Entry
+from parazip.sources.archives import check_contents, refuse_other_contents
 
 AT_ONCE = 1 << 20
 """Bytes up to which contents are in memory as a whole, and their compressed bytes, too."""
@@ -35,6 +35,8 @@ def inflate(judge: Judge, entry: Entry, data: bytes) -> Buffer:
         BadArchiveError: they are damaged.
     """
     record = entry.record
+    if record.method not in (STORED, DEFLATED):
+        return b"".join(_decompress(judge, entry, (data,)))
     contents: Buffer = data
     is_sound = True
     if record.method != STORED:
@@ -96,6 +98,9 @@ def judged_chunks(judge: Judge, entry: Entry, begin: int, read: Read) -> Iterato
     """
     record = entry.record
     compressed = read_chunks(read, begin, record.compressed_size)
+    if record.method not in (STORED, DEFLATED):
+        yield from _decompress(judge, entry, compressed)
+        return
     crc = size = 0
     with suppress(inflating.InflateError):
         for piece in compressed if record.method == STORED else _inflate_by_zlib(compressed):
@@ -106,6 +111,22 @@ def judged_chunks(judge: Judge, entry: Entry, begin: int, read: Read) -> Iterato
             yield piece
     if (crc, size) != (record.crc, record.size):
         check_contents(judge, entry, read_chunks(read, begin, record.compressed_size))
+
+
+def _decompress(judge: Judge, entry: Entry, compressed: Iterable[bytes]) -> Iterator[Buffer]:
+    """The contents of a member that is neither stored nor deflated; see `judged_chunks`."""
+    record = entry.record
+    what = f"the data of {entry.name}"
+    crc = size = 0
+    try:
+        for piece in others.decompress(record.method, compressed, record.size):
+            crc = checksums.crc32(piece, crc)
+            size += len(piece)
+            yield piece
+    except ValueError as error:
+        expected = f"a stream of {others.NAMES[record.method]}"
+        judge.refuse("stream-damaged", what, record.offset, expected, str(error), entry.name)
+    refuse_other_contents(judge, entry, crc, size)
 
 
 def read_chunks(read: Read, begin: int, length: int) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from parazip.codecs import others
 from parazip.errors import BadArchiveError, DuplicateMemberError
 from parazip.extraction.unpacking import Item
 from parazip.format.names import make_pattern
@@ -81,7 +82,7 @@ def plan_targets(archive: str, entries: Sequence[Entry], strip: int = 0) -> Targ
             or record.method not in (STORED, DEFLATED)
         ):
             refuse_unsafe_name(archive, entry, "extract")
-            refuse_uncopyable(archive, entry, "extract")
+            refuse_uncopyable(archive, entry, "extract", others.find_methods())
         path = name
         if strip or may_be_odd:
             steps = [step for step in name.split("/") if step not in ("", ".")][strip:]

@@ -27,7 +27,7 @@ from parazip.format.end import Read
 from parazip.format.local import find_data_offset
 from parazip.format.records import LOCAL
 from parazip.format.refusals import Judge
-from parazip.format.values import Buffer, Entry, Record
+from parazip.format.values import DEFLATED, STORED, Buffer, Entry, Record
 from parazip.model import File
 from parazip.sources import files
 from parazip.sources.archives import read_at, read_front
@@ -240,11 +240,11 @@ class Unpacker:
             except OSError as error:  # no error of the file that is made
                 raise SourceError.of(self._place.archive.path, error) from error
 
-        try:
-            maker.make(item, self._chunks(entry, begin, read_here), when)
-        except contents.DoubtError:
-            chunks = contents.judged_chunks(self._judge, entry, begin, read_here)
-            maker.make(item, chunks, when)
+        if entry.record.method in (STORED, DEFLATED):
+            with suppress(contents.DoubtError):
+                maker.make(item, self._chunks(entry, begin, read_here), when)
+                return
+        maker.make(item, contents.judged_chunks(self._judge, entry, begin, read_here), when)
 
 
 class _FileMaker:

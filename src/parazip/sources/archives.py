@@ -11,7 +11,7 @@ from functools import partial
 from io import FileIO
 from typing import NoReturn
 
-from parazip.codecs import inflating
+from parazip.codecs import inflating, others
 from parazip.errors import NotCopiedError
 from parazip.format.end import Read
 from parazip.format.local import find_data_offset
@@ -110,21 +110,29 @@ def refuse_unsafe_name(archive: str, entry: Entry, verb: str = "copy") -> None:
         _refuse(archive, entry, rule, f"its name {why}", verb)
 
 
-def refuse_uncopyable(archive: str, entry: Entry, verb: str = "copy") -> None:
+def refuse_uncopyable(
+    archive: str, entry: Entry, verb: str = "copy", more: Collection[int] = ()
+) -> None:
     """Refuses what cannot be copied as it is; see `refuse_unsafe_name`.
 
+    Args:
+        archive: what messages call it.
+        entry: the member.
+        verb: what cannot be done with it, for messages.
+        more: methods that will do besides stored and deflated.
+
     Raises:
-        NotCopiedError: it is encrypted, or has another method than stored and deflated, or stands
-            for a device or the like, which some readers make, or leave out, and others take for a
-            file.
+        NotCopiedError: it is encrypted, or has another method, or stands for a device or the like,
+            which some readers make, or leave out, and others take for a file.
     """
     record = entry.record
     if record.flags & FLAG_ENCRYPTED:
         _refuse(archive, entry, "encrypted", "it is encrypted", verb)
     if record.flags & FLAG_PATCH:
         _refuse(archive, entry, "patch", "it is a patch", verb)
-    if record.method not in (STORED, DEFLATED):
-        what = f"it has the compression method {record.method}, not stored or deflated"
+    if record.method not in (STORED, DEFLATED, *more):
+        known = ", ".join(["not stored", *(others.NAMES[method] for method in more)])
+        what = f"it has the compression method {record.method}, {known} or deflated"
         _refuse(archive, entry, "method", what, verb)
     if (kind := record.attributes >> 28) not in _KINDS:
         what = f"it is {_SPECIAL_KINDS.get(kind, 'neither a file nor a folder nor a link')}"
@@ -150,11 +158,17 @@ def check_contents(judge: Judge, entry: Entry, chunks: Iterable[Buffer]) -> None
         expected = "a deflate stream"
         judge.refuse("stream-damaged", what, record.offset, expected, str(error), entry.name)
     else:
-        if crc_and_size != (record.crc, record.size):
-            crc, size = crc_and_size
-            expected = f"CRC {record.crc:#010x} of {record.size} bytes"
-            found = f"{crc:#010x} of {size}"
-            judge.refuse("crc-mismatch", what, record.offset, expected, found, entry.name)
+        refuse_other_contents(judge, entry, *crc_and_size)
+
+
+def refuse_other_contents(judge: Judge, entry: Entry, crc: int, size: int) -> None:
+    """Refuses contents that do not have the CRC-32 and the size that the directory says."""
+    record = entry.record
+    if (crc, size) != (record.crc, record.size):
+        what = f"the data of {entry.name}"
+        expected = f"CRC {record.crc:#010x} of {record.size} bytes"
+        found = f"{crc:#010x} of {size}"
+        judge.refuse("crc-mismatch", what, record.offset, expected, found, entry.name)
 
 
 _OTHER_WAYS = {
