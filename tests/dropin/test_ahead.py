@@ -134,22 +134,22 @@ def test_create_makes_them_too(stretches: list[bool], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("memory", "most"), [(MIB, 1), (2 * stretches_module.STRETCH, 2), (MIB << 10, 3)]
+    ("memory", "most"), [(MIB, 1), (2 * stretches_module._STRETCH, 2), (MIB << 10, 3)]
 )
 def test_no_more_are_in_flight_than_memory_is_given_for(
     memory: int, most: int, stretches: list[bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "made.zip"
     path.write_bytes(write_large_member(make_lines()))
-    given = stretches_module.StretchSource.__next__
+    given = stretches_module._StretchSource.__next__
     in_flight = []
 
-    def noted(restarts: stretches_module.StretchSource) -> list[memoryview]:
+    def noted(restarts: stretches_module._StretchSource) -> list[memoryview]:
         stretch = given(restarts)
         in_flight.append(restarts.in_flight)
         return stretch
 
-    monkeypatch.setattr(stretches_module.StretchSource, "__next__", noted)
+    monkeypatch.setattr(stretches_module._StretchSource, "__next__", noted)
     with parazip.ZipFile(path, jobs=4, memory=memory) as archive:
         assert archive.testzip() is None
     assert stretches == [True, True, True]
@@ -245,10 +245,11 @@ def read_by_stretches(made: bytes, every: int) -> bytes | str:
     """The one member of an archive, or why there is none."""
     with (
         mock.patch.object(ahead, "RESTART", every),
+        mock.patch.object(stretches_module, "RESTART", every),
         mock.patch.object(inflating, "RESTART", every),
         parazip.ZipFile(io.BytesIO(made)) as archive,
         ahead.opening_with(
-            lambda file: ahead.StretchReader(file, Line(2, 4 * stretches_module.STRETCH))
+            lambda file: ahead.StretchReader(file, Line(2, 4 * stretches_module._STRETCH))
         ),
         archive.open("large") as file,
     ):

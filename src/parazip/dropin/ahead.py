@@ -10,14 +10,14 @@ from __future__ import annotations
 import threading
 import zipfile
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import IO, Any, Self, cast
 
 from parazip.codecs import checksums, deflating, inflating
 from parazip.codecs.sizes import BLOCK, RESTART, WINDOW
 from parazip.dropin.inside import MemberReader
 from parazip.dropin.member import WHOLE, HoldingReader
-from parazip.extraction.stretches import STRETCH, StretchSource, split_into_stretches
+from parazip.extraction.stretches import inflate_stretches, split_into_stretches
 from parazip.workers.line import Lane, Line
 
 _CHUNK = 1 << 20
@@ -166,24 +166,13 @@ class StretchReader:
         file = self._file
         offset = file.source.tell()
         window = b""
-        most = max(1, min(line.jobs + 4, line.budget.limit // STRETCH))
-        stretches = StretchSource(file.source, file.compressed_left, most)
-        with line.open_lane(
-            inflating.inflate_stretch,
-            cost=lambda _: STRETCH,
-            weight=lambda _: STRETCH,
-        ) as lane:
-            for data, stretch in lane.through(stretches):
-                stretches.in_flight -= 1
-                # A marker may be contents by chance. So a stretch counts only if it is proven to
-                # end where the next one begins, and no other one counts behind one that is not.
-                if stretch is None or file.contents_left <= RESTART:
-                    break
+        stretches = inflate_stretches(file.source, file.compressed_left, file.contents_left, line)
+        with closing(stretches):
+            for length, stretch in stretches:
                 # The member's reader is to stand behind the stretch before its contents are given:
                 # if it goes on from here, what it has to compare at the end is right.
-                compressed_size = sum(map(len, data))
-                offset += compressed_size
-                file.compressed_left -= compressed_size
+                offset += length
+                file.compressed_left -= length
                 file.contents_left -= RESTART
                 file.running_crc = checksums.crc32_combine(file.running_crc, stretch.crc, RESTART)
                 for piece in filter(None, stretch.pieces):

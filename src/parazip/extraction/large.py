@@ -6,12 +6,13 @@ of a member that others have made, is inflated by one thread while another one w
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
+from contextlib import closing
 
-from parazip.codecs import checksums, inflating
+from parazip.codecs import checksums
 from parazip.codecs.sizes import RESTART, WINDOW
 from parazip.extraction.contents import CHUNK, DoubtError, inflate_fast, read_chunks
-from parazip.extraction.stretches import STRETCH, StretchSource
+from parazip.extraction.stretches import inflate_stretches
 from parazip.format.end import Read
 from parazip.format.values import STORED, Buffer, Entry
 from parazip.workers.line import Line
@@ -34,17 +35,15 @@ def chunks(entry: Entry, begin: int, read: Read, line: Line) -> Iterator[Buffer]
     window = b""
     end = begin + record.compressed_size
     if record.method != STORED:
-        for data, stretch in _inflate_stretches(begin, end, read, line):
-            # A marker may be contents by chance. So a stretch counts only if it is proven to end
-            # where the next one begins, and no other one counts behind one that is not.
-            if stretch is None or record.size - size <= RESTART:
-                break
-            begin += data
-            size += RESTART
-            crc = checksums.crc32_combine(crc, stretch.crc, RESTART)
-            for contents in filter(None, stretch.pieces):
-                window = (window + contents[-WINDOW:])[-WINDOW:]
-                yield contents
+        source = _Bytes(begin, end, read)
+        with closing(inflate_stretches(source, end - begin, record.size, line)) as stretches:
+            for length, stretch in stretches:
+                begin += length
+                size += RESTART
+                crc = checksums.crc32_combine(crc, stretch.crc, RESTART)
+                for contents in filter(None, stretch.pieces):
+                    window = (window + contents[-WINDOW:])[-WINDOW:]
+                    yield contents
     rest: Iterator[Buffer] = read_chunks(read, begin, end - begin)
     if record.method != STORED:
         rest = inflate_fast(rest, window)
@@ -56,21 +55,6 @@ def chunks(entry: Entry, begin: int, read: Read, line: Line) -> Iterator[Buffer]
         yield piece
     if (crc, size) != (record.crc, record.size):
         raise DoubtError
-
-
-def _inflate_stretches(
-    begin: int, end: int, read: Read, line: Line
-) -> Generator[tuple[int, inflating.Stretch | None], None, None]:
-    """The compressed size and the contents of each stretch, as far as there seem to be some."""
-    source = _Bytes(begin, end, read)
-    most = max(1, min(line.jobs + 4, line.budget.limit // STRETCH))
-    stretches = StretchSource(source, end - begin, most)
-    with line.open_lane(
-        inflating.inflate_stretch, cost=lambda _: STRETCH, weight=lambda _: STRETCH
-    ) as lane:
-        for data, stretch in lane.through(stretches):
-            stretches.in_flight -= 1
-            yield sum(map(len, data)), stretch
 
 
 class _Bytes:

@@ -6,16 +6,17 @@ of them can be inflated without the rest, if it is a stretch; `inflating.inflate
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Protocol, TypeAlias
 
-from parazip.codecs import deflating
+from parazip.codecs import deflating, inflating
 from parazip.codecs.sizes import RESTART
+from parazip.workers.line import Line
 
 _LONGEST = RESTART + (RESTART >> 6)
 """Compressed bytes beyond which a stretch is none of those that parazip makes."""
 
-STRETCH = _LONGEST + RESTART
+_STRETCH = _LONGEST + RESTART
 """Bytes that a stretch takes in memory, compressed and inflated."""
 
 _READ_SIZE = 1 << 20
@@ -31,7 +32,34 @@ class Source(Protocol):
         """The next bytes; none at the end."""
 
 
-class StretchSource:
+def inflate_stretches(
+    source: Source, left: int, size: int, line: Line
+) -> Generator[tuple[int, inflating.Stretch], None, None]:
+    """The stretches of a member, inflated side by side: the compressed size and contents of each.
+
+    A marker may be contents by chance. So a stretch counts only if it is proven to end where the
+    next one begins, and no other one counts behind one that is not. The last one is not given.
+
+    Args:
+        source: stands where the member's compressed bytes begin; more may be read than is given.
+        left: how many of them there are.
+        size: how many bytes the contents are.
+        line: who inflates.
+    """
+    most = max(1, min(line.jobs + 4, line.budget.limit // _STRETCH))
+    stretches = _StretchSource(source, left, most)
+    with line.open_lane(
+        inflating.inflate_stretch, cost=lambda _: _STRETCH, weight=lambda _: _STRETCH
+    ) as lane:
+        for data, stretch in lane.through(stretches):
+            stretches.in_flight -= 1
+            if stretch is None or size <= RESTART:
+                return
+            size -= RESTART
+            yield sum(map(len, data)), stretch
+
+
+class _StretchSource:
     """The stretches of a member, compressed; it pauses while enough of them are in flight.
 
     Attributes:
@@ -49,7 +77,7 @@ class StretchSource:
         self._most = most
         self._stretches = split_into_stretches(source, left)
 
-    def __iter__(self) -> StretchSource:
+    def __iter__(self) -> _StretchSource:
         return self
 
     def __next__(self) -> Compressed:
