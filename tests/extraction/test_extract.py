@@ -7,12 +7,14 @@ import marshal
 import os
 import random
 import re
+import shutil
 import stat
 import struct
 import subprocess
 import time
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -247,6 +249,42 @@ def test_a_damaged_member_is_named_and_a_new_folder_is_not_there(
     assert caught.value.member == name
     assert caught.value.id in ("crc-mismatch", "stream-damaged", "stream-end")
     assert sorted(os.listdir(tmp_path)) == ["a.zip", "t"]
+
+
+def test_folders_that_may_not_be_written_to_go_away_with_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a user may not write to, only root removes: so permissions are taken back before."""
+    plant_files(tmp_path / "t", {"closed/inside/file": b"contents"})
+    (tmp_path / "t/link").symlink_to("closed")
+    (tmp_path / "t/closed/inside").chmod(0o500)
+    (tmp_path / "t/closed").chmod(0o555)
+    archive = pack(tmp_path / "t", tmp_path / "a.zip")
+    modes = {}
+    rmtree = shutil.rmtree
+
+    def watched(path: str, ignore_errors: bool) -> None:
+        for name in "closed", "closed/inside":
+            modes[name] = stat.S_IMODE(os.stat(Path(path, name)).st_mode)
+        assert (tmp_path / "out").is_file()
+        rmtree(path, ignore_errors)
+
+    monkeypatch.setattr(shutil, "rmtree", watched)
+    monkeypatch.setattr(run.Run, "make_all", make_all_and_stand_in_the_way(tmp_path / "out"))
+    with pytest.raises(parazip.OutputError, match="it was not there when extracting began"):
+        parazip.extract(archive, tmp_path / "out")
+    assert modes == {"closed": 0o700, "closed/inside": 0o700}
+    assert sorted(os.listdir(tmp_path)) == ["a.zip", "out", "t"]
+
+
+def make_all_and_stand_in_the_way(path: Path) -> Callable[[run.Run], None]:
+    make_all = run.Run.make_all
+
+    def made(self: run.Run) -> None:
+        make_all(self)
+        path.write_bytes(b"somebody else's")
+
+    return made
 
 
 def test_an_empty_member_may_be_damaged_too(tmp_path: Path) -> None:

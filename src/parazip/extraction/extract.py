@@ -13,7 +13,7 @@ import shutil
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from parazip.engine.progress import Counter, Sink
 from parazip.errors import OutputError
@@ -143,8 +143,18 @@ def _opening(target: str, archive: File, extraction: Extraction) -> Iterator[Pla
             with TargetFolder(parent or os.curdir) as folder:
                 folder.sync("")
     except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
+        _remove_folder(beside)
         raise
+
+
+def _remove_folder(path: str) -> None:
+    """Removes a folder with all it holds: folders as well that have got their permissions."""
+    for parent, names, _ in os.walk(path):
+        for folder in (os.path.join(parent, name) for name in names):
+            with suppress(OSError):
+                if not os.path.islink(folder):
+                    os.chmod(folder, 0o700)
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _refuse_no_folder(target: str) -> None:
