@@ -24,7 +24,7 @@ import parazip
 from parazip import Extraction, Settings
 from parazip.extraction import contents, crew, folder, run, unpacking
 from parazip.workers import starting
-from parazip.workers.helpers import Helpers
+from parazip.workers.helpers import Helpers, HelpersClosedError
 from support.paths import list_below, make_noise, plant_files
 
 MIB = 1 << 20
@@ -155,6 +155,44 @@ def test_what_a_killed_helper_leaves_is_made_anew(
     found = list_below(tmp_path / "out")
     assert found.pop("mine") == b"stays"
     assert found == list_below(tree)
+
+
+def test_what_was_at_work_when_helpers_are_killed_is_not_left_half_written(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C kills them. In a folder that stays, each file is complete or not there."""
+    archive = pack(tree, tmp_path / "a.zip")
+    plant_files(tmp_path / "out", {"mine": b"stays"})
+    monkeypatch.setattr(crew, "_WORTH_FORKED", 0)
+    asked = []
+
+    class Killed:
+        are_started = True
+        are_forked = True
+
+        def start(self) -> None:
+            pass
+
+        def ask(self, question: bytes) -> bytes | None:
+            archive, place, items = marshal.loads(question)
+            asked.append(items)
+            done = len(items) // 2
+            unpacking.answer_question(marshal.dumps((archive, place, items[:done])))
+            Path(place[0], items[done][0]).write_bytes(b"half")
+            raise HelpersClosedError
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(crew, "Helpers", lambda *args: Killed())
+    with pytest.raises(HelpersClosedError):
+        parazip.extract(archive, tmp_path / "out", settings=Settings(jobs=2))
+    assert asked
+    found = {name: data for name, data in list_below(tmp_path / "out").items() if data is not None}
+    assert found.pop("mine") == b"stays"
+    there = list_below(tree)
+    assert found == {name: there[name] for name in found}
+    assert found
 
 
 # What files get
