@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import lzma
 import struct
 import zipfile
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 
 import parazip
 from parazip.codecs import others
+from parazip.codecs.inflating import StreamEndError
+from parazip.format.values import Buffer
 from support.paths import list_below, make_noise
 
 MIB = 1 << 20
@@ -59,8 +62,35 @@ def test_a_damaged_one_is_named(tmp_path: Path, method: int, name: str) -> None:
 def test_no_more_comes_out_than_was_claimed(method: int) -> None:
     """Without the limit a few kilobytes would become 40 MB for a member that says it has one."""
     compressed = compress(method, bytes(40 * MIB))
-    pieces = [len(piece) for piece in others.decompress(method, [compressed], 1)]
-    assert pieces == [1]
+    pieces: list[Buffer] = []
+    with pytest.raises(StreamEndError, match="goes on"):
+        pieces.extend(others.decompress(method, [compressed], 1))
+    assert pieces in ([], [b"\0"])
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("size", [0, 99])
+def test_a_stream_ends_where_its_member_does(method: int, size: int) -> None:
+    compressed = compress(method, bytes(size))
+    assert b"".join(others.decompress(method, [compressed], size)) == bytes(size)
+    halves = [compressed[:20], compressed[20:]]
+    assert b"".join(others.decompress(method, halves, size)) == bytes(size)
+    for wrong, what in {
+        compressed + b"junk": "goes on",
+        compressed[:-2]: "does not end",
+    }.items():
+        with pytest.raises(StreamEndError, match=what):
+            list(others.decompress(method, [wrong], size))
+    with pytest.raises(StreamEndError, match="goes on"):
+        list(others.decompress(method, [compressed, b"junk"], size))
+
+
+def test_lzma_may_have_no_mark_at_its_end() -> None:
+    properties = {"id": lzma.FILTER_LZMA1, "dict_size": 1 << 16}
+    stream = lzma.compress(b"text " * 99, lzma.FORMAT_ALONE, filters=[properties])
+    data = b"\x09\x04\x05\0" + stream[:5] + stream[13:]
+    pieces = others.decompress(zipfile.ZIP_LZMA, [data], 5 * 99, has_end=False)
+    assert b"".join(pieces) == b"text " * 99
 
 
 def compress(method: int, data: bytes) -> bytes:
@@ -79,7 +109,12 @@ def test_a_dictionary_that_is_claimed_is_not_made() -> None:
     assert b"".join(pieces) == b"text " * 99
 
 
-OTHERS = [b"", b"\x09\x04\x05\x00\x5d\x00\x00\x00", b"\x09\x04\x06\x00" * 4]
+OTHERS = [
+    b"",
+    b"\x09\x04\x05\x00\x5d\x00\x00\x00",
+    b"\x09\x04\x06\x00" * 4,
+    b"\x09\x04\x05\0\xff" + bytes(9),
+]
 
 
 @pytest.mark.parametrize("data", OTHERS)

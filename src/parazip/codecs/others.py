@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Protocol
 
+from parazip.codecs.inflating import StreamEndError
 from parazip.format.values import Buffer
 
 BZIP2, LZMA = 12, 14
@@ -20,6 +21,8 @@ NAMES = {BZIP2: "bzip2", LZMA: "LZMA"}
 
 _PIECE = 1 << 20
 """Bytes that are decompressed at a time."""
+
+_GOES_ON = "one that goes on where it should end"
 
 _LEAST_DICTIONARY = 4 << 10
 
@@ -40,18 +43,24 @@ class _Decompressor(Protocol):
     def eof(self) -> bool: ...
     @property
     def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
     def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
 
 
-def decompress(method: int, chunks: Iterable[bytes], size: int) -> Iterator[Buffer]:
+def decompress(
+    method: int, chunks: Iterable[bytes], size: int, has_end: bool = True
+) -> Iterator[Buffer]:
     """The contents of a member in pieces, and no more than it says that it has.
 
     Args:
         method: its compression method, one of `find_methods`.
         chunks: its compressed bytes.
         size: how many bytes it says that its contents are.
+        has_end: whether an LZMA stream has a mark at its end (APPNOTE 4.4.4, bit 1).
 
     Raises:
+        StreamEndError: the stream ends elsewhere than the chunks, or goes on after `size` bytes.
         ValueError: it is damaged.
     """
     chunks = iter(chunks)
@@ -59,16 +68,18 @@ def decompress(method: int, chunks: Iterable[bytes], size: int) -> Iterator[Buff
     left = size
     try:
         stream, data = _open_bzip2(data) if method == BZIP2 else _open_lzma(data, size)
-        while left:
-            piece = stream.decompress(data, min(_PIECE, left))
+        while not stream.eof and (left or method == BZIP2 or has_end):
+            piece = stream.decompress(data, min(_PIECE, left) or 1)
             left -= len(piece)
+            if left < 0:
+                raise StreamEndError(_GOES_ON)
             if piece:
                 yield piece
             data = b""
-            if stream.eof:
-                return
-            if stream.needs_input and not (data := next(chunks, b"")):
-                return
+            if stream.needs_input and not stream.eof and not (data := next(chunks, b"")):
+                raise StreamEndError("one that does not end")
+        if stream.eof and (stream.unused_data or next(chunks, b"")):
+            raise StreamEndError(_GOES_ON)
     except _find_errors(method) as error:
         raise ValueError(str(error)) from error
 
@@ -98,6 +109,8 @@ def _open_lzma(data: bytes, size: int) -> tuple[_Decompressor, bytes]:
     packed, dictionary = data[_PROPERTIES_AT], int.from_bytes(data[5:begin], "little")
     rest, lc = divmod(packed, 9)
     pb, lp = divmod(rest, 5)
+    if pb > 4 or lc + lp > 4:
+        raise ValueError("its LZMA properties are out of range")
     # A stream may claim 4 GiB of dictionary. No more of it can be used than there are contents.
     dictionary = max(_LEAST_DICTIONARY, min(dictionary, size))
     properties = {"id": lzma.FILTER_LZMA1, "dict_size": dictionary, "lc": lc, "lp": lp, "pb": pb}

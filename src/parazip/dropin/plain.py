@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import marshal
 import os
+import threading
 import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
@@ -41,7 +42,8 @@ _ODD_STEPS = ("/./", "/../")
 def can_be_plain(archive: zipfile.ZipFile) -> bool:
     """Whether an archive may have plain members: it is read, from a file that has a descriptor."""
     is_posix = hasattr(os, "pread") and os.sep == "/"
-    return is_posix and archive.mode == "r" and not isinstance(archive.fp, io.BytesIO | None)
+    is_file = type(archive.fp) in (io.BufferedReader, io.FileIO)  # and holds back nothing written
+    return is_posix and archive.mode == "r" and is_file
 
 
 class PlainMembers:
@@ -67,7 +69,9 @@ class PlainMembers:
             indexes: which of `infos`.
             helpers: who may be asked. They have the archive's file.
         """
-        if not self._items:
+        # A signal handler, which runs on the main thread, may raise anything at any moment: a
+        # time limit. There nothing may be done that takes errors for a sign of something odd.
+        if not self._items or threading.current_thread() is threading.main_thread():
             return indexes
         items, left, chosen = [], [], []
         for index in indexes:
@@ -100,7 +104,7 @@ def make_files_here(target: str, flat_items: list[Any], read: Read) -> bytes:
 
 
 def _make_place(target: str) -> Place:
-    return Place(_NO_FILE, target, target, "none", "", keeps_times=False)
+    return Place(_NO_FILE, target, target, "none", "", keeps_times=False, by_name=True)
 
 
 def _unpack(place: Place, items: Sequence[Item], read: Read) -> int:
@@ -111,19 +115,35 @@ def _unpack(place: Place, items: Sequence[Item], read: Read) -> int:
 
 
 def _list_items(archive: zipfile.ZipFile, infos: Sequence[zipfile.ZipInfo]) -> dict[int, Item]:
+    offsets = sorted({info.header_offset for info in archive.filelist if _has_numbers(info)})
+    ends = dict(zip(offsets, [*offsets[1:], archive.start_dir], strict=True))
     items = {}
-    # Fields of a ZipInfo may be missing, or be whatever somebody has put there.
-    with suppress(Exception):
-        offsets = sorted({info.header_offset for info in archive.filelist})
-        ends = dict(zip(offsets, [*offsets[1:], archive.start_dir], strict=True))
-        for index, info in enumerate(infos):
-            with suppress(Exception):
-                if _seems_plain(info):
-                    items[index] = _make_item(info, ends[info.header_offset])
+    for index, info in enumerate(infos):
+        if _has_numbers(info) and _seems_plain(info) and info.header_offset in ends:
+            raw = _encode_name(info)
+            if raw is not None:
+                items[index] = _make_item(info, raw, ends[info.header_offset])
     return items
 
 
+_NUMBERS = (
+    "compress_size",
+    "compress_type",
+    "CRC",
+    "file_size",
+    "flag_bits",
+    "header_offset",
+)
+
+
+def _has_numbers(info: zipfile.ZipInfo) -> bool:
+    """Whether the fields of a ZipInfo are there, and numbers: somebody may have changed them."""
+    return all(type(getattr(info, name, None)) is int for name in _NUMBERS)
+
+
 def _seems_plain(info: zipfile.ZipInfo) -> bool:
+    if not type(info.filename) is type(info.orig_filename) is str:
+        return False
     name = f"/{info.filename}"
     return (
         info.compress_type in (STORED, DEFLATED)
@@ -135,9 +155,19 @@ def _seems_plain(info: zipfile.ZipInfo) -> bool:
     )
 
 
-def _make_item(info: zipfile.ZipInfo, end: int) -> Item:
-    flags = info.flag_bits
-    raw = info.orig_filename.encode("utf-8" if flags & FLAG_UTF8 else "cp437")
+def _encode_name(info: zipfile.ZipInfo) -> bytes | None:
+    """The name as it was spelled in the archive, if that is certain."""
+    name = info.orig_filename
+    if name.isascii():
+        return name.encode()
+    try:
+        return name.encode("utf-8" if info.flag_bits & FLAG_UTF8 else "cp437")
+    except UnicodeEncodeError:
+        return None
+
+
+def _make_item(info: zipfile.ZipInfo, raw: bytes, end: int) -> Item:
     sizes = (info.CRC, info.compress_size, info.file_size)
-    record = Record(raw, flags, info.compress_type, _NO_DATE, *sizes, 0, info.header_offset)
+    method, offset = info.compress_type, info.header_offset
+    record = Record(raw, info.flag_bits, method, _NO_DATE, *sizes, 0, offset)
     return Item(info.filename, Entry(info.filename, record, end))

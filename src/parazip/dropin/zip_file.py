@@ -252,8 +252,10 @@ class ZipFile(Writing, metaclass=inside.HookMeta):
             super().extractall(path, members, pwd)
             return
         chosen = list(self.namelist() if members is None else members)
-        target = os.fspath(path) if path else os.getcwd()
-        infos = self._parazip_prepare_extracting(chosen, target)
+        target = os.getcwd() if path is None else os.fspath(path)
+        infos = None
+        if isinstance(target, str):
+            infos = self._parazip_prepare_extracting(chosen, target)
         if infos is None:
             super().extractall(path, chosen, pwd)
             return
@@ -310,7 +312,11 @@ class ZipFile(Writing, metaclass=inside.HookMeta):
             is_new = not os.path.isdir(target) or not os.listdir(target)
             paths = [self._parazip_make_folder(folder, target) for folder in folders]
             return infos if is_new or not have_links(infos, target, paths) else None
-        except Exception:  # the standard library comes to it in its turn, and raises it
+        except OSError as error:
+            if error.errno is None:  # not the system's, but a time limit's, by a signal handler
+                raise
+            return None  # the standard library comes to it in its turn, and raises it
+        except (AttributeError, KeyError, OverflowError, RuntimeError, TypeError, ValueError):
             return None
 
     def _parazip_make_folder(self, folder: str, target: str) -> str:

@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from parazip.codecs import checksums, deflating, inflating, others
 from parazip.format.end import Read
+from parazip.format.records import FLAG_LZMA_END
 from parazip.format.refusals import Judge
 from parazip.format.values import DEFLATED, STORED, Buffer, Entry
 from parazip.sources.archives import check_contents, refuse_other_contents
@@ -119,10 +120,14 @@ def _decompress(judge: Judge, entry: Entry, compressed: Iterable[bytes]) -> Iter
     what = f"the data of {entry.name}"
     crc = size = 0
     try:
-        for piece in others.decompress(record.method, compressed, record.size):
+        has_end = bool(record.flags & FLAG_LZMA_END)
+        for piece in others.decompress(record.method, compressed, record.size, has_end):
             crc = checksums.crc32(piece, crc)
             size += len(piece)
             yield piece
+    except inflating.StreamEndError as error:
+        expected = f"a stream of {record.compressed_size} bytes"
+        judge.refuse("stream-end", what, record.offset, expected, str(error), entry.name)
     except ValueError as error:
         expected = f"a stream of {others.NAMES[record.method]}"
         judge.refuse("stream-damaged", what, record.offset, expected, str(error), entry.name)

@@ -130,12 +130,9 @@ class Crew:
 
     def _make_batches(self, place: Place, items: Sequence[Item], made: Made) -> None:
         batches = (Batch(place, group) for group in _group(items))
-        if self._jobs == 1:
-            for batch in batches:
-                unpacking.unpack_here(batch, made.add)
-                made.show(batch.items)
-            return
 
+        # Also with one job a thread does it: what a signal handler raises on the main one between
+        # the call that opens a file and the next instruction would leave the file open.
         def unpack(batch: Batch) -> None:
             self._at_work[id(batch)] = batch
             with ExitStack() as done:

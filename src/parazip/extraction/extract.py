@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from parazip.engine.progress import Counter, Sink
-from parazip.errors import OutputError
+from parazip.errors import OutputError, SettingsError
 from parazip.extraction import unpacking
 from parazip.extraction.choice import choose_entries, find_archive
 from parazip.extraction.crew import Crew, Made
@@ -84,7 +83,9 @@ def extract(
 def write_contents(
     archive: str | os.PathLike[str], output: BinaryOutput, extraction: Extraction
 ) -> None:
-    """Writes the contents of all files that are chosen to an output, one after the other.
+    """Writes the contents of all files that are chosen to an output, in their order in the archive.
+
+    Of a link these are the path that it leads to.
 
     Args:
         archive: its path.
@@ -95,7 +96,9 @@ def write_contents(
     """
     found = find_archive(os.fspath(archive))
     targets = _plan(found, extraction)
-    for chunks in unpacking.read_contents(found, [item.entry for item in targets.files]):
+    entries = [item.entry for item in (*targets.files, *targets.links)]
+    entries.sort(key=lambda entry: entry.record.offset)
+    for chunks in unpacking.read_contents(found, entries):
         for chunk in chunks:
             view = memoryview(chunk)
             while view:
@@ -119,6 +122,8 @@ def _plan(archive: File, extraction: Extraction) -> Targets:
 @contextmanager
 def _opening(target: str, archive: File, extraction: Extraction) -> Iterator[Place]:
     """The place that is written to: the target, or one beside it that gets its name in the end."""
+    if not target:
+        raise SettingsError("cannot extract to a folder whose name is empty; . is the current one")
     token = f"parazip-{os.urandom(6).hex()}"
     place = Place(archive, target, target, extraction.modes, token, extraction.sync)
     if os.path.lexists(target):
@@ -128,12 +133,7 @@ def _opening(target: str, archive: File, extraction: Extraction) -> Iterator[Pla
     parent, name = os.path.split(target.rstrip("/" + os.sep))
     beside = os.path.join(parent, f".{token}")
     try:
-        if parent:
-            os.makedirs(parent, exist_ok=True)
-        os.mkdir(beside)
-    except OSError as error:
-        raise OutputError.of(target, error) from error
-    try:
+        _make_first(beside, parent, target)
         yield place._replace(target=beside)
         try:
             _rename_to_new(beside, os.path.join(parent, name))
@@ -143,18 +143,44 @@ def _opening(target: str, archive: File, extraction: Extraction) -> Iterator[Pla
             with TargetFolder(parent or os.curdir) as folder:
                 folder.sync("")
     except BaseException:
-        _remove_folder(beside)
+        _remove_folder(beside, token)
         raise
 
 
-def _remove_folder(path: str) -> None:
-    """Removes a folder with all it holds: folders as well that have got their permissions."""
-    for parent, names, _ in os.walk(path):
-        for folder in (os.path.join(parent, name) for name in names):
-            with suppress(OSError):
-                if not os.path.islink(folder):
-                    os.chmod(folder, 0o700)
-    shutil.rmtree(path, ignore_errors=True)
+def _make_first(folder: str, parent: str, target: str) -> None:
+    try:
+        if parent:
+            os.makedirs(parent, exist_ok=True)
+        os.mkdir(folder)
+    except FileExistsError as error:
+        raise OutputError.of(target, error, f"{error.filename} is no folder") from error
+    except OSError as error:
+        raise OutputError.of(target, error) from error
+
+
+def _remove_folder(path: str, token: str) -> None:
+    """Removes a folder with all it holds, as far as the system lets it.
+
+    Folders may have got their permissions, and be deeper than a path may be long or Python may
+    recurse: so what is further down is moved up, a step at a time.
+    """
+    moved = 0
+    with suppress(OSError):
+        while entries := list(os.scandir(path)):
+            for entry in entries:
+                if not entry.is_dir(follow_symlinks=False):
+                    os.unlink(entry.path)
+                    continue
+                os.chmod(entry.path, 0o700)
+                for inner in list(os.scandir(entry.path)):
+                    if inner.is_dir(follow_symlinks=False):
+                        moved += 1
+                        os.chmod(inner.path, 0o700)
+                        os.rename(inner.path, os.path.join(path, f"{token}-{moved}"))
+                    else:
+                        os.unlink(inner.path)
+                os.rmdir(entry.path)
+        os.rmdir(path)
 
 
 def _refuse_no_folder(target: str) -> None:

@@ -21,8 +21,18 @@ _FOLDER = (
     | getattr(os, "O_NOFOLLOW", 0)
     | getattr(os, "O_CLOEXEC", 0)
 )
-_MOST_OPEN = 32
-"""Folders that are open at once: those on the way to most files, and few of what a process may."""
+_SEARCHED = _FOLDER & ~os.O_RDONLY | getattr(os, "O_PATH", 0)
+"""The same for a folder that may not be read, but searched; what is in it can be reached."""
+
+_MOST_OPEN = 8
+"""Folders that are open at once for each who makes files: a process may have 256 files open."""
+
+
+def _open_folder(path: str, above: int | None, less: int = -1) -> int:
+    try:
+        return os.open(path, _FOLDER & less, dir_fd=above)
+    except PermissionError:
+        return os.open(path, _SEARCHED & less, dir_fd=above)
 
 
 class TargetFolder:
@@ -30,23 +40,31 @@ class TargetFolder:
 
     Args:
         path: where it is; links on the way there are followed, as they are the caller's own.
+        by_name: whether all is reached by whole paths, even where the system can do better: who
+            watches what is opened sees them then.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, by_name: bool = False) -> None:
         self._path = path
+        self._by_name = by_name or not BY_DESCRIPTOR
         self._checked: set[str] = set()
         self._opened: dict[str, int] = {}
-        self._root = os.open(path, _FOLDER & ~getattr(os, "O_NOFOLLOW", 0)) if BY_DESCRIPTOR else -1
+        follows = ~getattr(os, "O_NOFOLLOW", 0)
+        self._root = -1 if self._by_name else _open_folder(path, None, follows)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for descriptor in self._opened.values():
-            os.close(descriptor)
-        self._opened.clear()
-        if BY_DESCRIPTOR:
+        self.close_some()
+        if not self._by_name:
             os.close(self._root)
+
+    def close_some(self) -> None:
+        """Closes all that need not be open, as the process may have no more files open."""
+        while self._opened:
+            _, descriptor = self._opened.popitem()
+            os.close(descriptor)
 
     def enter(self, folder: str) -> tuple[int | None, str]:
         """How to reach what is in a folder below: the functions of `os` take both.
@@ -61,12 +79,18 @@ class TargetFolder:
         Raises:
             OSError: it is no folder, or a link to one.
         """
-        if not BY_DESCRIPTOR:
+        if self._by_name:
             self._check(folder)
             return None, os.path.join(self._path, *folder.split("/"), "")
         descriptor = self._opened.get(folder) if folder else self._root
         if descriptor is None:
-            descriptor = self._open(folder)
+            try:
+                descriptor = self._open(folder)
+            except OSError as error:
+                if error.errno != errno.EMFILE or not self._opened:
+                    raise
+                self.close_some()
+                descriptor = self._open(folder)
         return descriptor, ""
 
     def _open(self, folder: str) -> int:
@@ -78,7 +102,7 @@ class TargetFolder:
         )
         above = opened["/".join(steps[:known])] if known else self._root
         for count in range(known, len(steps)):
-            above = os.open(steps[count], _FOLDER, dir_fd=above)
+            above = _open_folder(steps[count], above)
             if len(opened) == _MOST_OPEN:
                 os.close(opened.pop(next(iter(opened))))
             opened["/".join(steps[: count + 1])] = above
@@ -163,7 +187,11 @@ class TargetFolder:
         """
         at, _ = self.enter(folder)
         if at is not None:
-            os.fsync(at)
+            try:
+                os.fsync(at)
+            except OSError as error:
+                if error.errno != errno.EBADF:  # one that may not be read is open to be searched
+                    raise
 
     def finish(self, folder: str, mode: int | None, when: int) -> None:
         """Gives a folder below its permissions, if any, and its modification time.

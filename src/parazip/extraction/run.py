@@ -84,8 +84,9 @@ class Run:
         except (ParazipError, KeyboardInterrupt) as error:
             count = made.members
             if not self._is_new and count:
-                what = "1 member was" if count == 1 else f"{count:,} members were"
-                what += " extracted before that, and stay"
+                what = "1 member was extracted before that, and stays"
+                if count > 1:
+                    what = f"{count:,} members were extracted before that, and stay"
                 if isinstance(error, ParazipError):
                     error.args = (f"{error.args[0]}; {what}", *error.args[1:])
                 else:
@@ -98,6 +99,7 @@ class Run:
         """The items that are to be made; those in whose place something stands say so."""
         kept, obstacles = [], []
         overwrite = self._extraction.overwrite
+        archive = os.stat(self._place.archive.path)
         with TargetFolder(self._place.target) as folder:
             for item in items:
                 info = self._find(folder, item.path)
@@ -107,6 +109,12 @@ class Run:
                     raise OutputError(
                         f"cannot write {self._name(item.path)}: a folder stands there; move it "
                         "away, or extract elsewhere",
+                        member=self._name(item.path),
+                    )
+                elif os.path.samestat(info, archive):
+                    raise OutputError(
+                        f"cannot write {self._name(item.path)}: it is the archive itself; move it "
+                        "away, extract elsewhere, or leave that member out with --exclude",
                         member=self._name(item.path),
                     )
                 elif overwrite == "error":
@@ -119,8 +127,9 @@ class Run:
             names = ", ".join(map(self._name, obstacles[:_SHOWN]))
             more = len(obstacles) - _SHOWN
             what = f"{names} and {more:,} more" if more > 0 else names
+            be = "it is" if len(obstacles) == 1 else "they are"
             raise OutputError(
-                f"cannot write {what}: it is there already, and nothing was written; choose what "
+                f"cannot write {what}: {be} there already, and nothing was written; choose what "
                 "becomes of such files with --overwrite skip, newer or all, or another folder",
                 member=self._name(obstacles[0]),
             )
@@ -181,7 +190,8 @@ class Run:
             try:
                 if folder.make(path):
                     made.append(path)
-                    self._made.add(1)
+                    if self._targets.folders[path] is not None:
+                        self._made.add(1)
             except OSError as error:
                 raise explain_unwritten(self._place.shown, path, error) from error
         return made
@@ -213,8 +223,8 @@ class Run:
             item.path: os.fsdecode(b"".join(chunks))
             for item, chunks in zip(items, texts, strict=True)
         }
-        for path, target in links.items():
-            refuse_leading_out(archive.path, path, target, links)
+        for item in items:
+            refuse_leading_out(archive.path, item, links[item.path])
         return links
 
     def _make_links(

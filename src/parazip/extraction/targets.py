@@ -19,11 +19,14 @@ from parazip.format.values import DEFLATED, STORED, Entry
 from parazip.sources.archives import LINK, refuse_uncopyable, refuse_unsafe_name
 
 _FILE, _FOLDER = 8, 4
-_MOST_LINKS = 40
-"""As many as Linux follows on one way."""
+
+_MOST_OF_FOLDERS, _ALWAYS = 32, 1 << 17
+"""How much longer the paths of all folders together may be than the names of all members, and a
+length that is always added to these. A name of 2,048 steps makes as many folders, and their paths
+are a thousand times as long as it is itself."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Targets:
     """What is to be made, by paths below the target, with `/` between steps and none at the end.
 
@@ -32,11 +35,13 @@ class Targets:
         links: likewise.
         folders: all that are needed, each after the one that it is in, with the member that stands
             for it, if there is one.
+        length: of the paths of all folders.
     """
 
     files: list[Item] = field(default_factory=list)
     links: list[Item] = field(default_factory=list)
     folders: dict[str, Entry | None] = field(default_factory=dict)
+    length: int = 0
 
     @property
     def size(self) -> int:
@@ -48,6 +53,7 @@ class Targets:
         missing = []
         while folder and folder not in self.folders:
             missing.append(folder)
+            self.length += len(folder)
             folder = folder[: max(folder.rfind("/"), 0)]
         for path in reversed(missing):
             self.folders[path] = None
@@ -89,6 +95,8 @@ def plan_targets(archive: str, entries: Sequence[Entry], strip: int = 0) -> Targ
             if not steps:
                 continue
             path = "/".join(steps)
+            if strip:
+                refuse_unsafe_name(archive, entry._replace(name=path), "extract")
         if kind == _FOLDER:
             own_folders[path.rstrip("/")] = entry
             continue
@@ -96,8 +104,17 @@ def plan_targets(archive: str, entries: Sequence[Entry], strip: int = 0) -> Targ
         if end > 0:
             parents[path[:end]] = None
         (links if kind == LINK else files).append(Item(path, entry))
+    most = _MOST_OF_FOLDERS * (sum([len(entry.name) for entry in entries]) + _ALWAYS)
     for folder in sorted({**parents, **own_folders}):
         targets.add_folder(folder)
+        if targets.length > most:
+            raise BadArchiveError(
+                f"cannot extract {archive}: its names are so deep that they make more than "
+                f"{len(folders):,} folders of {len(entries):,} members; leave deep ones out with "
+                f"--exclude {make_pattern(folder)}/",
+                archive=archive,
+                member=folder,
+            )
     for folder, entry in own_folders.items():
         folders[folder] = entry
     _refuse_conflicts(archive, targets)
@@ -128,11 +145,15 @@ def _refuse_conflicts(archive: str, targets: Targets) -> None:
         for item in items:
             other = first.setdefault(item.path, item)
             if other is not item:
+                name, pattern = item.entry.name, make_pattern(item.entry.name)
+                advice = f"leave one out with --exclude {pattern}"
+                if name == other.entry.name:
+                    advice = f"leave both out with --exclude {pattern}, or keep one by merge "
+                    advice += "--on-duplicate first"
                 raise DuplicateMemberError(
-                    f"cannot extract {item.entry.name} of {archive}: another member, "
-                    f"{other.entry.name}, is the same file; leave both out with --exclude "
-                    f"{make_pattern(item.entry.name)}, or keep one by merge --on-duplicate first",
-                    member=item.entry.name,
+                    f"cannot extract {name} of {archive}: another member, {other.entry.name}, is "
+                    f"the same file; {advice}",
+                    member=name,
                 )
     for folder in targets.folders:
         if folder in paths:
@@ -145,51 +166,40 @@ def _refuse_conflicts(archive: str, targets: Targets) -> None:
             )
 
 
-def refuse_leading_out(archive: str, path: str, target: str, links: dict[str, str]) -> None:
-    """Refuses a link that leads out of the target folder, by itself or through other links.
+def refuse_leading_out(archive: str, item: Item, target: str) -> None:
+    """Refuses a link that may lead out of the target folder, by itself or through other links.
+
+    All steps up must stand at the beginning. A step up that follows another one leads to where that
+    one is, if it is a link: it may stand in the folder already, or come later. Where no link has
+    such steps, and none leads out by itself, no way through several of them does.
 
     Args:
         archive: what messages call it.
-        path: where the link is to be, below the target folder.
+        item: the link.
         target: where it is to lead.
-        links: the targets of all links that the archive has, by their paths.
 
     Raises:
-        BadArchiveError: it does.
+        BadArchiveError: it may lead out.
     """
-    why = _find_way_out(path, target, links)
+    why = _find_way_out(item.path, target)
     if why:
         raise BadArchiveError(
-            f"cannot extract the link {path} of {archive}: its target {target!r} {why}; leave it "
-            f"out with --exclude {make_pattern(path)}",
+            f"cannot extract the link {item.entry.name} of {archive}: its target {target!r} {why}; "
+            f"leave it out with --exclude {make_pattern(item.entry.name)}",
             archive=archive,
-            member=path,
+            member=item.entry.name,
         )
 
 
-def _find_way_out(path: str, target: str, links: dict[str, str]) -> str:
-    at = path.split("/")[:-1]
-    rest = target.replace("\\", "/").split("/")[::-1]
+def _find_way_out(path: str, target: str) -> str:
+    steps = [step for step in target.replace("\\", "/").split("/") if step not in ("", ".")]
     if "\0" in target:
         return "has a NUL in it"
-    if target.startswith(("/", "\\")) or ":" in rest[-1]:
+    if target.startswith(("/", "\\")) or (steps and ":" in steps[0]):
         return "is absolute"
-    followed = 0
-    while rest:
-        step = rest.pop()
-        if step in ("", "."):
-            continue
-        if step == "..":
-            if not at:
-                return "leads out of the folder"
-            at.pop()
-            continue
-        at.append(step)
-        further = links.get("/".join(at))
-        if further is not None and rest:  # the last step is not followed to make the link
-            followed += 1
-            if followed > _MOST_LINKS:
-                return "leads in a circle"
-            at.pop()
-            rest += further.split("/")[::-1]
+    up = next((count for count, step in enumerate(steps) if step != ".."), len(steps))
+    if up > path.count("/"):
+        return "leads out of the folder"
+    if ".." in steps[up:]:
+        return "goes up behind a step that may be a link"
     return ""

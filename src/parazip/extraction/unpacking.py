@@ -86,6 +86,7 @@ class Place(NamedTuple):
         token: what is in the names of unfinished files, and in no others.
         sync: whether each file is on the disk when it is made.
         keeps_times: whether files get the modification times of their members.
+        by_name: see `TargetFolder`.
     """
 
     archive: File
@@ -95,6 +96,7 @@ class Place(NamedTuple):
     token: str
     sync: bool = False
     keeps_times: bool = True
+    by_name: bool = False
 
 
 class Batch(NamedTuple):
@@ -197,7 +199,7 @@ class Unpacker:
             read: gives its bytes.
             items: the files.
         """
-        with TargetFolder(self._place.target) as folder:
+        with TargetFolder(self._place.target, self._place.by_name) as folder:
             self._unpack(read, items, _FileMaker(self._place, folder))
 
     def _unpack(self, read: Read, items: Sequence[Item], maker: _FileMaker) -> None:
@@ -282,12 +284,18 @@ class _FileMaker:
         above, _, name = path.rpartition("/")
         try:
             if above != self._above:
-                self._at, self._front = self._folder.enter(above)
-                self._above = above
-            at = self._at
+                self._enter(above)
             made = self._front + (make_name(item, self._token) if replaces else name)
             mode = self._find_mode(entry.record.attributes)
-            descriptor = os.open(made, _CREATE, mode, dir_fd=at)
+            try:
+                descriptor = os.open(made, _CREATE, mode, dir_fd=self._at)
+            except OSError as error:
+                if error.errno != errno.EMFILE:
+                    raise
+                self._folder.close_some()
+                self._enter(above)
+                descriptor = os.open(made, _CREATE, mode, dir_fd=self._at)
+            at = self._at
             try:
                 try:
                     for piece in data:
@@ -313,6 +321,11 @@ class _FileMaker:
             if isinstance(error, ParazipError):
                 raise
             raise explain_unwritten(self._shown, path, error) from error
+
+    def _enter(self, above: str) -> None:
+        self._above = None  # if it cannot be entered
+        self._at, self._front = self._folder.enter(above)
+        self._above = above
 
 
 def explain_unwritten(shown: str, path: str, error: OSError) -> OutputError:

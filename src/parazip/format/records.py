@@ -18,6 +18,8 @@ FLAG_ENCRYPTED = 1 << 0 | 1 << 6
 """Encryption, and strong encryption (APPNOTE 4.4.4)."""
 FLAG_LEVEL = 1 << 1 | 1 << 2
 """How hard a deflated member was compressed."""
+FLAG_LZMA_END = 1 << 1
+"""For LZMA the lower of the two says whether a mark ends the stream (4.4.4)."""
 FLAG_DESCRIPTOR = 1 << 3
 FLAG_PATCH = 1 << 5
 FLAG_UTF8 = 1 << 11
