@@ -16,7 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
 
 from parazip.engine.progress import Progress
-from parazip.errors import ParazipError, SettingsError
+from parazip.errors import OutputError, ParazipError, SettingsError
 from parazip.model import Tally
 from parazip.settings import Preview, Report
 from parazip.sources.contents import describe_origin
@@ -201,6 +201,7 @@ def print_name(text: str) -> None:
 
 def print_names(lines: Iterable[str]) -> None:
     """Writes lines with names to standard output, which may not know all of their characters."""
+    _require_output()
     encoding = (sys.stdout and sys.stdout.encoding) or "utf-8"
     lines = iter(lines)
     while some := [*islice(lines, _LINES)]:
@@ -215,7 +216,13 @@ def print_json(document: Mapping[str, Any]) -> None:
     """Writes one JSON document to standard output, for programs."""
     import json
 
+    _require_output()
     print(json.dumps(document, indent=2), flush=True)
+
+
+def _require_output() -> None:
+    if sys.stdout is None:
+        raise OutputError("cannot write to standard output: it is closed")
 
 
 def _list_preview(archive: str, preview: Preview) -> dict[str, Any]:

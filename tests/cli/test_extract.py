@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -211,3 +212,44 @@ def test_names_that_a_terminal_would_obey_are_shown_harmless(tmp_path: Path) -> 
     parazip.write(tmp_path / "a.zip", [parazip.Member("a\x1b[2Jb", b"", 0o100644 << 16, 1 << 21)])
     done = run_parazip("list", "a.zip", cwd=tmp_path)
     assert done.out == "a\N{REPLACEMENT CHARACTER}[2Jb\n".encode()
+
+
+# What trials found
+
+
+def test_the_path_that_a_link_leads_to_is_its_contents(packed: Path) -> None:
+    (packed / "t/link").symlink_to("a.txt")
+    assert run_parazip("create", "-q", "l.zip", "t", cwd=packed).code == 0
+    assert run_parazip("extract", "-p", "l.zip", "t/link", cwd=packed).out == b"a.txt"
+
+
+def test_what_is_wrong_with_standard_input_is_told_of_it(packed: Path) -> None:
+    done = run_parazip("extract", "-", "-d", "out", cwd=packed, stdin=b"no archive")
+    assert_fails(done, 1, "standard input is not a zip archive")
+    assert "/" not in done.err.split("is not")[0]
+
+
+def test_advice_is_about_an_archive(packed: Path) -> None:
+    os.mkfifo(packed / "pipe")
+    for path in "pipe", "t":
+        for command in "extract", "list":
+            done = run_parazip(command, path, cwd=packed)
+            assert_fails(done, 1, "not a file; name an archive, or - for standard input")
+
+
+def test_a_name_with_characters_of_patterns_is_advised(packed: Path) -> None:
+    (packed / "t/[x]?.txt").write_text("odd")
+    assert run_parazip("create", "-q", "l.zip", "t", cwd=packed).code == 0
+    done = run_parazip("list", "l.zip", "t/[x]?.txt", cwd=packed)
+    assert_fails(done, 1, "spelled so is t/[[]x][?].txt")
+    assert run_parazip("list", "l.zip", "t/[[]x][?].txt", cwd=packed).out == b"t/[x]?.txt\n"
+
+
+@pytest.mark.parametrize("option", ["--json", "-l", ""])
+def test_a_list_for_nobody_is_an_error(packed: Path, option: str) -> None:
+    command = f"{shlex.quote(sys.executable)} -m parazip list a.zip {option} >&-"
+    done = subprocess.run(
+        command, shell=True, cwd=packed, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "cannot write to standard output: it is closed" in done.stderr

@@ -15,7 +15,7 @@ import click
 
 from parazip.cli import options
 from parazip.display import Display, format_size, make_printable, print_json, print_names
-from parazip.errors import SettingsError, SourceError
+from parazip.errors import OutputError, ParazipError, SettingsError, SourceError
 from parazip.extraction.listing import ListedMember, list_members
 from parazip.extraction.model import MODES, OVERWRITE, Extraction
 from parazip.settings import Settings
@@ -193,6 +193,14 @@ def _opened_archive(archive: str) -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory(prefix="parazip-") as folder:
         path = os.path.join(folder, "standard input")
-        with open(path, "xb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
-        yield path
+        try:
+            with open(path, "xb") as file:
+                shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
+        except OSError as error:
+            hint = "standard input is kept there; TMPDIR may name another folder"
+            raise OutputError.of(os.path.dirname(folder), error, hint) from error
+        try:
+            yield path
+        except ParazipError as error:
+            error.args = (error.args[0].replace(path, "standard input"), *error.args[1:])
+            raise

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from parazip.errors import ParazipError, SourceError
+from parazip.errors import ParazipError, SourceChangedError, SourceError
 from parazip.format.names import normalize_name
 from parazip.format.values import Entry
 from parazip.model import File
@@ -29,6 +30,30 @@ def find_archive(path: str) -> File:
         raise
     except OSError as error:
         raise SourceError.of(path or "''", error) from error
+
+
+@contextmanager
+def advising() -> Iterator[None]:
+    """Errors of an archive in this block advise what can be done about an archive.
+
+    Elsewhere a file that cannot be read, or changes, is one of many that are put in.
+    """
+    try:
+        yield
+    except SourceChangedError as error:
+        raise type(error)(
+            f"{error.reason}; try again when nothing writes to it",
+            member=error.member,
+            reason=error.reason,
+        ) from error
+    except SourceError as error:
+        if not error.reason.endswith(", not a file"):
+            raise
+        raise type(error)(
+            f"{error.reason}; name an archive, or - for standard input",
+            member=error.member,
+            reason=error.reason,
+        ) from error
 
 
 _TO_OTHERS = ("name-in-two-forms",)

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from parazip.engine.progress import Counter, Sink
 from parazip.errors import OutputError, SettingsError
 from parazip.extraction import unpacking
-from parazip.extraction.choice import choose_entries, find_archive
+from parazip.extraction.choice import advising, choose_entries, find_archive
 from parazip.extraction.crew import Crew, Made
 from parazip.extraction.folder import TargetFolder
 from parazip.extraction.model import Extraction, ExtractReport
@@ -63,9 +63,9 @@ def extract(
     extraction = extraction or Extraction()
     settings = settings or Settings()
     unpacking.read_dos_date.cache_clear()  # the time zone may be another one
-    found = find_archive(path)
     made = Made(Counter(progress))
-    with Crew(settings.jobs, settings.memory) as crew:
+    with advising(), Crew(settings.jobs, settings.memory) as crew:
+        found = find_archive(path)
         crew.prepare(found.size)
         targets = _plan(found, extraction)
         with _opening(target, found, extraction) as place:
@@ -94,15 +94,16 @@ def write_contents(
 
     Raises what `extract` raises.
     """
-    found = find_archive(os.fspath(archive))
-    targets = _plan(found, extraction)
-    entries = [item.entry for item in (*targets.files, *targets.links)]
-    entries.sort(key=lambda entry: entry.record.offset)
-    for chunks in unpacking.read_contents(found, entries):
-        for chunk in chunks:
-            view = memoryview(chunk)
-            while view:
-                view = view[output.write(view) or 0 :]
+    with advising():
+        found = find_archive(os.fspath(archive))
+        targets = _plan(found, extraction)
+        entries = [item.entry for item in (*targets.files, *targets.links)]
+        entries.sort(key=lambda entry: entry.record.offset)
+        for chunks in unpacking.read_contents(found, entries):
+            for chunk in chunks:
+                view = memoryview(chunk)
+                while view:
+                    view = view[output.write(view) or 0 :]
 
 
 def _plan(archive: File, extraction: Extraction) -> Targets:

@@ -6,7 +6,7 @@ import os
 from datetime import datetime
 from typing import NamedTuple
 
-from parazip.extraction.choice import choose_entries, find_archive
+from parazip.extraction.choice import advising, choose_entries, find_archive
 from parazip.format.records import FLAG_ENCRYPTED
 from parazip.format.values import Entry
 from parazip.sources.selection import check_patterns
@@ -57,8 +57,9 @@ def list_members(
     """
     check_patterns("members", members)
     check_patterns("exclude", exclude)
-    archive = find_archive(os.fspath(path))
-    return [*map(_describe, choose_entries(archive, members, exclude, "list", "listed"))]
+    with advising():
+        archive = find_archive(os.fspath(path))
+        return [*map(_describe, choose_entries(archive, members, exclude, "list", "listed"))]
 
 
 def _describe(entry: Entry) -> ListedMember:

@@ -20,7 +20,7 @@ import click
 
 from parazip.codecs.libraries import find_library_folders
 from parazip.display import MODES, Display, Mode, format_size, print_json
-from parazip.errors import ParazipError
+from parazip.errors import OutputError, ParazipError
 from parazip.extraction.extract import extract
 from parazip.extraction.model import Extraction
 from parazip.pex.info import read_pex_info
@@ -81,6 +81,7 @@ def seed(
     environment = {**os.environ, "PEX_INTERPRETER": "1"}
     if pex_root is not None:
         environment["PEX_ROOT"] = os.path.abspath(pex_root)
+        _require_folder(pex_root)
     path = os.path.abspath(pex)
     with _unpacked_bootstrap(path) as bootstrap:
         is_quiet = quiet or as_json
@@ -96,6 +97,18 @@ def seed(
             f"{pex}: {laid_out['members']:,} files, {format_size(laid_out['bytes'])} in "
             f"{laid_out['seconds']:.1f} s: {laid_out['folder']}"
         )
+
+
+def _require_folder(path: str) -> None:
+    """Makes sure that a PEX_ROOT can be written to: pex would take another one without it."""
+    try:
+        os.makedirs(path, exist_ok=True)
+    except FileExistsError as error:
+        raise OutputError.of(path, error, "name a folder, or one that is not there") from error
+    except OSError as error:
+        raise OutputError.of(path, error) from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write to {path}: permission denied", member=path)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
 from parazip.errors import NoSuchMemberError, SettingsError
-from parazip.format.names import decode_name, leads_out, normalize_name
+from parazip.format.names import decode_name, leads_out, make_pattern, normalize_name
 from parazip.format.records import check_align
 from parazip.model import CHANGES, Changes, Member
 from parazip.sources.dates import TIMESTAMPS, Timestamp, make_date_policy
@@ -281,6 +281,9 @@ def refuse_unmatched(
         hint = ""
         if unmatched[0].strip("./") and unmatched[0].endswith("/"):
             hint = f"; {unmatched[0]} is a folder at the top, */{unmatched[0]} one further down"
+        elif unmatched[0] in whole:
+            pattern = make_pattern(unmatched[0])
+            hint = f"; the pattern of the one name that is spelled so is {pattern}"
         raise NoSuchMemberError(
             f"cannot {verb} {shlex.join(unmatched)} from {archive}: no member has a name that "
             f"matches; nothing was {outcome}{hint}",
