@@ -1,8 +1,7 @@
 """What is made of an archive's members, and where: all is decided before anything is written.
 
 A name that leads out of the target is refused, and so are two members that would be one file, a
-file that another member needs as a folder, and a link that leads out. A link is followed here as a
-system would follow it, through the archive's other links, as none of them is there yet.
+file that another member needs as a folder, and a link that leads out, or might by another one.
 """
 
 from __future__ import annotations
