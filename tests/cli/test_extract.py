@@ -163,8 +163,8 @@ def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path, number: int, t
         elif there:
             for name, data in list_below(out).items():
                 assert data is None or data == (tmp_path / name).read_bytes(), name
-        else:
-            assert not out.exists()
+        else:  # it may have come when all was done
+            assert not out.exists() or len(list_below(out)) == 3001
     assert [name for name in os.listdir(tmp_path) if name.startswith(".")] == []
 
 

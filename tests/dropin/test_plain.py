@@ -131,7 +131,7 @@ ODD_NAMES = ["../out", "a//b", "./a", "a/../b", "/root", "c:/d", "back\\slash"]
 def test_odd_names_are_left_to_zipfile(tmp_path: Path, seen: Seen, name: str) -> None:
     path = pack_many(tmp_path / "a.zip", lambda archive: archive.writestr(name, b"odd"))
     tree = extract_by_both(path, tmp_path)
-    assert (0o644, b"odd") in tree.values()
+    assert b"odd" in [data for _, data in tree.values()]
     assert seen.left == 1
     assert sorted(os.listdir(tmp_path)) == ["a.zip", "ours", "theirs"]
 

@@ -58,7 +58,7 @@ def test_each_recipe_has_a_test() -> None:
     titles = re.findall(r"^## (.*)$", PAGE, re.MULTILINE)
     assert titles == [
         "EPUB", "OpenDocument", "Jars", "Android", "USDZ", "NumPy arrays, mapped", "AWS Lambda",
-        "Wheels", "What other tools do",
+        "Wheels", "Bazel", "What other tools do",
     ]  # fmt: skip
 
 
@@ -466,3 +466,34 @@ def test_encryption_by_7_zip(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
     with zipfile.ZipFile(tmp_path / "secret.zip") as archive:
         assert archive.infolist()[0].flag_bits & 1
+
+
+# --- Bazel -----------------------------------------------------------------------------------
+
+ZIPPER = """
+import shutil, sys, zipfile
+with zipfile.ZipFile(sys.argv[2], "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+    for line in open(sys.argv[1]):
+        name, path = line.strip().split("|")
+        info = zipfile.ZipInfo(name)
+        info.compress_type = zipfile.ZIP_DEFLATED
+        with open(path, "rb") as source, archive.open(info, "w") as target:
+            shutil.copyfileobj(source, target)
+print(zipfile.ZipFile.__module__)
+"""
+
+
+def test_two_lines_at_the_head_of_a_script_make_it_zip_on_all_cores(tmp_path: Path) -> None:
+    (lines,) = re.findall(r"^    (import parazip)\n    (parazip\.patch\(\))$", PAGE, re.MULTILINE)
+    (tmp_path / "file").write_bytes(TEXT)
+    (tmp_path / "manifest").write_text("a|file\nb|file\n")
+    for head, module in ("", "zipfile"), ("\n".join(lines), "parazip.dropin.zip_file"):
+        (tmp_path / "zipper.py").write_text(head + ZIPPER)
+        command = [sys.executable, "zipper.py", "manifest", f"{module}.zip"]
+        told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert told.stdout.strip() == module
+        with zipfile.ZipFile(tmp_path / f"{module}.zip") as archive:
+            assert {name: archive.read(name) for name in archive.namelist()} == {
+                "a": TEXT,
+                "b": TEXT,
+            }

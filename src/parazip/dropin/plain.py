@@ -115,8 +115,11 @@ def _unpack(place: Place, items: Sequence[Item], read: Read) -> int:
 
 
 def _list_items(archive: zipfile.ZipFile, infos: Sequence[zipfile.ZipInfo]) -> dict[int, Item]:
+    end: int | None = getattr(archive, "start_dir", None)
+    if end is None:
+        return {}
     offsets = sorted({info.header_offset for info in archive.filelist if _has_numbers(info)})
-    ends = dict(zip(offsets, [*offsets[1:], archive.start_dir], strict=True))
+    ends = dict(zip(offsets, [*offsets[1:], end], strict=True))
     items = {}
     for index, info in enumerate(infos):
         if _has_numbers(info) and _seems_plain(info) and info.header_offset in ends:

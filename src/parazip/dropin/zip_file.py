@@ -252,7 +252,7 @@ class ZipFile(Writing, metaclass=inside.HookMeta):
             super().extractall(path, members, pwd)
             return
         chosen = list(self.namelist() if members is None else members)
-        target = os.getcwd() if path is None else os.fspath(path)
+        target = os.getcwd() if path is None or path == "" else os.fspath(path)
         infos = None
         if isinstance(target, str):
             infos = self._parazip_prepare_extracting(chosen, target)
