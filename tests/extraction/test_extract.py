@@ -175,6 +175,8 @@ def test_what_was_at_work_when_helpers_are_killed_is_not_left_half_written(
 
         def ask(self, question: bytes) -> bytes | None:
             archive, place, items = marshal.loads(question)
+            if len(items) == 1:
+                return unpacking.answer_question(question)
             asked.append(items)
             done = len(items) // 2
             unpacking.answer_question(marshal.dumps((archive, place, items[:done])))

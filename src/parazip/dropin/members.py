@@ -129,8 +129,7 @@ class MemberJobs:
         infos = self.infos
         line = line_for(self.jobs, self.memory)
         if line.jobs == 1:
-            indexes = self._find_plain_members().make_files(range(len(infos)))
-            return self._do_in_turn(indexes, self._do_on_one_core)
+            return self._do_in_turn(range(len(infos)), self._do_on_one_core)
         share = _LARGE_SHARE * sum([info.file_size for info in infos]) / line.jobs
         large = [
             index

@@ -21,18 +21,16 @@ _FOLDER = (
     | getattr(os, "O_NOFOLLOW", 0)
     | getattr(os, "O_CLOEXEC", 0)
 )
-_SEARCHED = _FOLDER & ~os.O_RDONLY | getattr(os, "O_PATH", 0)
-"""The same for a folder that may not be read, but searched; what is in it can be reached."""
-
 _MOST_OPEN = 8
 """Folders that are open at once for each who makes files: a process may have 256 files open."""
 
 
-def _open_folder(path: str, above: int | None, less: int = -1) -> int:
+def _open_folder(path: str, above: int | None, flags: int = _FOLDER) -> int:
+    """Opens a folder; one that may not be read, but searched, so that what is in it is reached."""
     try:
-        return os.open(path, _FOLDER & less, dir_fd=above)
+        return os.open(path, flags, dir_fd=above)
     except PermissionError:
-        return os.open(path, _SEARCHED & less, dir_fd=above)
+        return os.open(path, flags | getattr(os, "O_PATH", 0), dir_fd=above)
 
 
 class TargetFolder:
@@ -49,7 +47,7 @@ class TargetFolder:
         self._by_name = by_name or not BY_DESCRIPTOR
         self._checked: set[str] = set()
         self._opened: dict[str, int] = {}
-        follows = ~getattr(os, "O_NOFOLLOW", 0)
+        follows = _FOLDER & ~getattr(os, "O_NOFOLLOW", 0)
         self._root = -1 if self._by_name else _open_folder(path, None, follows)
 
     def __enter__(self) -> Self:

@@ -99,7 +99,6 @@ class Run:
         """The items that are to be made; those in whose place something stands say so."""
         kept, obstacles = [], []
         overwrite = self._extraction.overwrite
-        archive = os.stat(self._place.archive.path)
         with TargetFolder(self._place.target) as folder:
             for item in items:
                 info = self._find(folder, item.path)
@@ -111,7 +110,7 @@ class Run:
                         "away, or extract elsewhere",
                         member=self._name(item.path),
                     )
-                elif os.path.samestat(info, archive):
+                elif self._is_archive(info):
                     raise OutputError(
                         f"cannot write {self._name(item.path)}: it is the archive itself; move it "
                         "away, extract elsewhere, or leave that member out with --exclude",
@@ -134,6 +133,12 @@ class Run:
                 member=self._name(obstacles[0]),
             )
         return kept
+
+    def _is_archive(self, info: os.stat_result) -> bool:
+        """Whether a file looks like the archive, as that was found when it was open."""
+        archive = self._place.archive
+        found = (info.st_ino, info.st_size, info.st_mtime_ns)
+        return found == (archive.inode, archive.size, archive.mtime_ns)
 
     def _check_folders(self) -> None:
         """Refuses what stands where a folder is needed."""
