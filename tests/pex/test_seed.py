@@ -124,6 +124,70 @@ def test_it_says_what_it_made(tmp_path: Path) -> None:
     assert (again["members"], again["bytes"]) == (0, 0)
 
 
+def list_root(root: Path) -> dict[str, tuple[int, int]]:
+    """All below a PEX_ROOT but the times of last use, with sizes and times of modification."""
+    paths = [path for path in root.rglob("*") if path.name != ".last-access"]
+    stats = {str(path): path.lstat() for path in paths}
+    return {path: (stat.st_size, stat.st_mtime_ns) for path, stat in stats.items()}
+
+
+@pytest.mark.parametrize("python", [sys.executable, None])
+@pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout != "loose"])
+def test_a_check_tells_what_is_to_be_made_and_makes_nothing(
+    tmp_path: Path, layout: str, python: str | None
+) -> None:
+    pex = build(tmp_path, *LAYOUTS[layout])
+    root = tmp_path / "root"
+    where = os.pathsep.join((os.path.dirname(sys.executable), os.environ["PATH"]))
+
+    def run(*options: str) -> subprocess.CompletedProcess[str]:
+        args = ["--python", python, *options] if python else options
+        return run_pex(SEED, pex, *args, root=root, env={"PATH": where})
+
+    before = run("--check")
+    assert before.returncode == 1
+    assert before.stderr.startswith(f"{pex}: {root}")
+    assert before.stderr.endswith(" is still to be made\n")
+    assert not root.exists()
+    made = run()
+    assert made.returncode == 0, made.stderr
+    at_first = list_root(root)
+    after = run("--check")
+    assert after.returncode == 0
+    assert after.stderr.endswith(" is there\n")
+    assert [path for path, what in list_root(root).items() if at_first.get(path) != what] == []
+
+
+@pytest.mark.parametrize("layout", ["zipapp", "sh-boot", "packed", "venv"])
+def test_a_check_believes_what_a_first_boot_made(tmp_path: Path, layout: str) -> None:
+    import json
+
+    pex = build(tmp_path, *LAYOUTS[layout])
+    root = tmp_path / "root"
+    told = json.loads(seed(pex, root, "--check", "--json").stdout)
+    assert told["is_done"] is False
+    boot(pex, root)
+    assert Path(told["folder"]).is_dir()
+    assert json.loads(seed(pex, root, "--check", "--json").stdout) == {**told, "is_done": True}
+
+
+def test_a_loose_pex_has_nothing_to_make(tmp_path: Path) -> None:
+    pex = build(tmp_path, "--layout", "loose")
+    done = seed(pex, tmp_path / "root", "--check")
+    assert (done.returncode, done.stderr) == (0, f"{pex}: {pex} is there\n")
+
+
+def test_a_check_refuses_what_it_cannot_ask(tmp_path: Path) -> None:
+    pex = build(tmp_path, "--layout", "loose")
+    source = pex / ".bootstrap" / "pex" / "pex_boot.py"
+    source.write_text(source.read_text().replace("__PEX_ENTRY_POINT__", "__ANOTHER__"))
+    done = seed(pex, tmp_path / "root", "--check")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "cannot be asked without starting it" in done.stderr
+    done = seed(pex, tmp_path / "root", "--check", "--compile")
+    assert done.returncode == 2
+
+
 def test_another_root_may_be_named(tmp_path: Path) -> None:
     pex = build(tmp_path)
     done = seed(pex, tmp_path / "not this", "--pex-root", str(tmp_path / "this one"))

@@ -10,10 +10,7 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -21,15 +18,12 @@ import click
 from parazip.codecs.libraries import find_library_folders
 from parazip.display import MODES, Display, Mode, format_size, print_json
 from parazip.errors import OutputError, ParazipError
-from parazip.extraction.extract import extract
-from parazip.extraction.model import Extraction
+from parazip.pex.booting import start, unpacked_bootstrap
 from parazip.pex.info import read_pex_info
+from parazip.pex.seeded import find_first_boot
 from parazip.settings import Settings, parse_size
 
 _PROGRAM = "import sys; sys.path += {folders!r}; from parazip.pex.seeding import main; main()"
-_BOOTSTRAP = ".bootstrap"
-
-_MOST_FIRST_LINE = 4096
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -39,6 +33,9 @@ _MOST_FIRST_LINE = 4096
     "--python", metavar="PATH", help="Start the PEX with this Python.  [default: by its first line]"
 )
 @click.option("--compile", "compiles", is_flag=True, help="Also compile all modules to bytecode.")
+@click.option(
+    "--check", "checks", is_flag=True, help="Make nothing; exit with 1 if anything is to be done."
+)
 @click.option(
     "-j", "--jobs", type=click.IntRange(1), help="How many work at once.  [default: all CPUs]"
 )
@@ -64,6 +61,7 @@ def seed(
     pex_root: str | None,
     python: str | None,
     compiles: bool,
+    checks: bool,
     jobs: int | None,
     memory: int,
     progress: Mode,
@@ -81,9 +79,20 @@ def seed(
     environment = {**os.environ, "PEX_INTERPRETER": "1"}
     if pex_root is not None:
         environment["PEX_ROOT"] = os.path.abspath(pex_root)
-        _require_folder(pex_root)
     path = os.path.abspath(pex)
-    with _unpacked_bootstrap(path) as bootstrap:
+    if checks:
+        if compiles:
+            raise click.UsageError("--check makes nothing, and does not look for bytecode")
+        first_boot = find_first_boot(path, python, environment)
+        if as_json:
+            print_json({"pex": pex, **first_boot._asdict()})
+        elif not quiet:
+            what = "is there" if first_boot.is_done else "is still to be made"
+            Display("none").show_line(f"{pex}: {first_boot.folder} {what}")
+        sys.exit(0 if first_boot.is_done else 1)
+    if pex_root is not None:
+        _require_folder(pex_root)
+    with unpacked_bootstrap(path) as bootstrap:
         is_quiet = quiet or as_json
         laid_out = _lay_out(path, bootstrap, environment, settings, progress, is_quiet)
     _start(path, python, environment, laid_out["folder"])
@@ -109,24 +118,6 @@ def _require_folder(path: str) -> None:
         raise OutputError.of(path, error) from error
     if not os.access(path, os.W_OK | os.X_OK):
         raise OutputError(f"cannot write to {path}: permission denied", member=path)
-
-
-@contextmanager
-def _unpacked_bootstrap(pex: str) -> Iterator[str]:
-    """The folder of the pex that a PEX brings along.
-
-    Left in the PEX, it would read the PEX's whole directory again for each of a dozen packages.
-    """
-    found = os.path.join(pex, _BOOTSTRAP)
-    if os.path.isdir(found):
-        yield found
-        return
-    with tempfile.TemporaryDirectory(prefix="parazip-") as folder:
-        if os.path.isfile(found):
-            extract(found, folder)
-        else:
-            extract(pex, folder, Extraction(members=(f"{_BOOTSTRAP}/",), strip_components=1))
-        yield folder
 
 
 def _lay_out(
@@ -155,37 +146,16 @@ def _lay_out(
 
 
 def _start(pex: str, python: str | None, environment: dict[str, str], folder: str) -> None:
-    """Starts a PEX by its own code, to do nothing.
+    """Starts a PEX that is laid out in a folder, to do nothing.
 
-    It is started from the folder that it is laid out in, as its code in a file starts itself once
-    more. In the file it would read the whole directory a dozen times before.
+    It is started from that folder, as its code in a file starts itself once more. In the file it
+    would read the whole directory a dozen times before.
     """
-    program = os.path.join(pex, "__main__.py") if os.path.isdir(pex) else pex
-    interpreter = [python] if python else _read_interpreter(program)
-    command = [*interpreter, folder] if interpreter else [program]
-    environment = {**environment, "__PEX_EXE__": pex}
-    try:
-        done = subprocess.run([*command, "-c", ""], env=environment, check=False)
-    except OSError as error:
-        raise ParazipError(
-            f"cannot start {program}: {error.strerror or error}; name a Python with --python",
-            member=pex,
-        ) from error
+    done = start(pex, python, ["-c", ""], {**environment, "__PEX_EXE__": pex}, folder)
     if done.returncode:
         raise ParazipError(
             f"{pex} is laid out, but does not start here; what is wrong stands above", member=pex
         )
-
-
-def _read_interpreter(program: str) -> list[str]:
-    """The Python that the first line of a program names; none if that is a shell, which finds one.
-
-    A system takes all that follows the first word for one argument.
-    """
-    with open(program, "rb") as file:
-        line = file.readline(_MOST_FIRST_LINE).strip()
-    words = os.fsdecode(line[2:]).split(maxsplit=1) if line.startswith(b"#!") else []
-    return words if words and os.path.basename(words[0]) != "sh" else []
 
 
 def _compile(python: str, folder: str, jobs: int | None) -> None:
