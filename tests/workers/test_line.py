@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parazip.workers import line as line_module
-from parazip.workers.budget import MEMORY
+from parazip.workers.budget import MEMORY, Budget
 from parazip.workers.line import Lane, Line, line_for, shared_line
 from support.patience import HUNG
 from support.threads import count_threads
@@ -95,6 +95,18 @@ def test_a_task_over_the_whole_budget_runs_alone() -> None:
     with make_lane(count, 4, limit=10, cost=lambda task: 1000) as lane:
         assert [result for _, result in lane.through(range(10))] == list(range(10))
     assert most == 1
+
+
+def test_a_lane_that_is_gone_without_an_end_counts_no_more() -> None:
+    budget = Budget(10)
+    lane = make_lane(lambda task: task)
+    budget.count(budget.register(lane), 9)
+    assert not budget.fits(2)
+    del lane
+    gc.collect()
+    assert budget.fits(10)
+    budget.register(budget)
+    assert budget._used == {}
 
 
 def test_a_slow_head_does_not_stop_tasks_that_fit_meanwhile() -> None:

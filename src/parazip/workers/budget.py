@@ -27,11 +27,21 @@ class Budget:
     def used(self) -> int:
         """How many are in flight now."""
         # Another thread may add a lane meanwhile. `list` is one step, a loop over the dict is not.
-        return sum(list(self._used.values()))
+        return sum([used for lane, used in list(self._used.items()) if lane() is not None])
 
     def fits(self, amount: int) -> bool:
         """Whether `amount` more may be in flight."""
         return self.used + amount <= self.limit
+
+    def register(self, lane: object) -> weakref.ref[Any]:
+        """What a lane is known by here; lanes that have gone without an end are forgotten.
+
+        They are not told by a callback: a signal's handler may raise in that, and nobody hears it.
+        """
+        for known in list(self._used):
+            if known() is None:
+                self.forget(known)
+        return weakref.ref(lane)
 
     def count(self, lane: weakref.ref[Any], amount: int) -> None:
         """Notes that a lane has so many in flight."""
@@ -39,5 +49,5 @@ class Budget:
         self.peak = max(self.peak, self.used)
 
     def forget(self, lane: weakref.ref[Any]) -> None:
-        """Notes that a lane has ended, or is gone."""
+        """Notes that a lane has ended."""
         self._used.pop(lane, None)

@@ -144,7 +144,7 @@ class Lane(Generic[Task, Result]):
         self.finished: SimpleQueue[Job[Task, Result]] = SimpleQueue()
         self._workers: Workers | None = workers
         self._budget = budget
-        self._key = weakref.ref(self, budget.forget)
+        self._key = budget.register(self)
         self._cost = cost
         self._weight = weight
         self._is_light = is_light
