@@ -205,7 +205,18 @@ _ARCHIVES = ("tensorflow", "sources", "tiny", "many", "foreign stream")
 @click.option("--archive", "names", multiple=True, type=click.Choice(_ARCHIVES))
 def measure_extracting(target: Any, runs: int, names: tuple[str, ...]) -> None:
     """Compare parazip extract with zipfile, unzip, 7z, bsdtar, hayazip and fbz."""
-    found = extracting.measured(runs, names or _ARCHIVES, _tell)
+    found = extracting.measured(runs, names or _ARCHIVES, False, _tell)
+    click.echo(f"{machine.headline()}\n\n{extracting.table(found)}")
+    _write(target, found, ())
+
+
+@main.command("verify")
+@click.option("--json", "target", type=click.File("w"), help="Write raw figures here.")
+@click.option("--runs", default=3, type=click.IntRange(1), show_default=True)
+@click.option("--archive", "names", multiple=True, type=click.Choice(_ARCHIVES))
+def measure_verifying(target: Any, runs: int, names: tuple[str, ...]) -> None:
+    """Compare parazip verify with zipfile's testzip, unzip -t and 7z t."""
+    found = extracting.measured(runs, names or _ARCHIVES, True, _tell)
     click.echo(f"{machine.headline()}\n\n{extracting.table(found)}")
     _write(target, found, ())
 

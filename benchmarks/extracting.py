@@ -1,4 +1,4 @@
-"""`parazip extract` beside other programs that extract.
+"""`parazip extract` and `verify` beside other programs that extract and test archives.
 
 All of them extract the same archives, made by parazip at level 6, to a file system in memory where
 there is one: making files costs some disks ten times what all else costs. `loop` is the least that
@@ -52,15 +52,15 @@ class Compared(NamedTuple):
     commands: list[Command]
 
 
-def measured(runs: int, names: tuple[str, ...], tell: Tell) -> dict[str, list[Figure]]:
-    """Extracts each archive by all programs, in turn; gives their figures by the archive's name."""
-    python = environments.find_python("peers", _PACKAGES, tell)
+def measured(runs: int, names: tuple[str, ...], tests: bool, tell: Tell) -> dict[str, list[Figure]]:
+    """Extracts or tests each archive by all programs, in turn; gives figures by archives' names."""
+    python = "" if tests else environments.find_python("peers", _PACKAGES, tell)
     found: dict[str, list[Figure]] = {}
     with compare.scratch() as scratch, folder_in_memory(scratch) as memory:
         for name in names:
             archive = _make_archive(name, scratch, tell)
             workloads.read(archive)
-            compared = _list_commands(name, archive, python)
+            compared = _list_testers(archive) if tests else _list_commands(name, archive, python)
             figures = measure.in_turn(compared, runs, memory, tell)
             found[name] = [figures[command] for command in compared]
             os.unlink(archive)
@@ -81,7 +81,7 @@ def table(figures: dict[str, list[Figure]]) -> str:
         for name, found in figures.items()
         for each in found
     ]
-    header = ("archive", "extracted by", "seconds", "x parazip", "CPU s", "peak MB")
+    header = ("archive", "by", "seconds", "x parazip", "CPU s", "peak MB")
     return markdown(header, rows, texts=2)
 
 
@@ -104,6 +104,18 @@ def _make_archive(name: str, scratch: str, tell: Tell) -> str:
         create = commands.module("create", "-q", "-C", folder, path, ".")
         subprocess.run(create, check=True)
     return path
+
+
+def _list_testers(archive: str) -> list[Command]:
+    program = (sys.executable, _PROGRAM)
+    made = [
+        Command("parazip verify", commands.module("verify", "-q", archive)),
+        Command("parazip.ZipFile", (*program, "parazip", "test", "6", archive, OUTPUT)),
+        Command("zipfile", (*program, "zipfile", "test", "6", archive, OUTPUT)),
+    ]
+    others = {"unzip": ("unzip", "-tq", archive), "7z": ("7z", "t", "-bso0", "-bsp0", archive)}
+    made += [Command(label, words) for label, words in others.items() if shutil.which(label)]
+    return made
 
 
 def _list_commands(name: str, archive: str, python: str) -> list[Command]:

@@ -53,6 +53,11 @@ if TYPE_CHECKING:
     from parazip.settings import Report as Report
     from parazip.settings import Settings as Settings
     from parazip.sources.selection import Selection as Selection
+    from parazip.verification.faults import Fault as Fault
+    from parazip.verification.profiles import PROFILES as PROFILES
+    from parazip.verification.verify import VerifyReport as VerifyReport
+    from parazip.verification.verify import require_sound as require_sound
+    from parazip.verification.verify import verify as verify
 else:
     _NAMES = {
         "engine.archive": "create merge preview preview_merge write",
@@ -70,6 +75,9 @@ else:
         "engine.revision": "delete preview_delete preview_update update",
         "settings": "LeftOut Preview Report Settings",
         "sources.selection": "Selection",
+        "verification.faults": "Fault",
+        "verification.profiles": "PROFILES",
+        "verification.verify": "VerifyReport require_sound verify",
     }
     """The public names of each module; type checkers read them in the imports above."""
 

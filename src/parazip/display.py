@@ -64,7 +64,7 @@ class Display:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self._end_bar()
+        self.end_bar()
         if self._mode == "json" and isinstance(error, ParazipError):
             self._print_event("error", {"message": str(error), "problems": error.messages()})
             raise SystemExit(2 if isinstance(error, SettingsError) else 1) from error
@@ -86,7 +86,7 @@ class Display:
 
     def show_preview(self, archive: str, preview: Preview, as_json: bool = False) -> None:
         """Tells on standard output what an archive would be made of."""
-        self._end_bar()
+        self.end_bar()
         if as_json:
             print_json(_list_preview(archive, preview))
             return
@@ -119,7 +119,7 @@ class Display:
 
     def show_summary(self, report: Report, as_json: bool = False) -> None:
         """Tells what came of an archive; as a JSON document on standard output."""
-        self._end_bar()
+        self.end_bar()
         self._shown = 0.0
         if as_json:
             fields = _list_fields(report)
@@ -137,7 +137,7 @@ class Display:
 
     def show_extracted(self, report: ExtractReport, as_json: bool = False) -> None:
         """Tells what was extracted; as a JSON document on standard output."""
-        self._end_bar()
+        self.end_bar()
         fields = {name: getattr(report, name) for name in report.__dataclass_fields__}
         if as_json:
             print_json(fields)
@@ -149,7 +149,7 @@ class Display:
     def show_line(self, text: str) -> None:
         """Tells people something in a line."""
         if not self._quiet:
-            self._end_bar()
+            self.end_bar()
             self._print_line(make_printable(text))
 
     def _show_notes(self, notes: Sequence[str]) -> None:
@@ -161,7 +161,7 @@ class Display:
         if self._mode == "json":
             self._print_event("note", {"message": message})
         elif not self._quiet:
-            self._end_bar()
+            self.end_bar()
             self._print_line(f"parazip: {make_printable(message)}")
 
     def _print_event(self, event: str, fields: dict[str, Any]) -> None:
@@ -188,7 +188,8 @@ class Display:
         )
         self._bar.refresh()
 
-    def _end_bar(self) -> None:
+    def end_bar(self) -> None:
+        """Takes the bar off the terminal, before something is written there."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = self._task = None

@@ -295,6 +295,27 @@ def test_a_name_that_cannot_be_stored_is_told_in_pex_terms(
     assert os.listdir(tmp_path) == []
 
 
+def test_each_zip_is_read_back_if_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[tuple[str, list[str]]] = []
+
+    def require(path: str, settings: Settings, name: str) -> None:
+        read.append((name, zipfile.ZipFile(path).namelist()))
+        assert not (tmp_path / "a.pex").exists()
+
+    monkeypatch.setattr(zipper, "require_sound", require)
+    member = Member("a.py", b"", 0o100644 << 16, 33 << 16)
+    for verify in (False, True):
+        way = zipper.ZipPlan(
+            settings=Settings(), arguments=[], progress=None, cache=None, verify=verify
+        )
+        path = tmp_path / "a.pex"
+        path.unlink(missing_ok=True)
+        zipper.make_zip(str(path), "the PEX", b"", [member], way)
+    assert read == [("the PEX", ["a.py"])]
+
+
 def test_a_file_that_changes_is_told_in_pex_terms() -> None:
     advice = "f changed while it was read: it grew; or leave it out with --exclude"
     told = zipper._in_pex_terms(SourceChangedError(advice, member="f"))

@@ -95,6 +95,8 @@ def test_settings_are_what_was_asked_for(
     _, way = called(*options, "--no-cache")
     assert way.settings == Settings(level=1, codec="zlib", jobs=2, memory=64 * MIB)
     assert way.cache is None
+    assert not way.verify
+    assert called("--verify")[1].verify
 
 
 def test_pex_has_none_of_our_names(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from parazip.cli.commands import parazip
 from parazip.cli.create import create
 from parazip.cli.extract import extract, list_command
 from parazip.cli.merge import merge
+from parazip.cli.verify import verify
 from support.places import DOCS, ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -25,6 +26,7 @@ SECTIONS = {
     "delete": (delete, "Changing archives"),
     "extract": (extract, "Extracting and listing"),
     "list": (list_command, "Extracting and listing"),
+    "verify": (verify, "Verifying"),
 }
 
 FOREIGN = {

@@ -28,6 +28,7 @@ _COMMANDS = {
     "delete": ("parazip.cli.change", "Take members out of an archive."),
     "extract": ("parazip.cli.extract", "Extract an archive on all cores."),
     "list": ("parazip.cli.extract", "List what is in an archive."),
+    "verify": ("parazip.cli.verify", "Read archives back on all cores, and tell what is wrong."),
     "pex": ("parazip.pex.command", "Build a PEX with pex's own command line, zipped fast."),
     "info": ("parazip.pex.info", "Show what is in a PEX, and which Pythons can start it."),
     "seed": ("parazip.pex.seed", "Do what the first boot of a PEX would do, on all cores."),

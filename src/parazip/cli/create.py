@@ -52,6 +52,7 @@ class _Create(options.GroupedCommand):
 @options.changes_option
 @options.layout_options
 @options.output_options
+@options.verify_option
 @options.listing_options
 @click.pass_context
 def create(
@@ -87,7 +88,14 @@ def create(
     def make(display: Display) -> Report:
         target = options.open_target(archive)
         identity: Identification = "content" if cache == "content" else "stat"
-        return engine.create(target, paths, progress=display, identity=identity, **arguments)
+        return engine.create(
+            target,
+            paths,
+            progress=display,
+            identity=identity,
+            inspect=common.find_inspector(archive),
+            **arguments,
+        )
 
     common.execute(archive, preview, make)
 

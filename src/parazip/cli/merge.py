@@ -40,6 +40,7 @@ from parazip.sources.merging import ON_DUPLICATE, OnDuplicate, Source
 @options.changes_option
 @options.layout_options
 @options.output_options
+@options.verify_option
 @options.listing_options
 def merge(
     archive: str,
@@ -69,7 +70,13 @@ def merge(
 
     def make(display: Display) -> Report:
         target = options.open_target(archive)
-        return engine.merge(target, check_crc=check_crc, progress=display, **arguments)
+        return engine.merge(
+            target,
+            check_crc=check_crc,
+            progress=display,
+            inspect=common.find_inspector(archive),
+            **arguments,
+        )
 
     common.execute(archive, preview, make)
 

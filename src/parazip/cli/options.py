@@ -332,6 +332,13 @@ output_options = join_options(
 """How an archive is compressed, written and told: for each command that makes one of files."""
 
 
+verify_option = producing(
+    "--verify",
+    is_flag=True,
+    help="Read the archive back before it appears under its name, as parazip verify does.",
+)
+
+
 listing_options = join_options(
     telling(
         "-n",
@@ -366,6 +373,7 @@ class CommonOptions:
         as_json: whether the result is one JSON document on standard output.
         prepend: the file whose bytes stand in front of the archive, if any.
         shebang: what its first line says behind `#!`, if it is to have one.
+        verify: whether the archive is read back before it appears under its name.
     """
 
     selection: Selection
@@ -376,6 +384,7 @@ class CommonOptions:
     as_json: bool
     prepend: str | None = None
     shebang: str | None = None
+    verify: bool = False
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> CommonOptions:
@@ -404,6 +413,14 @@ class CommonOptions:
             "prepend": self.prepend,
             "shebang": self.shebang,
         }
+
+    def find_inspector(self, archive: str) -> Callable[[str], object] | None:
+        """What looks at an archive before it appears under its name, if anything does."""
+        if not self.verify:
+            return None
+        from parazip.verification.verify import require_sound
+
+        return partial(require_sound, settings=self.settings, name=archive)
 
     def execute(
         self,

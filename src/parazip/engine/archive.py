@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
@@ -40,6 +40,9 @@ from parazip.workers.line import line_for
 
 Identification: TypeAlias = Literal["stat", "content"]
 
+Inspect: TypeAlias = Callable[[str], object]
+"""Looks at a complete archive that has no name yet, under the path that it is called with."""
+
 _COST_OF_HASHING = 1 << 20
 """Bytes in memory while files are read for their hashes, one at a time."""
 
@@ -56,6 +59,7 @@ def create(
     progress: Sink | None = None,
     cache: Cache | None = None,
     identity: Identification = "stat",
+    inspect: Inspect | None = None,
 ) -> Report:
     """Puts files and folders into a new archive.
 
@@ -77,6 +81,8 @@ def create(
         cache: where finished parts are looked for, and kept; not used for an open file.
         identity: how the cache knows a file again: "stat" by size, times, inode and mode,
             "content" by a hash of its bytes.
+        inspect: called with a path under which the complete archive can be read, before it takes
+            its name, such as `parazip.require_sound`. What it raises keeps the old archive.
 
     Returns:
         What was made.
@@ -98,6 +104,7 @@ def create(
             progress,
             cache=cache,
             identity=identity,
+            inspect=inspect,
         )
     except SourceError as error:
         _search_on(members, findings, error)
@@ -116,6 +123,7 @@ def merge(
     prepend: str | os.PathLike[str] | bytes | None = None,
     shebang: str | None = None,
     progress: Sink | None = None,
+    inspect: Inspect | None = None,
 ) -> Report:
     """Puts the members of other archives, and of folders, into a new archive.
 
@@ -136,6 +144,7 @@ def merge(
         prepend: bytes that are put in front of the archive, or the path of a file that has them.
         shebang: what follows `#!` on the archive's first line.
         progress: called with a `Progress` each time something was written.
+        inspect: called with a path of the complete archive before it takes its name; see `create`.
 
     Returns:
         What was made.
@@ -169,6 +178,7 @@ def merge(
             progress,
             check_crc=check_crc,
             standing=standing,
+            inspect=inspect,
         )
     return _complete_report(report, began, findings)
 
@@ -369,6 +379,7 @@ def _write_archive(
     cache: Cache | None = None,
     identity: Identification = "stat",
     standing: existing.ExistingFile | None = None,
+    inspect: Inspect | None = None,
 ) -> Report:
     """Writes a new archive of members whose names are checked as they come; see `write`."""
     settings = settings or Settings()
@@ -386,6 +397,7 @@ def _write_archive(
         check_crc=check_crc,
         wants_helpers=plan.are_mostly_short(first),
         executor=executor,
+        inspect=inspect,
     )
     every = chain(first, counted)
     if cache is None or not isinstance(archive, str | os.PathLike):

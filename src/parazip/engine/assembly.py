@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TypeAlias
@@ -14,6 +14,7 @@ from parazip.engine.prefix import Prefix, write_prefix
 from parazip.engine.progress import Counter
 from parazip.engine.sections import AssemblyOptions, SectionMaker
 from parazip.engine.writer import ArchiveWriter
+from parazip.errors import SettingsError
 from parazip.model import Frame, Range, Section
 from parazip.output import existing
 from parazip.output.stream import BinaryOutput, Output, Pipe, open_replacement
@@ -47,7 +48,7 @@ def assemble(
         standing: what has to stand under that path until the end, if not anything may.
     """
     began = time.monotonic()
-    with _open_output(archive, standing) as output:
+    with _open_output(archive, standing, options.inspect) as output:
         start = output.position
         writer = ArchiveWriter(output)
         is_script, misreadings = write_prefix(writer, prefix)
@@ -82,10 +83,14 @@ def assemble(
 
 
 def _open_output(
-    archive: Target, standing: existing.ExistingFile | None
+    archive: Target,
+    standing: existing.ExistingFile | None,
+    inspect: Callable[[str], object] | None,
 ) -> AbstractContextManager[Output]:
     if isinstance(archive, str | os.PathLike):
-        return open_replacement(os.fspath(archive), standing)
+        return open_replacement(os.fspath(archive), standing, inspect)
+    if inspect is not None:
+        raise SettingsError("an open file or standard output cannot be read back; name a file")
     return nullcontext(Output(archive, str(getattr(archive, "name", "-"))))
 
 

@@ -22,7 +22,6 @@ from contextlib import nullcontext
 from io import FileIO
 from itertools import groupby
 
-from parazip.codecs import inflating
 from parazip.codecs.levels import STORE
 from parazip.engine.compress import compress_whole
 from parazip.engine.plan import CopyBatch
@@ -42,7 +41,7 @@ from parazip.format.refusals import Judge
 from parazip.format.values import Buffer, Entry
 from parazip.model import File, Header, Member, Part, Range, RunningTally
 from parazip.sources import files
-from parazip.sources.archives import LINK, check_contents, read_at, read_front
+from parazip.sources.archives import LINK, check_contents, check_target, read_at, read_front
 from parazip.sources.contents import RANGE, find_archive_member, find_original, resolve_twin
 
 COPIED = "copied"
@@ -209,7 +208,7 @@ class _Copier:
         if is_link or self._check or (record.compressed_size and not record.size):
             check_contents(self._judge, entry, _split(self._read, data))
             if is_link:
-                _check_target(self._judge, entry, data)
+                check_target(self._judge, entry, None if isinstance(data, Range) else data)
         return data, multiple
 
     def _find_data(self, entry: Entry) -> tuple[memoryview | Range, int]:
@@ -255,21 +254,3 @@ def _split(read: Read, data: memoryview | Range) -> Iterator[Buffer]:
         return
     for start in range(0, data.length, _CHUNK):
         yield read(data.offset + start, min(_CHUNK, data.length - start))
-
-
-def _check_target(judge: Judge, entry: Entry, data: memoryview | Range) -> None:
-    """Refuses a link's target that ends at a NUL for who makes the link.
-
-    It is in memory as a whole for that. Empty blocks make a deflate stream as long as one likes, so
-    one that is no short target's is refused as well.
-    """
-    record = entry.record
-    what = f"the data of {entry.name}"
-    if isinstance(data, Range):
-        expected = f"at most {RANGE:,} compressed bytes of a link's target"
-        judge.refuse("link-target", what, record.offset, expected, data.length, entry.name)
-        return
-    target = inflating.inflate_whole(bytes(data), record.size) if record.method else bytes(data)
-    if target is None or b"\0" in target:
-        expected = "a link's target without NUL"
-        judge.refuse("link-target", what, record.offset, expected, target, entry.name)

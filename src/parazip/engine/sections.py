@@ -18,7 +18,7 @@ anything that was made is written, the caller's waits until all recalled before 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
@@ -61,6 +61,8 @@ class AssemblyOptions:
         check_crc: whether the CRC-32 of members that are copied is checked.
         wants_helpers: whether most members are so short that helper processes pay.
         executor: threads that work, instead of `jobs` new ones and their helpers.
+        inspect: called with a path under which the complete archive can be read, before it takes
+            its name.
     """
 
     recipe: Recipe
@@ -70,6 +72,7 @@ class AssemblyOptions:
     check_crc: bool = False
     wants_helpers: bool = False
     executor: Executor | None = None
+    inspect: Callable[[str], object] | None = None
 
 
 class _Recall(NamedTuple):

@@ -84,41 +84,34 @@ _DEVICE = re.compile(
 )
 """A device of Windows, whatever follows its dot, as one step of a name with a slash at its end."""
 
-_CAUTIONS: tuple[tuple[Callable[[str], object], str], ...] = (
-    (
-        lambda name: "\\" in name,
-        "names with a backslash, which zipfile, 7-Zip and others on Windows take for a slash",
+MISREADINGS = {
+    "name-backslash": (
+        "names with a backslash, which zipfile, 7-Zip and others on Windows take for a slash"
     ),
-    (
-        re.compile(r"[\0-\x1f\x7f]").search,
-        "names with control characters, which PyPI refuses and Windows does not have",
-    ),
-    (
-        re.compile(r'[:*?"<>|]').search,
+    "name-control": "names with control characters, which PyPI refuses and Windows does not have",
+    "name-windows": (
         'names with one of : * ? " < > |, which Windows does not have (behind a colon it has '
-        "another stream of a file)",
+        "another stream of a file)"
     ),
-    (
-        re.compile(r";[0-9]*/\Z").search,
-        "names with a version as VMS has it (;1), which unzip drops",
-    ),
-    (
-        _DEVICE.search,
-        "names that Windows has for devices",
-    ),
-    (
-        re.compile(r"(?:^|/)(?!\.{1,2}/)[^/]*[. ]/").search,
-        "names with a dot or blank at the end of a step, which Windows drops",
-    ),
-    (
-        re.compile(r"//|(?:^|/)\./").search,
-        "names with a step that is empty or a dot, which most readers drop",
-    ),
-)
-"""What some readers make of a name; each is asked of the name with a slash at its end."""
+    "name-version": "names with a version as VMS has it (;1), which unzip drops",
+    "name-device": "names that Windows has for devices",
+    "name-ending": "names with a dot or blank at the end of a step, which Windows drops",
+    "name-step": "names with a step that is empty or a dot, which most readers drop",
+    "name-case": "names that differ only in case, of which Windows and macOS keep one",
+    "name-form": "names that differ only in their Unicode form, of which macOS keeps one",
+}
+"""What some readers make of names, by the ids of rules; see docs/refusals.md."""
 
-_CASE = "names that differ only in case, of which Windows and macOS keep one"
-_FORM = "names that differ only in their Unicode form, of which macOS keeps one"
+_ODDITIES: dict[str, Callable[[str], object]] = {
+    "name-backslash": lambda name: "\\" in name,
+    "name-control": re.compile(r"[\0-\x1f\x7f]").search,
+    "name-windows": re.compile(r'[:*?"<>|]').search,
+    "name-version": re.compile(r";[0-9]*/\Z").search,
+    "name-device": _DEVICE.search,
+    "name-ending": re.compile(r"(?:^|/)(?!\.{1,2}/)[^/]*[. ]/").search,
+    "name-step": re.compile(r"//|(?:^|/)\./").search,
+}
+"""How such a name is found; each is asked of the name with a slash at its end."""
 
 
 class Listener(Protocol):
@@ -127,8 +120,8 @@ class Listener(Protocol):
     def refuse(self, error: ParazipError) -> None:
         """Hears of a name that cannot be stored."""
 
-    def caution(self, what: str, *names: str) -> None:
-        """Hears of names that some reader refuses or takes for others."""
+    def misread(self, rule: str, *names: str) -> None:
+        """Hears of names that some reader refuses or takes for others; see `MISREADINGS`."""
 
 
 class ReaderJudge:
@@ -173,9 +166,9 @@ class ReaderJudge:
                 )
             )
             return
-        for is_odd, caution in _CAUTIONS:
+        for rule, is_odd in _ODDITIES.items():
             if is_odd(f"{name}/"):
-                self._listener.caution(caution, name)
+                self._listener.misread(rule, name)
 
     def judge_together(self, names: Collection[str]) -> None:
         """Looks for names that are one to some system; all of them have been judged."""
@@ -191,7 +184,7 @@ class ReaderJudge:
             other = first.setdefault(fold(name), name)
             if other is not name:
                 is_form = _compose(other) == _compose(name)
-                self._listener.caution(_FORM if is_form else _CASE, other, name)
+                self._listener.misread("name-form" if is_form else "name-case", other, name)
 
 
 def _compose(name: str) -> str:

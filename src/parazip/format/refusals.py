@@ -119,7 +119,7 @@ class Refusal(NamedTuple):
         verdict, advice = REFUSALS[self.id]
         return BadArchiveError(
             f"{archive} {verdict}: {self.record} at offset {self.offset}: expected "
-            f"{_shorten(self.expected)}, found {_shorten(self.found)}; {advice} [{self.id}]",
+            f"{shorten(self.expected)}, found {shorten(self.found)}; {advice} [{self.id}]",
             archive=archive,
             member=self.member,
             id=self.id,
@@ -174,6 +174,7 @@ _MOST_SHOWN = 120
 """Characters of a value in a message."""
 
 
-def _shorten(value: object) -> str:
+def shorten(value: object) -> str:
+    """A value as messages show it."""
     text = value if isinstance(value, str) else repr(value)
     return text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + "..."

@@ -18,7 +18,7 @@ from io import FileIO, RawIOBase
 from typing import Protocol
 
 from parazip.codecs.checksums import crc32
-from parazip.errors import FileError, OutputError
+from parazip.errors import FileError, OutputError, SettingsError
 from parazip.format.values import Buffer
 from parazip.model import Range
 from parazip.output import existing, rights
@@ -237,7 +237,11 @@ _copy_file_range: Callable[[int, int, int, int], int] | None = getattr(os, "copy
 
 
 @contextmanager
-def open_replacement(path: str, standing: existing.ExistingFile | None = None) -> Iterator[Output]:
+def open_replacement(
+    path: str,
+    standing: existing.ExistingFile | None = None,
+    inspect: Callable[[str], object] | None = None,
+) -> Iterator[Output]:
     """An output that becomes `path` when the block ends well, and vanishes when it does not.
 
     What stood under that name before stays until then, and hands on its rights (no set-ID bits). A
@@ -248,8 +252,11 @@ def open_replacement(path: str, standing: existing.ExistingFile | None = None) -
     Args:
         path: where.
         standing: what has to stand there until then, if not anything may.
+        inspect: called with a path under which the complete file can be read, before it becomes
+            `path`; what it raises keeps it from that.
 
     Raises:
+        SettingsError: it cannot be inspected, as it is no regular file.
         SourceChangedError: something else stands there, and stays.
         OutputError: the folder does not exist, is not writable, or the disk is full. What fails
             when the archive is complete leaves it where the error says.
@@ -258,6 +265,8 @@ def open_replacement(path: str, standing: existing.ExistingFile | None = None) -
     if standing is not None:
         old = standing.check()
     if old is not None and not stat.S_ISREG(old.st_mode):
+        if inspect is not None:
+            raise SettingsError(f"{path} is no file that could be read back")
         with _open_special(path) as output:
             yield output
         return
@@ -268,6 +277,8 @@ def open_replacement(path: str, standing: existing.ExistingFile | None = None) -
         output = Output(file, path, file.fileno(), place)
         yield output
         size, is_executable = output.position, output.is_executable
+        if inspect is not None:
+            inspect(temporary.open_path)
         with output.explaining_errors():
             if standing is None:
                 temporary.become(target, old, size, is_executable, path)

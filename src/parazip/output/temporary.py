@@ -62,6 +62,13 @@ class Temporary:
         """Where it is."""
         return os.path.dirname(self._path)
 
+    @property
+    def open_path(self) -> str:
+        """A path under which it can be read, by this process and others of its user."""
+        if self._is_named:
+            return self._path
+        return f"/proc/{os.getpid()}/fd/{self.file.fileno()}"
+
     # Each step below may be refused by a system, and then has another way behind it. What has been
     # tried and refused must leave the bytes where they were, so nothing is removed before the end.
     def become(

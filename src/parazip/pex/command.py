@@ -35,6 +35,7 @@ from parazip.pex.mark import (
 from parazip.pex.opt_in import FEATURE, load_command
 from parazip.pex.zipper import ZipPlan, ZipReport
 from parazip.settings import Report, Settings, parse_size
+from parazip.verification.verify import require_sound
 
 
 class _Forwarding(click.Command):
@@ -127,6 +128,7 @@ class _Forwarding(click.Command):
     help="Run this pex (a program, a PEX or scie of pex) by its command line alone, without the "
     "cache.",
 )
+@click.option("--verify", is_flag=True, help="Read each zip back, as parazip verify does.")
 @click.option("--no-cache", is_flag=True, help="Recall nothing and keep nothing.")
 @click.option(
     "--explain",
@@ -154,6 +156,7 @@ def pex(
     mark: MarkKind,
     warn_on_run: bool,
     pex_binary: str | None,
+    verify: bool,
     no_cache: bool,
     explain: str | None,
     use_feature: tuple[str, ...],
@@ -173,8 +176,9 @@ def pex(
             if pex_binary
             else _choose_installed_pex(display)
         )
+        settings = Settings(level=level, codec=codec, jobs=jobs, memory=memory)
         zip_plan = ZipPlan(
-            settings=Settings(level=level, codec=codec, jobs=jobs, memory=memory),
+            settings=settings,
             arguments=arguments,
             progress=display,
             cache=Cache(*context.obj) if builder.can_recall and not no_cache else None,
@@ -183,11 +187,14 @@ def pex(
             if asked.layout == ZIPAPP
             else None,
             note=display.show_note,
+            verify=verify,
         )
         # pex tells names on standard output, where only the explanation is to be.
         with redirect_stdout(sys.stderr) if explain == "json" else nullcontext():
             code = _build(builder, arguments, asked, zip_plan, make_marks)
         if code in (0, None):
+            if verify and not zip_plan.reports and os.path.isfile(asked.output):
+                require_sound(asked.output, settings)
             if zip_plan.reports:
                 display.show_summary(_join_reports(zip_plan.reports, asked.layout))
             if explain is not None:

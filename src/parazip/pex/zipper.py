@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain, islice
 from typing import Generic, TypeAlias, TypeVar
 
@@ -26,6 +27,7 @@ from parazip.model import Member, Section
 from parazip.pex.limits import Limits, Zip64Error, find_excess, refuse_zip64
 from parazip.pex.wheels import Distribution, group_by_distribution
 from parazip.settings import Report, Settings
+from parazip.verification.verify import require_sound
 
 _Item = TypeVar("_Item")
 
@@ -46,6 +48,7 @@ class ZipPlan:
         watch: makes what watches the size of a PEX that is one zip.
         note: called with sentences for people.
         folders: where distributions are installed, by name, if the paths of files do not show it.
+        verify: whether each zip is read back before pex gets it.
         reports: what was made.
     """
 
@@ -57,6 +60,7 @@ class ZipPlan:
     watch: Callable[[Sink | None], Limits] | None = None
     note: Callable[[str], object] = lambda message: None
     folders: dict[str, str] = field(default_factory=dict)
+    verify: bool = False
     reports: list[ZipReport] = field(default_factory=list)
 
 
@@ -111,7 +115,7 @@ def make_zip(
     is_helped = plan.are_mostly_short(first)
     while True:
         try:
-            report = _assemble_zip(path, prefix, distributions, zip_plan, is_helped, progress)
+            report = _assemble_zip(path, name, prefix, distributions, zip_plan, is_helped, progress)
             break
         except (BadArchiveError, SourceError) as error:
             # If it is about a wheel, all is made again without that wheel.
@@ -137,6 +141,7 @@ def _in_pex_terms(error: SourceChangedError) -> SourceChangedError:
 
 def _assemble_zip(
     path: str,
+    name: str,
     prefix: bytes,
     distributions: Iterable[Distribution],
     zip_plan: ZipPlan,
@@ -162,5 +167,8 @@ def _assemble_zip(
         memory=zip_plan.settings.memory,
         cache=zip_plan.cache,
         wants_helpers=is_helped,
+        inspect=partial(require_sound, settings=zip_plan.settings, name=name)
+        if zip_plan.verify
+        else None,
     )
     return assemble(path, make_sections(), options, counter, prefix=Prefix(prefix))

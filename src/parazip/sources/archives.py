@@ -6,6 +6,7 @@ Nothing is inflated here. Each record that is looked at is held against its arch
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Collection, Iterable
 from functools import partial
 from io import FileIO
@@ -23,6 +24,7 @@ from parazip.format.surroundings import Surroundings, read_surroundings
 from parazip.format.values import DEFLATED, STORED, Buffer, Entry
 from parazip.model import ArchiveMember, File, FilePiece
 from parazip.sources import files
+from parazip.sources.contents import RANGE
 
 _MAX_EXTRA = 0xFFFF
 """The most bytes that the extra field of a local header takes (APPNOTE 4.4.11)."""
@@ -161,6 +163,31 @@ def check_contents(judge: Judge, entry: Entry, chunks: Iterable[Buffer]) -> None
         refuse_other_contents(judge, entry, *crc_and_size)
 
 
+def check_target(judge: Judge, entry: Entry, data: Buffer | None) -> None:
+    """Refuses a link's target that ends at a NUL for who makes the link.
+
+    It is in memory as a whole for that. Empty blocks make a deflate stream as long as one likes, so
+    one that is no short target's is refused as well.
+
+    Args:
+        judge: is told, and raises a `BadArchiveError`.
+        entry: the link.
+        data: its compressed bytes; None if there are more than `RANGE`.
+    """
+    record = entry.record
+    what = f"the data of {entry.name}"
+    if data is None:
+        expected = f"at most {RANGE:,} compressed bytes of a link's target"
+        judge.refuse(
+            "link-target", what, record.offset, expected, record.compressed_size, entry.name
+        )
+        return
+    target = inflating.inflate_whole(bytes(data), record.size) if record.method else bytes(data)
+    if target is None or b"\0" in target:
+        expected = "a link's target without NUL"
+        judge.refuse("link-target", what, record.offset, expected, target, entry.name)
+
+
 def refuse_other_contents(judge: Judge, entry: Entry, crc: int, size: int) -> None:
     """Refuses contents that do not have the CRC-32 and the size that the directory says."""
     record = entry.record
@@ -224,6 +251,8 @@ def read_front(read: Read, entry: Entry, more: int = 0) -> bytes:
 
 def read_at(file: FileIO, offset: int, length: int) -> bytes:
     """`length` bytes from `offset` on; fewer at the end of the file."""
+    if offset > sys.maxsize:  # where no file goes, and no system either
+        return b""
     file.seek(offset)
     data = file.read(length) or b""
     while len(data) < length and (more := file.read(length - len(data))):

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from parazip.errors import ParazipError, SettingsError
+from parazip.format.names import MISREADINGS
 from parazip.model import Member
 from parazip.settings import LeftOut
 
@@ -103,6 +104,10 @@ class Findings:
         examples = self._cautions.setdefault(what, [])
         if len(examples) < _MOST_EXAMPLES:
             examples.append(text)
+
+    def misread(self, rule: str, *names: str) -> None:
+        """Takes note of names that some reader refuses or takes for others."""
+        self.caution(MISREADINGS[rule], *names)
 
     def expect(self, pattern: str) -> bool:
         """Takes note that a pattern is to match something; True while it has not."""

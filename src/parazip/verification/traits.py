@@ -1,0 +1,102 @@
+"""Traits of an archive that are in order, and that some reader refuses: a prefix, zip64, and so on.
+
+They are told as notes, one for all members that share a trait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from parazip.format.end import MAX_CENTRAL, Directory, Read
+from parazip.format.records import (
+    CENTRAL,
+    FLAG_DESCRIPTOR,
+    FLAG_ENCRYPTED,
+    FLAG_UTF8,
+    LIMIT_32,
+)
+from parazip.format.values import DEFLATED, STORED, Entry
+from parazip.verification.faults import Fault
+
+_WIDE_END = b"PK\6\6"
+"""Signature of the zip64 end of central directory record (APPNOTE 4.3.14)."""
+
+_PIECE = 64 * MAX_CENTRAL
+
+
+def find_traits(entries: Sequence[Entry], directory: Directory, read: Read) -> Iterator[Fault]:
+    """The traits of an archive that a strict reader takes.
+
+    Args:
+        entries: its members.
+        directory: where its central directory is.
+        read: gives the file's bytes.
+    """
+    first = min((entry.record.offset for entry in entries), default=directory.begin)
+    if first:
+        yield Fault.by_rule("prefix", "", "file", f"{first:,} bytes in front")
+    if read(directory.end, len(_WIDE_END)) == _WIDE_END:
+        yield Fault.by_rule("zip64", "", "zip64 EOCD", "one")
+    for rule, names in _group_members(entries, directory, read).items():
+        if names:
+            yield Fault.of_names(rule, "members", names)
+
+
+def _group_members(
+    entries: Sequence[Entry], directory: Directory, read: Read
+) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {rule: [] for rule in _RULES}
+    folders: set[str] = set()
+    headers = _read_variable_parts(directory, read)
+    for (name, record, _), (has_comment, is_wide) in zip(entries, headers, strict=False):
+        flags = record.flags
+        if flags & FLAG_DESCRIPTOR:
+            groups["data-descriptor"].append(name)
+        if flags & FLAG_ENCRYPTED:
+            groups["encrypted"].append(name)
+        if record.method not in (STORED, DEFLATED):
+            groups["method"].append(name)
+        if has_comment:
+            groups["member-comment"].append(name)
+        if is_wide:
+            groups["zip64"].append(name)
+        if not flags & FLAG_UTF8 and not record.name.isascii():
+            is_utf8 = name.encode() == record.name
+            groups["name-without-flag" if is_utf8 else "name-in-code-page"].append(name)
+        if name.endswith("/"):
+            if not record.name.endswith(b"/"):
+                groups["folder-without-slash"].append(name)
+            if name in folders:
+                groups["folder-twice"].append(name)
+            folders.add(name)
+    return groups
+
+
+_RULES = (
+    "data-descriptor",
+    "encrypted",
+    "method",
+    "member-comment",
+    "zip64",
+    "name-without-flag",
+    "name-in-code-page",
+    "folder-without-slash",
+    "folder-twice",
+)
+
+
+def _read_variable_parts(directory: Directory, read: Read) -> Iterator[tuple[bool, bool]]:
+    """Whether a header has a comment, and whether zip64 tells how long or where its data are.
+
+    Where it tells the uncompressed size alone, nobody needs that to find and inflate the data.
+    """
+    at = directory.begin
+    piece, base = b"", at
+    while at < directory.end:
+        if at + CENTRAL.size > base + len(piece):
+            piece, base = read(at, min(_PIECE, directory.end - at)), at
+        if at + CENTRAL.size > base + len(piece):
+            return
+        fields = CENTRAL.unpack_from(piece, at - base)
+        yield bool(fields[11]), LIMIT_32 in (fields[7], fields[15])
+        at += CENTRAL.size + sum(fields[9:12])
