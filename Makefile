@@ -11,7 +11,7 @@ OTHERS := 12 13 14 15
 SELECTED ?= -m "not slow"
 SELECTED_OTHERS ?= -m "not slow and not once"
 
-.PHONY: help demo test test-all proofs damaged check unit unit-dropin unit-rest odd coverage pexes pexes-first pexes-rest bench targets figures drawing neighbours clean
+.PHONY: help demo test test-all proofs damaged check unit unit-dropin unit-rest odd coverage pexes pexes-first pexes-rest bench targets figures drawing neighbours readers dist clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -110,6 +110,18 @@ drawing:  ## the drawing of docs/architecture.md, by Graphviz (apt-get install g
 
 neighbours: $(READY)  ## the suites of programs that use zipfile, with parazip in its place (half an hour)
 	$(BIN)/python -m neighbours
+
+# With Java, Go, Node (npm), Perl (apt-get install libarchive-zip-perl), unzip, 7z, bsdtar and busybox,
+# as far as they are there.
+readers: $(READY)  ## what other readers see: ambiguous archives, and every feature of ours (half an hour)
+	command -v npm > /dev/null && npm install --silent --no-fund --prefix .venv/readers yauzl fflate || true
+	NODE_PATH=$(CURDIR)/.venv/readers/node_modules $(BIN)/python -m readers ambiguity
+	NODE_PATH=$(CURDIR)/.venv/readers/node_modules $(BIN)/python -m readers matrix
+
+# The same bytes each time: hatchling writes no times but this one.
+dist: $(READY)  ## the files of a release
+	rm -rf dist
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --outdir dist
 
 clean:  ## take back what the others made
 	rm -rf .venv demo dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

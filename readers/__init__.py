@@ -1,0 +1,1 @@
+"""Other people's readers of zip archives: what each of them sees in an archive."""
