@@ -3,7 +3,9 @@
    REFUSED holds what is refused, such as "linkat rename": names of functions of the C library;
    "tmpfile" stands for open with O_TMPFILE, "create" for open with O_CREAT, "proc" for all that is
    under /proc, "backwards" for positions before the one that a file is at. REFUSED_ERROR is the
-   error number; paths are concerned that begin with REFUSED_UNDER, or are it, if it ends with $. */
+   error number; paths are concerned that begin with REFUSED_UNDER, or are it, if it ends with $.
+   With REFUSED_AT only the n-th such call of a process is refused, counted from 1, and a file is
+   made at REFUSED_TOLD that tells it. */
 
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -11,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,13 +21,24 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+static int is_turn(void) {
+    static int calls;
+    const char *at = getenv("REFUSED_AT"), *told = getenv("REFUSED_TOLD");
+    if (!at) return 1;
+    if (__atomic_add_fetch(&calls, 1, __ATOMIC_SEQ_CST) != atoi(at)) return 0;
+    if (told) syscall(SYS_close, syscall(SYS_openat, AT_FDCWD, told, O_CREAT | O_WRONLY, 0600));
+    return 1;
+}
 
 static int refuses(const char *name) {
     const char *refused = getenv("REFUSED"), *found, *number;
     size_t length = strlen(name);
     for (found = refused; found && (found = strstr(found, name)); found += length)
         if ((found == refused || found[-1] == ' ') && (!found[length] || found[length] == ' ')) {
+            if (!is_turn()) return 0;
             number = getenv("REFUSED_ERROR");
             errno = number ? atoi(number) : EPERM;
             return 1;
@@ -88,11 +102,36 @@ BY_DESCRIPTOR(int, flock, (int a, int b), (a, b), a)
 BY_DESCRIPTOR(ssize_t, copy_file_range,
               (int a, off64_t *b, int c, off64_t *d, size_t e, unsigned f), (a, b, c, d, e, f), c)
 
+/* What opens files below a folder's descriptor, and what reads and writes them. */
+#define BELOW(type, name, parameters, arguments, folder, path) \
+    type name parameters { \
+        int concerned = path[0] == '/' || folder == AT_FDCWD ? is_under(path) : is_open_under(folder); \
+        if (concerned && refuses(#name)) return -1; \
+        return REAL(name) arguments; \
+    }
+BELOW(int, mkdirat, (int a, const char *b, mode_t c), (a, b, c), a, b)
+BELOW(int, renameat, (int a, const char *b, int c, const char *d), (a, b, c, d), a, b)
+BELOW(int, unlinkat, (int a, const char *b, int c), (a, b, c), a, b)
+BELOW(int, symlinkat, (const char *a, int b, const char *c), (a, b, c), b, c)
+BY_PATH(int, mkdir, (const char *a, mode_t b), (a, b), a)
+BY_PATH(int, rmdir, (const char *a), (a), a)
+BY_PATH(int, symlink, (const char *a, const char *b), (a, b), b)
+BY_DESCRIPTOR(ssize_t, read, (int a, void *b, size_t c), (a, b, c), a)
+BY_DESCRIPTOR(ssize_t, pread64, (int a, void *b, size_t c, off64_t d), (a, b, c, d), a)
+BY_DESCRIPTOR(ssize_t, write, (int a, const void *b, size_t c), (a, b, c), a)
+BY_DESCRIPTOR(ssize_t, pwrite64, (int a, const void *b, size_t c, off64_t d), (a, b, c, d), a)
+
+pid_t fork(void) { return refuses("fork") ? -1 : REAL(fork)(); }
+int pipe2(int ends[2], int flags) { return refuses("pipe2") ? -1 : REAL(pipe2)(ends, flags); }
+int pthread_create(pthread_t *a, const pthread_attr_t *b, void *(*c)(void *), void *d) {
+    return refuses("pthread_create") ? EAGAIN : REAL(pthread_create)(a, b, c, d);
+}
+
 static int is_refused(const char *path, int flags) {
     if (is_proc(path)) return 1;
     if (!is_under(path)) return 0;
     return ((flags & O_TMPFILE) == O_TMPFILE && refuses("tmpfile")) ||
-           ((flags & O_CREAT) && refuses("create"));
+           ((flags & O_CREAT) && refuses("create")) || refuses("open");
 }
 #define OPEN(name) \
     int name(const char *path, int flags, ...) { \
@@ -107,6 +146,19 @@ static int is_refused(const char *path, int flags) {
     }
 OPEN(open)
 OPEN(open64)
+
+int openat64(int folder, const char *path, int flags, ...) {
+    va_list rest;
+    mode_t mode = 0;
+    int concerned = path[0] == '/' || folder == AT_FDCWD ? is_under(path) : is_open_under(folder);
+    if (flags & (O_CREAT | O_TMPFILE)) {
+        va_start(rest, flags);
+        mode = va_arg(rest, mode_t);
+        va_end(rest);
+    }
+    if (concerned && (((flags & O_CREAT) && refuses("create")) || refuses("open"))) return -1;
+    return REAL(openat64)(folder, path, flags, mode);
+}
 
 off64_t lseek64(int file, off64_t offset, int whence) {
     off64_t at = REAL(lseek64)(file, 0, SEEK_CUR);

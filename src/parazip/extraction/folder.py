@@ -12,6 +12,8 @@ import os
 import stat
 from typing import Self
 
+from parazip.errors import OutputError
+
 BY_DESCRIPTOR = {os.open, os.mkdir, os.unlink, os.rename, os.stat, os.symlink} <= os.supports_dir_fd
 """Whether the system finds a name in a folder that is open, whatever that is called by now."""
 
@@ -181,7 +183,7 @@ class TargetFolder:
         """Returns when the names in a folder below are on the disk, where the system can tell.
 
         Raises:
-            OSError: they cannot be written.
+            OutputError: they cannot be written. All has been made.
         """
         at, _ = self.enter(folder)
         if at is not None:
@@ -189,7 +191,9 @@ class TargetFolder:
                 os.fsync(at)
             except OSError as error:
                 if error.errno != errno.EBADF:  # one that may not be read is open to be searched
-                    raise
+                    path = os.path.join(self._path, folder)
+                    hint = "all is extracted, but a loss of power may lose it; extract it again"
+                    raise OutputError.of(path, error, hint) from error
 
     def finish(self, folder: str, mode: int | None, when: int) -> None:
         """Gives a folder below its permissions, if any, and its modification time.
