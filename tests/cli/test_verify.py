@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support.command import run_parazip
+from support.command import make_environment, run_parazip
 
 
 @pytest.fixture
@@ -43,6 +43,15 @@ def test_a_warning_is_no_error(folder: Path) -> None:
     assert done.code == 0
     assert b"warning [name-case]: names: expected" in done.out
     assert b"case.zip: 1 warning; 2 members" in done.out
+
+
+def test_names_that_standard_output_cannot_say_are_escaped(folder: Path) -> None:
+    with zipfile.ZipFile(folder / "odd.zip", "w") as archive:
+        archive.writestr("caf\u00e9.", b"")
+    env = make_environment(PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    done = run_parazip("verify", "odd.zip", cwd=folder, env=env)
+    assert (done.code, done.err) == (0, "")
+    assert rb"\xe9." in done.out
 
 
 def test_what_cannot_be_read_does_not_keep_others_from_it(folder: Path) -> None:

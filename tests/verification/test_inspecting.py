@@ -96,7 +96,7 @@ def test_the_command_verifies_what_it_made(tmp_path: Path, source: Path) -> None
     assert run_parazip("merge", "b.zip", "damaged.zip", cwd=tmp_path).code == 0
     done = run_parazip("merge", "--verify", "a.zip", "damaged.zip", cwd=tmp_path)
     assert done.code == 1
-    assert done.err.startswith("parazip: a.zip is damaged: the data of a.py: expected ")
+    assert done.err.startswith("parazip: the new a.zip is damaged: the data of a.py: expected ")
     assert zipfile.ZipFile(tmp_path / "a.zip").namelist() == [source.name]
     done = run_parazip("create", "--verify", "-", source.name, cwd=tmp_path)
     assert (done.code, done.out) == (2, b"")

@@ -21,7 +21,16 @@ from support.archive_parts import (
     make_with_first,
     make_with_zip64,
 )
-from support.odd_archives import ENCRYPTED, UTF8, Item, deflate, descriptor, extra64, zipped
+from support.odd_archives import (
+    ENCRYPTED,
+    UTF8,
+    Item,
+    deflate,
+    descriptor,
+    extra64,
+    unicode_path,
+    zipped,
+)
 from support.readers import programs, pythons, run_reader
 
 FOLDER = Item(b"d/", method=0, both={"attributes": 0o40755 << 16})
@@ -34,6 +43,15 @@ CAFE = "caf\u00e9"
 def make_wide_member() -> bytes:
     field = extra64(len(TEXT), len(deflate(TEXT)))
     return make_with_first(both=WIDE, local_extra=field, central_extra=field)
+
+
+def make_with_a_path() -> bytes:
+    field = unicode_path(b"q_.txt", "q\u00fc.txt".encode())
+    return zipped(A, Item(b"q_.txt", TEXT, local_extra=field, central_extra=field), LAST)
+
+
+def make_of_mode(mode: int, contents: bytes = b"") -> bytes:
+    return zipped(A, Item(b"odd", contents, method=0, central={"attributes": mode << 16}), LAST)
 
 
 def name_members(*names: str | bytes, flags: int = UTF8) -> bytes:
@@ -62,6 +80,15 @@ TRAITS: dict[str, bytes] = {
     "name-step": name_members("d//e"),
     "folder-without-slash": zipped(A, Item(b"d", method=0, central=FOLDER.both), LAST),
     "name-case": name_members("readme", "README"),
+    "name-in-extra-field": make_with_a_path(),
+    "special-file": make_of_mode(0o20644),
+    "link-leads-out": make_of_mode(0o120777, b"/etc/passwd"),
+    "link-leads-out ": make_of_mode(0o120777, b"d/../../passwd"),
+    "gap": zipped(A, LAST._replace(after=bytes(7))),
+    "local-extra-field": make_with_first(local_extra=bytes(3)),
+    "local-zip64-field": make_with_first(
+        local={"size": 0xFFFFFFFF}, local_extra=extra64(len(TEXT))
+    ),
     "contents-unchecked": zipped(A, Item(b"odd", TEXT, 98, packed=b"?" * 99), LAST),
 }
 """An archive for each rule that profiles name; some rules have two."""
@@ -132,7 +159,9 @@ def test_merge_makes_an_archive_without(tmp_path: Path, name: str) -> None:
 
 
 IMPORTABLE = [
-    name for name in TRAITS if name not in ("encrypted", "contents-unchecked", "name-without-flag")
+    name
+    for name in TRAITS
+    if not {name} & {"encrypted", "contents-unchecked", "name-without-flag", "name-in-extra-field"}
 ]
 """Where an import of `a` tells: what another member is like does not matter to it."""
 
@@ -165,5 +194,6 @@ def test_java_takes_what_its_profile_takes(tmp_path: Path, name: str) -> None:
     path = tmp_path / "a.zip"
     path.write_bytes(TRAITS[name])
     done = run_reader([programs()["jar"].command, "--list", "--file", path])
-    refused = {*parazip.verify(path).unfit.get("java", ())} - {"folder-without-slash"}  # misread
+    misread = {"folder-without-slash", "name-in-extra-field"}
+    refused = {*parazip.verify(path).unfit.get("java", ())} - misread
     assert (done.returncode != 0) is bool(refused), done.stdout

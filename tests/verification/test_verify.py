@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -131,6 +132,38 @@ def test_names_are_judged(tmp_path: Path, names: list[str], rule: str, severity:
 def test_two_members_of_one_name_are_an_error(tmp_path: Path) -> None:
     (fault,) = parazip.verify(write_names(tmp_path / "a.zip", "a", "b", "a")).faults
     assert (fault.id, fault.severity, fault.member) == ("name-twice", "error", "a")
+
+
+def test_deep_names_take_no_more_than_their_bytes(tmp_path: Path) -> None:
+    """Its ancestors' names would be 60 MB for each."""
+    names = [f"{number}{'/d' * 2000}/f" for number in range(200)]
+    report = parazip.verify(write_names(tmp_path / "a.zip", *names, "0/d"))
+    assert [fault.id for fault in report.faults] == ["name-file-and-folder"]
+    tracemalloc.start()
+    try:
+        parazip.verify(tmp_path / "a.zip", Settings(jobs=1))
+        assert tracemalloc.get_traced_memory()[1] < 100 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_all_members_that_share_a_fault_are_told(tmp_path: Path) -> None:
+    names = [f"{number}." for number in range(9)]
+    (fault,) = parazip.verify(write_names(tmp_path / "a.zip", *names)).faults
+    assert fault.members == tuple(names)
+    assert fault.found.endswith("'0.', '1.', '2.' and 6 more")
+
+
+def test_faults_without_end_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_OF_A_RULE", 3)
+    path = pack_many(tmp_path / "a.zip")
+    damage(path, *[f"d/{number}" for number in range(5, 12)])
+    report = parazip.verify(path)
+    errors = sum(fault.severity == "error" for fault in report.faults)
+    assert errors + report.untold == 7
+    assert report.untold > 0
+    assert not report.is_sound
+    assert report.bytes < 20 * MIB + 3 * MIB + 600 * 600 * 9
 
 
 def test_what_is_no_archive_is_an_error_and_a_file_that_is_not_there_is_raised(

@@ -420,7 +420,7 @@ class CommonOptions:
             return None
         from parazip.verification.verify import require_sound
 
-        return partial(require_sound, settings=self.settings, name=archive)
+        return partial(require_sound, settings=self.settings, name=f"the new {archive}")
 
     def execute(
         self,

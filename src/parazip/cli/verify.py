@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from parazip.cli import options
-from parazip.display import Display, format_size, make_printable, print_json
+from parazip.display import Display, format_size, make_printable, print_json, print_name
 from parazip.errors import ParazipError
 from parazip.settings import Settings
 from parazip.verification.profiles import PROFILES
@@ -75,23 +75,24 @@ def _show(report: VerifyReport, quiet: bool) -> None:
     name = make_printable(report.archive)
     faults = [fault for fault in report.faults if fault.severity != "note"]
     for fault in faults[:_MOST_SHOWN]:
-        print(f"{name}: {make_printable(str(fault))}")
-    if len(faults) > _MOST_SHOWN:
-        print(f"{name}: {len(faults) - _MOST_SHOWN:,} faults more; --json tells all")
+        print_name(f"{name}: {make_printable(str(fault))}")
+    more = len(faults) - _MOST_SHOWN
+    if more > 0:
+        print_name(f"{name}: {more + report.untold:,} faults more; --json tells of more")
     if not quiet:
         speed = f", {format_size(report.bytes / report.seconds)}/s" if report.seconds else ""
         members = "1 member" if report.members == 1 else f"{report.members:,} members"
-        print(
+        print_name(
             f"{name}: {_count_faults(report)}; {members}, {format_size(report.bytes)} in "
             f"{report.seconds:.1f} s{speed}"
         )
         if report.is_sound and report.unfit:
             unfit = [f"{reader} [{', '.join(ids)}]" for reader, ids in report.unfit.items()]
-            print(f"{name}: not for {', '.join(unfit)}")
+            print_name(f"{name}: not for {', '.join(unfit)}")
 
 
 def _count_faults(report: VerifyReport) -> str:
-    errors = sum(fault.severity == "error" for fault in report.faults)
+    errors = sum(fault.severity == "error" for fault in report.faults) + report.untold
     warnings = sum(fault.severity == "warning" for fault in report.faults)
     counts = [(errors, "error"), (warnings, "warning")]
     told = [f"{count:,} {what}{'s' if count > 1 else ''}" for count, what in counts if count]
@@ -105,6 +106,7 @@ def _make_document(report: VerifyReport) -> dict[str, Any]:
         "members": report.members,
         "bytes": report.bytes,
         "seconds": report.seconds,
+        "untold": report.untold,
         "unfit": report.unfit,
         "faults": [fault._asdict() for fault in report.faults],
     }

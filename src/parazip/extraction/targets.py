@@ -180,7 +180,7 @@ def refuse_leading_out(archive: str, item: Item, target: str) -> None:
     Raises:
         BadArchiveError: it may lead out.
     """
-    why = _find_way_out(item.path, target)
+    why = find_way_out(item.path, target)
     if why:
         raise BadArchiveError(
             f"cannot extract the link {item.entry.name} of {archive}: its target {target!r} {why}; "
@@ -190,7 +190,16 @@ def refuse_leading_out(archive: str, item: Item, target: str) -> None:
         )
 
 
-def _find_way_out(path: str, target: str) -> str:
+def find_way_out(path: str, target: str) -> str:
+    """Why a link may lead out of the folder that it is made in, as the end of a sentence.
+
+    Args:
+        path: where the link is in that folder.
+        target: where it leads.
+
+    Returns:
+        The reason; empty if it leads nowhere else.
+    """
     steps = [step for step in target.replace("\\", "/").split("/") if step not in ("", ".")]
     if "\0" in target:
         return "has a NUL in it"

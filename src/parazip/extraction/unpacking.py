@@ -444,7 +444,14 @@ def read_contents(archive: File, entries: Iterable[Entry]) -> Iterator[Iterator[
     """The contents of one member after the other, in chunks; raises what `unpack` raises."""
     judge = Judge(archive.path)
     with files.open_unchanged(archive) as file:
-        read = partial(read_at, file)
+
+        def read(offset: int, length: int) -> bytes:
+            # Chunks are asked for outside of this block, where nobody knows whose error it is.
+            try:
+                return read_at(file, offset, length)
+            except OSError as error:
+                raise SourceError.of(archive.path, error) from error
+
         for entry in entries:
             begin = find_data_offset(judge, entry, read_front(read, entry), read)
             yield contents.judged_chunks(judge, entry, begin, read)

@@ -5,6 +5,7 @@ Nothing is inflated here. Each record that is looked at is held against its arch
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Collection, Iterable
@@ -137,7 +138,7 @@ def refuse_uncopyable(
         what = f"it has the compression method {record.method}, {known} or deflated"
         _refuse(archive, entry, "method", what, verb)
     if (kind := record.attributes >> 28) not in _KINDS:
-        what = f"it is {_SPECIAL_KINDS.get(kind, 'neither a file nor a folder nor a link')}"
+        what = f"it is {SPECIAL_KINDS.get(kind, 'neither a file nor a folder nor a link')}"
         _refuse(archive, entry, "special-file", what, verb)
 
 
@@ -163,7 +164,7 @@ def check_contents(judge: Judge, entry: Entry, chunks: Iterable[Buffer]) -> None
         refuse_other_contents(judge, entry, *crc_and_size)
 
 
-def check_target(judge: Judge, entry: Entry, data: Buffer | None) -> None:
+def check_target(judge: Judge, entry: Entry, data: Buffer | None) -> str:
     """Refuses a link's target that ends at a NUL for who makes the link.
 
     It is in memory as a whole for that. Empty blocks make a deflate stream as long as one likes, so
@@ -173,6 +174,9 @@ def check_target(judge: Judge, entry: Entry, data: Buffer | None) -> None:
         judge: is told, and raises a `BadArchiveError`.
         entry: the link.
         data: its compressed bytes; None if there are more than `RANGE`.
+
+    Returns:
+        The target.
     """
     record = entry.record
     what = f"the data of {entry.name}"
@@ -181,11 +185,12 @@ def check_target(judge: Judge, entry: Entry, data: Buffer | None) -> None:
         judge.refuse(
             "link-target", what, record.offset, expected, record.compressed_size, entry.name
         )
-        return
+        return ""
     target = inflating.inflate_whole(bytes(data), record.size) if record.method else bytes(data)
     if target is None or b"\0" in target:
         expected = "a link's target without NUL"
         judge.refuse("link-target", what, record.offset, expected, target, entry.name)
+    return os.fsdecode(bytes(target or b""))
 
 
 def refuse_other_contents(judge: Judge, entry: Entry, crc: int, size: int) -> None:
@@ -208,7 +213,7 @@ LINK = 10
 _KINDS = (8, 4, LINK)
 """The highest 4 bits of the mode of a file, a folder, and a link."""
 
-_SPECIAL_KINDS = {
+SPECIAL_KINDS = {
     0: "a volume label or a reparse point of Windows",
     1: "a named pipe",
     2: "a device",

@@ -6,6 +6,7 @@ A batch is done here or in a helper; what is found of it is plain tuples, which 
 from __future__ import annotations
 
 import marshal
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -14,9 +15,10 @@ from typing import NamedTuple
 from parazip.codecs import others
 from parazip.errors import BadArchiveError
 from parazip.extraction.contents import judged_chunks, read_chunks
+from parazip.extraction.targets import find_way_out
 from parazip.format.end import Read
 from parazip.format.local import find_data_offset
-from parazip.format.records import FLAG_DESCRIPTOR, FLAG_ENCRYPTED, FLAG_PATCH, LOCAL
+from parazip.format.records import FLAG_DESCRIPTOR, FLAG_ENCRYPTED, FLAG_PATCH, LOCAL, ZIP64_TAG
 from parazip.format.refusals import Judge, Refusal, shorten
 from parazip.format.values import DEFLATED, STORED, Entry, Record
 from parazip.model import File
@@ -99,11 +101,10 @@ def _check_member(judge: Judge, entry: Entry, size: int, read: Read) -> Iterator
         return  # that it is outside of the file has been heard of
     front = read_front(read, entry)
     begin = find_data_offset(judge, entry, front, read)
-    its_flags = LOCAL.unpack_from(front)[2]
-    if its_flags & ~record.flags & FLAG_DESCRIPTOR:
-        yield "data-descriptor", "its local header has flag 3"
-    if begin + record.compressed_size > entry.end:
+    end = begin + record.compressed_size
+    if end > entry.end:
         return  # that, too; what is read there is another member's, or nothing
+    yield from _find_local_traits(record, front[: begin - record.offset], entry.end - end)
     if record.flags & FLAG_ENCRYPTED:
         yield _UNCHECKED, "it is encrypted"
     elif record.flags & FLAG_PATCH:
@@ -111,8 +112,10 @@ def _check_member(judge: Judge, entry: Entry, size: int, read: Read) -> Iterator
     elif record.method in (STORED, DEFLATED):
         if record.attributes >> 28 == LINK:
             is_short = record.compressed_size <= RANGE
-            target = read(begin, record.compressed_size) if is_short else None
-            check_target(judge, entry, target)
+            data = read(begin, record.compressed_size) if is_short else None
+            target = check_target(judge, entry, data)
+            if why := find_way_out(entry.name, target):
+                yield "link-leads-out", f"its target {why}"
         check_contents(judge, entry, read_chunks(read, begin, record.compressed_size))
     elif record.method in others.find_methods():
         for _ in judged_chunks(judge, entry, begin, read):
@@ -122,3 +125,34 @@ def _check_member(judge: Judge, entry: Entry, size: int, read: Read) -> Iterator
 
 
 _UNCHECKED = "contents-unchecked"
+
+_LONGEST_DESCRIPTOR = 24
+"""Signature, CRC-32 and two sizes of 8 bytes (APPNOTE 4.3.9)."""
+
+_EXTRA = struct.Struct("<2H")
+_NO_ROOM = 8
+"""A zip64 field that has room for one size: the one of what is stored may stand for both."""
+
+
+def _find_local_traits(record: Record, header: bytes, behind: int) -> Iterator[tuple[str, str]]:
+    """What is in order about a record, and refused by some.
+
+    Args:
+        record: the member, as the directory has it.
+        header: its local header, with name and extra field.
+        behind: bytes between its data and the next record.
+    """
+    fields = LOCAL.unpack_from(header)
+    if fields[2] & ~record.flags & FLAG_DESCRIPTOR:
+        yield "data-descriptor", "its local header has flag 3"
+    has_descriptor = (fields[2] | record.flags) & FLAG_DESCRIPTOR
+    if behind > (_LONGEST_DESCRIPTOR if has_descriptor else 0):
+        yield "gap", "bytes behind it"
+    at = LOCAL.size + fields[-2]
+    while at + _EXTRA.size <= len(header):
+        tag, length = _EXTRA.unpack_from(header, at)
+        at += _EXTRA.size + length
+        if tag == ZIP64_TAG and length == _NO_ROOM and record.method != STORED:
+            yield "local-zip64-field", "one size"
+    if at < len(header):
+        yield "local-extra-field", "bytes that are no field"

@@ -52,6 +52,12 @@ RULES = {
         )
         for rule in MISREADINGS
     },
+    "name-in-extra-field": Rule(
+        "warning",
+        "the same name in header and Unicode path",
+        _MISREAD,
+        "parazip merge writes one name",
+    ),
     "name-without-flag": Rule(
         "warning", "flag 11 beside names in UTF-8", _MISREAD, "parazip merge sets the flag"
     ),
@@ -61,6 +67,10 @@ RULES = {
         "a slash at the end of a folder's name",
         _MISREAD,
         "parazip merge writes the slash",
+    ),
+    "special-file": Rule("warning", "files, folders and links", _MISREAD, "make it again without"),
+    "link-leads-out": Rule(
+        "warning", "links within the folder", "writes through links where links are followed", _OUT
     ),
     "contents-unchecked": Rule(
         "warning",
@@ -74,6 +84,9 @@ RULES = {
     "data-descriptor": Rule("note", "sizes and CRC-32 in each local header", _REFUSED, _MERGED),
     "method": Rule("note", "members that are stored or deflated", _REFUSED, "make it again"),
     "encrypted": Rule("note", "members that are not encrypted", _REFUSED, "make it again"),
+    "gap": Rule("note", "records without bytes between them", _REFUSED, _MERGED),
+    "local-extra-field": Rule("note", "extra fields of whole fields", _REFUSED, _MERGED),
+    "local-zip64-field": Rule("note", "both sizes in a local zip64 field", _REFUSED, _MERGED),
     "folder-twice": Rule("note", "each folder once", _REFUSED, _MERGED),
 }
 """What is told besides what a strict reader refuses (`REFUSALS`)."""
@@ -94,6 +107,7 @@ class Fault(NamedTuple):
         found: what is.
         verdict: what that makes of the archive.
         advice: what to do.
+        members: the names of all members concerned, if there may be several.
     """
 
     id: str
@@ -105,6 +119,7 @@ class Fault(NamedTuple):
     found: str
     verdict: str
     advice: str
+    members: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, refusal: Refusal) -> Fault:
@@ -134,7 +149,8 @@ class Fault(NamedTuple):
         shown = ", ".join(map(repr, names[:_MOST_NAMED]))
         more = len(names) - _MOST_NAMED
         end = f" and {more:,} more" if more > 0 else ""
-        return cls.by_rule(id, names[0], what, f"{text}{': ' if text else ''}{shown}{end}")
+        fault = cls.by_rule(id, names[0], what, f"{text}{': ' if text else ''}{shown}{end}")
+        return fault._replace(members=tuple(names))
 
     def __str__(self) -> str:
         """A line for people."""

@@ -5,57 +5,54 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from parazip.errors import ParazipError
-from parazip.format.names import MISREADINGS, ReaderJudge, find_file_within, leads_out
+from parazip.format.names import MISREADINGS, ReaderJudge, find_file_as_folder, leads_out
 from parazip.format.values import Entry
 from parazip.verification.faults import Fault
-
-_NAMES = "names"
 
 
 def find_odd_names(entries: Sequence[Entry]) -> list[Fault]:
     """What is told of the names of members, each for itself and together."""
     listener = _Listener()
-    names = [entry.name.rstrip("/") for entry in entries]
     is_folder: dict[str, bool] = {}
-    for name, entry in zip(names, entries, strict=True):
-        is_one = entry.name.endswith("/")
+    for entry in entries:
+        name, is_one = entry.name.rstrip("/"), entry.name.endswith("/")
         if name in is_folder and not (is_one and is_folder[name]):
-            listener.tell("name-twice", name, f"{name!r} twice")
+            listener.tell("name-twice", name)
         is_folder[name] = is_one
-    if found := find_file_within(is_folder, is_folder.__getitem__):
-        file, folder = found
-        listener.tell("name-file-and-folder", file, f"the file {file!r}, and {folder!r} below it")
+    # What is missing or has a NUL in it has been heard of.
+    names = [name for name in is_folder if name and "\0" not in name]
+    parents = {name[: name.rfind("/") + 1] for name in names}
+    files = [f"{name}/" for name in names if not is_folder[name]]
+    if found := find_file_as_folder(files, parents):
+        listener.tell("name-file-and-folder", found[0][:-1])
     judge = ReaderJudge(listener, "leave it out")
     judge.judge(names)
-    judge.judge_together(is_folder)
+    judge.judge_together(names)
     return listener.take_faults()
 
 
 class _Listener:
-    """Hears what `ReaderJudge` says of names; see `names.Listener`."""
+    """Hears what is said of names; see `names.Listener`."""
 
     def __init__(self) -> None:
-        self._faults: list[Fault] = []
-        self._misread: dict[str, list[str]] = {}
+        self._heard: dict[str, list[str]] = {}
 
-    def tell(self, rule: str, name: str, found: str) -> None:
-        """Takes down what a rule says of a name."""
-        self._faults.append(Fault.by_rule(rule, name, _NAMES, found))
+    def tell(self, rule: str, *names: str) -> None:
+        """Takes down what a rule says of some names."""
+        self._heard.setdefault(rule, []).extend(names)
 
     def refuse(self, error: ParazipError) -> None:
         """Hears of a name that leads out, or is none."""
         name = error.member or ""
-        rule = "name-leads-out" if leads_out(name) else "name-of-a-folder"
-        self.tell(rule, name, repr(name))
+        self.tell("name-leads-out" if leads_out(name) else "name-of-a-folder", name)
 
     def misread(self, rule: str, *names: str) -> None:
         """Hears of names that some reader refuses or takes for others."""
-        self._misread.setdefault(rule, []).extend(names)
+        self.tell(rule, *names)
 
     def take_faults(self) -> list[Fault]:
-        """All that was heard: one fault for each rule by which names are misread."""
-        misread = [
-            Fault.of_names(rule, _NAMES, names, MISREADINGS[rule])
-            for rule, names in self._misread.items()
+        """All that was heard: one fault for each rule."""
+        return [
+            Fault.of_names(rule, "names", names, MISREADINGS.get(rule, ""))
+            for rule, names in self._heard.items()
         ]
-        return self._faults + misread

@@ -27,12 +27,19 @@ class Profile(NamedTuple):
 
 _NOT_PLAIN = frozenset({"method", "encrypted"})
 _NOT_UTF8 = frozenset({"name-without-flag", "name-in-code-page"})
-_ZIPIMPORT = _NOT_PLAIN | {"name-without-flag"}
+_ZIPIMPORT = _NOT_PLAIN | {"name-without-flag", "name-in-extra-field"}
 
 PROFILES = {
     "zipfile": Profile(
         "Python's zipfile, and so pip",
-        frozenset({"name-without-flag", "folder-without-slash", "contents-unchecked"}),
+        frozenset(
+            {
+                "name-without-flag",
+                "name-in-extra-field",
+                "folder-without-slash",
+                "contents-unchecked",
+            }
+        ),
     ),
     "zipimport": Profile("imports by Python up to 3.12, and later ones", _ZIPIMPORT | {"zip64"}),
     "zipimport-3.13": Profile("imports by Python from 3.13 on", _ZIPIMPORT),
@@ -46,15 +53,19 @@ PROFILES = {
             "folder-twice",
             "method",
             "name-control",
+            "gap",
+            "local-extra-field",
+            "local-zip64-field",
         },
     ),
     "uv": Profile(
         "uv, which reads as it downloads", _NOT_PLAIN | _NOT_UTF8 | {"prefix", "name-control"}
     ),
     "java": Profile(
-        "java.util.zip.ZipFile", _NOT_PLAIN | {"name-in-code-page", "folder-without-slash"}
+        "java.util.zip.ZipFile",
+        _NOT_PLAIN | {"name-in-code-page", "name-in-extra-field", "folder-without-slash"},
     ),
-    "go": Profile("archive/zip of Go", _NOT_PLAIN | {"name-in-code-page"}),
+    "go": Profile("archive/zip of Go", _NOT_PLAIN | {"name-in-code-page", "name-in-extra-field"}),
     "macos": Profile("folders of macOS", frozenset({"name-case", "name-form"})),
     "windows": Profile(
         "folders of Windows",

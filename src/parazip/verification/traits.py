@@ -6,6 +6,7 @@ They are told as notes, one for all members that share a trait.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from parazip.format.end import MAX_CENTRAL, Directory, Read
 from parazip.format.records import (
@@ -15,7 +16,8 @@ from parazip.format.records import (
     FLAG_UTF8,
     LIMIT_32,
 )
-from parazip.format.values import DEFLATED, STORED, Entry
+from parazip.format.values import DEFLATED, STORED, Entry, Record
+from parazip.sources.archives import SPECIAL_KINDS
 from parazip.verification.faults import Fault
 
 _WIDE_END = b"PK\6\6"
@@ -35,6 +37,8 @@ def find_traits(entries: Sequence[Entry], directory: Directory, read: Read) -> I
     first = min((entry.record.offset for entry in entries), default=directory.begin)
     if first:
         yield Fault.by_rule("prefix", "", "file", f"{first:,} bytes in front")
+    if entries and max(entry.end for entry in entries) < directory.begin:
+        yield Fault.by_rule("gap", "", "file", "bytes in front of the directory")
     if read(directory.end, len(_WIDE_END)) == _WIDE_END:
         yield Fault.by_rule("zip64", "", "zip64 EOCD", "one")
     for rule, names in _group_members(entries, directory, read).items():
@@ -60,9 +64,13 @@ def _group_members(
             groups["member-comment"].append(name)
         if is_wide:
             groups["zip64"].append(name)
+        if not _is_in_header(record, name):
+            groups["name-in-extra-field"].append(name)
         if not flags & FLAG_UTF8 and not record.name.isascii():
-            is_utf8 = name.encode() == record.name
+            is_utf8 = _is_utf8(record.name)
             groups["name-without-flag" if is_utf8 else "name-in-code-page"].append(name)
+        if record.attributes >> 28 in SPECIAL_KINDS:
+            groups["special-file"].append(name)
         if name.endswith("/"):
             if not record.name.endswith(b"/"):
                 groups["folder-without-slash"].append(name)
@@ -78,11 +86,34 @@ _RULES = (
     "method",
     "member-comment",
     "zip64",
+    "name-in-extra-field",
     "name-without-flag",
     "name-in-code-page",
+    "special-file",
     "folder-without-slash",
     "folder-twice",
 )
+
+
+def _is_in_header(record: Record, name: str) -> bool:
+    """Whether a name is the one in the header, and not that of a Unicode path."""
+    for encoding in ("utf-8", "cp437"):
+        with suppress(UnicodeDecodeError):
+            if _flatten(record.name.decode(encoding)) == _flatten(name):
+                return True
+    return False
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _flatten(name: str) -> str:
+    return name.replace("\\", "/").rstrip("/")
 
 
 def _read_variable_parts(directory: Directory, read: Read) -> Iterator[tuple[bool, bool]]:

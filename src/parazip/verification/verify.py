@@ -15,7 +15,7 @@ from functools import partial
 from parazip.codecs import libraries
 from parazip.engine.progress import Counter, Sink
 from parazip.errors import BadArchiveError
-from parazip.extraction.choice import find_archive
+from parazip.extraction.choice import advising, find_archive
 from parazip.format.end import find_directory
 from parazip.format.reader import read_directory
 from parazip.format.refusals import Judge, Refusal
@@ -47,6 +47,7 @@ _COST = 4 << 20
 """Bytes in memory for a batch: chunks of compressed bytes and of contents."""
 
 _MOST_ANSWER = 1 << 20
+_MOST_OF_A_RULE = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +57,10 @@ class VerifyReport:
     Attributes:
         archive: its path.
         members: how many it has.
-        bytes: of all their contents.
+        bytes: of all their contents, but for those of members that were read beside damaged ones.
         seconds: from the first look at the archive to the end.
-        faults: what is not right; errors first.
+        faults: what is not right; errors first, and of one rule at most 1,000.
+        untold: how many faults there are more.
         unfit: readers that the archive is not for, by the names of their profiles, and why: the ids
             of rules.
     """
@@ -68,6 +70,7 @@ class VerifyReport:
     bytes: int
     seconds: float
     faults: tuple[Fault, ...]
+    untold: int
     unfit: Mapping[str, tuple[str, ...]]
 
     @property
@@ -100,9 +103,10 @@ def verify(
     began = time.monotonic()
     settings = settings or Settings()
     required = check_profiles(profiles)
-    found = find_archive(os.fspath(archive))
-    verification = _Verification(found, settings, Counter(progress))
-    entries = verification.check_all()
+    with advising():
+        found = find_archive(os.fspath(archive))
+        verification = _Verification(found, settings, Counter(progress))
+        entries = verification.check_all()
     faults = [
         fault._replace(severity="error") if fault.id in required else fault
         for fault in verification.faults
@@ -110,9 +114,10 @@ def verify(
     return VerifyReport(
         archive=found.path,
         members=len(entries),
-        bytes=sum([entry.record.size for entry in entries]),
+        bytes=verification.bytes,
         seconds=time.monotonic() - began,
         faults=sort_faults(faults),
+        untold=verification.untold,
         unfit=find_unfit(faults),
     )
 
@@ -152,10 +157,15 @@ class _Verification:
 
     Attributes:
         faults: what was found.
+        bytes: of contents that were read and are right.
+        untold: how many more faults there are.
     """
 
     def __init__(self, archive: File, settings: Settings, counter: Counter) -> None:
         self.faults: list[Fault] = []
+        self.bytes = self.untold = 0
+        self._counts: dict[str, int] = {}
+        self._noted: dict[tuple[str, str], list[str]] = {}
         self._archive = archive
         self._counter = counter
         self._jobs = settings.jobs or usable_cpus()
@@ -172,7 +182,11 @@ class _Verification:
 
     def hear(self, refusal: Refusal) -> None:
         """Hears of what is not right."""
-        self.faults.append(Fault.of(refusal))
+        count = self._counts[refusal.id] = self._counts.get(refusal.id, 0) + 1
+        if count <= _MOST_OF_A_RULE:
+            self.faults.append(Fault.of(refusal))
+        else:
+            self.untold += 1
 
     def _read_directory(self) -> Sequence[Entry]:
         archive = self._archive
@@ -210,11 +224,14 @@ class _Verification:
                     for refusal in checked.refusals:
                         self.hear(refusal)
                     for rule, name, found in checked.noted:
-                        self.faults.append(Fault.by_rule(rule, name, f"member {name}", found))
+                        self._noted.setdefault((rule, found), []).append(name)
                     done = sum([entry.record.size for entry in batch.entries])
+                    self.bytes += 0 if checked.refusals else done  # claims are no bytes
                     self._counter.advance(len(batch.entries), done, done, batch.entries[-1].name)
         finally:
             helpers.close()
+        for (rule, found), names in self._noted.items():
+            self.faults.append(Fault.of_names(rule, "members", names, found))
 
     def _group(self, entries: Sequence[Entry]) -> Iterator[Batch]:
         """The largest members first; small ones in the order in which they stand in the file."""
