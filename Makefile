@@ -40,7 +40,7 @@ test-all: check  ## the same, but other Pythons run all tests, too
 # surroundings, and what else takes long.
 proofs: $(READY) odd damaged  ## what is slow: odd surroundings, damaged archives, builds killed at many places
 	PARAZIP_KILLS=50 $(BIN)/$(PYTEST) tests/pex/test_whole.py
-	$(BIN)/$(PYTEST) -m slow --ignore=tests/dropin/test_damaged.py
+	PARAZIP_KILLS=170 $(BIN)/$(PYTEST) -m slow --ignore=tests/dropin/test_damaged.py
 
 # Damaged archives, by the Python of .venv and by those that `make test` has set up.
 damaged: $(READY)  ## thousands of damaged archives, read in every way beside zipfile

@@ -5,6 +5,7 @@ They are told as notes, one for all members that share a trait.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
@@ -42,14 +43,13 @@ def find_traits(entries: Sequence[Entry], directory: Directory, read: Read) -> I
     if read(directory.end, len(_WIDE_END)) == _WIDE_END:
         yield Fault.by_rule("zip64", "", "zip64 EOCD", "one")
     for rule, names in _group_members(entries, directory, read).items():
-        if names:
-            yield Fault.of_names(rule, "members", names)
+        yield Fault.of_names(rule, "members", names)
 
 
 def _group_members(
     entries: Sequence[Entry], directory: Directory, read: Read
 ) -> dict[str, list[str]]:
-    groups: dict[str, list[str]] = {rule: [] for rule in _RULES}
+    groups: dict[str, list[str]] = defaultdict(list)
     folders: set[str] = set()
     headers = _read_variable_parts(directory, read)
     for (name, record, _), (has_comment, is_wide) in zip(entries, headers, strict=False):
@@ -78,21 +78,6 @@ def _group_members(
                 groups["folder-twice"].append(name)
             folders.add(name)
     return groups
-
-
-_RULES = (
-    "data-descriptor",
-    "encrypted",
-    "method",
-    "member-comment",
-    "zip64",
-    "name-in-extra-field",
-    "name-without-flag",
-    "name-in-code-page",
-    "special-file",
-    "folder-without-slash",
-    "folder-twice",
-)
 
 
 def _is_in_header(record: Record, name: str) -> bool:
