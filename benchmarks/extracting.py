@@ -110,8 +110,8 @@ def _list_testers(archive: str) -> list[Command]:
     program = (sys.executable, _PROGRAM)
     made = [
         Command("parazip verify", commands.module("verify", "-q", archive)),
-        Command("parazip.ZipFile", (*program, "parazip", "test", "6", archive, OUTPUT)),
-        Command("zipfile", (*program, "zipfile", "test", "6", archive, OUTPUT)),
+        Command("parazip.ZipFile", (*program, "parazip", "test", "6", archive, "")),
+        Command("zipfile", (*program, "zipfile", "test", "6", archive, "")),
     ]
     others = {"unzip": ("unzip", "-tq", archive), "7z": ("7z", "t", "-bso0", "-bsp0", archive)}
     made += [Command(label, words) for label, words in others.items() if shutil.which(label)]
