@@ -20,7 +20,7 @@ demo: $(READY)  ## set up, build a real PEX fast and run it
 	mkdir -p demo
 	$(BIN)/parazip pex numpy scipy pandas -o demo/science.pex
 	ls -l demo/science.pex
-	PEX_ROOT=demo/pex_root demo/science.pex -c "import numpy, scipy, pandas; print('runs, with numpy', numpy.__version__, 'scipy', scipy.__version__, 'pandas', pandas.__version__)"
+	PEX_ROOT=demo/pex_root $(BIN)/python demo/science.pex -c "import numpy, scipy, pandas; print('runs, with numpy', numpy.__version__, 'scipy', scipy.__version__, 'pandas', pandas.__version__)"
 
 # The tests take two cores, and as they often wait for a disk or a program, three lanes, the longest
 # first.
