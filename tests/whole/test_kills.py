@@ -141,6 +141,7 @@ def test_a_helper_that_is_killed_costs_no_more_than_the_run(folder: Path, name: 
     killed = 0
     for _ in range(MOMENTS):
         clear(folder, old)
+        subprocess.run(["rm", "-rf", folder / "cache"], check=True)  # or there is no work for them
         process = start(folder, COMMANDS[name])
         for helper in find_helpers(process):
             time.sleep(chance.uniform(0, 0.1))
