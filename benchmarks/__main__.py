@@ -199,24 +199,33 @@ def measure_zip_file(target: Any, runs: int) -> None:
 _ARCHIVES = ("tensorflow", "sources", "tiny", "many", "foreign stream")
 
 
+def _of_archives(command: _Command) -> _Command:
+    """The options of commands that compare readers of archives."""
+    for option in (
+        click.option("--json", "target", type=click.File("w"), help="Write raw figures here."),
+        click.option("--runs", default=3, type=click.IntRange(1), show_default=True),
+        click.option("--archive", "names", multiple=True, type=click.Choice(_ARCHIVES)),
+    ):
+        command = option(command)
+    return command
+
+
 @main.command("extract")
-@click.option("--json", "target", type=click.File("w"), help="Write raw figures here.")
-@click.option("--runs", default=3, type=click.IntRange(1), show_default=True)
-@click.option("--archive", "names", multiple=True, type=click.Choice(_ARCHIVES))
+@_of_archives
 def measure_extracting(target: Any, runs: int, names: tuple[str, ...]) -> None:
     """Compare parazip extract with zipfile, unzip, 7z, bsdtar, hayazip and fbz."""
-    found = extracting.measured(runs, names or _ARCHIVES, False, _tell)
-    click.echo(f"{machine.headline()}\n\n{extracting.table(found)}")
-    _write(target, found, ())
+    _compare_readers(target, runs, names, tests=False)
 
 
 @main.command("verify")
-@click.option("--json", "target", type=click.File("w"), help="Write raw figures here.")
-@click.option("--runs", default=3, type=click.IntRange(1), show_default=True)
-@click.option("--archive", "names", multiple=True, type=click.Choice(_ARCHIVES))
+@_of_archives
 def measure_verifying(target: Any, runs: int, names: tuple[str, ...]) -> None:
     """Compare parazip verify with zipfile's testzip, unzip -t and 7z t."""
-    found = extracting.measured(runs, names or _ARCHIVES, True, _tell)
+    _compare_readers(target, runs, names, tests=True)
+
+
+def _compare_readers(target: Any, runs: int, names: tuple[str, ...], tests: bool) -> None:
+    found = extracting.measured(runs, names or _ARCHIVES, tests, _tell)
     click.echo(f"{machine.headline()}\n\n{extracting.table(found)}")
     _write(target, found, ())
 

@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +28,7 @@ from parazip import (
     merge,
     write,
 )
-from parazip.format.names import MOST_STEPS, ReaderJudge
+from parazip.format.names import MOST_STEPS, ReaderJudge, find_file_within
 from parazip.sources.findings import Findings
 from support.patience import HUNG
 
@@ -245,3 +246,18 @@ def test_all_odd_names_are_told_in_one_run() -> None:
     with pytest.raises(ParazipError) as caught:
         notes_of_write("a", "../b", "c\0", "\udcff", "a/b")
     assert len(caught.value.messages()) == 4
+
+
+def test_files_that_others_need_as_folders_are_found_in_little_memory() -> None:
+    """The names of all folders above would be 800 MB."""
+    names = dict.fromkeys([f"{number}{'/d' * 2000}/f" for number in range(200)], False)
+    tracemalloc.start()
+    try:
+        assert find_file_within(names, names.__getitem__) == ""
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    finally:
+        tracemalloc.stop()
+    names["7/d"] = True
+    assert find_file_within(names, names.__getitem__) == ""
+    names["7/d"] = False
+    assert find_file_within(names, names.__getitem__) == "7/d"

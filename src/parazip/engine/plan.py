@@ -287,9 +287,8 @@ _JUDGED = 1024
 
 def _refuse_files_as_folders(seen: dict[str, Member], findings: Findings, apart: str) -> None:
     """Nobody can take out both `a` and `a/b`, if `a` is a file."""
-    if found := find_file_within(seen, lambda name: seen[name].name.endswith("/")):
-        file, folder = found
-        below = next(member for member in seen.values() if member.name.startswith(f"{folder}/"))
+    if file := find_file_within(seen, lambda name: seen[name].name.endswith("/")):
+        below = next(member for member in seen.values() if member.name.startswith(f"{file}/"))
         findings.refuse(
             DuplicateMemberError(
                 f"two members would have the name {file}: {describe_origin(seen[file])} and "

@@ -195,24 +195,21 @@ def _fold(name: str) -> str:
     return name.lower() if name.isascii() else _compose(_compose(name).lower())
 
 
-def find_file_within(
-    files: Collection[str], is_folder: Callable[[str], bool]
-) -> tuple[str, str] | None:
-    """A file that another member needs as a folder, and that member's folder; None if none is.
+def find_file_within(files: Collection[str], is_folder: Callable[[str], bool]) -> str:
+    """A file that another member needs as a folder; empty if there is none.
 
     Args:
         files: names of all members, without a slash at their end.
         is_folder: whether the member of a name is a folder.
     """
-    known: set[str] = set()
-    for name in {name[:at] for name in files if (at := name.rfind("/")) > 0}:
-        folder = name
-        while folder and folder not in known:
-            known.add(folder)
-            if folder in files and not is_folder(folder):
-                return folder, name
-            folder = folder[: max(folder.rfind("/"), 0)]
-    return None
+    # Level by level: a set of all folders' names would take the square of their steps in memory.
+    folders = {name[:at] for name in files if (at := name.rfind("/")) > 0}
+    while folders:
+        found = [folder for folder in folders if folder in files and not is_folder(folder)]
+        if found:
+            return min(found)
+        folders = {folder[:at] for folder in folders if (at := folder.rfind("/")) > 0}
+    return ""
 
 
 def find_file_as_folder(files: Iterable[str], folders: Iterable[str]) -> tuple[str, str] | None:

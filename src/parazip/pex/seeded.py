@@ -95,7 +95,13 @@ def find_first_boot(pex: str, python: str | None, environment: Mapping[str, str]
         done = start(pex, python, ["-c", _STARTED], {**environment, **ours})
         if done.returncode:
             raise ParazipError(f"{pex} does not start here; what is wrong stands above", member=pex)
-    return FirstBoot(*json.loads(done.stdout))
+    try:
+        return FirstBoot(*json.loads(done.stdout.splitlines()[-1]))
+    except (IndexError, TypeError, ValueError):
+        raise ParazipError(
+            f"{pex} does not tell which folder it looks for; it said {done.stdout[:200]!r}",
+            member=pex,
+        ) from None
 
 
 def _require_entry_point(pex: str, bootstrap: str) -> None:

@@ -110,7 +110,7 @@ def _check_member(judge: Judge, entry: Entry, size: int, read: Read) -> Iterator
     elif record.flags & FLAG_PATCH:
         yield _UNCHECKED, "it is a patch"
     elif record.method in (STORED, DEFLATED):
-        if record.attributes >> 28 == LINK:
+        if record.attributes >> 28 == LINK and record.size <= RANGE:  # longer ones were heard of
             is_short = record.compressed_size <= RANGE
             data = read(begin, record.compressed_size) if is_short else None
             target = check_target(judge, entry, data)
@@ -130,8 +130,8 @@ _LONGEST_DESCRIPTOR = 24
 """Signature, CRC-32 and two sizes of 8 bytes (APPNOTE 4.3.9)."""
 
 _EXTRA = struct.Struct("<2H")
-_NO_ROOM = 8
-"""A zip64 field that has room for one size: the one of what is stored may stand for both."""
+_ONE_SIZE = 8
+"""Bytes of a zip64 field with one size. For what is stored, that may stand for both."""
 
 
 def _find_local_traits(record: Record, header: bytes, behind: int) -> Iterator[tuple[str, str]]:
@@ -152,7 +152,7 @@ def _find_local_traits(record: Record, header: bytes, behind: int) -> Iterator[t
     while at + _EXTRA.size <= len(header):
         tag, length = _EXTRA.unpack_from(header, at)
         at += _EXTRA.size + length
-        if tag == ZIP64_TAG and length == _NO_ROOM and record.method != STORED:
+        if tag == ZIP64_TAG and length == _ONE_SIZE and record.method != STORED:
             yield "local-zip64-field", "one size"
     if at < len(header):
         yield "local-extra-field", "bytes that are no field"
