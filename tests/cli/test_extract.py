@@ -109,6 +109,7 @@ def test_failures_have_codes_and_messages(packed: Path) -> None:
         (["t/a.txt"], 1, "t/a.txt is not a zip archive"),
         (["a.zip", "nothing"], 1, "no member has a name that matches"),
         (["a.zip", "--max-size", "1K"], 1, "--max-size"),
+        (["a.zip", "--max-members", "1"], 1, "--max-members"),
         (["a.zip", "--max-size", "lots"], 2, "--max-size is wrong: 'lots' is not a size"),
         (["a.zip", "--strip-components", "-1"], 2, "-1"),
         (["a.zip", "--overwrite", "ask"], 2, "ask"),

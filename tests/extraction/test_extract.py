@@ -13,7 +13,6 @@ import struct
 import subprocess
 import time
 import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from parazip import Extraction, Settings
 from parazip.extraction import contents, crew, folder, run, unpacking
 from parazip.workers import starting
 from parazip.workers.helpers import Helpers, HelpersClosedError
+from support.other_os import OtherOs
 from support.paths import list_below, make_noise, plant_files
 
 MIB = 1 << 20
@@ -400,8 +400,8 @@ def test_whatever_the_system_refuses_nothing_is_half_written(
             return None if call == "close" else original(*args, **more)
 
         with monkeypatch.context() as patch:
-            patch.setattr(unpacking, "os", Fake(**{call: failing}))
-            patch.setattr(folder, "os", Fake(**{call: failing}))
+            patch.setattr(unpacking, "os", OtherOs(**{call: failing}))
+            patch.setattr(folder, "os", OtherOs(**{call: failing}))
             try:
                 parazip.extract(archive, out, settings=Settings(jobs=1))
             except (parazip.OutputError, parazip.SourceError, OSError):
@@ -413,54 +413,6 @@ def test_whatever_the_system_refuses_nothing_is_half_written(
             break
     assert found == whole
     assert fail_at > 5
-
-
-class Fake:
-    """The module `os` with some functions of its own."""
-
-    def __init__(self, **functions: Any) -> None:
-        vars(self).update(functions)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(os, name)
-
-
-# Limits
-
-
-def test_more_than_was_allowed_is_refused(tree: Path, tmp_path: Path) -> None:
-    archive = pack(tree, tmp_path / "a.zip")
-    with pytest.raises(parazip.OutputError, match="--max-size"):
-        parazip.extract(archive, tmp_path / "out", Extraction(max_size=MIB))
-    assert not (tmp_path / "out").exists()
-    parazip.extract(archive, tmp_path / "out", Extraction(max_size=100 * MIB))
-
-
-def test_what_claims_more_than_the_disk_has_is_refused(tmp_path: Path) -> None:
-    """An archive of a megabyte can claim a gigabyte; what has no room is refused at once."""
-    data = zlib.compress(bytes(MIB), 9, wbits=-15)
-    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("zeros", bytes(MIB))
-    assert len(data) < 2000
-    free = os.statvfs(tmp_path)
-    with pytest.MonkeyPatch.context() as patch:
-        few = Fake(statvfs=lambda path: Few(free))
-        patch.setattr(run, "os", few)
-        with pytest.raises(parazip.OutputError, match="there is room for 4,096; make room"):
-            parazip.extract(tmp_path / "a.zip", tmp_path / "out")
-        assert not (tmp_path / "out").exists()
-        parazip.extract(tmp_path / "a.zip", tmp_path / "out", Extraction(max_size=2 * MIB))
-    assert (tmp_path / "out/zeros").stat().st_size == MIB
-
-
-class Few:
-    """What statvfs tells of a disk that is nearly full."""
-
-    def __init__(self, real: os.statvfs_result) -> None:
-        self.f_frsize, self.f_bavail = 4096, 1
-
-
-# Archives of other programs
 
 
 @pytest.mark.parametrize(
@@ -497,7 +449,7 @@ def test_all_is_on_the_disk_before_it_returns_if_it_is_asked_for(
         os.fsync(descriptor)
 
     for module in unpacking, folder:
-        monkeypatch.setattr(module, "os", Fake(fsync=noted))
+        monkeypatch.setattr(module, "os", OtherOs(fsync=noted))
     parazip.extract(archive, tmp_path / "out", Extraction(sync=True), Settings(jobs=1))
     paths = [tmp_path / "out", *(tmp_path / "out").rglob("*")]
     if target == "new":

@@ -18,6 +18,7 @@ from parazip.display import Display, format_size, make_printable, print_json, pr
 from parazip.errors import OutputError, ParazipError, SettingsError, SourceError
 from parazip.extraction.listing import ListedMember, list_members
 from parazip.extraction.model import MODES, OVERWRITE, Extraction
+from parazip.format.values import MOST_DEFLATED
 from parazip.settings import Settings
 
 _exclude = options.selecting(
@@ -45,6 +46,20 @@ _exclude = options.selecting(
     metavar="SIZE",
     callback=options.read_size,
     help="Refuse to extract more bytes than this.  [default: the room on the disk]",
+)
+@options.selecting(
+    "--max-members",
+    metavar="N",
+    type=click.IntRange(0),
+    help="Refuse to make more files, folders and links than this.  [default: the room on the disk]",
+)
+@options.selecting(
+    "--max-ratio",
+    metavar="N",
+    type=click.IntRange(1),
+    default=MOST_DEFLATED,
+    show_default="1032, the most that deflate makes",
+    help="Refuse to extract more than N times the compressed bytes, and more than 16 MiB.",
 )
 @options.producing(
     "-d",

@@ -21,15 +21,12 @@ from zlib_ng import zlib_ng
 from parazip.codecs import checksums
 from parazip.codecs.sizes import BLOCK, RESTART
 from parazip.codecs.table import RAW
-from parazip.format.values import STORED, Buffer
+from parazip.format.values import MOST_DEFLATED, STORED, Buffer
 
 InflateError = zlib.error
 """What `zipfile` raises, and what is raised here, where something is no deflate stream."""
 
 _LIBRARY_ERRORS: Any = (zlib_ng.error, isal_zlib.error)
-
-_MOST_INFLATED = 1032
-"""Bytes that come of one, at most: 258 for a length code and a distance code of a bit each."""
 
 _MOST_AT_ONCE = 16 << 20
 """libdeflate writes all contents into one buffer. Far beyond a CPU's caches it is slower."""
@@ -68,7 +65,7 @@ def inflate_whole(data: bytes, size: int) -> bytes | bytearray | None:
     libdeflate takes half to two thirds of ISA-L's time, as long as the contents are not much larger
     than the CPU's caches. Bytes behind the stream do not count.
     """
-    if not 0 < size <= _MOST_INFLATED * len(data):
+    if not 0 < size <= MOST_DEFLATED * len(data):
         return None
     contents: bytes | bytearray
     try:

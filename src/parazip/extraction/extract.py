@@ -20,7 +20,7 @@ from parazip.extraction import unpacking
 from parazip.extraction.choice import advising, choose_entries, find_archive
 from parazip.extraction.crew import Crew, Made
 from parazip.extraction.folder import TargetFolder
-from parazip.extraction.model import Extraction, ExtractReport
+from parazip.extraction.model import NEVER_A_BOMB, Extraction, ExtractReport
 from parazip.extraction.run import Run
 from parazip.extraction.targets import Targets, plan_targets
 from parazip.extraction.unpacking import Place
@@ -56,7 +56,7 @@ def extract(
         NotCopiedError: (a NotImplementedError) a member is encrypted, or of an unknown kind.
         DuplicateMemberError: two members are the same file.
         NoSuchMemberError: a pattern matches nothing.
-        OutputError: something cannot be written, or is there already.
+        OutputError: something cannot be written, or is there already, or is more than allowed.
     """
     began = time.monotonic()
     path, target = os.fspath(archive), os.fspath(folder)
@@ -90,7 +90,7 @@ def write_contents(
     Args:
         archive: its path.
         output: a binary file.
-        extraction: `members`, `exclude` and `max_size` count.
+        extraction: its patterns and limits count.
 
     Raises what `extract` raises.
     """
@@ -110,14 +110,36 @@ def _plan(archive: File, extraction: Extraction) -> Targets:
     members, exclude = extraction.members, extraction.exclude
     entries = choose_entries(archive, members, exclude, "extract", "extracted")
     targets = plan_targets(archive.path, entries, extraction.strip_components)
-    size, most = targets.size, extraction.max_size
-    if most is not None and size > most:
-        raise OutputError(
-            f"cannot extract {archive.path}: it holds {size:,} bytes, and {most:,} were allowed; "
-            "allow more with --max-size, or choose members",
-            member=archive.path,
-        )
+    _refuse_beyond_limits(archive.path, targets, extraction)
     return targets
+
+
+def _refuse_beyond_limits(archive: str, targets: Targets, extraction: Extraction) -> None:
+    """Refuses more than is allowed of what an archive claims, which no member may exceed later.
+
+    Raises:
+        OutputError: it is more.
+    """
+    size, compressed_size, count = targets.size, targets.compressed_size, targets.count
+    most = extraction.max_size
+    if most is not None and size > most:
+        what, option = f"it holds {size:,} bytes, and {most:,} were allowed", "--max-size"
+    elif extraction.max_members is not None and count > extraction.max_members:
+        most = extraction.max_members
+        what = f"it makes {count:,} files, folders and links, and {most:,} were allowed"
+        option = "--max-members"
+    elif size > max(extraction.max_ratio * compressed_size, NEVER_A_BOMB):
+        what = (
+            f"it makes {size:,} bytes of {compressed_size:,}, and {extraction.max_ratio:,} times "
+            "as many were allowed"
+        )
+        option = "--max-ratio"
+    else:
+        return
+    raise OutputError(
+        f"cannot extract {archive}: {what}; allow more with {option}, or choose members",
+        member=archive,
+    )
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from parazip.errors import SettingsError
+from parazip.format.values import MOST_DEFLATED
 from parazip.sources.selection import check_patterns
 
 Modes: TypeAlias = Literal["keep", "normal", "none"]
@@ -13,6 +14,9 @@ MODES: tuple[Modes, ...] = ("keep", "normal", "none")
 
 Overwrite: TypeAlias = Literal["error", "skip", "newer", "all"]
 OVERWRITE: tuple[Overwrite, ...] = ("error", "skip", "newer", "all")
+
+NEVER_A_BOMB = 1 << 24
+"""Bytes that may always be extracted, however few they are made of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +35,11 @@ class Extraction:
             allows, "normal" those of any new file, and the right to execute what somebody may
             execute; "none" those of any new file.
         max_size: the most bytes that may be extracted; None for what has room on the disk.
+        max_members: the most files, folders and links that may be made; None for as many as the
+            file system has room for, if it tells.
+        max_ratio: how many times the compressed bytes of all files their contents may be. What
+            deflate makes is never more than the default, but bzip2 makes a gigabyte of a kilobyte.
+            `NEVER_A_BOMB` bytes are always allowed.
         sync: whether all is on the disk when the call returns.
 
     Raises:
@@ -44,13 +53,17 @@ class Extraction:
     overwrite: Overwrite = "error"
     modes: Modes = "keep"
     max_size: int | None = None
+    max_members: int | None = None
+    max_ratio: int = MOST_DEFLATED
     sync: bool = False
 
     def __post_init__(self) -> None:
         for name in ("members", "exclude"):
             check_patterns(name, getattr(self, name))
-        if self.strip_components < 0:
-            raise SettingsError(f"strip_components must be 0 or more, not {self.strip_components}")
+        for name in ("strip_components", "max_size", "max_members", "max_ratio"):
+            number = getattr(self, name)
+            if number is not None and number < 0:
+                raise SettingsError(f"{name} must be 0 or more, not {number}")
         if self.overwrite not in OVERWRITE:
             raise SettingsError(
                 f"overwrite {self.overwrite!r} is not one of {', '.join(OVERWRITE)}"

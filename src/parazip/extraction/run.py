@@ -70,7 +70,8 @@ class Run:
         made.counter.members_total = len(items)
         size = sum([item.entry.record.size for item in items])
         made.counter.bytes_total = size
-        self._refuse_without_room(size)
+        count = len(items) + len(links) + (len(targets.folders) if self._is_new else 0)
+        self._refuse_without_room(size, count)
         try:
             with TargetFolder(self._place.target) as folder:
                 folders = self._make_folders(folder)
@@ -168,23 +169,27 @@ class Run:
     def _name(self, path: str) -> str:
         return os.path.join(self._place.shown, *path.split("/"))
 
-    def _refuse_without_room(self, size: int) -> None:
-        """Refuses more bytes than there is room for, unless so many were allowed."""
-        if self._extraction.max_size is not None:
-            return
-        if not hasattr(os, "statvfs"):
-            free = shutil.disk_usage(self._place.target).free
-        else:
+    def _refuse_without_room(self, size: int, count: int) -> None:
+        """Refuses more bytes or files than there is room for, unless so many were allowed."""
+        if hasattr(os, "statvfs"):
             system = os.statvfs(self._place.target)
             free = system.f_bavail * system.f_frsize
-        if size > free:
-            raise OutputError(
-                f"cannot extract {self._place.archive.path} to {self._place.shown}: it holds "
-                f"{size:,} bytes, and there is room for {free:,}; make room, extract elsewhere, or "
-                "set --max-size to try all the same",
-                member=self._place.archive.path,
-                errno=errno.ENOSPC,
-            )
+            # Some file systems count no files, and tell 0.
+            free_files = system.f_favail if system.f_files else count
+        else:
+            free, free_files = shutil.disk_usage(self._place.target).free, count
+        if self._extraction.max_size is None and size > free:
+            what, option = f"{size:,} bytes, and there is room for {free:,}", "--max-size"
+        elif self._extraction.max_members is None and count > free_files:
+            what, option = f"{count:,} files, and there is room for {free_files:,}", "--max-members"
+        else:
+            return
+        raise OutputError(
+            f"cannot extract {self._place.archive.path} to {self._place.shown}: it holds {what}; "
+            f"make room, extract elsewhere, or set {option} to try all the same",
+            member=self._place.archive.path,
+            errno=errno.ENOSPC,
+        )
 
     # Folders and links
 

@@ -47,6 +47,16 @@ class Targets:
         """The bytes of all files."""
         return sum([item.entry.record.size for item in self.files])
 
+    @property
+    def compressed_size(self) -> int:
+        """The bytes that these are made of."""
+        return sum([item.entry.record.compressed_size for item in self.files])
+
+    @property
+    def count(self) -> int:
+        """How many files, links and folders there are."""
+        return len(self.files) + len(self.links) + len(self.folders)
+
     def add_folder(self, folder: str) -> None:
         """Adds a folder, and before it those that it is in."""
         missing = []

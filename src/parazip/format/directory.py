@@ -37,13 +37,10 @@ from parazip.format.records import (
     pack_dos_date,
 )
 from parazip.format.refusals import Judge
-from parazip.format.values import DEFLATED, STORED, Record
+from parazip.format.values import DEFLATED, MOST_DEFLATED, STORED, Record
 
 _MOST_VERSION = 63
 """zipfile refuses a member that needs a later version of the format than 6.3 (4.4.3)."""
-
-_MOST_DEFLATED = 1032
-"""A byte of a deflate stream stands for at most so many: two bits can mean 258 bytes."""
 
 _UNIX = 3
 _UNIX_SYSTEMS = (_UNIX, 19)
@@ -165,7 +162,7 @@ def read_headers(judge: Judge, directory: Directory, read: Read) -> tuple[list[s
             and offset + shift + LOCAL.size + name_length + compressed_size <= begin
             and not disk
             and version & 0xFF <= _MOST_VERSION
-            and (compressed_size == size or (method and size <= compressed_size * _MOST_DEFLATED))
+            and (compressed_size == size or (method and size <= compressed_size * MOST_DEFLATED))
             and (size or not (crc or (method and not compressed_size)))
             and (date == good_date or _is_date(date))
             and 0 < name_length <= MOST_STEPS
@@ -325,7 +322,7 @@ def _check_numbers(
         judge.refuse("version-needed", _HEADER, at, expected, f"{version / 10}")
     if flags & FLAG_ENCRYPTED or method not in (STORED, DEFLATED):
         return  # encryption adds bytes, and other methods make more of one
-    most = size if method == STORED else compressed_size * _MOST_DEFLATED
+    most = size if method == STORED else compressed_size * MOST_DEFLATED
     if size > most or (method == STORED and size != compressed_size):
         refuse("size-impossible", f"a size that method {method} can have", (compressed_size, size))
     elif method == DEFLATED and not compressed_size:

@@ -14,6 +14,10 @@ STORED = 0
 DEFLATED = 8
 """Compression methods (APPNOTE 4.4.5); no others are read or made."""
 
+MOST_DEFLATED = 1032
+"""Bytes that come of one of a deflate stream, at most: 258 for a length code and a distance code of
+a bit each (RFC 1951, 3.2.5)."""
+
 
 class Record(NamedTuple):
     """What the central directory says about one member.
