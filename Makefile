@@ -11,7 +11,7 @@ OTHERS := 12 13 14 15
 SELECTED ?= -m "not slow"
 SELECTED_OTHERS ?= -m "not slow and not once"
 
-.PHONY: help demo test test-all proofs damaged check unit unit-dropin unit-rest odd coverage pexes pexes-first pexes-rest bench targets figures drawing neighbours readers dist clean
+.PHONY: help demo test test-all proofs damaged check unit unit-dropin unit-rest odd coverage pexes pexes-first pexes-rest bench targets figures drawing neighbours readers audit dist clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -117,6 +117,11 @@ readers: $(READY)  ## what other readers see: ambiguous archives, and every feat
 	command -v npm > /dev/null && npm install --silent --no-fund --prefix .venv/readers yauzl fflate || true
 	NODE_PATH=$(CURDIR)/.venv/readers/node_modules $(BIN)/python -m readers ambiguity
 	NODE_PATH=$(CURDIR)/.venv/readers/node_modules $(BIN)/python -m readers matrix
+
+# Not part of `check`, as the answer is another one each day, and needs the package index.
+audit: $(READY)  ## whether anything that parazip needs has a known vulnerability (asks the package index)
+	$(BIN)/python -m pip install -q --disable-pip-version-check --group audit
+	$(BIN)/pip-audit --strict .
 
 # The same bytes each time: hatchling writes no times but this one.
 dist: $(READY)  ## the files of a release
