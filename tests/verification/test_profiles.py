@@ -89,6 +89,7 @@ TRAITS: dict[str, bytes] = {
     "local-zip64-field": make_with_first(
         local={"size": 0xFFFFFFFF}, local_extra=extra64(len(TEXT))
     ),
+    "local-date": make_with_first(local={"date": 0x5A21}),
     "contents-unchecked": zipped(A, Item(b"odd", TEXT, 98, packed=b"?" * 99), LAST),
 }
 """An archive for each rule that profiles name; some rules have two."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -116,6 +117,7 @@ def write_names(path: Path, *names: str) -> Path:
     ("names", "rule", "severity"),
     [
         (["a", "A"], "name-case", "warning"),
+        (["A", "a/b"], "name-case", "warning"),
         (["con.txt"], "name-device", "warning"),
         (["f", "f/g"], "name-file-and-folder", "error"),
         (["../out"], "name-leads-out", "error"),
@@ -132,6 +134,35 @@ def test_names_are_judged(tmp_path: Path, names: list[str], rule: str, severity:
 def test_two_members_of_one_name_are_an_error(tmp_path: Path) -> None:
     (fault,) = parazip.verify(write_names(tmp_path / "a.zip", "a", "b", "a")).faults
     assert (fault.id, fault.severity, fault.member) == ("name-twice", "error", "a")
+
+
+def test_folders_that_differ_in_case_are_one_folder(tmp_path: Path) -> None:
+    assert parazip.verify(write_names(tmp_path / "a.zip", "D/f", "d/g")).faults == ()
+
+
+def test_what_is_about_several_members_has_the_place_of_the_first(tmp_path: Path) -> None:
+    (fault,) = parazip.verify(write_names(tmp_path / "a.zip", "plain", "con", "nul")).faults
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert fault.offset == archive.getinfo("con").header_offset > 0
+    assert f"names at offset {fault.offset}: " in str(fault)
+
+
+@pytest.mark.parametrize(
+    ("local", "listed", "told"),
+    [(0, 0, []), (0, 0x21, []), (0x5A21, 0x5A21, []), (0x5A21, 0x5A22, ["local-date"])],
+)
+def test_another_date_in_a_local_header_is_told(
+    tmp_path: Path, local: int, listed: int, told: list[str]
+) -> None:
+    """Where there is no such date (0), readers make up one, and it is the same for both headers."""
+    path = write_names(tmp_path / "a.zip", "a")
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<2H", data, 10, 0, local)
+    struct.pack_into("<2H", data, data.index(b"PK\1\2") + 12, 0, listed)
+    path.write_bytes(data)
+    faults = parazip.verify(path).faults
+    assert [fault.id for fault in faults] == told
+    assert all(fault.offset == 0 for fault in faults)
 
 
 def test_deep_names_take_no_more_than_their_bytes(tmp_path: Path) -> None:

@@ -241,7 +241,7 @@ class _UncommonHeaders:
             raw,
             header.flags,
             header.method,
-            header.date if _is_date(header.date) else _EPOCH,
+            normalize_date(header.date),
             header.crc,
             header.compressed_size,
             header.size,
@@ -412,6 +412,11 @@ def _has_folder_attribute(attributes: int, kind: int, system: int) -> bool:
     if system in _DOS_SYSTEMS:
         return bool(attributes & ATTRIBUTE_FOLDER)
     return system == _AMIGA and attributes & _AMIGA_KINDS == _AMIGA_FOLDER
+
+
+def normalize_date(date: int) -> int:
+    """An MS-DOS date and time as records have it: the earliest one if there is no such date."""
+    return date if _is_date(date) else _EPOCH
 
 
 def _is_date(date: int) -> bool:

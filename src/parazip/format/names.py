@@ -176,7 +176,7 @@ class ReaderJudge:
             return
         fold: Callable[[str], str] = str.lower
         if not all(map(str.isascii, names)):
-            fold = _fold
+            fold = fold_name
         if len({*map(hash, map(fold, names))}) == len(names):
             return
         first: dict[str, str] = {}
@@ -191,7 +191,8 @@ def _compose(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _fold(name: str) -> str:
+def fold_name(name: str) -> str:
+    """A name as it is compared where neither case nor Unicode form counts."""
     return name.lower() if name.isascii() else _compose(_compose(name).lower())
 
 

@@ -16,6 +16,7 @@ from parazip.codecs import others
 from parazip.errors import BadArchiveError
 from parazip.extraction.contents import judged_chunks, read_chunks
 from parazip.extraction.targets import find_way_out
+from parazip.format.directory import normalize_date
 from parazip.format.end import Read
 from parazip.format.local import find_data_offset
 from parazip.format.records import FLAG_DESCRIPTOR, FLAG_ENCRYPTED, FLAG_PATCH, LOCAL, ZIP64_TAG
@@ -145,6 +146,8 @@ def _find_local_traits(record: Record, header: bytes, behind: int) -> Iterator[t
     fields = LOCAL.unpack_from(header)
     if fields[2] & ~record.flags & FLAG_DESCRIPTOR:
         yield "data-descriptor", "its local header has flag 3"
+    if fields[4] != record.date and normalize_date(fields[4]) != record.date:
+        yield "local-date", "another date"
     has_descriptor = (fields[2] | record.flags) & FLAG_DESCRIPTOR
     if behind > (_LONGEST_DESCRIPTOR if has_descriptor else 0):
         yield "gap", "bytes behind it"

@@ -88,6 +88,12 @@ RULES = {
     "local-extra-field": Rule("note", "extra fields of whole fields", _REFUSED, _MERGED),
     "local-zip64-field": Rule("note", "both sizes in a local zip64 field", _REFUSED, _MERGED),
     "folder-twice": Rule("note", "each folder once", _REFUSED, _MERGED),
+    "local-date": Rule(
+        "warning",
+        "the directory's date in local headers",
+        _MISREAD,
+        "parazip merge writes one date",
+    ),
 }
 """What is told besides what a strict reader refuses (`REFUSALS`)."""
 
@@ -102,7 +108,8 @@ class Fault(NamedTuple):
             thing, and some reader refuses it. What a profile names is an error.
         member: the name of the member concerned; empty if it is the archive.
         record: what is not right, in APPNOTE's terms.
-        offset: where that stands, counted from the start of the file; -1 if nowhere.
+        offset: where that stands, counted from the start of the file; if it is about several
+            members, the record of the first; -1 if nowhere.
         expected: what should be there.
         found: what is.
         verdict: what that makes of the archive.

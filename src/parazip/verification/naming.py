@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from parazip.errors import ParazipError
-from parazip.format.names import MISREADINGS, ReaderJudge, find_file_as_folder, leads_out
+from parazip.format.names import (
+    MISREADINGS,
+    ReaderJudge,
+    find_file_as_folder,
+    fold_name,
+    leads_out,
+)
 from parazip.format.values import Entry
 from parazip.verification.faults import Fault
 
@@ -25,6 +31,11 @@ def find_odd_names(entries: Sequence[Entry]) -> list[Fault]:
     files = [f"{name}/" for name in names if not is_folder[name]]
     if found := find_file_as_folder(files, parents):
         listener.tell("name-file-and-folder", found[0][:-1])
+    else:
+        folded = {fold_name(file): file for file in files}
+        if found := find_file_as_folder(folded, map(fold_name, parents)):
+            folder = next(parent for parent in parents if fold_name(parent) == found[1])
+            listener.tell("name-case", folded[found[0]][:-1], folder)
     judge = ReaderJudge(listener, "leave it out")
     judge.judge(names)
     judge.judge_together(names)

@@ -116,7 +116,7 @@ def verify(
         members=len(entries),
         bytes=verification.bytes,
         seconds=time.monotonic() - began,
-        faults=sort_faults(faults),
+        faults=sort_faults(_add_places(faults, entries)),
         untold=verification.untold,
         unfit=find_unfit(faults),
     )
@@ -150,6 +150,21 @@ def require_sound(
             member=first.member or None,
             id=first.id,
         )
+
+
+def _add_places(faults: Sequence[Fault], entries: Sequence[Entry]) -> Sequence[Fault]:
+    """The faults; those that have a member and no place get the place of the member's record."""
+    placeless = {fault.member for fault in faults if fault.offset < 0}
+    places: dict[str, int] = {}
+    for entry in entries if placeless else ():
+        name = entry.name.rstrip("/")
+        for key in (name, entry.name):
+            if key in placeless:
+                places.setdefault(key, entry.record.offset)
+    return [
+        fault._replace(offset=places.get(fault.member, -1)) if fault.offset < 0 else fault
+        for fault in faults
+    ]
 
 
 class _Verification:
