@@ -36,10 +36,10 @@ test: $(READY)  ## set up, then every check and test, on every Python at hand
 test-all: check  ## the same, but other Pythons run all tests, too
 	@$(MAKE) --no-print-directory SELECTED= SELECTED_OTHERS= pexes unit $(addprefix other-,$(OTHERS))
 
-# Builds of PEXes killed at many more places, damaged archives by the thousands, the tests in odd
-# surroundings, and what else takes long.
+# Builds of PEXes killed at many more places, calls interrupted at more instructions, damaged archives
+# by the thousands, the tests in odd surroundings, and what else takes long.
 proofs: $(READY) odd damaged  ## what is slow: odd surroundings, damaged archives, builds killed at many places
-	PARAZIP_KILLS=50 $(BIN)/$(PYTEST) tests/pex/test_whole.py
+	PARAZIP_KILLS=50 $(BIN)/$(PYTEST) tests/pex/test_whole.py tests/dropin/test_interrupts.py
 	PARAZIP_KILLS=170 $(BIN)/$(PYTEST) -m slow --ignore=tests/dropin/test_damaged.py
 
 # Damaged archives, by the Python of .venv and by those that `make test` has set up.

@@ -153,13 +153,19 @@ def outcomes(how: str, broken: Path, cwd: Path) -> dict[str, str]:
     return {line[1]: line[2] for line in words if line[:1] == ["outcome"]}
 
 
+ONE_PART = ["INFLATING", "TESTING", "WRITING"]
+
+
 @pytest.mark.once
 @pytest.mark.skipif(
     importlib.util.find_spec("test") is None
     or importlib.util.find_spec("test.test_zipfile") is None,
     reason="this Python comes without its tests",
 )
-@pytest.mark.parametrize("job", ["INFLATING", "TESTING", "WRITING", "all"])
+@pytest.mark.parametrize(
+    "job",
+    ["all", *(pytest.param(job, marks=pytest.mark.slow) for job in ONE_PART)],
+)
 def test_suite_of_cpython_on_what_is_left(job: str, tmp_path: Path) -> None:
     """Tests that use what is gone fail with the standard library's class, too."""
     names = {

@@ -15,7 +15,7 @@ import re
 import signal
 
 KILLS = "PARAZIP_KILLS"
-"""How `make proofs` asks for more; see `pex/test_whole`."""
+"""How `make proofs` asks for more."""
 
 _HEEDED = re.compile(
     rf"(?!{KILLS})(PARAZIP|PARAPEX|PEX|LC)_.*|PYTHON.*|LANG|LANGUAGE|SOURCE_DATE_EPOCH|CI|COLUMNS"
