@@ -118,7 +118,7 @@ def _is_mount_point(path: str) -> bool:
 
 
 def hand_on_rights(
-    file: FileIO, target: str, old: os.stat_result | None, is_executable: bool
+    file: FileIO, allowed: int, target: str, old: os.stat_result | None, is_executable: bool
 ) -> None:
     """Gives a file the rights of the one that it replaces, and its group where that is allowed.
 
@@ -126,6 +126,7 @@ def hand_on_rights(
 
     Args:
         file: the new file.
+        allowed: the rights that the umask leaves it.
         target: the path of the one that it replaces.
         old: what the system tells of that one; None if there is none that hands on rights.
         is_executable: whether all may execute the new one who may read it.
@@ -134,7 +135,7 @@ def hand_on_rights(
         return
     descriptor = file.fileno()
     new = os.fstat(descriptor)
-    mode = new.st_mode & RIGHTS
+    mode = allowed
     if old is not None:
         # What is another owner's may take rights away, and add none to what the umask leaves.
         mode = (mode if old.st_uid != new.st_uid else RIGHTS) & old.st_mode

@@ -4,6 +4,9 @@ It is made in the folder of the target. Where the system can do that (Linux) it 
 it is gone when the process is killed, even by SIGKILL. Whether such a file can be given a name is
 tried with another one, which is empty. Where the folder takes no file and the target may be written
 all the same, it is made in the folder for temporary files.
+
+While it has a name and is not complete, no other user may write to it, whatever the umask allows:
+the cache keeps what is read back from it.
 """
 
 from __future__ import annotations
@@ -33,6 +36,8 @@ from parazip.output.rights import (
 
 _OPEN_FILES = "/proc/self/fd"
 
+_OTHERS_WRITE = 0o022 if os.name == "posix" else 0
+
 
 class Temporary:
     """A new file that is to be another one later on; see `make_temporary`.
@@ -42,6 +47,7 @@ class Temporary:
         path: its name, or the one that it is to get if it needs one.
         is_named: whether it has that name.
         is_beside: whether it is in the folder of the file that it is to become.
+        allowed: the rights that the umask leaves it, of which it may have less for now.
 
     Attributes:
         file: the file.
@@ -49,8 +55,11 @@ class Temporary:
         notes: what was refused without harm to the bytes, a sentence each.
     """
 
-    def __init__(self, file: FileIO, path: str, is_named: bool, is_beside: bool) -> None:
+    def __init__(
+        self, file: FileIO, path: str, is_named: bool, is_beside: bool, allowed: int
+    ) -> None:
         self.file = file
+        self._allowed = allowed
         self.is_beside = is_beside
         self.notes: list[str] = []
         self._path = path
@@ -156,18 +165,19 @@ class Temporary:
 
     def _continue_with_copy(self, size: int) -> None:
         """Goes on with a copy that has a name, in the folder for temporary files if need be."""
-        mode = os.fstat(self.file.fileno()).st_mode & RIGHTS
         try:
-            copy = _copy_to_folder(self.file, size, self.folder, mode, self.is_beside)
+            copy = _copy_to_folder(self.file, size, self.folder, self._allowed, self.is_beside)
         except OSError:
             copy = _copy_to_folder(self.file, size, _find_other_folder(), 0o600, False)
         self.discard()
         self.file, self._path, self.is_beside = copy.file, copy._path, copy.is_beside
-        self._is_named = True
+        self._is_named, self._allowed = True, copy._allowed
 
     def _set_rights(self, target: str, old: os.stat_result | None, is_executable: bool) -> None:
         """What is made elsewhere is written over the target, which keeps its rights as it is."""
-        hand_on_rights(self.file, target, old if self.is_beside else None, is_executable)
+        old = old if self.is_beside else None
+        hand_on_rights(self.file, self._allowed, target, old, is_executable)
+        self._allowed = _read_rights(self.file)
 
 
 def make_temporary(target: str, old: os.stat_result | None, name: str) -> Temporary:
@@ -245,18 +255,33 @@ def _open_nameless(folder: str, mode: int, is_beside: bool) -> Temporary:
             if not os.path.lexists(path):
                 raise
             # As it cannot go, let it be of use.
-            return Temporary(FileIO(path, "r+b"), path, True, is_beside)
+            file = FileIO(path, "r+b")
+            return Temporary(file, path, True, is_beside, _read_rights(file))
         except BaseException:
             remove_file(path)
             raise
     file = FileIO(os.open(folder, flags, mode), "w+b")
-    return Temporary(file, path, False, is_beside)
+    return Temporary(file, path, False, is_beside, _read_rights(file))
 
 
 def _open_named(folder: str, mode: int, is_beside: bool) -> Temporary:
     path = _make_name(folder)
     file = FileIO(path, "x+b", opener=partial(os.open, mode=mode))
-    return Temporary(file, path, True, is_beside)
+    allowed = _read_rights(file)
+    if allowed & _OTHERS_WRITE:
+        # To take the rights away would come too late: who has it open may write to it.
+        try:
+            os.unlink(path)
+        except OSError:
+            pass  # as it cannot go, let it be of use
+        else:
+            file.close()
+            file = FileIO(path, "x+b", opener=partial(os.open, mode=mode & ~_OTHERS_WRITE))
+    return Temporary(file, path, True, is_beside, allowed)
+
+
+def _read_rights(file: FileIO) -> int:
+    return os.fstat(file.fileno()).st_mode & RIGHTS
 
 
 def _make_name(folder: str) -> str:

@@ -13,7 +13,15 @@ import pytest
 
 from parazip.output import rights
 from parazip.output.stream import open_replacement
-from support.naming import NOBODY, POSIX, ROOT, make_archive_at, refuse_call, without_rights_of_root
+from support.naming import (
+    NOBODY,
+    POSIX,
+    ROOT,
+    is_right,
+    make_archive_at,
+    refuse_call,
+    without_rights_of_root,
+)
 from support.refusals import OLD
 
 
@@ -148,6 +156,53 @@ def test_nobody_may_read_it_meanwhile_who_may_not_read_the_old_file(
     with open_replacement(str(path)) as output:
         assert output.descriptor is not None
         assert stat.S_IMODE(os.fstat(output.descriptor).st_mode) == 0o600
+
+
+@POSIX
+@pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])
+@pytest.mark.parametrize("old", [None, 0o600, 0o640, 0o664, 0o666])
+@pytest.mark.parametrize("is_named", [False, True])
+def test_nobody_else_may_write_to_it_meanwhile(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    umask: Callable[[int], int],
+    is_named: bool,
+    old: int | None,
+    mask: int,
+) -> None:
+    """One without a name nobody else can open. In the end it has the rights it always had."""
+    umask(mask)
+    if is_named:
+        refuse_call(monkeypatch, "O_TMPFILE", errno.EOPNOTSUPP)
+    path = tmp_path / "a.zip"
+    if old is not None:
+        path.write_bytes(OLD)
+        path.chmod(old)
+    with open_replacement(str(path)) as output:
+        output.write(b"new")
+        assert output.descriptor is not None
+        info = os.fstat(output.descriptor)
+        assert info.st_nlink == (is_named or not hasattr(os, "O_TMPFILE"))
+        if info.st_nlink:
+            assert stat.S_IMODE(info.st_mode) == (0o666 if old is None else old) & ~mask & ~0o022
+    assert stat.S_IMODE(path.stat().st_mode) == (0o666 & ~mask if old is None else old)
+    assert os.listdir(tmp_path) == ["a.zip"]
+
+
+@POSIX
+def test_what_cannot_be_made_anew_for_that_is_of_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, umask: Callable[[int], int]
+) -> None:
+    umask(0)
+    refuse_call(monkeypatch, "O_TMPFILE", errno.EOPNOTSUPP)
+    refuse_call(monkeypatch, "unlink", errno.EPERM)
+    path = tmp_path / "a.zip"
+    path.write_bytes(OLD)
+    path.chmod(0o666)
+    make_archive_at(path)
+    assert is_right(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666
+    assert os.listdir(tmp_path) == ["a.zip"]
 
 
 @pytest.mark.skipif(not hasattr(os, "setxattr"), reason="needs Linux's access control lists")
