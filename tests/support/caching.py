@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import random
+import stat
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +82,49 @@ class System:
 
     def _fail(self, *args: object, **more: object) -> None:
         raise OSError(self._error, os.strerror(self._error))
+
+
+class Interrupted(System):
+    """The module `os`; before the n-th call of what changes or opens something, somebody acts."""
+
+    CALLS = (
+        "fstat",
+        "lstat",
+        "mkdir",
+        "open",
+        "replace",
+        "rmdir",
+        "scandir",
+        "stat",
+        "unlink",
+        "utime",
+    )
+
+    def __init__(self, at: int, act: Callable[[], object]) -> None:
+        super().__init__(error=0)
+        self.calls = 0
+        self._at = at
+        self._act = act
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(os, name)
+        if name not in self.CALLS:
+            return function
+
+        def call(*args: Any, **more: Any) -> Any:
+            self.calls += 1
+            if self.calls == self._at:
+                self._act()
+            return function(*args, **more)
+
+        return call
+
+
+def describe_all(folder: Path) -> dict[str, tuple[Any, ...]]:
+    """All that is in a folder, and what would tell of a change: kind, rights, times, contents."""
+    found = {}
+    for path in (folder, *sorted(folder.rglob("*"))):
+        info = path.lstat()
+        contents = path.read_bytes() if stat.S_ISREG(info.st_mode) else None
+        found[str(path)] = (info.st_mode, info.st_uid, info.st_ino, info.st_mtime_ns, contents)
+    return found

@@ -9,37 +9,38 @@ is locked. A part is used when the description fits its key and the data, checke
 the archive, have their CRC-32; otherwise it is thrown away and made again.
 
 A CRC-32 finds damage and no forgery. That nobody else may write to what is used, `cache_folders`
-sees to.
+sees to. What has no name of ours is neither counted nor removed: the folder may be one that was
+named by mistake.
 
 The time of the last use is a file's access time, set by hand. When parts were added and all
-together take more than the limit, those that were used longest ago go.
+together take more than the limit, those that were used longest ago go. A time to come was set by a
+clock that was wrong, and such parts go first: they would stay until that time.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import shutil
+import re
+import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import NamedTuple
 
 from parazip.engine import cache_folders, part_files
 from parazip.engine.cache_folders import (
-    CHOOSE_ANOTHER,
     TEMPORARY,
     CacheFolder,
     UntrustedFileError,
     UntrustedFolderError,
-    open_folder,
 )
 from parazip.engine.keys import LAYOUT
 from parazip.errors import OutputError, SettingsError
-from parazip.model import Part, Range, Tally
+from parazip.model import File, Part, Range, Tally
 from parazip.settings import parse_size
-from parazip.sources import files, trust
+from parazip.sources import files
 
 LIMIT = 5 << 30
 """Bytes that all parts may take, unless told otherwise: those of some eight large PEX files."""
@@ -48,12 +49,21 @@ _ENV_FOLDER = "PARAZIP_CACHE_DIR"
 _ENV_LIMIT = "PARAZIP_CACHE_SIZE"
 _TAG_NAME = "CACHEDIR.TAG"
 _STALE_SECONDS = 3600
-"""A temporary file that nobody has written to for so long has lost its process."""
+"""A temporary file that nobody has written to for so long has lost its process. Clocks of machines
+that share a cache differ less."""
+
+_BEFORE_ALL = 1 << 64
+"""More nanoseconds than there are in a file's time."""
 
 _TAG = (
-    "Signature: 8a477f597d28d172789f06886806bc55\n"
-    "# parazip keeps finished parts of archives here; it is safe to delete them.\n"
+    b"Signature: 8a477f597d28d172789f06886806bc55\n"
+    b"# parazip keeps finished parts of archives here; it is safe to delete them.\n"
 )
+
+# Some file systems tell names in capitals, or without any.
+_FOLDER_NAME = re.compile("[0-9a-f]{2}", re.IGNORECASE)
+_PART_NAME = re.compile("[0-9a-f]{62}", re.IGNORECASE)
+_TEMPORARY_NAME = re.compile(f"{TEMPORARY}[0-9a-f]{{16}}", re.IGNORECASE)
 
 logger = logging.getLogger("parazip.cache")
 
@@ -70,6 +80,13 @@ class CachedPart(NamedTuple):
     part: Part
     crc: int
     opener: files.Opener = files.open_regular
+
+    @property
+    def file(self) -> File:
+        """The file."""
+        (data,) = self.part.data
+        assert isinstance(data, Range)
+        return data.file
 
 
 class Usage(NamedTuple):
@@ -122,6 +139,7 @@ class Cache:
                 with suppress(OSError):
                     used = file.fileno() if cache_folders.BY_DESCRIPTOR else path
                     os.utime(used, ns=(time.time_ns(), info.st_mtime_ns))
+                info = os.fstat(file.fileno())  # some file systems round what was set
         except (FileNotFoundError, NotADirectoryError):
             return None
         except UntrustedFolderError as error:
@@ -140,21 +158,27 @@ class Cache:
         data = Range(of_file, found.offset, found.length)
         return CachedPart(Part((data,), found.directory, found.tallies), found.crc, opener)
 
-    def discard(self, key: str, why: str) -> None:
-        """Throws away what was kept under `make_key`, as it is of no use."""
+    def discard(self, key: str, why: str, found: CachedPart | None = None) -> None:
+        """Throws away what was kept under `make_key`, as it is of no use.
+
+        Args:
+            key: which.
+            why: for people.
+            found: what turned out to be so; another part that has come in its place since stays.
+        """
         try:
             with self._open_parts_folder() as parts, parts.open_folder(key[:2]) as folder:
                 name = folder.at(key[2:])
-                try:
-                    os.unlink(name, dir_fd=folder.descriptor)
-                except FileNotFoundError:
-                    return  # another process threw it away meanwhile, as it may
-                except OSError:
-                    shutil.rmtree(name, ignore_errors=True, dir_fd=folder.descriptor)
-        except OSError:  # the folder has gone, or is not to be touched
-            return
-        path = self._path(key)
-        self._note("damage", f"a damaged part in the cache was thrown away ({why}): {path}")
+                info = os.stat(name, dir_fd=folder.descriptor, follow_symlinks=False)
+                if found is not None and files.find_differences(found.file, info):
+                    return
+                folder.remove(key[2:])
+            what = "was thrown away"
+        except (FileNotFoundError, UntrustedFolderError):
+            return  # another process threw it away meanwhile, as it may
+        except OSError:
+            what = "cannot be removed"
+        self._note("damage", f"a damaged part in the cache {what} ({why}): {self._path(key)}")
 
     def keep(
         self,
@@ -174,20 +198,26 @@ class Cache:
             self._note("size", f"a part with {len(directory)} bytes of headers is not kept")
             return
         try:
-            self._make_folder()
-            with self._open_parts_folder() as parts:
-                with suppress(FileExistsError):
-                    os.mkdir(parts.at(key[:2]), 0o700, dir_fd=parts.descriptor)
-                with parts.open_folder(key[:2]) as folder, parts.new_file() as (file, temporary):
-                    part_files.write_part(file, key, tallies, directory, length, data)
-                    file.close()
-                    os.replace(
-                        temporary,
-                        folder.at(key[2:]),
-                        src_dir_fd=parts.descriptor,
-                        dst_dir_fd=folder.descriptor,
-                    )
-            self._added = True
+            cache_folders.make_way(self.folder)
+            # What is not there any more, another process has cleared.
+            with cache_folders.follow_way(self.folder) as above, suppress(FileNotFoundError):
+                above.make_folder(LAYOUT)
+                with above.open_folder(LAYOUT) as parts:
+                    parts.make_file(_TAG_NAME, _TAG)
+                    parts.make_folder(key[:2])
+                    with (
+                        parts.open_folder(key[:2]) as folder,
+                        parts.new_file() as (file, temporary),
+                    ):
+                        part_files.write_part(file, key, tallies, directory, length, data)
+                        file.close()
+                        os.replace(
+                            temporary,
+                            folder.at(key[2:]),
+                            src_dir_fd=parts.descriptor,
+                            dst_dir_fd=folder.descriptor,
+                        )
+                self._added = True
         except UntrustedFolderError as error:
             self._note("use", str(error))
         except OSError as error:
@@ -236,42 +266,30 @@ class Cache:
         with self._try_to_open() as parts:
             if parts is None:
                 return usage
-        shutil.rmtree(self._parts, ignore_errors=True)  # other processes may be deleting, too
-        for _, _, key in self._list_parts():
-            path = self._path(key)
-            try:
-                os.unlink(path)
-            except FileNotFoundError:
-                pass
-            except OSError as error:
-                raise OutputError.of(path, error) from error
+            failed = _remove_all(parts)
+        with suppress(OSError), cache_folders.follow_way(self.folder) as above:
+            os.rmdir(above.at(LAYOUT), dir_fd=above.descriptor)
+        if failed is not None:
+            path, error = failed
+            raise OutputError.of(os.path.join(self._parts, path), error) from error
         return usage
 
     def _path(self, key: str) -> str:
         return os.path.join(self._parts, key[:2], key[2:])
 
-    def _make_folder(self) -> None:
-        """Makes the folder of parts, if it is not there."""
-        self._refuse_planted()
-        if not os.path.isdir(self._parts):
-            for place in (self.folder, self._parts):
-                os.makedirs(place, mode=0o700, exist_ok=True)
-            with suppress(FileExistsError), open(os.path.join(self._parts, _TAG_NAME), "x") as tag:
-                tag.write(_TAG)
+    @contextmanager
+    def _open_parts_folder(self) -> Iterator[CacheFolder]:
+        """The folder of parts.
 
-    def _open_parts_folder(self) -> AbstractContextManager[CacheFolder]:
-        """The folder of parts; see `open_folder`."""
-        self._refuse_planted()
-        return open_folder(self._parts)
-
-    def _refuse_planted(self) -> None:
-        """Refuses another user's link in the place of the cache; what is below may be ours."""
-        try:
-            trust.resolve_trusted(self.folder)
-        except PermissionError as error:
-            raise UntrustedFolderError(
-                f"the cache is not used: {error.strerror}; {CHOOSE_ANOTHER}"
-            ) from error
+        Raises:
+            UntrustedFolderError: it is not to be trusted.
+            OSError: it cannot be opened.
+        """
+        with (
+            cache_folders.follow_way(self.folder) as above,
+            above.open_folder(LAYOUT) as parts,
+        ):
+            yield parts
 
     def _open_part(self, key: str, path: str, flags: int) -> int:
         """Opens the part of a key and gives its descriptor; an `Opener`.
@@ -297,18 +315,22 @@ class Cache:
             yield parts
 
     def _list_parts(self) -> Iterator[tuple[int, int, str]]:
-        """Time of last use, size and key of each part."""
+        """Time of last use, size and key of each part; a time to come is put before all others."""
+        latest = (time.time() + _STALE_SECONDS) * 1e9
         with self._try_to_open() as parts:
             if parts is None:
                 return
             for above in parts.scan():
-                if not _is_folder(above):
+                if not _FOLDER_NAME.fullmatch(above.name):
                     continue
                 with suppress(OSError), parts.open_folder(above.name) as folder:
                     for entry in folder.scan():
                         with suppress(OSError):
                             info = entry.stat(follow_symlinks=False)
-                            yield info.st_atime_ns, info.st_size, above.name + entry.name
+                            if _PART_NAME.fullmatch(entry.name) and stat.S_ISREG(info.st_mode):
+                                used = info.st_atime_ns
+                                used -= _BEFORE_ALL if used > latest else 0
+                                yield used, info.st_size, above.name + entry.name
 
     def _note(self, kind: str, text: str) -> None:
         if kind not in self._noted:
@@ -320,10 +342,45 @@ class Cache:
 def _remove_stale(parts: CacheFolder) -> None:
     """Removes the temporary files that have lost their processes."""
     for entry in parts.scan():
-        if entry.name.startswith(TEMPORARY):
+        if _TEMPORARY_NAME.fullmatch(entry.name):
             with suppress(OSError):
-                if time.time() - entry.stat(follow_symlinks=False).st_mtime > _STALE_SECONDS:
+                age = time.time() - entry.stat(follow_symlinks=False).st_mtime
+                if abs(age) > _STALE_SECONDS:
                     os.unlink(parts.at(entry.name), dir_fd=parts.descriptor)
+
+
+def _remove_all(parts: CacheFolder) -> tuple[str, OSError] | None:
+    """Removes what has names of ours. Gives what cannot be removed first, and why."""
+    failures: list[tuple[str, OSError]] = []
+
+    def remove(folder: CacheFolder, name: str, path: str) -> None:
+        try:
+            folder.remove(name)
+        except FileNotFoundError:
+            pass  # other processes may be deleting, too
+        except OSError as error:
+            failures.append((path, error))
+
+    for above in parts.scan():
+        if _TEMPORARY_NAME.fullmatch(above.name):
+            remove(parts, above.name, above.name)
+        elif _FOLDER_NAME.fullmatch(above.name):
+            try:
+                with parts.open_any_folder(above.name) as (folder, _):
+                    for entry in folder.scan():
+                        if _PART_NAME.fullmatch(entry.name):
+                            remove(folder, entry.name, os.path.join(above.name, entry.name))
+            except UntrustedFolderError:  # a link, or a file
+                remove(parts, above.name, above.name)
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                failures.append((above.name, error))
+            with suppress(OSError):  # something that is not ours may be in it
+                os.rmdir(parts.at(above.name), dir_fd=parts.descriptor)
+    if {entry.name.upper() for entry in parts.scan()} <= {_TAG_NAME}:
+        remove(parts, _TAG_NAME, _TAG_NAME)
+    return failures[0] if failures else None
 
 
 def _find_user_folder() -> str:
@@ -341,10 +398,3 @@ def _choose_limit(given: int | str | None) -> int:
     except SettingsError as error:
         what = "the cache size" if given else _ENV_LIMIT
         raise SettingsError(f"{what} is wrong: {error}") from error
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir(follow_symlinks=False)
-    except OSError:  # some file systems' scans do not tell, and then they are asked
-        return False

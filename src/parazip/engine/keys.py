@@ -64,9 +64,10 @@ def identify_by_content(file: File) -> object:
 
 def _is_settled(file: File) -> bool:
     """Whether a change from now on would show in the times of a file."""
-    changed = max(file.mtime_ns, file.ctime_ns)
-    age = time.time_ns() - changed
-    return age > (_TICK_NS if changed % _SECOND_NS else _COARSE_TICK_NS)
+    age = time.time_ns() - max(file.mtime_ns, file.ctime_ns)
+    # Anybody may set the modification time to fractions of a second that the clock does not know.
+    is_fine = (file.ctime_ns or file.mtime_ns) % _SECOND_NS
+    return age > (_TICK_NS if is_fine else _COARSE_TICK_NS)
 
 
 def make_key(members: Iterable[Member], recipe: Recipe, *more: object, identity: Identity) -> str:

@@ -307,11 +307,12 @@ class SectionMaker:
 
     def _recall_section(self, task: _Recall) -> None:
         """Copies a section out of the cache; one that turns out to be damaged is made here."""
-        section, (part, crc, opener), _ = task
+        section, cached, _ = task
+        part, crc, opener = cached
         if not self._writer.recall_part(part, crc, opener):
             cache = self._options.cache
             assert cache is not None
-            cache.discard(section.key, "its data are not what they were")
+            cache.discard(section.key, "its data are not what they were", cached)
             self._make_here(self._plan_section(section))
             return
         self._count(part.tallies)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import stat
 import sys
 import zlib
 from pathlib import Path
@@ -111,28 +110,6 @@ def test_the_folder_says_that_it_is_a_cache(cache: Cache) -> None:
     assert cache.notes == []
 
 
-@POSIX
-@pytest.mark.parametrize("umask", [0o022, 0o000])
-def test_nobody_else_can_look_into_parts(cache: Cache, umask: int) -> None:
-    before = os.umask(umask)
-    try:
-        keep_part(cache)
-    finally:
-        os.umask(before)
-    assert stat.S_IMODE(place_of_part(cache).parents[1].stat().st_mode) == 0o700
-    assert stat.S_IMODE(place_of_part(cache).parent.stat().st_mode) == 0o700
-
-
-@POSIX
-def test_nobody_else_can_put_other_parts_in_their_place(cache: Cache) -> None:
-    before = os.umask(0)
-    try:
-        keep_part(cache)
-    finally:
-        os.umask(before)
-    assert stat.S_IMODE(os.stat(cache.folder).st_mode) == 0o700
-
-
 # --- Where, and how much ---------------------------------------------------------------------
 
 FOLDERS: dict[str, tuple[str | Path | None, str | None, str]] = {
@@ -230,8 +207,13 @@ def test_a_tilde_is_the_users_home(
     assert cache.folder == str(tmp_path / ("a" if given else "b"))
 
 
-def test_keeping_is_the_same_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the system has no such calls, as on Windows."""
+@pytest.mark.parametrize("has_users", [True, False])
+def test_keeping_is_the_same_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_users: bool
+) -> None:
+    """Where the system has no calls by descriptors, and as on Windows no such users either."""
     monkeypatch.setattr(cache_folders, "BY_DESCRIPTOR", False)
+    if not has_users:
+        monkeypatch.delattr(os, "geteuid", raising=False)
     test_what_was_not_kept_is_not_found_and_looking_makes_nothing(Cache(tmp_path / "1"))
     test_keeping_it_again_replaces_it(Cache(tmp_path / "2"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import random
-import shutil
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -101,12 +100,13 @@ def test_finding_a_part_counts_as_use_and_changes_nothing_else(
     before = place_of_part(cache, key_of_number(1)).stat()
     # Far away from now: reading sets the same time, on some systems and on some days.
     with monkeypatch.context() as patch:
-        patch.setattr(cache_module, "time", SimpleNamespace(time_ns=lambda: 2 * 10**18))
+        clock = SimpleNamespace(time_ns=lambda: 2 * 10**18, time=lambda: 2e9)
+        patch.setattr(cache_module, "time", clock)
         assert cache.find(key_of_number(1)) is not None
-    after = place_of_part(cache, key_of_number(1)).stat()
-    assert after.st_atime_ns == 2 * 10**18
-    assert after.st_mtime_ns == before.st_mtime_ns
-    cache.prune(2 * before.st_size)
+        after = place_of_part(cache, key_of_number(1)).stat()
+        assert after.st_atime_ns == 2 * 10**18
+        assert after.st_mtime_ns == before.st_mtime_ns
+        cache.prune(2 * before.st_size)
     assert those_left(cache) == [1, 3]
     assert recall_part(cache, key_of_number(1)) == DATA
 
@@ -241,15 +241,18 @@ def test_clearing_is_no_error_where_another_process_keeps(
     cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep_part(cache)
-    rmtree = shutil.rmtree
+    rmdir = os.rmdir
 
-    def rmtree_slowly(path: Any, **more: Any) -> None:
-        rmtree(path, **more)
-        keep_part(Cache(cache.folder), key_of_number(1))
+    def rmdir_late(path: Any, **more: Any) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "rmdir", rmdir)
+            keep_part(Cache(cache.folder), key_of_number(1))
+        rmdir(path, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(shutil, "rmtree", rmtree_slowly)
+        patch.setattr(os, "rmdir", rmdir_late)
         assert cache.clear().parts == 1
+    assert recall_part(cache, key_of_number(1)) == DATA
 
 
 def test_pruning_is_the_same_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,8 +82,8 @@ def test_another_users_link_is_no_cache(tmp_path: Path) -> None:
     keep_part(cache)
     assert cache.clear() == Usage(0, 0)
     assert cache.notes == [
-        f"the cache is not used: {link} is another user's link in a folder that everybody may "
-        "write to; choose another folder with --cache-dir or PARAZIP_CACHE_DIR"
+        f"the cache is not used: {link} is another user's link; choose another folder with "
+        "--cache-dir or PARAZIP_CACHE_DIR"
     ]
     assert Cache(tmp_path / "mine").usage().parts == 1
 
@@ -96,14 +96,6 @@ DISTRUSTED: dict[str, tuple[Callable[[Path, Path], None], str]] = {
     "a pipe": (a_pipe, "is not a folder|it is a named pipe"),
     "another kind": (another_kind, "is not a folder|it is a folder"),
 }
-
-
-@pytest.fixture(params=["by descriptor", "by name"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """How folders are looked into."""
-    if request.param == "by name":
-        monkeypatch.setattr(cache_folders, "BY_DESCRIPTOR", False)
-    return str(request.param)
 
 
 @POSIX

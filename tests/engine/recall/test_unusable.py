@@ -15,7 +15,7 @@ import pytest
 
 from parazip import Settings
 from parazip.engine import cache as cache_module
-from parazip.engine import part_files
+from parazip.engine import cache_folders, part_files
 from parazip.engine.cache import Cache
 from support.recalling import (
     NOISE,
@@ -64,8 +64,13 @@ def parts_that_are_a_file(folder: Path, patch: pytest.MonkeyPatch) -> Cache:
 class ReadOnly:
     """The module `os` on a file system that takes nothing new."""
 
+    @classmethod
+    def mount(cls, patch: pytest.MonkeyPatch) -> None:
+        for module in cache_module, cache_folders:
+            patch.setattr(module, "os", cls())
+
     def __getattr__(self, name: str) -> Any:
-        if name not in ("makedirs", "mkdir", "replace", "unlink", "utime"):
+        if name not in ("mkdir", "replace", "rmdir", "unlink", "utime"):
             return getattr(os, name)
         return self._fail
 
@@ -74,7 +79,7 @@ class ReadOnly:
 
 
 def read_only(folder: Path, patch: pytest.MonkeyPatch) -> Cache:
-    patch.setattr(cache_module, "os", ReadOnly())
+    ReadOnly.mount(patch)
     return Cache(folder)
 
 
@@ -155,7 +160,7 @@ def test_parts_on_a_file_system_that_takes_nothing_new_are_recalled(
     pair: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = make_archive(pair, cache)
-    monkeypatch.setattr(cache_module, "os", ReadOnly())
+    ReadOnly.mount(monkeypatch)
     data, report = make_archive(pair, Cache(cache.folder))
     assert data == plain.data
     assert report.recalled == report.members
