@@ -15,6 +15,7 @@ surroundings.make_usual()
 from hypothesis import settings  # noqa: E402
 
 from parazip.workers import starting  # noqa: E402
+from support import mounted as mounting  # noqa: E402
 from support import readers, refusals  # noqa: E402
 
 settings.register_profile("parazip", deadline=None)  # no test asserts a time
@@ -44,3 +45,10 @@ def library() -> Iterator[Path]:
     # LD_PRELOAD ends a path at a blank, and pytest's folders may have one.
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         yield refusals.make_library(Path(folder))
+
+
+@pytest.fixture(scope="module")
+def mounted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[mounting.Mounted]:
+    """A file system of a program that refuses what it is told to; see `support.mounted`."""
+    with mounting.mount_refusing(tmp_path_factory.mktemp("fuse")) as made:
+        yield made

@@ -5,7 +5,6 @@ The tests in `naming` refuse the same within a process, and has the rarer cases.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
@@ -13,15 +12,13 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from support.mounted import Mounted
 from support.patience import HUNG
-from support.places import TESTS
 from support.refusals import ERRORS, OLD, SYSTEM_CALLS, preload_refusals
 
 pytestmark = pytest.mark.once
@@ -225,59 +222,6 @@ _OPERATIONS = [
     "statfs",
     "backwards",
 ]
-
-
-class Mounted:
-    """A file system that hands all on to a folder, and refuses what it is told to."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "mounted"
-        self.real = folder / "real"
-        self._refused = folder / "refused"
-
-    def refuse(self, *operations: str, number: int = errno.EPERM) -> None:
-        self._refused.write_text(json.dumps([operations, number]))
-
-
-@pytest.fixture(scope="module")
-def mounted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mounted]:
-    if sys.platform != "linux" or not os.access("/dev/fuse", os.R_OK | os.W_OK):
-        pytest.skip("there is no /dev/fuse that may be opened")
-    try:
-        import fuse  # noqa: F401
-    except (ImportError, OSError) as error:  # fusepy says the latter where libfuse is missing
-        pytest.skip(f"fusepy or libfuse is missing: {error}")
-    made = Mounted(tmp_path_factory.mktemp("fuse"))
-    made.path.mkdir()
-    made.real.mkdir()
-    made.refuse()
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            TESTS / "support" / "refusing_files.py",
-            made.real,
-            made.path,
-            made._refused,
-        ],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        while not os.path.ismount(made.path):
-            if process.poll() is not None:
-                assert process.stderr is not None
-                pytest.skip(f"nothing can be mounted here: {process.stderr.read()[-500:]}")
-            time.sleep(0.05)
-        yield made
-    finally:
-        for command in (["umount"], ["fusermount", "-u"], ["fusermount3", "-u"]):
-            with contextlib.suppress(FileNotFoundError):
-                if not subprocess.run([*command, made.path], capture_output=True).returncode:
-                    break
-        process.terminate()
-        process.wait(HUNG)
-        assert process.stderr is not None
-        process.stderr.close()
 
 
 def empty_folder(folder: Path) -> Path:

@@ -106,3 +106,14 @@ def start_python(code: str, *args: str | Path, cwd: Path) -> subprocess.Popen[by
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
+
+
+def start_at_once(*processes: subprocess.Popen[bytes]) -> None:
+    """Lets all go on as soon as all are ready."""
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write(b"go\n")
+        process.stdin.flush()

@@ -3,7 +3,8 @@
     python refusing_files.py FOLDER MOUNT_POINT TOLD
 
 The file TOLD holds `[operations, errno]` as JSON and is read at each operation. Besides FUSE's own
-there are "backwards" (a write before the end of the last one) and "open O_TRUNC".
+there are "backwards" (a write before the end of the last one) and "open O_TRUNC". Two more are what
+it does not know: "fractions" of seconds in times, and "case", as names are told in capitals then.
 """
 
 from __future__ import annotations
@@ -31,13 +32,20 @@ class RefusingFiles(fuse.Operations):  # type: ignore[misc] # fusepy has no type
         self._check(operation)
         if not hasattr(self, operation):
             raise fuse.FuseOSError(errno.ENOSYS)
-        return getattr(self, operation)(self._folder + path, *arguments)
+        return getattr(self, operation)(self._place(path), *arguments)
 
-    def _check(self, operation: str) -> None:
+    def _read_told(self) -> tuple[list[str], int]:
         with open(self._told, encoding="utf-8") as file:
             refused, number = json.loads(file.read() or "[[], 0]")
+        return refused, number
+
+    def _check(self, operation: str) -> None:
+        refused, number = self._read_told()
         if operation in refused:
             raise fuse.FuseOSError(number)
+
+    def _place(self, path: str) -> str:
+        return self._folder + (path.lower() if "case" in self._read_told()[0] else path)
 
     def access(self, path: str, mode: int) -> int:
         return 0
@@ -59,13 +67,16 @@ class RefusingFiles(fuse.Operations):  # type: ignore[misc] # fusepy has no type
 
     def getattr(self, path: str, file: int | None = None) -> dict[str, Any]:
         info = os.lstat(path)
-        return {name: getattr(info, name) for name in _INFO}
+        told = {name: getattr(info, name) for name in _INFO}
+        if "fractions" in self._read_told()[0]:
+            told |= {name: int(told[name]) for name in _INFO if name.endswith("time")}
+        return told
 
     def getxattr(self, path: str, name: str, position: int = 0) -> bytes:
         return os.getxattr(path, name)
 
     def link(self, target: str, source: str) -> None:
-        os.link(self._folder + source, target)
+        os.link(self._place(source), target)
 
     def mkdir(self, path: str, mode: int) -> None:
         os.mkdir(path, mode)
@@ -79,14 +90,17 @@ class RefusingFiles(fuse.Operations):  # type: ignore[misc] # fusepy has no type
         return os.pread(file, size, offset)
 
     def readdir(self, path: str, file: int) -> list[str]:
-        return [".", "..", *os.listdir(path)]
+        names = os.listdir(path)
+        if "case" in self._read_told()[0]:
+            names = [name.upper() for name in names]
+        return [".", "..", *names]
 
     def release(self, path: str, file: int) -> None:
         self._ends.pop(file, None)
         os.close(file)
 
     def rename(self, source: str, target: str) -> None:
-        os.rename(source, self._folder + target)
+        os.rename(source, self._place(target))
 
     def rmdir(self, path: str) -> None:
         os.rmdir(path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,6 +25,7 @@ from support.recalling import (
     list_parts,
     list_temporaries,
     make_archive,
+    start_at_once,
     start_python,
 )
 
@@ -47,17 +47,6 @@ while True:
 """
 
 
-def started_at_once(*processes: subprocess.Popen[bytes]) -> None:
-    """Lets all go on as soon as all are ready."""
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write(b"go\n")
-        process.stdin.flush()
-
-
 def test_two_processes_keep_and_find_at_once(tree: Path, cache: Cache) -> None:
     work = tree.parent
     plain = make_archive(tree)
@@ -70,7 +59,7 @@ def test_two_processes_keep_and_find_at_once(tree: Path, cache: Cache) -> None:
             start_python(ON_START, *arguments, "--cache", f"{name}.zip", "t", cwd=work)
             for name in "ab"
         ]
-        started_at_once(*both)
+        start_at_once(*both)
         for process, name in zip(both, "ab", strict=True):
             _, err = process.communicate(timeout=HUNG)
             assert (process.returncode, err) == (0, b"")
@@ -86,7 +75,7 @@ def test_a_process_that_prunes_all_the_time_harms_nothing(tree: Path, cache: Cac
     plain = make_archive(tree)
     pruning = start_python(PRUNING, cache.folder, cwd=tree.parent)
     try:
-        started_at_once(pruning)
+        start_at_once(pruning)
         for _ in range(8):
             assert make_archive(tree, Cache(cache.folder)).data == plain.data
             assert make_archive(tree, Cache(cache.folder)).data == plain.data
