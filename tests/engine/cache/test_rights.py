@@ -116,3 +116,19 @@ def test_what_a_neighbour_writes_into_an_archive_never_gets_into_the_cache(
     report = parazip.create(tmp_path / "c.zip", ["t"], None, selection, cache=Cache(cache.folder))
     assert report.recalled == report.members
     assert (tmp_path / "c.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+
+
+def test_folders_on_the_way_need_not_be_listed(shared: Path, way: str) -> None:
+    """As /home and /var/cache need not; going through them is all that is needed."""
+    (shared / "closed/open").mkdir(parents=True)
+    (shared / "closed/open").chmod(0o777)
+    (shared / "closed").chmod(0o311)
+    try:
+        with without_rights_of_root():
+            cache = Cache(shared / "closed/open/cache")
+            keep_part(cache)
+            assert recall_part(cache) == DATA
+            assert cache.clear().parts == 1
+        assert cache.notes == []
+    finally:
+        (shared / "closed").chmod(0o755)

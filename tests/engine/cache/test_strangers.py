@@ -16,12 +16,15 @@ import pytest
 from click.testing import CliRunner
 
 from parazip.cli import cache as cache_command
+from parazip.engine import cache as cache_module
+from parazip.engine import cache_folders
 from parazip.engine.cache import Cache, Usage
 from parazip.errors import OutputError
 from support.caching import (
     DATA,
     KEY,
     POSIX,
+    Interrupted,
     describe_all,
     keep_part,
     key_of_number,
@@ -288,6 +291,41 @@ def test_a_folder_of_others_may_hold_the_cache(
         assert cache.notes == []
         assert cache.clear().parts == 1
         assert list_cache(cache) == []
+
+
+@ROOT
+@pytest.mark.skipif(not hasattr(os, "O_PATH"), reason="only Linux opens each folder from another")
+@pytest.mark.parametrize("what", ["shared/cache", "shared"])
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_link_that_comes_between_two_calls_is_not_followed(
+    tmp_path: Path, precious: Path, operation: str, what: str
+) -> None:
+    evil = precious
+    if what == "shared":
+        evil = tmp_path / "evil"
+        evil.mkdir()
+        precious.rename(evil / "cache")
+    before = describe_all(evil)
+    for at in itertools.count(1):
+        place = tmp_path / f"{at}"
+        cache = Cache(place / "shared/cache")
+        keep_part(cache)
+
+        def swap(folder: Path = place / what) -> None:
+            folder.rename(folder.with_name("aside"))
+            folder.symlink_to(evil)
+            os.chown(folder, STRANGER, STRANGER, follow_symlinks=False)
+
+        system = Interrupted(at, swap)
+        with pytest.MonkeyPatch.context() as patch:
+            for module in cache_module, cache_folders:
+                patch.setattr(module, "os", system)
+            with suppress(OSError):
+                OPERATIONS[operation](cache)
+        assert describe_all(evil) == before, at
+        if system.calls < at:
+            break
+    assert at > 10
 
 
 SWAPPING = """
