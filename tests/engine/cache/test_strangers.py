@@ -203,6 +203,16 @@ def test_clearing_heals_what_is_ours_to_heal(tmp_path: Path, precious: Path, imp
     assert recall_part(cache) == DATA
 
 
+def test_a_part_may_have_another_name_elsewhere(cache: Cache, tmp_path: Path, way: str) -> None:
+    """As backups give them to all files; it stays when the part goes."""
+    keep_part(cache)
+    (tmp_path / "backup").hardlink_to(place_of_part(cache))
+    assert recall_part(cache) == DATA
+    assert cache.prune(0).parts == 1
+    assert (tmp_path / "backup").read_bytes().endswith(DATA)
+    assert cache.notes == []
+
+
 # --- The way to the cache --------------------------------------------------------------------
 
 

@@ -34,8 +34,6 @@ for _ in range(4):
 """
 
 EMPTYING = """
-import os
-os.nice(19)
 print("ready", flush=True)
 sys.stdin.readline()
 while True:

@@ -189,6 +189,32 @@ def test_nobody_else_may_write_to_it_meanwhile(
     assert os.listdir(tmp_path) == ["a.zip"]
 
 
+@ROOT
+@pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])
+@pytest.mark.parametrize("is_named", [False, True])
+def test_one_that_is_made_in_another_folder_is_its_users_alone(
+    open_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    umask: Callable[[int], int],
+    is_named: bool,
+    mask: int,
+) -> None:
+    umask(mask)
+    path = open_folder / "a.zip"
+    path.write_bytes(OLD)
+    path.chmod(0o666)
+    with without_rights_of_root():
+        if is_named:
+            refuse_call(monkeypatch, "O_TMPFILE", errno.EOPNOTSUPP)
+        with open_replacement(str(path)) as output:
+            output.write(b"new")
+            assert output.descriptor is not None
+            assert stat.S_IMODE(os.fstat(output.descriptor).st_mode) == 0o600
+            assert os.listdir(open_folder) == ["a.zip"]
+    assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666
+
+
 @POSIX
 def test_what_cannot_be_made_anew_for_that_is_of_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, umask: Callable[[int], int]
