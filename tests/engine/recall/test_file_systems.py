@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import shutil
 from pathlib import Path
@@ -17,6 +16,8 @@ from support.mounted import Mounted
 from support.recalling import flip_bit, list_parts, make_archive, one_byte
 
 pytestmark = pytest.mark.once
+
+fcntl = pytest.importorskip("fcntl")
 
 _BARE = ["access", "chmod", "chown", "fsync", "getxattr", "link", "statfs"]
 """What file systems refuse who keep files and hardly anything else."""
