@@ -35,7 +35,7 @@ NOISE = os.urandom(3 << 20)
 
 def is_finalizer(frame: FrameType | None) -> bool:
     """Whether it runs because something has gone, where an exception is nobody's."""
-    while frame is not None and frame.f_code.co_name not in ("__del__", "_end_threads"):
+    while frame is not None and frame.f_code.co_name != "__del__":
         frame = frame.f_back
     return frame is not None
 

@@ -264,14 +264,20 @@ def test_all_lanes_share_the_threads() -> None:
 
 def test_a_task_may_use_its_own_line() -> None:
     line = Line(1, 10**6)
+    done: list[int] = []
+
+    def add(number: int) -> int:
+        done.append(number)
+        return number + 1
 
     def outer(task: int) -> int:
-        inner: Lane[int, int] = line.open_lane(lambda n: n + 1, lambda n: 1, lambda n: 1)
+        inner: Lane[int, int] = line.open_lane(add, lambda n: 1, lambda n: 1)
         with inner:
             return sum(result for _, result in inner.through(range(task)))
 
     with line.open_lane(outer, lambda n: 1, lambda n: 1) as lane:
         assert [result for _, result in lane.through([3, 4])] == [6, 10]
+    assert sorted(done) == sorted([*range(3), *range(4)])
 
 
 @pytest.mark.parametrize("why", ["no thread is given", "greenlets", "python ends"])

@@ -48,7 +48,6 @@ from parazip.workers.threads import (
     Task,
     Threads,
     Workers,
-    end_when_forgotten,
 )
 
 _NO_MORE = object()
@@ -119,7 +118,7 @@ class Line:
         if threads is None or not threads.are_of_this_process():
             # Another thread may do so in the same moment. That makes some threads more, for once.
             threads = Threads(self.jobs)
-            self._threads = end_when_forgotten(threads)
+            self._threads = weakref.ref(threads)
         return threads
 
 
@@ -208,10 +207,12 @@ class Lane(Generic[Task, Result]):
         if workers is None:
             return
         self._planned.clear()
-        for job in self._jobs:
-            job.claim()  # what is ours no worker begins
+        # What is ours no worker begins. From the end, as workers come from the beginning: so none
+        # begins a task after one that is cancelled.
+        for job in reversed(self._jobs):
+            job.claim()
         is_stuck = False
-        while workers.are_alive() and any(job.is_running_elsewhere() for job in self._jobs):
+        while workers.go_on() and any(job.is_at_work() for job in self._jobs):
             try:
                 self.finished.get(timeout=_PATIENCE if is_interrupted else None)
             except Empty:
@@ -220,12 +221,14 @@ class Lane(Generic[Task, Result]):
         self._jobs.clear()
         self._budget.forget(self._key)
         # If no other lane holds the workers, they are gone with this name, and their threads have
-        # been told to end (`end_when_forgotten`). Only then may they be waited for.
+        # been told to end (`Threads`). Only then may they be waited for, but not by one of them:
+        # another one might wait for it. And not those that an interrupt has left half started.
         found, threads = weakref.ref(workers), workers.threads
+        is_one_of_them = get_ident() in [thread.ident for thread in threads]
         del workers
-        if found() is None and not is_stuck:
-            for thread in () if sys.is_finalizing() else threads:
-                if thread.ident not in (None, get_ident()):
+        if found() is None and not (is_stuck or is_one_of_them or sys.is_finalizing()):
+            for thread in threads:
+                if thread.is_alive():
                     thread.join()
 
     def _admit_planned(self) -> bool:
@@ -258,6 +261,7 @@ class Lane(Generic[Task, Result]):
         job = self._jobs[0]
         if job.is_light and not job.is_done:
             self._run_here(job)
+        self._count_done(job)  # it is seen to be done before its worker says so
         if job.error is not None:
             raise job.error
         yield job.task, job.result
@@ -270,8 +274,8 @@ class Lane(Generic[Task, Result]):
         assert workers is not None
         head = self._jobs[0]
         # A task may use the line whose worker does it. If all workers waited so for the results of
-        # their own lanes, nobody would be left to make them.
-        if not workers.are_alive() or (workers.include_caller() and head.claim()):
+        # their own lanes, nobody would be left to make them. But what a thread has claimed it does.
+        if not workers.go_on() or (workers.need_caller() and head.claim()):
             self._run_here(head)
         else:
             self._count_done(self.finished.get())
@@ -284,6 +288,9 @@ class Lane(Generic[Task, Result]):
 
     def _count_done(self, job: Job[Task, Result]) -> None:
         """From now on a job counts with what its result holds."""
+        if job.is_counted:
+            return
+        job.is_counted = True
         self._has_failed = self._has_failed or job.error is not None
         held = self._weight(job.result) if job.error is None else 0
         self._add_in_flight(held - self._cost(job.task))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
 from parazip.workers.line import Lane, Line, is_interrupt
@@ -17,7 +18,10 @@ class SideThread:
     """
 
     def __init__(self) -> None:
-        self._lane = _open_lane()
+        # A call may be handed over before the one that fails is seen to have failed. What is shared
+        # with the thread must not be this object: it holds the lane (see `Job`).
+        self._failed: list[None] = []
+        self._lane = self._open_lane()
         self._is_used = False
 
     def __enter__(self) -> SideThread:
@@ -44,16 +48,22 @@ class SideThread:
             for _ in self._lane.take_all():
                 pass
             self._lane.close()
-            self._lane = _open_lane()
+            self._lane = self._open_lane()
             self._is_used = False
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         self._lane.close(is_interrupt(kind))
 
+    def _open_lane(self) -> Lane[_Call, object]:
+        make_call = partial(_make_call, self._failed)
+        return Line(1, 1).open_lane(make_call, cost=lambda _: 0, weight=lambda _: 0)
 
-def _open_lane() -> Lane[_Call, object]:
-    return Line(1, 1).open_lane(_make_call, cost=lambda _: 0, weight=lambda _: 0)
 
-
-def _make_call(function: _Call) -> object:
-    return function()
+def _make_call(failed: list[None], function: _Call) -> object:
+    if failed:
+        return None
+    try:
+        return function()
+    except BaseException:
+        failed.append(None)
+        raise

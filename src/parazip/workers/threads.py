@@ -15,7 +15,6 @@ from _thread import get_ident
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
-from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from parazip.workers.system import SimpleQueue, has_native_threads, own
@@ -32,6 +31,7 @@ class Job(Generic[Task, Result]):
         result: what came of it.
         error: what went wrong.
         is_done: whether one of these two is there.
+        is_counted: whether the consumer counts it with what its result holds.
         is_light: whether the consumer does it.
 
     Args:
@@ -43,10 +43,11 @@ class Job(Generic[Task, Result]):
 
     # It must not hold its lane: that would be a cycle, and a forgotten lane would not end its job.
     __slots__ = (
-        "_claims",
         "_finished",
         "_function",
+        "_is_workers",
         "error",
+        "is_counted",
         "is_done",
         "is_light",
         "result",
@@ -65,22 +66,26 @@ class Job(Generic[Task, Result]):
         self.task = task
         self.is_light = is_light
         self.is_done = False
+        self.is_counted = False
         self.error: BaseException | None = None
         self.result: Result
-        self._claims: dict[None, int] = {}
+        self._is_workers: dict[None, bool] = {}
+
+    # Who claims is told by what it is, and not by its thread: a worker may be a consumer, too, and
+    # would do again what it has done or cancelled as one.
 
     def claim(self) -> bool:
-        """Whether the job is this thread's; the first to ask has it."""
+        """Whether the job is its consumer's; the first to ask, it or a worker, has it."""
         # One call of C: nothing can come between looking whether it is free and taking it.
-        return self._claims.setdefault(None, get_ident()) == get_ident()
+        return not self._is_workers.setdefault(None, False)
 
-    def is_running_elsewhere(self) -> bool:
-        """Whether another thread has claimed it and is not done."""
-        return not self.is_done and self._claims.get(None, get_ident()) != get_ident()
+    def is_at_work(self) -> bool:
+        """Whether a worker has claimed it and is not done."""
+        return not self.is_done and self._is_workers.get(None, False)
 
     def run(self) -> None:
-        """Does the job on a worker's thread, if nobody has claimed it yet."""
-        if not self.claim():
+        """Does the job as a worker, once, if its consumer has not claimed it."""
+        if not self._is_workers.setdefault(None, True):
             return
         try:
             self.result = self._function(self.task)
@@ -103,11 +108,11 @@ class Workers(Protocol):
     def submit(self, job: Job[Any, Any]) -> None:
         """Has a job done, if there is anybody to do it."""
 
-    def are_alive(self) -> bool:
-        """Whether jobs that were submitted will be done, by others than the caller."""
+    def go_on(self) -> bool:
+        """Whether they will do what they have begun."""
 
-    def include_caller(self) -> bool:
-        """Whether the calling thread is one of them."""
+    def need_caller(self) -> bool:
+        """Whether the caller has to do jobs that they have not begun."""
 
 
 class Threads:
@@ -117,7 +122,12 @@ class Threads:
     """
 
     def __init__(self, count: int) -> None:
-        self.queue: SimpleQueue[Job[Any, Any] | None] = SimpleQueue()
+        self.queue: SimpleQueue[Any] = SimpleQueue()
+        # What the queue gets when this object is gone. A function written in C is called, which no
+        # signal handler can interrupt half-way; what it would raise, nobody would hear. `__del__`
+        # would not do: while it runs, a weak reference still gives the object to others, who would
+        # submit jobs to threads that are about to end.
+        self._end = weakref.ref(self, self.queue.put)
         self.threads: list[threading.Thread] = []
         self._numbers = list(range(count, 0, -1))  # of those that are not started yet
         self._process = own.getpid()
@@ -135,7 +145,8 @@ class Threads:
 
     def _start(self, number: int) -> None:
         name = f"parazip_{number}"
-        thread = threading.Thread(target=_do_jobs, args=(self.queue,), name=name, daemon=True)
+        arguments = (self.queue, self._end)
+        thread = threading.Thread(target=_do_jobs, args=arguments, name=name, daemon=True)
         self.threads.append(thread)
         try:
             thread.start()
@@ -143,14 +154,18 @@ class Threads:
             self.threads.remove(thread)
             self._numbers.clear()
 
-    def are_alive(self) -> bool:
-        """Whether jobs that were submitted will be done."""
-        may_run = self.are_of_this_process() and not sys.is_finalizing()
-        return may_run and any(thread.is_alive() for thread in self.threads)
+    def go_on(self) -> bool:
+        """Whether jobs that a thread has begun will be done."""
+        return self.are_of_this_process() and not sys.is_finalizing()
 
-    def include_caller(self) -> bool:
-        """Whether the calling thread is one of them."""
-        return any(thread.ident == get_ident() for thread in self.threads)
+    def need_caller(self) -> bool:
+        """Whether jobs that no thread has begun may wait for ever.
+
+        Nobody but the caller may be there, or all may wait as it does, if it is one of the threads.
+        A thread that is just being started does not count yet, as it may not come to that.
+        """
+        alive = [thread.ident for thread in list(self.threads) if thread.is_alive()]
+        return not alive or get_ident() in alive
 
 
 class ExecutorWorkers:
@@ -164,47 +179,18 @@ class ExecutorWorkers:
         """Hands a job to the executor."""
         self._executor.submit(job.run)
 
-    def are_alive(self) -> bool:
+    def go_on(self) -> bool:
         """An executor does what it has accepted."""
         return True
 
-    def include_caller(self) -> bool:
+    def need_caller(self) -> bool:
         """Nobody knows; who uses an executor from within itself may wait for ever."""
         return False
 
 
-def _do_jobs(queue: SimpleQueue[Job[Any, Any] | None]) -> None:
+def _do_jobs(queue: SimpleQueue[Any], end: object) -> None:
     """A worker's life. It must not hold the `Threads`, whose end is its own."""
-    while (job := queue.get()) is not None:
+    while (job := queue.get()) is not end:
         job.run()
         del job  # and with it a result that may be large
-    queue.put(None)  # for the next worker
-
-
-_watches: set[weakref.ref[Threads]] = set()
-"""A weak reference calls nobody if it is gone before what it refers to."""
-
-
-def end_when_forgotten(threads: Threads) -> weakref.ref[Threads]:
-    """Sees to it that threads end when nobody holds their object; gives what finds it until then.
-
-    `Threads.__del__` could not do that: while it runs, a weak reference still gives the object to
-    others, who would submit jobs to threads that are about to end.
-    """
-    end = partial(_end_threads, own.getpid(), threads.queue, threads.threads)
-    watch = weakref.ref(threads, end)
-    _watches.add(watch)
-    return watch
-
-
-def _end_threads(
-    process: int,
-    queue: SimpleQueue[Job[Any, Any] | None],
-    threads: list[threading.Thread],
-    watch: weakref.ref[Threads],
-) -> None:
-    """Ends threads that nobody holds."""
-    _watches.discard(watch)
-    if not threads or process != own.getpid():
-        return
-    queue.put(None)
+    queue.put(end)  # for the next worker
