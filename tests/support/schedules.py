@@ -32,9 +32,9 @@ Edits: TypeAlias = "dict[str, tuple[str, str]]"
 """For a room, a piece of its source and what stands there instead."""
 
 _HERE = Path(parazip.workers.__file__).parent
-_ROOMS = ["budget", "threads", "line", "side_thread"]
+_ROOMS = ["budget", "threads", "line", "side_thread", "helpers"]
 
-_PRIMITIVES = {"put", "get", "empty", "start", "join", "is_alive", "setdefault", "pop"}
+_PRIMITIVES = {"put", "get", "get_nowait", "empty", "start", "is_alive", "setdefault", "pop"}
 _PURE = {"any", "bool", "cast", "isinstance", "iter", "len", "list", "max", "range", "sum"}
 
 
@@ -311,6 +311,11 @@ class _Queue:
             self._scheduler.wait(self._waiters, timeout is not None)
         return self._items.popleft()
 
+    def get_nowait(self) -> Any:
+        if not self._items:
+            raise Empty
+        return self._items.popleft()
+
     def empty(self) -> bool:
         return not self._items
 
@@ -371,6 +376,7 @@ class Rooms:
     Attributes:
         starts: how many threads were to start.
         refused_starts: which of them the system refuses.
+        spaces: what the rooms know by name.
 
     Args:
         scheduler: runs what they do.
@@ -385,6 +391,7 @@ class Rooms:
         self.scheduler = scheduler
         self.starts = 0
         self.refused_starts: frozenset[int] = frozenset()
+        self.spaces: dict[str, dict[str, Any]] = {}
         self._names: dict[str, Any] = {
             "Empty": Empty,
             "SimpleQueue": lambda: _Queue(scheduler),
@@ -407,6 +414,7 @@ class Rooms:
             source = source.replace(*edit)
         tree = _Steps(by_statement).visit(ast.parse(source))
         space: dict[str, Any] = {"__name__": f"scheduled {room}", "_step": self.scheduler.step}
+        self.spaces[room] = space
         exec(compile(ast.fix_missing_locations(tree), path, "exec"), space)
         for node in tree.body:
             if isinstance(node, ast.Import | ast.ImportFrom):

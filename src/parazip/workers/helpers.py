@@ -163,11 +163,13 @@ class Helpers:
     def close(self) -> None:
         """Ends all helpers and waits for them; one that is at work is killed."""
         self._is_closed = True
-        if self._keeper is None:
+        if self.are_forked:
             self._processes.end()
             return
+        # Their thread may be there and not be known here, after an interrupt. It ends them, too.
         self._processes.end_asked.put(None)
-        if not sys.is_finalizing():  # then no thread goes on, and helpers end with their parent
+        # While Python ends, no thread goes on, and helpers end with their parent.
+        if self._keeper is not None and not sys.is_finalizing():
             self._keeper.join()
 
 
