@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, NamedTuple, Protocol
 
-import deflate
 from isal import isal_zlib
 from zlib_ng import zlib_ng
 
-from parazip.codecs import checksums
+from parazip.codecs import checksums, libdeflate
 from parazip.codecs.sizes import BLOCK, RESTART
 from parazip.codecs.table import RAW
 from parazip.format.values import MOST_DEFLATED, STORED, Buffer
@@ -49,16 +48,6 @@ class _Decompress(Protocol):
     def flush(self) -> bytes: ...
 
 
-inflate_at_once: Callable[[Buffer, int], bytearray] = deflate.deflate_decompress
-"""`inflate_at_once(data, size)`: the contents of a raw deflate stream that makes `size` bytes.
-
-Raises:
-    FastInflateError: it is damaged, or makes more; where it ends in `data` nobody tells.
-"""
-
-FastInflateError = deflate.DeflateError
-
-
 def inflate_whole(data: bytes, size: int) -> bytes | bytearray | None:
     """The contents of a raw deflate stream; None if they are not just `size` bytes, or damaged.
 
@@ -70,11 +59,11 @@ def inflate_whole(data: bytes, size: int) -> bytes | bytearray | None:
     contents: bytes | bytearray
     try:
         if size <= _MOST_AT_ONCE:
-            contents = deflate.deflate_decompress(data, size)
+            contents = libdeflate.inflate_at_once(data, size)
             return contents if len(contents) == size else None
         inflater = FastInflater()
         contents = inflater.decompress(data, size + 1)
-    except (deflate.DeflateError, InflateError):
+    except (libdeflate.FastInflateError, InflateError):
         return None
     return contents if len(contents) == size and inflater.eof else None
 

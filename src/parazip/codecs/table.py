@@ -129,9 +129,9 @@ def _load_isal() -> Library:
 
 
 def _load_libdeflate() -> Library:
-    import deflate
+    from parazip.codecs import libdeflate
 
-    return Library(deflate.__version__, deflate.deflate_compress, None)
+    return Library(libdeflate.VERSION, libdeflate.compress_whole, None)
 
 
 def _make_block_function(

@@ -173,8 +173,7 @@ class MemberWriter(io.BufferedIOBase):
             self._release()
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        is_interrupt = kind is not None and not issubclass(kind, Exception)
-        if is_interrupt and self._journal.is_in_call:
+        if kind is not None and self._journal.is_in_call:
             self.abandon()  # the call puts in all or nothing
         self.close()
 

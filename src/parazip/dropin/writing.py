@@ -123,7 +123,8 @@ class Writing(StandardZipFile):
         """
         # The pieces in which zipfile reads are part of what makes the bytes the same with zlib.
         if self._parazip_journal.settings.codec == "zlib" or not hooks.READING_FILES.are_in_place():
-            super().write(filename, arcname, compress_type, compresslevel)
+            with PuttingIn(self._parazip_journal):
+                super().write(filename, arcname, compress_type, compresslevel)
             return
         if not self._parazip_file:
             raise ValueError("cannot write to an archive that was closed")

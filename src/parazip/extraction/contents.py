@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
-from parazip.codecs import checksums, deflating, inflating, others
+from parazip.codecs import checksums, deflating, inflating, libdeflate, others
 from parazip.format.end import Read
 from parazip.format.records import FLAG_LZMA_END
 from parazip.format.refusals import Judge
@@ -44,8 +44,8 @@ def inflate(judge: Judge, entry: Entry, data: bytes) -> Buffer:
         # Where nothing is to come out, libdeflate does not even look at what there is.
         is_sound = record.size > 0 or data == deflating.EMPTY_STREAM
         try:
-            contents = inflating.inflate_at_once(data, record.size)
-        except inflating.FastInflateError:
+            contents = libdeflate.inflate_at_once(data, record.size)
+        except libdeflate.FastInflateError:
             is_sound = False
     if is_sound and checksums.crc32(contents) == record.crc and len(contents) == record.size:
         return contents
