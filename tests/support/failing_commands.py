@@ -40,6 +40,8 @@ OPERATIONS = {
     "create, verified": Operation(["create", "-q", "--verify", "a.zip", "src"]),
     "merge": Operation(["merge", "-q", "a.zip", "b.zip", "src"]),
     "update": Operation(["update", "-q", "a.zip", "src"]),
+    "create, synced": Operation(["create", "-q", "--sync", "a.zip", "src"]),
+    "update, synced": Operation(["update", "-q", "--sync", "a.zip", "src"]),
     "extract": Operation(["extract", "-q", "b.zip", "-d", "out"], frozenset({"out"})),
     "extract, synced": Operation(
         ["extract", "-q", "--sync", "b.zip", "-d", "out"], frozenset({"out"})

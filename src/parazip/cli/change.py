@@ -22,6 +22,7 @@ _HELP = {"help_option_names": ["-h", "--help"]}
 @options.changes_option
 @options.layout_options
 @options.output_options
+@options.sync_option
 @options.listing_options
 def update(
     archive: str, paths: tuple[str, ...], files_from: str | None, null: bool, **values: Any
@@ -45,7 +46,7 @@ def update(
         return revision.preview_update(archive, **arguments)
 
     def make(display: Display) -> Report:
-        return revision.update(archive, progress=display, **arguments)
+        return revision.update(archive, progress=display, sync=common.sync, **arguments)
 
     common.execute(archive, preview, make)
 
@@ -55,6 +56,7 @@ def update(
 @click.argument("patterns", metavar="GLOB...", nargs=-1, required=True)
 @options.working_options
 @options.telling_options
+@options.sync_option
 @options.listing_options
 def delete(archive: str, patterns: tuple[str, ...], **values: Any) -> None:
     """Take the members that match out of the zip archive ARCHIVE.
@@ -72,6 +74,8 @@ def delete(archive: str, patterns: tuple[str, ...], **values: Any) -> None:
         return revision.preview_delete(archive, patterns)
 
     def make(display: Display) -> Report:
-        return revision.delete(archive, patterns, common.settings, progress=display)
+        return revision.delete(
+            archive, patterns, common.settings, progress=display, sync=common.sync
+        )
 
     common.execute(archive, preview, make)

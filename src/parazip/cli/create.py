@@ -53,6 +53,7 @@ class _Create(options.GroupedCommand):
 @options.layout_options
 @options.output_options
 @options.verify_option
+@options.sync_option
 @options.listing_options
 @click.pass_context
 def create(
@@ -94,6 +95,7 @@ def create(
             progress=display,
             identity=identity,
             inspect=common.find_inspector(archive),
+            sync=common.sync,
             **arguments,
         )
 

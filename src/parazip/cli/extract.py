@@ -89,7 +89,7 @@ _exclude = options.selecting(
     help="Permissions. keep: those of the members, as far as the umask allows. normal: those "
     "of any new file, and the right to execute what can be executed. none: those of any new file.",
 )
-@options.producing("--sync", is_flag=True, help="Return when all is on the disk.")
+@options.sync_option
 @options.producing(
     "-p", "--to-stdout", is_flag=True, help="Write the contents to standard output, no files."
 )

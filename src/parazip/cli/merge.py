@@ -41,6 +41,7 @@ from parazip.sources.merging import ON_DUPLICATE, OnDuplicate, Source
 @options.layout_options
 @options.output_options
 @options.verify_option
+@options.sync_option
 @options.listing_options
 def merge(
     archive: str,
@@ -75,6 +76,7 @@ def merge(
             check_crc=check_crc,
             progress=display,
             inspect=common.find_inspector(archive),
+            sync=common.sync,
             **arguments,
         )
 

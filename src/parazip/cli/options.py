@@ -339,6 +339,9 @@ verify_option = producing(
 )
 
 
+sync_option = producing("--sync", is_flag=True, help="Return when all is on the disk.")
+
+
 listing_options = join_options(
     telling(
         "-n",
@@ -374,6 +377,7 @@ class CommonOptions:
         prepend: the file whose bytes stand in front of the archive, if any.
         shebang: what its first line says behind `#!`, if it is to have one.
         verify: whether the archive is read back before it appears under its name.
+        sync: whether it is on the disk when the command ends.
     """
 
     selection: Selection
@@ -385,6 +389,7 @@ class CommonOptions:
     prepend: str | None = None
     shebang: str | None = None
     verify: bool = False
+    sync: bool = False
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> CommonOptions:

@@ -60,6 +60,7 @@ def create(
     cache: Cache | None = None,
     identity: Identification = "stat",
     inspect: Inspect | None = None,
+    sync: bool = False,
 ) -> Report:
     """Puts files and folders into a new archive.
 
@@ -83,6 +84,8 @@ def create(
             "content" by a hash of its bytes.
         inspect: called with a path under which the complete archive can be read, before it takes
             its name, such as `parazip.require_sound`. What it raises keeps the old archive.
+        sync: whether all is on the disk when the call returns: the archive's bytes before it takes
+            its name, and the name. It has to be a path then.
 
     Returns:
         What was made.
@@ -105,6 +108,7 @@ def create(
             cache=cache,
             identity=identity,
             inspect=inspect,
+            sync=sync,
         )
     except SourceError as error:
         _search_on(members, findings, error)
@@ -124,6 +128,7 @@ def merge(
     shebang: str | None = None,
     progress: Sink | None = None,
     inspect: Inspect | None = None,
+    sync: bool = False,
 ) -> Report:
     """Puts the members of other archives, and of folders, into a new archive.
 
@@ -145,6 +150,7 @@ def merge(
         shebang: what follows `#!` on the archive's first line.
         progress: called with a `Progress` each time something was written.
         inspect: called with a path of the complete archive before it takes its name; see `create`.
+        sync: whether all is on the disk when the call returns; see `create`.
 
     Returns:
         What was made.
@@ -179,6 +185,7 @@ def merge(
             check_crc=check_crc,
             standing=standing,
             inspect=inspect,
+            sync=sync,
         )
     return _complete_report(report, began, findings)
 
@@ -336,6 +343,7 @@ def write(
     check_crc: bool = False,
     cache: Cache | None = None,
     identity: Identification = "stat",
+    sync: bool = False,
 ) -> Report:
     """Writes a new archive of members that are told one by one; see `create`.
 
@@ -350,6 +358,7 @@ def write(
         check_crc: whether the CRC-32 of members that are copied is checked.
         cache: where finished parts are looked for, and kept.
         identity: how the cache knows a file again.
+        sync: whether all is on the disk when the call returns; see `create`.
     """
     began = time.monotonic()
     findings = Findings()
@@ -363,6 +372,7 @@ def write(
         check_crc=check_crc,
         cache=cache,
         identity=identity,
+        sync=sync,
     )
     return _complete_report(report, began, findings)
 
@@ -380,6 +390,7 @@ def _write_archive(
     identity: Identification = "stat",
     standing: existing.ExistingFile | None = None,
     inspect: Inspect | None = None,
+    sync: bool = False,
 ) -> Report:
     """Writes a new archive of members whose names are checked as they come; see `write`."""
     settings = settings or Settings()
@@ -398,6 +409,7 @@ def _write_archive(
         wants_helpers=plan.are_mostly_short(first),
         executor=executor,
         inspect=inspect,
+        sync=sync,
     )
     every = chain(first, counted)
     if cache is None or not isinstance(archive, str | os.PathLike):

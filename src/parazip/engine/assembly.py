@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TypeAlias
@@ -48,7 +48,7 @@ def assemble(
         standing: what has to stand under that path until the end, if not anything may.
     """
     began = time.monotonic()
-    with _open_output(archive, standing, options.inspect) as output:
+    with _open_output(archive, standing, options) as output:
         start = output.position
         writer = ArchiveWriter(output)
         is_script, misreadings = write_prefix(writer, prefix)
@@ -85,12 +85,14 @@ def assemble(
 def _open_output(
     archive: Target,
     standing: existing.ExistingFile | None,
-    inspect: Callable[[str], object] | None,
+    options: AssemblyOptions,
 ) -> AbstractContextManager[Output]:
     if isinstance(archive, str | os.PathLike):
-        return open_replacement(os.fspath(archive), standing, inspect)
-    if inspect is not None:
+        return open_replacement(os.fspath(archive), standing, options.inspect, options.sync)
+    if options.inspect is not None:
         raise SettingsError("an open file or standard output cannot be read back; name a file")
+    if options.sync:
+        raise SettingsError("an open file or standard output cannot be synced; name a file")
     return nullcontext(Output(archive, str(getattr(archive, "name", "-"))))
 
 

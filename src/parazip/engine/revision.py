@@ -33,7 +33,7 @@ from parazip.errors import (
 from parazip.format.surroundings import Surroundings
 from parazip.format.values import STORED
 from parazip.model import File, Frame, Member, Section
-from parazip.output import existing
+from parazip.output import existing, naming
 from parazip.settings import Preview, Report, Settings
 from parazip.sources import archives, merging
 from parazip.sources.contents import find_archive_member, measure_contents
@@ -56,6 +56,7 @@ def update(
     prepend: str | os.PathLike[str] | bytes | None = None,
     shebang: str | None = None,
     progress: Sink | None = None,
+    sync: bool = False,
 ) -> Report:
     """Puts files and folders into an archive that is there; into a new one, if none is.
 
@@ -74,6 +75,7 @@ def update(
         prepend: bytes, or the path of a file that has them, in place of what stands in front.
         shebang: what follows `#!` on the archive's first line, in place of what stands in front.
         progress: called with a `Progress` each time something was written.
+        sync: whether all is on the disk when the call returns; see `create`.
 
     Returns:
         What was made; `changes` counts what is new.
@@ -94,6 +96,8 @@ def update(
     findings = Findings()
     revision = _plan_update(archive, paths, settings, selection, names, findings)
     if not (prefix.is_given or revision.changes) and revision.file is not None:
+        if sync:  # it may have been made a moment ago
+            naming.sync_finished(revision.path)
         report = Report(
             archive=revision.path,
             members=len(revision.members),
@@ -102,7 +106,7 @@ def update(
             seconds=0,
         )
     else:
-        report = _write_revision(revision, settings, progress, prefix)
+        report = _write_revision(revision, settings, progress, prefix, sync)
     return replace(
         report,
         seconds=time.monotonic() - began,
@@ -138,6 +142,7 @@ def delete(
     settings: Settings | None = None,
     *,
     progress: Sink | None = None,
+    sync: bool = False,
 ) -> Report:
     """Takes members out of an archive; all others are copied as they are compressed.
 
@@ -149,6 +154,7 @@ def delete(
             holds.
         settings: jobs and memory.
         progress: called with a `Progress` each time something was written.
+        sync: whether all is on the disk when the call returns; see `create`.
 
     Returns:
         What was made; `changes` counts what is gone.
@@ -162,7 +168,7 @@ def delete(
     """
     began = time.monotonic()
     revision = _plan_delete(archive, patterns)
-    report = _write_revision(revision, settings or Settings(), progress, Prefix())
+    report = _write_revision(revision, settings or Settings(), progress, Prefix(), sync)
     return replace(report, seconds=time.monotonic() - began, changes=revision.counts())
 
 
@@ -360,7 +366,11 @@ def _compare(old: Member, new: Member) -> tuple[Member, bool]:
 
 
 def _write_revision(
-    revision: _Revision, settings: Settings, progress: Sink | None, prefix: Prefix
+    revision: _Revision,
+    settings: Settings,
+    progress: Sink | None,
+    prefix: Prefix,
+    sync: bool,
 ) -> Report:
     """Writes the archive anew."""
     path, file = revision.path, revision.file
@@ -379,6 +389,7 @@ def _write_revision(
             jobs=settings.jobs,
             memory=settings.memory,
             wants_helpers=plan.are_mostly_short(compressed[: plan.PEEK]),
+            sync=sync,
         )
         frame = Frame(file, around.prefix_size, around.comment) if file and around else None
         sections = [Section(lambda: members)]

@@ -63,6 +63,7 @@ class AssemblyOptions:
         executor: threads that work, instead of `jobs` new ones and their helpers.
         inspect: called with a path under which the complete archive can be read, before it takes
             its name.
+        sync: whether the archive is on the disk when all is done.
     """
 
     recipe: Recipe
@@ -73,6 +74,7 @@ class AssemblyOptions:
     wants_helpers: bool = False
     executor: Executor | None = None
     inspect: Callable[[str], object] | None = None
+    sync: bool = False
 
 
 class _Recall(NamedTuple):

@@ -155,6 +155,7 @@ def _opening(target: str, archive: File, extraction: Extraction) -> Iterator[Pla
         return
     parent, name = os.path.split(target.rstrip("/" + os.sep))
     beside = os.path.join(parent, f".{token}")
+    missing = _list_missing(parent)
     try:
         _make_first(beside, parent, target)
         yield place._replace(target=beside)
@@ -163,11 +164,21 @@ def _opening(target: str, archive: File, extraction: Extraction) -> Iterator[Pla
         except OSError as error:
             raise OutputError.of(target, error, "it was not there when extracting began") from error
         if extraction.sync:
-            with TargetFolder(parent or os.curdir) as folder:
-                folder.sync("")
+            for above in (parent, *map(os.path.dirname, missing)):
+                with TargetFolder(above or os.curdir) as folder:
+                    folder.sync("")
     except BaseException:
         _remove_folder(beside, token)
         raise
+
+
+def _list_missing(folder: str) -> list[str]:
+    """A folder and those above it, as far as they are not there."""
+    missing = []
+    while folder and not os.path.isdir(folder):
+        missing.append(folder)
+        folder = os.path.dirname(folder)
+    return missing
 
 
 def _make_first(folder: str, parent: str, target: str) -> None:

@@ -241,6 +241,7 @@ def open_replacement(
     path: str,
     standing: existing.ExistingFile | None = None,
     inspect: Callable[[str], object] | None = None,
+    sync: bool = False,
 ) -> Iterator[Output]:
     """An output that becomes `path` when the block ends well, and vanishes when it does not.
 
@@ -254,9 +255,10 @@ def open_replacement(
         standing: what has to stand there until then, if not anything may.
         inspect: called with a path under which the complete file can be read, before it becomes
             `path`; what it raises keeps it from that.
+        sync: whether all of it is on the disk when the block ends: first its bytes, then its name.
 
     Raises:
-        SettingsError: it cannot be inspected, as it is no regular file.
+        SettingsError: it cannot be inspected or synced, as it is no regular file.
         SourceChangedError: something else stands there, and stays.
         OutputError: the folder does not exist, is not writable, or the disk is full. What fails
             when the archive is complete leaves it where the error says.
@@ -267,6 +269,8 @@ def open_replacement(
     if old is not None and not stat.S_ISREG(old.st_mode):
         if inspect is not None:
             raise SettingsError(f"{path} is no file that could be read back")
+        if sync:
+            raise SettingsError(f"{path} is no file that could be synced to a disk")
         with _open_special(path) as output:
             yield output
         return
@@ -281,12 +285,12 @@ def open_replacement(
             inspect(temporary.open_path)
         with output.explaining_errors():
             if standing is None:
-                temporary.become(target, old, size, is_executable, path)
+                temporary.become(target, old, size, is_executable, path, sync=sync)
             else:
                 with standing.locked():
                     old = standing.check()
                     check = standing.check
-                    temporary.become(target, old, size, is_executable, path, check)
+                    temporary.become(target, old, size, is_executable, path, check, sync)
         output.notes = temporary.notes
         if output.is_executable and os.name == "posix" and not os.stat(target).st_mode & 0o111:
             output.notes.append(f"{path} is not executable: the system refuses to make it so")

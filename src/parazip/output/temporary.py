@@ -24,6 +24,7 @@ from parazip.output.naming import (
     pour_bytes,
     remove_file,
     rename_to_free,
+    sync_folder,
     write_over,
 )
 from parazip.output.rights import (
@@ -88,6 +89,7 @@ class Temporary:
         is_executable: bool,
         name: str,
         check: Callable[[], object] | None = None,
+        sync: bool = False,
     ) -> None:
         """Lets the first `size` bytes be the file `target`, and closes it.
 
@@ -99,15 +101,32 @@ class Temporary:
             name: what messages call the target.
             check: raises if something else stands there than may be replaced. Where nothing may,
                 what has come there since is not replaced even so.
+            sync: whether its bytes are on the disk before it gets the name, and the name after.
 
         Raises:
             OutputError: it cannot be written there. Its bytes are where the error says.
             OSError: the bytes have not all arrived in the temporary file.
         """
-        is_new = old is None and check is not None
         if os.fstat(self.file.fileno()).st_size > size:
             self._continue_with_copy(size)
         self._set_rights(target, old, is_executable)
+        if sync:
+            os.fsync(self.file.fileno())
+        self._take_place(target, old, is_executable, name, check, sync)
+        if sync:
+            sync_folder(os.path.dirname(target), name)
+
+    def _take_place(
+        self,
+        target: str,
+        old: os.stat_result | None,
+        is_executable: bool,
+        name: str,
+        check: Callable[[], object] | None,
+        sync: bool,
+    ) -> None:
+        """`become` of a file that has its size and rights."""
+        is_new = old is None and check is not None
         if not self._is_named:
             self._close_all_but_a_copy()
             # Where the name is free no other is needed in between: ext4 writes a file to the disk
@@ -118,6 +137,8 @@ class Temporary:
                     return
             self._take_name()
             self._set_rights(target, old, is_executable)
+            if sync:
+                os.fsync(self.file.fileno())  # it may be a copy now
         close_file(self.file)
         if check is not None:
             check()

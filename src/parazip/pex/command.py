@@ -18,6 +18,7 @@ from parazip.codecs.table import CODEC_NAMES, CodecName
 from parazip.display import MODES, Display, Mode
 from parazip.engine.cache import Cache
 from parazip.model import Tally
+from parazip.output.naming import sync_finished
 from parazip.output.rights import refuse_folder
 from parazip.pex import inside, outside
 from parazip.pex.asked import ZIPAPP, PexOptions, read_options
@@ -129,6 +130,7 @@ class _Forwarding(click.Command):
     "cache.",
 )
 @click.option("--verify", is_flag=True, help="Read each zip back, as parazip verify does.")
+@click.option("--sync", is_flag=True, help="Return when the PEX is on the disk.")
 @click.option("--no-cache", is_flag=True, help="Recall nothing and keep nothing.")
 @click.option(
     "--explain",
@@ -157,6 +159,7 @@ def pex(
     warn_on_run: bool,
     pex_binary: str | None,
     verify: bool,
+    sync: bool,
     no_cache: bool,
     explain: str | None,
     use_feature: tuple[str, ...],
@@ -188,6 +191,7 @@ def pex(
             else None,
             note=display.show_note,
             verify=verify,
+            sync=sync,
         )
         # pex tells names on standard output, where only the explanation is to be.
         with redirect_stdout(sys.stderr) if explain == "json" else nullcontext():
@@ -195,6 +199,10 @@ def pex(
         if code in (0, None):
             if verify and not zip_plan.reports and os.path.isfile(asked.output):
                 require_sound(asked.output, settings)
+            if sync:
+                zips = [report.archive for report, _ in zip_plan.reports]
+                for path in filter(os.path.exists, {asked.output, *zips}):
+                    sync_finished(path)
             if zip_plan.reports:
                 display.show_summary(_join_reports(zip_plan.reports, asked.layout))
             if explain is not None:

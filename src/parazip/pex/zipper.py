@@ -49,6 +49,7 @@ class ZipPlan:
         note: called with sentences for people.
         folders: where distributions are installed, by name, if the paths of files do not show it.
         verify: whether each zip is read back before pex gets it.
+        sync: whether each zip is on the disk before pex gets it.
         reports: what was made.
     """
 
@@ -61,6 +62,7 @@ class ZipPlan:
     note: Callable[[str], object] = lambda message: None
     folders: dict[str, str] = field(default_factory=dict)
     verify: bool = False
+    sync: bool = False
     reports: list[ZipReport] = field(default_factory=list)
 
 
@@ -170,5 +172,6 @@ def _assemble_zip(
         inspect=partial(require_sound, settings=zip_plan.settings, name=name)
         if zip_plan.verify
         else None,
+        sync=zip_plan.sync,
     )
     return assemble(path, make_sections(), options, counter, prefix=Prefix(prefix))
