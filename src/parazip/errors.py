@@ -49,6 +49,12 @@ def _restore(kind: type[ParazipError], args: tuple[Any, ...], number: int | None
     return error
 
 
+def note_member(error: MemoryError, name: str) -> None:
+    """Notes at which member or file memory ran out, if nobody has noted that yet."""
+    if not hasattr(error, "__notes__"):
+        error.add_note(f"at {name}")
+
+
 class SettingsError(ParazipError, ValueError):
     """A setting is out of its range, or two settings contradict each other."""
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.once
 @pytest.mark.parametrize(
     ("error", "told", "code"),
     [
-        (MemoryError(), "out of memory", 1),
+        (MemoryError(), "out of memory; use a smaller --memory", 1),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "out of memory", 1),
         (ImportError("x.so: failed to map segment from shared object"), "out of memory", 1),
         (SystemError("returned NULL without setting an error"), "if memory is short", 1),

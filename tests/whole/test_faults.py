@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+import parazip
 from support import failing_zip_file
-from support.failing import CALLS
+from support.failing import CALLS, SAID_BY_PYTHON
 from support.failing_commands import OPERATIONS, Ended, Operation, assert_all_is_well, fill
 from support.patience import HUNG
 from support.places import TESTS
@@ -108,3 +109,35 @@ def test_a_call_that_fails_under_zip_file_is_what_zipfile_would_raise(
 ) -> None:
     """And nothing is left, the archive has what calls have put in, and the program goes on."""
     print(run_failing("failing_zip_file.py", library, name, tmp_path))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others do not keep to the limit")
+@pytest.mark.parametrize("options", [[], ["-9", "--codec=libdeflate"]], ids=["", "libdeflate"])
+def test_little_memory_is_enough_or_told(tmp_path: Path, options: list[str]) -> None:
+    """Limits from where Python and the codecs are hardly loaded, to more than is needed."""
+    fill(tmp_path)
+    old = (tmp_path / "a.zip").read_bytes()
+    ends = set()
+    for limit in range(40 << 20, 320 << 20, 14 << 20):
+        (tmp_path / "a.zip").write_bytes(old)
+        command = [sys.executable, "-m", "parazip", "create", "-q", "-j3", *options, "a.zip", "src"]
+        done = subprocess.run(
+            ["sh", "-c", f'ulimit -v {limit >> 10} && exec "$@"', "sh", *command],
+            cwd=tmp_path,
+            env={**os.environ, "PARAZIP_HELPERS": "0"},  # helpers would die in our place
+            capture_output=True,
+            text=True,
+            timeout=HUNG,
+            check=False,
+        )
+        ends.add(done.returncode)
+        if done.returncode == 0:
+            assert parazip.verify(tmp_path / "a.zip").is_sound
+        else:
+            assert done.returncode == 1, (limit, done)
+            told = done.stderr.replace(SAID_BY_PYTHON, "")
+            assert told.startswith("parazip: "), (limit, told)
+            assert "memory" in told or "threads" in told, (limit, told)
+            assert (tmp_path / "a.zip").read_bytes() == old
+        assert {path.name for path in tmp_path.iterdir()} == {"src", "a.zip", "b.zip"}
+    assert ends == {0, 1}

@@ -27,7 +27,6 @@ class Outcome(NamedTuple):
     is_of_output: bool = False
 
 
-_NO_MEMORY = Outcome(("out of memory; use a smaller --memory or fewer --jobs",))
 _NO_FILES = Outcome(
     ("the system does not open more files; use fewer --jobs, or allow more files (ulimit -n)",)
 )
@@ -44,10 +43,10 @@ def explain_error(error: BaseException) -> Outcome | None:
             notes = getattr(error, "__notes__", ())
             return Outcome(("; ".join(("interrupted", *notes)),))
         case MemoryError():
-            return _NO_MEMORY
+            return _explain_no_memory(*getattr(error, "__notes__", ()))
         case OSError(errno=number, filename=None):
             if number == ENOMEM:
-                return _NO_MEMORY
+                return _explain_no_memory()
             if number in (EMFILE, ENFILE):
                 return _NO_FILES
             if number == ENOENT:
@@ -58,13 +57,18 @@ def explain_error(error: BaseException) -> Outcome | None:
         case RuntimeError() if "start new thread" in str(error):
             return _NO_THREADS
         case ImportError() if "allocate memory" in str(error) or "map segment" in str(error):
-            return _NO_MEMORY
+            return _explain_no_memory()
         case SystemError():  # extension modules fail so where they get no memory
             message = (
                 f"a codec library failed inside ({error}); if memory is short, use fewer --jobs"
             )
             return Outcome((message,))
     return None
+
+
+def _explain_no_memory(*where: str) -> Outcome:
+    what = " ".join(("out of memory", *where))
+    return Outcome((f"{what}; use a smaller --memory or fewer --jobs",))
 
 
 def print_failure(error: BaseException) -> None:

@@ -32,6 +32,9 @@ def _is_limited() -> bool:
     return any(resource.getrlimit(limit)[0] != resource.RLIM_INFINITY for limit in limits)
 
 
+_IS_LIMITED = _is_limited()
+
+
 def _require(size: int) -> None:
     """Raises a MemoryError if there are not so many bytes to be had, twice."""
     try:
@@ -40,18 +43,24 @@ def _require(size: int) -> None:
         raise MemoryError from error
 
 
-def _compress_if_it_can(data: Buffer, level: int) -> bytearray:
-    _require(_TABLES[level] + len(data))
-    return deflate.deflate_compress(data, level)
+def compress_whole(data: Buffer, level: int) -> bytearray:
+    """`data`, at least one byte, as a finished raw deflate stream.
+
+    Raises:
+        MemoryError: there is not enough.
+    """
+    if _IS_LIMITED:
+        _require(_TABLES[level] + len(data))
+    try:
+        return deflate.deflate_compress(data, level)
+    except SystemError as error:  # its result could not be cut to its size, for want of memory
+        raise MemoryError from error
 
 
 def _inflate_if_it_can(data: Buffer, size: int) -> bytearray:
     _require(_TABLES_TO_INFLATE + size)
     return deflate.deflate_decompress(data, size)
 
-
-compress_whole: Callable[[Buffer, int], bytearray] = deflate.deflate_compress
-"""`compress_whole(data, level)`: `data`, at least one byte, as a finished raw deflate stream."""
 
 inflate_at_once: Callable[[Buffer, int], bytearray] = deflate.deflate_decompress
 """`inflate_at_once(data, size)`: the contents of a raw deflate stream that makes `size` bytes.
@@ -60,8 +69,8 @@ Raises:
     FastInflateError: it is damaged, or makes more; where it ends in `data` nobody tells.
 """
 
-if _is_limited():
-    compress_whole, inflate_at_once = _compress_if_it_can, _inflate_if_it_can
+if _IS_LIMITED:
+    inflate_at_once = _inflate_if_it_can
 
 FastInflateError = deflate.DeflateError
 

@@ -11,6 +11,7 @@ from parazip.codecs import checksums, deflating
 from parazip.codecs.levels import STORE, Coder
 from parazip.codecs.sizes import WINDOW
 from parazip.engine.plan import Batch, BlockTask, StoredTask, StreamTask
+from parazip.errors import note_member
 from parazip.format.records import (
     LIMIT_32,
     make_record,
@@ -21,7 +22,13 @@ from parazip.format.records import (
 from parazip.format.values import STORED, Buffer
 from parazip.model import Block, Header, Member, Part, RunningTally, Tally
 from parazip.sources import files
-from parazip.sources.contents import leave_in_place, read_block, read_chunks, read_whole
+from parazip.sources.contents import (
+    describe_origin,
+    leave_in_place,
+    read_block,
+    read_chunks,
+    read_whole,
+)
 
 
 def compress_batch(batch: Batch) -> Part | None:
@@ -41,6 +48,9 @@ def compress_batch(batch: Batch) -> Part | None:
             method, compressed, crc, size = compress_whole(member, coder)
         except files.UnsizedError:
             return None
+        except MemoryError as error:
+            note_member(error, describe_origin(member))
+            raise
         if offset > most:
             return None
         compressed_size = len(compressed)

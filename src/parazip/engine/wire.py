@@ -14,6 +14,7 @@ from parazip.codecs import libraries
 from parazip.codecs.levels import Coder, Recipe
 from parazip.engine import compress, copying
 from parazip.engine.plan import BATCH, Batch, BlockTask, CopyBatch, StoredTask
+from parazip.errors import note_member
 from parazip.format.values import Buffer
 from parazip.model import Block, File, Header, Member, Part, Range, Tally
 from parazip.sources import contents
@@ -39,15 +40,23 @@ def do_task(
         task: what is to be done.
         helpers: who may be asked to do it. Blocks are not worth asking: a codec's one long call.
     """
-    if isinstance(task, BlockTask):
-        return compress.compress_block(task)
-    if isinstance(task, StoredTask):
-        return compress.store_untouched(task)
+    if isinstance(task, BlockTask | StoredTask):
+        return _do_large(task)
     if helpers and helpers.are_started and task.held <= BATCH:
         answer = helpers.ask(_write_question(task))
         if answer is not None:
             return _read_answer(answer)
     return _make_part(task)
+
+
+def _do_large(task: BlockTask | StoredTask) -> Part | Block:
+    try:
+        if isinstance(task, BlockTask):
+            return compress.compress_block(task)
+        return compress.store_untouched(task)
+    except MemoryError as error:
+        note_member(error, contents.describe_origin(task.member))
+        raise
 
 
 def answer_question(question: bytes) -> bytes:

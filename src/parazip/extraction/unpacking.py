@@ -19,7 +19,7 @@ from contextlib import suppress
 from functools import lru_cache, partial
 from typing import Any, NamedTuple, TypeAlias
 
-from parazip.errors import OutputError, ParazipError, SourceError
+from parazip.errors import OutputError, ParazipError, SourceError, note_member
 from parazip.extraction import contents
 from parazip.extraction.folder import TargetFolder
 from parazip.extraction.model import Modes
@@ -203,6 +203,15 @@ class Unpacker:
             self._unpack(read, items, _FileMaker(self._place, folder))
 
     def _unpack(self, read: Read, items: Sequence[Item], maker: _FileMaker) -> None:
+        before = self.done
+        try:
+            self._unpack_in_turn(read, items, maker)
+        except MemoryError as error:
+            place = self._place.archive.path
+            note_member(error, f"{items[self.done - before].entry.name} in {place}")
+            raise
+
+    def _unpack_in_turn(self, read: Read, items: Sequence[Item], maker: _FileMaker) -> None:
         judge = self._judge
         piece, base = b"", 0  # what was read of the archive, and where that begins
         for item in items:

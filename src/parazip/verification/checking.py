@@ -8,12 +8,11 @@ from __future__ import annotations
 import marshal
 import struct
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
 from parazip.codecs import others
-from parazip.errors import BadArchiveError
+from parazip.errors import BadArchiveError, note_member
 from parazip.extraction.contents import judged_chunks, read_chunks
 from parazip.extraction.targets import find_way_out
 from parazip.format.directory import normalize_date
@@ -89,9 +88,14 @@ def check_here(batch: Batch) -> Checked:
     with files.open_unchanged(batch.archive) as file:
         read = partial(read_at, file)
         for entry in batch.entries:
-            with suppress(BadArchiveError):  # it was heard of; nothing more can be read there
+            try:
                 for rule, found in _check_member(judge, entry, batch.archive.size, read):
                     checked.noted.append((rule, entry.name, found))
+            except BadArchiveError:
+                pass  # it was heard of; nothing more can be read there
+            except MemoryError as error:
+                note_member(error, f"{entry.name} in {batch.archive.path}")
+                raise
     return checked
 
 
