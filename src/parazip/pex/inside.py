@@ -30,7 +30,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any, TypeAlias
 
-from parazip.errors import DateError, ParazipError, SourceError
+from parazip.errors import DateError, OutputError, ParazipError, SourceError
 from parazip.format.records import ATTRIBUTE_FOLDER, pack_dos_date
 from parazip.model import File, Member
 from parazip.output import naming
@@ -219,6 +219,9 @@ def _make_build(builder: Any) -> Callable[..., None]:
         except BaseException as error:
             if not naming.leaves_file_behind(error):
                 _remove(f"{path}~")
+            is_told = isinstance(error, ParazipError)
+            if isinstance(error, OSError) and error.filename is None and not is_told:
+                raise OutputError.of(path, error) from error
             raise
 
     return build_cleanly

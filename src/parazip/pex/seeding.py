@@ -22,6 +22,7 @@ from typing import Any
 
 from parazip.display import Display
 from parazip.engine.progress import Counter
+from parazip.errors import ParazipError
 from parazip.extraction.choice import find_archive, read_members
 from parazip.extraction.crew import Crew, Made
 from parazip.extraction.model import Extraction
@@ -45,7 +46,12 @@ def main() -> None:
     starting.may_fork = True  # this process is parazip's own
     with Display(asked["progress"], asked["quiet"]) as display:
         settings = Settings(jobs=asked["jobs"], memory=asked["memory"])
-        print(json.dumps(lay_out(asked["pex"], settings, display)))
+        try:
+            print(json.dumps(lay_out(asked["pex"], settings, display)))
+        except ParazipError as error:
+            sys.exit(f"parazip: {error}")
+        except (OSError, MemoryError) as error:  # pex's own code tells them by a traceback
+            sys.exit(f"parazip: cannot lay out {asked['pex']}: {str(error) or 'out of memory'}")
 
 
 def lay_out(pex: str, settings: Settings, display: Display) -> dict[str, Any]:
