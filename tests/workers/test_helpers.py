@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import mmap
 import os
 import random
 import select
@@ -25,6 +26,7 @@ import parazip
 from parazip.engine import sections
 from parazip.workers import helpers as helpers_module
 from parazip.workers import starting
+from parazip.workers.channel import make_pair
 from parazip.workers.helpers import Helper, Helpers, HelpersClosedError, running_helpers
 from parazip.workers.system import own
 from support import helper_functions
@@ -280,6 +282,59 @@ def test_there_are_none_where_that_is_not_safe(why: str, monkeypatch: pytest.Mon
         assert crew.ask(b"?") is None
 
 
+def test_there_are_none_where_the_system_gives_no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    if starting.may_fork:
+        pytest.skip("copies are started by the thread that asks")
+
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    with running_helpers("support.helper_functions:span", 2, 100, FOLDERS) as crew:
+        crew.start()
+        assert not crew.are_started
+        assert crew.ask(b"?") is None
+
+
+def test_a_copy_of_the_program_does_not_ask_helpers_of_the_original(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Both would read each other's answers."""
+    with started(SPAN, 1, 100) as crew:
+        with monkeypatch.context() as copy:
+            other = SimpleNamespace(**{**vars(own), "getpid": lambda: own.getpid() + 1})
+            copy.setattr(helpers_module, "own", other)
+            assert crew.ask(b"?") is None
+        assert crew.ask(b"?")
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_who_says_no_hello_is_not_asked_and_ended(
+    ends: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(helpers_module, "_PATIENCE", 0.01)
+    ours, theirs = make_pair()
+    if ends:
+        theirs.close()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        helper = Helper(process.pid, ours, mmap.mmap(-1, 8))
+        assert not helper.is_ready()
+        assert not helper.is_alive
+        helper.close()
+        assert not is_running(process.pid)
+    theirs.close()
+
+
+def test_memory_is_shared_where_the_system_has_none_without_a_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    with started(SPAN, 1, 100) as crew:
+        answer = crew.ask(b"why?")
+    assert answer is not None
+    assert answer.startswith(b"4 bytes why?")
+
+
 def test_an_embedding_program_does_not_start_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -292,6 +347,10 @@ def test_an_embedding_program_does_not_start_itself(
     assert starting.runs_in_python() == (sys.platform != "linux")
 
 
+def refuse_to_tell(path: str) -> list[str]:
+    raise FileNotFoundError(path)
+
+
 def test_forking_is_safe_only_on_linux_with_a_single_thread(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -302,12 +361,17 @@ def test_forking_is_safe_only_on_linux_with_a_single_thread(
     assert not starting._is_single_threaded()
     stop.set()
     thread.join()
+    with monkeypatch.context() as hidden:
+        hidden.setattr(os, "listdir", refuse_to_tell)
+        assert not starting._is_single_threaded()
     monkeypatch.setattr(starting, "may_fork", True)
     monkeypatch.setattr(starting, "_is_single_threaded", lambda: False)
     assert starting.choose_way_to_start("support.helper_functions:span", 100, FOLDERS, []) is None
 
 
-@pytest.mark.parametrize("error", [OSError("no processes left"), RuntimeError("Python ends")])
+@pytest.mark.parametrize(
+    "error", [OSError("no processes left"), RuntimeError("Python ends"), MemoryError()]
+)
 def test_there_are_as_many_as_can_be_started(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
