@@ -11,7 +11,7 @@ OTHERS := 12 13 14 15
 SELECTED ?= -m "not slow"
 SELECTED_OTHERS ?= -m "not slow and not once"
 
-.PHONY: help demo test test-all proofs damaged check unit unit-dropin unit-rest odd coverage pexes pexes-first pexes-rest bench targets figures drawing neighbours readers audit dist clean
+.PHONY: help demo test test-all proofs damaged check unit unit-dropin unit-rest odd dev coverage pexes pexes-first pexes-rest bench targets figures drawing neighbours readers audit dist clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,8 +37,8 @@ test-all: check  ## the same, but other Pythons run all tests, too
 	@$(MAKE) --no-print-directory SELECTED= SELECTED_OTHERS= pexes unit $(addprefix other-,$(OTHERS))
 
 # Builds of PEXes killed at many more places, calls interrupted at more instructions, damaged archives
-# by the thousands, the tests in odd surroundings, and what else takes long.
-proofs: $(READY) odd damaged  ## what is slow: odd surroundings, damaged archives, builds killed at many places
+# by the thousands, the tests in odd surroundings and in development mode, and what else takes long.
+proofs: $(READY) odd dev damaged  ## what is slow: odd surroundings, each warning an error, damaged archives, builds killed at many places
 	PARAZIP_KILLS=50 $(BIN)/$(PYTEST) tests/pex/test_whole.py tests/dropin/test_interrupts.py
 	PARAZIP_KILLS=170 $(BIN)/$(PYTEST) -m slow --ignore=tests/dropin/test_damaged.py
 
@@ -64,6 +64,11 @@ unit-rest: $(READY)
 # The same where signals are ignored and blocked, and variables, limits, locale and time zone are odd.
 odd: $(READY)  ## the same where signals, variables, limits, locale and time zone are odd
 	$(BIN)/python tests/support/odd.py $(BIN)/$(PYTEST) --ignore=tests/pex $(SELECTED)
+
+# The same where Python checks more, also in what tests start: that files are closed and processes
+# waited for, that nothing is raised where nobody hears it, that bytes are not taken for text.
+dev: $(READY)  ## the same in development mode, each warning an error
+	$(BIN)/python -E -X dev -W error -bb -X utf8 -m pytest --ignore=tests/pex $(SELECTED)
 
 coverage: $(READY)  ## the tests on one Python, telling which lines they do not reach
 	@$(BIN)/coverage erase

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 
 KILLS = "PARAZIP_KILLS"
 """How `make proofs` asks for more."""
@@ -35,3 +36,7 @@ def make_usual() -> None:
     for name in filter(_HEEDED.fullmatch, list(os.environ)):
         del os.environ[name]
     os.environ["LC_ALL"] = "C.UTF-8"
+    if sys.flags.dev_mode:  # asked for the tests: so it is for what they start
+        os.environ["PYTHONDEVMODE"] = "1"
+        # pex's own importer is older than importlib's rules
+        os.environ["PYTHONWARNINGS"] = "error,ignore::ImportWarning"

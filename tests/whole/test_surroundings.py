@@ -9,6 +9,8 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+
 from support import odd, surroundings
 from support.places import TESTS
 
@@ -55,3 +57,12 @@ def test_they_are_usual_again_for_what_tests_start() -> None:
     assert left == {"TZ", "HOME", "XDG_CACHE_HOME", "TERM", "LC_ALL"}
     assert (kept["LC_ALL"], kept[surroundings.KILLS]) == ("C.UTF-8", "5")
     assert (optimize, encoding) == (0, "utf-8")
+
+
+@pytest.mark.parametrize("mode", [[], ["-X", "dev"]])
+def test_what_they_start_is_in_development_mode_if_they_are(mode: list[str]) -> None:
+    command = [sys.executable, "-E", *mode, "-c", START, "usual"]
+    done = subprocess.run(command, cwd=TESTS, capture_output=True, text=True, check=True)
+    kept = json.loads(done.stdout)[2]
+    assert kept.get("PYTHONDEVMODE") == ("1" if mode else None)
+    assert kept.get("PYTHONWARNINGS", "").startswith("error") == bool(mode)

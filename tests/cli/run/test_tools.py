@@ -18,7 +18,7 @@ from support.running import OURS, PARAZIP, PARAZIP_RUN, compare_runs, start_prog
 AGAIN = """
 import os, sys, zipfile
 turn = os.environ.get("TURN", "")
-print(turn, sys.argv[1:], sys.flags.dev_mode, zipfile.ZipFile.__module__, flush=True)
+print(turn, sys.argv[1:], sys.flags.dont_write_bytecode > 0, zipfile.ZipFile.__module__, flush=True)
 os.environ["TURN"] = turn + "i"
 if turn == "": os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 if turn == "i": os.execv(sys.executable, [sys.executable, *sys.argv])
@@ -31,7 +31,7 @@ def test_a_program_that_starts_itself_again(tmp_path: Path, words: list[str]) ->
     (tmp_path / "__main__.py").write_text(AGAIN)
     zipapp.create_archive(tmp_path, tmp_path.parent / "app.pyz")
     shutil.move(tmp_path.parent / "app.pyz", tmp_path / "app.pyz")
-    command = [sys.executable, "-X", "dev", *PARAZIP, *words, "x", "-y"]
+    command = [sys.executable, "-B", *PARAZIP, *words, "x", "-y"]
     done = start_program(command, tmp_path)
     assert done.stderr == ""
     assert done.stdout.splitlines() == [
