@@ -5,6 +5,8 @@ READY := .venv/ready
 PYTEST = python -E -X utf8 $(MEASURED) -m pytest
 # `test` and `coverage` set MEASURED to this. What only child processes run counts as not reached.
 MEASURING := MEASURED="-m coverage run --parallel-mode"
+# Where a fault would cost most: the tests reach at least 95 percent of each.
+REACHED := format engine workers
 # Minor versions of other CPythons; the tests run on those that are installed, with 3.12 in odd
 # surroundings.
 OTHERS := 12 13 14 15
@@ -32,6 +34,10 @@ test: $(READY)  ## set up, then every check and test, on every Python at hand
 	@$(BIN)/coverage combine -q
 	@echo "branches and lines that the tests reach, in percent:"
 	@$(BIN)/coverage report --format=total
+	@for room in $(REACHED); do \
+	  echo "of $$room:"; \
+	  $(BIN)/coverage report --format=total --include="*/parazip/$$room/*" --fail-under=95 || exit 1; \
+	done
 
 test-all: check  ## the same, but other Pythons run all tests, too
 	@$(MAKE) --no-print-directory SELECTED= SELECTED_OTHERS= pexes unit $(addprefix other-,$(OTHERS))
