@@ -15,6 +15,8 @@ import pytest
 import parazip
 from parazip import Extraction, Settings
 from parazip.extraction import targets
+from support.archive_parts import FOLDER
+from support.odd_archives import STORED, Item, zipped
 from support.paths import list_below, plant_files
 
 FILE, LINK = stat.S_IFREG | 0o644, stat.S_IFLNK | 0o777
@@ -58,6 +60,27 @@ def test_names_that_lead_out_are_refused_before_anything_is_written(
         with pytest.raises((parazip.NotCopiedError, parazip.BadArchiveError)):
             parazip.extract(archive, tmp_path / "out", extraction)
     assert os.listdir(tmp_path) == ["a.zip"]
+
+
+@pytest.mark.parametrize(
+    ("first", "strip"),
+    [
+        (Item(b"d/", method=STORED, other_name=b"e/", central={"attributes": FOLDER}), 0),
+        (Item(b"d/", method=STORED, before=b"PK", central={"attributes": FOLDER, "offset": 0}), 0),
+        (Item(b"left out", b"1", other_name=b"taken in"), 1),
+    ],
+)
+def test_the_record_of_a_member_that_nobody_reads_is_looked_at_too(
+    tmp_path: Path, first: Item, strip: int
+) -> None:
+    """A reader that goes by the records would see another name, or none. Found by fuzzing."""
+    archive = tmp_path / "a.zip"
+    archive.write_bytes(zipped(first, Item(b"d/file", b"2")))
+    plant_files(tmp_path / "out", {"d/": b""})
+    with pytest.raises(parazip.BadArchiveError) as caught:
+        parazip.extract(archive, tmp_path / "out", Extraction(strip_components=strip))
+    assert caught.value.id in ("local-header-mismatch", "local-header-missing")
+    assert list_below(tmp_path / "out") == {"d": None}
 
 
 def test_steps_that_are_none_are_dropped(tmp_path: Path) -> None:

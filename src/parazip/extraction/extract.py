@@ -27,6 +27,7 @@ from parazip.extraction.unpacking import Place
 from parazip.model import File
 from parazip.output.stream import BinaryOutput
 from parazip.settings import Settings
+from parazip.sources.archives import check_passed_over
 
 
 def extract(
@@ -111,6 +112,8 @@ def _plan(archive: File, extraction: Extraction) -> Targets:
     entries = choose_entries(archive, members, exclude, "extract", "extracted")
     targets = plan_targets(archive.path, entries, extraction.strip_components)
     _refuse_beyond_limits(archive.path, targets, extraction)
+    if targets.passed_over:  # the others' records are looked at when their contents are read
+        check_passed_over(archive, targets.passed_over)
     return targets
 
 

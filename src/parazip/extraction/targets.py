@@ -35,12 +35,14 @@ class Targets:
         folders: all that are needed, each after the one that it is in, with the member that stands
             for it, if there is one.
         length: of the paths of all folders.
+        passed_over: members whose contents nobody reads: folders, and what is left out.
     """
 
     files: list[Item] = field(default_factory=list)
     links: list[Item] = field(default_factory=list)
     folders: dict[str, Entry | None] = field(default_factory=dict)
     length: int = 0
+    passed_over: list[Entry] = field(default_factory=list)
 
     @property
     def size(self) -> int:
@@ -102,12 +104,14 @@ def plan_targets(archive: str, entries: Sequence[Entry], strip: int = 0) -> Targ
         if strip or may_be_odd:
             steps = [step for step in name.split("/") if step not in ("", ".")][strip:]
             if not steps:
+                targets.passed_over.append(entry)
                 continue
             path = "/".join(steps)
             if strip:
                 refuse_unsafe_name(archive, entry._replace(name=path), "extract")
         if kind == _FOLDER:
             own_folders[path.rstrip("/")] = entry
+            targets.passed_over.append(entry)
             continue
         end = path.rfind("/")
         if end > 0:
