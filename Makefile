@@ -13,7 +13,7 @@ OTHERS := 12 13 14 15
 SELECTED ?= -m "not slow"
 SELECTED_OTHERS ?= -m "not slow and not once"
 
-.PHONY: help demo test test-all proofs damaged check unit unit-dropin unit-rest odd dev coverage pexes pexes-first pexes-rest bench targets figures drawing neighbours readers audit dist clean
+.PHONY: help demo test test-all proofs damaged check unit unit-dropin unit-rest odd dev coverage pexes pexes-first pexes-rest bench targets figures drawing neighbours readers fuzz audit dist clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -129,6 +129,13 @@ readers: $(READY)  ## what other readers see: ambiguous archives, and every feat
 	NODE_PATH=$(CURDIR)/.venv/readers/node_modules $(BIN)/python -m readers ambiguity
 	NODE_PATH=$(CURDIR)/.venv/readers/node_modules $(BIN)/python -m readers matrix
 
+# libFuzzer, by atheris, which wants Linux and at most CPython 3.13. Nothing that is found is lost:
+# `.fuzz` keeps it, and a later run begins with it.
+MINUTES ?= 10
+fuzz: $(READY)  ## fuzzers over all that reads archives, MINUTES=10 for each of 7 targets
+	$(BIN)/python -m pip install -q --disable-pip-version-check --group fuzz
+	$(BIN)/python -m fuzz --minutes $(MINUTES)
+
 # Not part of `check`, as the answer is another one each day, and needs the package index.
 audit: $(READY)  ## whether anything that parazip needs has a known vulnerability (asks the package index)
 	$(BIN)/python -m pip install -q --disable-pip-version-check --group audit
@@ -140,7 +147,7 @@ dist: $(READY)  ## the files of a release
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --outdir dist
 
 clean:  ## take back what the others made
-	rm -rf .venv demo dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .fuzz demo dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

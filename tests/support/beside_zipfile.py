@@ -130,9 +130,11 @@ def by_readinto(file: Any, made: random.Random) -> Iterator[Callable[[], object]
         yield partial(_filled, getattr(file, name), step)
 
 
-def _filled(readinto: Any, size: int) -> tuple[int, bytes]:
+def _filled(readinto: Any, size: int) -> tuple[bytes, bool]:
+    """What was read, and whether anything was written behind it."""
     target = bytearray(size)
-    return readinto(target), bytes(target)
+    count = readinto(target)
+    return bytes(target[:count]), any(target[count:])
 
 
 def by_text(file: Any, made: random.Random) -> Iterator[Callable[[], object]]:
@@ -227,7 +229,7 @@ def read_in_a_way(kind: Opens, data: bytes, folder: Path, seed: int) -> Iterator
             for call in way(file, script):
                 answer = outcome_of(call)
                 yield answer
-                after += answer.error is not None or answer.value in (b"", "", (0, b""))
+                after += answer.error is not None or answer.value in (b"", "", (b"", False))
                 if after == 4 or (answer.error and info.compress_type == BZIP2):
                     break  # libbz2 may end the process if it is asked for more after an error
             yield outcome_of(file.close)
@@ -251,6 +253,7 @@ def read_as_a_whole(kind: Opens, data: bytes, folder: Path, seed: int) -> Iterat
         yield outcome_of(archive.testzip)
         yield outcome_of(lambda: archive.extractall(folder / "all"))
         yield outcome_of(lambda: archive.extractall(folder / "all", reversed(archive.namelist())))
+        archive.filename = archive.filename or "made.zip"  # a path's error has it in its message
         for info in archive.infolist():
             member: Any = zipfile.Path(archive, info.filename)
             yield outcome_of(member.read_bytes)

@@ -105,7 +105,7 @@ def zipped(
     *items: Item, end: Fields = NONE, front: bytes = b"", comment: bytes = b"", wide: bytes = b""
 ) -> bytes:
     """An archive; `wide` stands where zip64's end records stand."""
-    body, directory = bytearray(front), b""
+    body, directory = bytearray(front), bytearray()
     for item in items:
         body += item.before
         local, central = item.headers(len(body))

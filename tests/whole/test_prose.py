@@ -17,7 +17,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 MODULES = sorted(
     path
-    for room in ("src", "tests", "benchmarks", "neighbours", "readers")
+    for room in ("src", "tests", "benchmarks", "neighbours", "readers", "fuzz")
     for path in (ROOT / room).rglob("*.py")
 )
 
@@ -125,7 +125,9 @@ def test_the_glossary_has_each_word_once_and_is_found() -> None:
 def test_contributors_are_told_of_files_that_are_there() -> None:
     text = read(ROOT / "CONTRIBUTING.md")
     paths = set(
-        re.findall(r"`((?:src|tests|docs|benchmarks|neighbours|readers|\.github)/[\w./-]+)`", text)
+        re.findall(
+            r"`((?:src|tests|docs|benchmarks|neighbours|readers|fuzz|\.github)/[\w./-]+)`", text
+        )
     )
     assert len(paths) > 9
     assert {path for path in paths if not (ROOT / path).exists()} == set()
