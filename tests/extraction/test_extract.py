@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
+import io
 import itertools
 import marshal
 import os
@@ -22,8 +24,10 @@ import pytest
 import parazip
 from parazip import Extraction, Settings
 from parazip.extraction import contents, crew, folder, run, unpacking
+from parazip.extraction.extract import write_contents
 from parazip.workers import starting
 from parazip.workers.helpers import Helpers, HelpersClosedError
+from support import odd_archives
 from support.other_os import OtherOs
 from support.paths import list_below, make_noise, plant_files
 
@@ -352,9 +356,34 @@ def test_an_empty_member_may_be_damaged_too(tmp_path: Path) -> None:
     at = 30 + len("empty")
     assert data[at : at + 2] == b"\3\0"
     path.write_bytes(data[:at] + b"\7\0" + data[at + 2 :])
+    for do in (
+        lambda: parazip.extract(path, tmp_path / "out"),
+        lambda: write_contents(path, io.BytesIO(), Extraction()),
+    ):
+        with pytest.raises(parazip.BadArchiveError) as caught:
+            do()
+        assert (caught.value.id, caught.value.member) == ("stream-damaged", "empty")
+
+
+@pytest.mark.parametrize(
+    ("method", "packed"),
+    [(8, odd_archives.deflate(b"evil")), (8, b"\3\0more"), (8, b"evil"), (12, bz2.compress(b"1"))],
+    ids=["contents", "behind its end", "no stream", "bzip2"],
+)
+def test_a_folder_whose_stream_gives_something_is_refused(
+    tmp_path: Path, method: int, packed: bytes
+) -> None:
+    """It claims to be empty, and nobody has to inflate it to make a folder. Found by fuzzing."""
+    lies = {"size": 0, "crc": 0}
+    folder = {"attributes": (stat.S_IFDIR | 0o755) << 16}
+    item = odd_archives.Item(b"d/", method=method, packed=packed, both=lies, central=folder)
+    path = tmp_path / "a.zip"
+    path.write_bytes(odd_archives.zipped(item))
     with pytest.raises(parazip.BadArchiveError) as caught:
         parazip.extract(path, tmp_path / "out")
-    assert (caught.value.id, caught.value.member) == ("stream-damaged", "empty")
+    assert caught.value.id in ("stream-end", "stream-damaged")
+    assert caught.value.member == "d/"
+    assert os.listdir(tmp_path) == ["a.zip"]
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 7])

@@ -145,6 +145,7 @@ REFUSED_MEMBERS: dict[str, dict[str, Callable[[], bytes]]] = {
         "deflated": lambda: make_with_empty(method=DEFLATED, both={"crc": 5}),
         "in the directory": lambda: make_with_empty(central={"crc": 5}),
         "a folder": lambda: make_with_empty(name=b"d/", both={"crc": 5}),
+        "another method": lambda: make_with_empty(method=12, both={"crc": 5}),
     },
     "deflate-stream-missing": {
         "a file": lambda: make_with_empty(method=DEFLATED, packed=b""),

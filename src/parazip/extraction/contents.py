@@ -8,7 +8,6 @@ error is told if they are not.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 
 from parazip.codecs import checksums, deflating, inflating, libdeflate, others
 from parazip.format.end import Read
@@ -103,14 +102,17 @@ def judged_chunks(judge: Judge, entry: Entry, begin: int, read: Read) -> Iterato
         yield from _decompress(judge, entry, compressed)
         return
     crc = size = 0
-    with suppress(inflating.InflateError):
+    is_sound = record.size > 0  # of nothing, only zlib-ng tells whether the stream is one
+    try:
         for piece in compressed if record.method == STORED else _inflate_by_zlib(compressed):
             crc = checksums.crc32(piece, crc)
             size += len(piece)
             if size > record.size:
                 break
             yield piece
-    if (crc, size) != (record.crc, record.size):
+    except inflating.InflateError:
+        is_sound = False
+    if not is_sound or (crc, size) != (record.crc, record.size):
         check_contents(judge, entry, read_chunks(read, begin, record.compressed_size))
 
 

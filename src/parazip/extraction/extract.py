@@ -11,7 +11,7 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from parazip.engine.progress import Counter, Sink
@@ -22,8 +22,9 @@ from parazip.extraction.crew import Crew, Made
 from parazip.extraction.folder import TargetFolder
 from parazip.extraction.model import NEVER_A_BOMB, Extraction, ExtractReport
 from parazip.extraction.run import Run
-from parazip.extraction.targets import Targets, plan_targets
+from parazip.extraction.targets import FOLDER, Targets, plan_targets
 from parazip.extraction.unpacking import Place
+from parazip.format.values import Entry
 from parazip.model import File
 from parazip.output.stream import BinaryOutput
 from parazip.settings import Settings
@@ -112,8 +113,8 @@ def _plan(archive: File, extraction: Extraction) -> Targets:
     entries = choose_entries(archive, members, exclude, "extract", "extracted")
     targets = plan_targets(archive.path, entries, extraction.strip_components)
     _refuse_beyond_limits(archive.path, targets, extraction)
-    if targets.passed_over:  # the others' records are looked at when their contents are read
-        check_passed_over(archive, targets.passed_over)
+    if targets.passed_over:
+        _check_passed_over(archive, targets.passed_over)
     return targets
 
 
@@ -143,6 +144,20 @@ def _refuse_beyond_limits(archive: str, targets: Targets, extraction: Extraction
         f"cannot extract {archive}: {what}; allow more with {option}, or choose members",
         member=archive,
     )
+
+
+def _check_passed_over(archive: File, entries: Sequence[Entry]) -> None:
+    """Refuses what is wrong with members of which no file is made.
+
+    The records of all others are looked at when their contents are read. A folder has no contents,
+    but it may have a stream that gives some.
+    """
+    check_passed_over(archive, entries)
+    folders = [entry for entry in entries if entry.record.attributes >> 28 == FOLDER]
+    hidden = [entry for entry in folders if entry.record.compressed_size]
+    for chunks in unpacking.read_contents(archive, hidden):
+        for _ in chunks:
+            pass
 
 
 @contextmanager

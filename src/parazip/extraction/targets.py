@@ -17,7 +17,8 @@ from parazip.format.records import FLAG_ENCRYPTED, FLAG_PATCH
 from parazip.format.values import DEFLATED, STORED, Entry
 from parazip.sources.archives import LINK, refuse_uncopyable, refuse_unsafe_name
 
-_FILE, _FOLDER = 8, 4
+FOLDER, _FILE = 4, 8
+"""The highest 4 bits of the mode of a folder, and of a file."""
 
 _MOST_OF_FOLDERS, _ALWAYS = 32, 1 << 17
 """How much longer the paths of all folders together may be than the names of all members, and a
@@ -94,7 +95,7 @@ def plan_targets(archive: str, entries: Sequence[Entry], strip: int = 0) -> Targ
         kind = record.attributes >> 28
         if (
             may_be_odd
-            or kind not in (_FILE, _FOLDER)
+            or kind not in (_FILE, FOLDER)
             or record.flags & (FLAG_ENCRYPTED | FLAG_PATCH)
             or record.method not in (STORED, DEFLATED)
         ):
@@ -109,7 +110,7 @@ def plan_targets(archive: str, entries: Sequence[Entry], strip: int = 0) -> Targ
             path = "/".join(steps)
             if strip:
                 refuse_unsafe_name(archive, entry._replace(name=path), "extract")
-        if kind == _FOLDER:
+        if kind == FOLDER:
             own_folders[path.rstrip("/")] = entry
             targets.passed_over.append(entry)
             continue

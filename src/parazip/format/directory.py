@@ -320,6 +320,8 @@ def _check_numbers(
     if version > _MOST_VERSION:
         expected = f"{_MOST_VERSION / 10} or before"
         judge.refuse("version-needed", _HEADER, at, expected, f"{version / 10}")
+    if not size and crc:
+        judge.refuse("crc-of-nothing", _HEADER, at, "CRC 0 of 0 bytes", crc)
     if flags & FLAG_ENCRYPTED or method not in (STORED, DEFLATED):
         return  # encryption adds bytes, and other methods make more of one
     most = size if method == STORED else compressed_size * MOST_DEFLATED
@@ -327,8 +329,6 @@ def _check_numbers(
         refuse("size-impossible", f"a size that method {method} can have", (compressed_size, size))
     elif method == DEFLATED and not compressed_size:
         judge.refuse("deflate-stream-missing", _HEADER, at, "a deflate stream", "0 bytes")
-    if not size and crc:
-        judge.refuse("crc-of-nothing", _HEADER, at, "CRC 0 of 0 bytes", crc)
 
 
 def _check_name(judge: Judge, at: int, name: str) -> None:
