@@ -8,6 +8,7 @@ import random
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -41,7 +42,8 @@ class Outcome(NamedTuple):
         edges: that were reached; libFuzzer's `cov`.
         corpus: inputs that reached something new, seeds among them.
         new: those that are no seeds.
-        found: the file of an input that shows a fault, if there is one.
+        found: what is told of an input that shows a fault, if there is one; the input itself is
+            the file beside it, without a suffix.
     """
 
     target: str
@@ -74,7 +76,9 @@ def fuzz_target(name: str, kind: str, seconds: int, folder: Path) -> Outcome:
     """
     corpus, found = folder / f"corpus-{name}-{kind}", folder / f"found-{name}-{kind}"
     corpus.mkdir(parents=True, exist_ok=True)
-    found.unlink(missing_ok=True)
+    report = found.with_suffix(".txt")
+    for path in found, report:
+        path.unlink(missing_ok=True)
     if kind == "bytes":
         of_streams = targets.TARGETS[name].of_streams
         made = seeds.make_streams(targets.SHORT) if of_streams else seeds.make_archives()
@@ -83,7 +87,7 @@ def fuzz_target(name: str, kind: str, seconds: int, folder: Path) -> Outcome:
         _plant(corpus, {str(i): random.Random(i).randbytes(_CHOICES) for i in range(_STRUCTURES)})
     tokens = folder / "tokens"
     tokens.write_text("".join(f'"{_spell(token)}"\n' for token in _TOKENS))
-    before = len(os.listdir(corpus))
+    before, began = len(os.listdir(corpus)), time.monotonic()
     done = subprocess.run(
         [
             *(sys.executable, "-m", "fuzz.child", name, kind, str(found)),
@@ -100,17 +104,17 @@ def fuzz_target(name: str, kind: str, seconds: int, folder: Path) -> Outcome:
     if done.returncode not in (0, *_ENDED_BY_FINDING):
         raise RuntimeError(f"fuzzing of {name} ended by {done.returncode}: {done.stderr[-2000:]}")
     if done.returncode:
-        found.with_suffix(".txt").write_text(done.stdout + done.stderr)
+        report.write_text(done.stdout + done.stderr)
     numbers = re.findall(r"cov: (\d+) .* corp: (\d+)/", done.stderr) or [("0", "0")]
     return Outcome(
         name,
         kind,
         _find_number(r"stat::number_of_executed_units: (\d+)", done.stderr),
-        _find_number(r"Done \d+ runs in (\d+)", done.stderr),
+        round(time.monotonic() - began),
         int(numbers[-1][0]),
         int(numbers[-1][1]),
         len(os.listdir(corpus)) - before,
-        found.with_suffix(".txt") if done.returncode else None,
+        report if done.returncode else None,
     )
 
 
