@@ -13,12 +13,12 @@ from parazip.format.values import Record
 
 def join_records(*members: tuple[Record, bytes], system: int = 3) -> bytes:
     """An archive of records that say what they like; only their offsets are set right."""
-    headers, body = b"", bytearray()
+    headers, body = bytearray(), bytearray()
     for record, data in members:
         header = pack_central_header(record._replace(offset=len(body)))
         headers += header[:5] + bytes([system]) + header[6:]
         body += pack_local_header(record, False) + data
-    return bytes(body) + headers + pack_end_records(len(members), len(headers), len(body))
+    return bytes(body + headers) + pack_end_records(len(members), len(headers), len(body))
 
 
 def contents_of(archive: str | Path | bytes | IO[bytes]) -> dict[str, bytes]:
