@@ -129,8 +129,8 @@ readers: $(READY)  ## what other readers see: ambiguous archives, and every feat
 	NODE_PATH=$(CURDIR)/.venv/readers/node_modules $(BIN)/python -m readers ambiguity
 	NODE_PATH=$(CURDIR)/.venv/readers/node_modules $(BIN)/python -m readers matrix
 
-# libFuzzer, by atheris, which wants Linux and at most CPython 3.13. Nothing that is found is lost:
-# `.fuzz` keeps it, and a later run begins with it.
+# libFuzzer, by atheris, which wants at most CPython 3.13, on Linux. `.fuzz` keeps what is found, and a
+# later run begins with it.
 MINUTES ?= 10
 fuzz: $(READY)  ## fuzzers over all that reads archives, MINUTES=10 for each of 7 targets
 	$(BIN)/python -m pip install -q --disable-pip-version-check --group fuzz

@@ -28,6 +28,9 @@ _TOKENS = (b"PK\1\2", b"PK\3\4", b"PK\5\6", b"PK\6\6", b"PK\6\7", b"PK\7\x08", b
 _SLOW = 60
 """Seconds after which an input is told of as one that hangs."""
 
+_BY_LIBFUZZER = "-by-libfuzzer-"
+"""In the name of what libFuzzer ended with: an archive, or the choices of which one was made."""
+
 _ENDED_BY_FINDING = (70, 71, 76, 77)
 
 
@@ -42,8 +45,8 @@ class Outcome(NamedTuple):
         edges: that were reached; libFuzzer's `cov`.
         corpus: inputs that reached something new, seeds among them.
         new: those that are no seeds.
-        found: what is told of an input that shows a fault, if there is one; the input itself is
-            the file beside it, without a suffix.
+        found: what is told of an input that shows a fault, if there is one; the archive itself is
+            the file beside it without a suffix, unless the process could not tell any more.
     """
 
     target: str
@@ -79,6 +82,9 @@ def fuzz_target(name: str, kind: str, seconds: int, folder: Path) -> Outcome:
     report = found.with_suffix(".txt")
     for path in found, report:
         path.unlink(missing_ok=True)
+    for path in folder.glob(f"{found.name}{_BY_LIBFUZZER}*"):  # what the last run ended with
+        _plant(corpus, {path.name: path.read_bytes()})
+        path.unlink()
     if kind == "bytes":
         of_streams = targets.TARGETS[name].of_streams
         made = seeds.make_streams(targets.SHORT) if of_streams else seeds.make_archives()
@@ -93,7 +99,7 @@ def fuzz_target(name: str, kind: str, seconds: int, folder: Path) -> Outcome:
             *(sys.executable, "-m", "fuzz.child", name, kind, str(found)),
             *(f"-max_total_time={seconds}", f"-timeout={_SLOW}", f"-max_len={seeds.MOST}"),
             *("-len_control=0", "-rss_limit_mb=4096", "-print_final_stats=1", f"-dict={tokens}"),
-            *(f"-artifact_prefix={found}-by-libfuzzer-", str(corpus)),
+            *(f"-artifact_prefix={found}{_BY_LIBFUZZER}", str(corpus)),
         ],
         capture_output=True,
         text=True,

@@ -6,6 +6,7 @@ import bz2
 import io
 import itertools
 import marshal
+import ntpath
 import os
 import random
 import re
@@ -23,8 +24,9 @@ import pytest
 
 import parazip
 from parazip import Extraction, Settings
-from parazip.extraction import contents, crew, folder, run, unpacking
+from parazip.extraction import contents, crew, extract, folder, run, unpacking
 from parazip.extraction.extract import write_contents
+from parazip.output import syncing
 from parazip.workers import starting
 from parazip.workers.helpers import Helpers, HelpersClosedError
 from support import odd_archives
@@ -477,8 +479,7 @@ def test_all_is_on_the_disk_before_it_returns_if_it_is_asked_for(
         synced.append(os.fstat(descriptor).st_ino)
         os.fsync(descriptor)
 
-    for module in unpacking, folder:
-        monkeypatch.setattr(module, "os", OtherOs(fsync=noted))
+    monkeypatch.setattr(syncing, "os", OtherOs(fsync=noted))
     parazip.extract(archive, tmp_path / "out", Extraction(sync=True), Settings(jobs=1))
     paths = [tmp_path / "out", *(tmp_path / "out").rglob("*")]
     if target == "new":
@@ -487,3 +488,8 @@ def test_all_is_on_the_disk_before_it_returns_if_it_is_asked_for(
     synced.clear()
     parazip.extract(archive, tmp_path / "not asked for", settings=Settings(jobs=1))
     assert synced == []
+
+
+def test_a_drive_that_is_not_there_is_no_endless_way_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extract, "os", OtherOs(path=ntpath))
+    assert extract._list_missing("Z:\\new\\folder") == ["Z:\\new\\folder", "Z:\\new", "Z:\\"]

@@ -8,11 +8,14 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
 
 import parazip
+from parazip.output import syncing
+from support.other_os import OtherOs
 from support.patience import HUNG
 from support.refusals import preload_refusals
 
@@ -133,6 +136,52 @@ def test_an_update_that_changes_nothing_brings_to_the_disk_what_is_there(
     calls, _ = record(folder, library, *COMMANDS["update"], "--sync")
     assert find_all(calls, {"fsync"}, (folder / "old.zip").stat().st_ino)
     assert find_all(calls, {"fsync"}, folder.stat().st_ino)
+
+
+def test_it_is_the_folder_of_the_file_that_a_link_leads_to(folder: Path, library: Path) -> None:
+    (folder / "real").mkdir()
+    (folder / "old.zip").rename(folder / "real" / "old.zip")
+    (folder / "old.zip").symlink_to("real/old.zip")
+    for _ in "changes", "changes nothing":
+        calls, _ = record(folder, library, *COMMANDS["update"], "--sync")
+        assert find_all(calls, {"fsync"}, (folder / "real").stat().st_ino)
+        assert not find_all(calls, {"fsync"}, folder.stat().st_ino)
+
+
+def test_each_file_and_folder_of_a_finished_one_is_synced_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = tmp_path / "made"
+    (made / "inner").mkdir(parents=True)
+    for path in (made / "a", made / "inner" / "b"):
+        path.write_bytes(b"x")
+    (made / "link").symlink_to("a")
+    synced = []
+    monkeypatch.setattr(syncing, "sync", lambda descriptor: synced.append(os.fstat(descriptor)))
+    syncing.sync_finished(str(made))
+    paths = [made / "a", made / "inner" / "b", made, made / "inner", tmp_path]
+    assert [info.st_ino for info in synced] == [path.stat().st_ino for path in paths]
+
+
+def test_where_the_system_has_a_call_for_that_the_disk_itself_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """macOS: fsync(2) there waits for the way to the disk only. Not all file systems have it."""
+    asked: list[object] = []
+    refuses = False
+
+    def ask(descriptor: int, what: int) -> None:
+        if refuses:
+            raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+        asked.append((descriptor, what))
+
+    monkeypatch.setattr(syncing, "_TO_THE_DISK", 51)
+    monkeypatch.setattr(syncing, "fcntl", SimpleNamespace(fcntl=ask))
+    monkeypatch.setattr(syncing, "os", OtherOs(fsync=asked.append))
+    syncing.sync(7)
+    refuses = True
+    syncing.sync(8)
+    assert asked == [(7, 51), 8]
 
 
 @pytest.mark.parametrize("target", ["out", "new/parent/out"])

@@ -136,6 +136,12 @@ def test_two_members_of_one_name_are_an_error(tmp_path: Path) -> None:
     assert (fault.id, fault.severity, fault.member) == ("name-twice", "error", "a")
 
 
+def test_of_folders_that_differ_in_case_always_the_same_is_told(tmp_path: Path) -> None:
+    names = ["x", *(f"X/{folder}/{number}" for number, folder in enumerate(["Aa", "aA", "AA"]))]
+    (fault,) = parazip.verify(write_names(tmp_path / "a.zip", *names)).faults
+    assert (fault.id, fault.members) == ("name-case", ("x", "X/AA/"))
+
+
 def test_folders_that_differ_in_case_are_one_folder(tmp_path: Path) -> None:
     assert parazip.verify(write_names(tmp_path / "a.zip", "D/f", "d/g")).faults == ()
 

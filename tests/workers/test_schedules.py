@@ -389,8 +389,9 @@ MUTANTS = {
     ),
     "looking whether a job is free, and taking it, are two steps": Mutant(
         "threads",
-        "if not self._is_workers.setdefault(None, True):",
-        "if self._is_workers.get(None) is False or self._is_workers.update({None: True}):",
+        "if not self._claimed_by_worker.setdefault(None, True):",
+        "claimed = self._claimed_by_worker\n"
+        "        if claimed.get(None) is False or claimed.update({None: True}):",
         "tasks are left",
         "a closed lane is at work",
         departures=2,

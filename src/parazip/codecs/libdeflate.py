@@ -2,15 +2,15 @@
 
 Its package does not look whether libdeflate got memory for its tables. If it did not, the process
 ends by a signal, and nobody hears why. Linux refuses memory as a rule only where a limit is set
-(`ulimit -v` and `-d`); so where one is, as much is asked for and given back before each call, and a
-refusal is a MemoryError. As other threads may take some of it meanwhile, it is asked for twice.
+(`ulimit -v` and `-d`, or by the program itself); so where one is, as much is asked for and given
+back before each call, and a refusal is a MemoryError. Other threads may take some of it meanwhile,
+so it is asked for twice: that makes such an end rare, and only the package could rule it out.
 """
 
 from __future__ import annotations
 
 import mmap
 import sys
-from collections.abc import Callable
 
 import deflate
 
@@ -19,6 +19,8 @@ from parazip.format.values import Buffer
 if sys.platform != "win32":
     import resource
 
+    _ADDRESS_SPACE = getattr(resource, "RLIMIT_AS", resource.RLIMIT_DATA)
+
 _TABLES = (256 << 10, *[1 << 20] * 9, *[10 << 20] * 3)
 """Bytes that libdeflate takes at most for its tables, by its own level, 0 to 12."""
 
@@ -26,13 +28,14 @@ _TABLES_TO_INFLATE = 64 << 10
 
 
 def _is_limited() -> bool:
+    """Whether memory is limited; each call asks, as a program may set a limit at any time."""
     if sys.platform == "win32":
         return False
-    limits = (resource.RLIMIT_AS, resource.RLIMIT_DATA)
-    return any(resource.getrlimit(limit)[0] != resource.RLIM_INFINITY for limit in limits)
-
-
-_IS_LIMITED = _is_limited()
+    none = resource.RLIM_INFINITY
+    return (
+        resource.getrlimit(resource.RLIMIT_DATA)[0] != none
+        or resource.getrlimit(_ADDRESS_SPACE)[0] != none
+    )
 
 
 def _require(size: int) -> None:
@@ -49,7 +52,7 @@ def compress_whole(data: Buffer, level: int) -> bytearray:
     Raises:
         MemoryError: there is not enough.
     """
-    if _IS_LIMITED:
+    if _is_limited():
         _require(_TABLES[level] + len(data))
     try:
         return deflate.deflate_compress(data, level)
@@ -57,20 +60,17 @@ def compress_whole(data: Buffer, level: int) -> bytearray:
         raise MemoryError from error
 
 
-def _inflate_if_it_can(data: Buffer, size: int) -> bytearray:
-    _require(_TABLES_TO_INFLATE + size)
+def inflate_at_once(data: Buffer, size: int) -> bytearray:
+    """The contents of a raw deflate stream that makes `size` bytes.
+
+    Raises:
+        FastInflateError: it is damaged, or makes more; where it ends in `data` nobody tells.
+        MemoryError: there is not enough.
+    """
+    if _is_limited():
+        _require(_TABLES_TO_INFLATE + size)
     return deflate.deflate_decompress(data, size)
 
-
-inflate_at_once: Callable[[Buffer, int], bytearray] = deflate.deflate_decompress
-"""`inflate_at_once(data, size)`: the contents of a raw deflate stream that makes `size` bytes.
-
-Raises:
-    FastInflateError: it is damaged, or makes more; where it ends in `data` nobody tells.
-"""
-
-if _IS_LIMITED:
-    inflate_at_once = _inflate_if_it_can
 
 FastInflateError = deflate.DeflateError
 

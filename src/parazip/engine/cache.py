@@ -175,7 +175,7 @@ class Cache:
                 folder.remove(key[2:])
             what = "was thrown away"
         except (FileNotFoundError, UntrustedFolderError):
-            return  # another process threw it away meanwhile, as it may
+            return  # another process threw it away, or the folder is not trusted any more
         except OSError:
             what = "cannot be removed"
         self._note("damage", f"a damaged part in the cache {what} ({why}): {self._path(key)}")

@@ -37,13 +37,10 @@ BY_DESCRIPTOR = {os.open, os.mkdir, os.rmdir, os.stat, os.unlink, os.rename} <= 
 """Whether the system looks into a folder that is open, whatever its name leads to by now."""
 
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
-_FOLDER_ONLY = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_DIRECTORY", 0) | _NO_LINK
+_FOLDER_ONLY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _NO_LINK
 
 _PLACE_ONLY = getattr(os, "O_PATH", 0)
 """How a folder is opened that need not be listed, or a link itself; 0 where the system cannot."""
-
-_MOST_LINKS = 40
-"""As Linux has it."""
 
 
 class UntrustedFolderError(SourceError):
@@ -247,7 +244,7 @@ def follow_way(path: str) -> Iterator[CacheFolder]:
             below = _take_step(here, step)
             if isinstance(below, str):
                 links += 1
-                if links > _MOST_LINKS:
+                if links > trust.MOST_LINKS:
                     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
                 steps += below.split(os.sep)[::-1]
                 if not os.path.isabs(below):
@@ -287,7 +284,7 @@ def _take_step(here: CacheFolder, name: str) -> CacheFolder | str:
     except OSError as error:
         if error.errno not in (errno.ENOTDIR, errno.ELOOP):
             raise
-    link = os.open(name, _PLACE_ONLY | _NO_LINK | os.O_CLOEXEC, dir_fd=here.descriptor)
+    link = os.open(name, _PLACE_ONLY | _NO_LINK, dir_fd=here.descriptor)
     try:
         _check_link(path, os.fstat(link))
         return os.readlink("", dir_fd=link)

@@ -33,7 +33,9 @@ from parazip.errors import (
 from parazip.format.surroundings import Surroundings
 from parazip.format.values import STORED
 from parazip.model import File, Frame, Member, Section
-from parazip.output import existing, naming
+from parazip.output import existing
+from parazip.output.stream import resolve_output_path
+from parazip.output.syncing import sync_finished
 from parazip.settings import Preview, Report, Settings
 from parazip.sources import archives, merging
 from parazip.sources.contents import find_archive_member, measure_contents
@@ -97,7 +99,7 @@ def update(
     revision = _plan_update(archive, paths, settings, selection, names, findings)
     if not (prefix.is_given or revision.changes) and revision.file is not None:
         if sync:  # it may have been made a moment ago
-            naming.sync_finished(revision.path)
+            sync_finished(resolve_output_path(revision.path)[0])
         report = Report(
             archive=revision.path,
             members=len(revision.members),

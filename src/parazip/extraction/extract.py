@@ -173,7 +173,7 @@ def _opening(target: str, archive: File, extraction: Extraction) -> Iterator[Pla
         return
     parent, name = os.path.split(target.rstrip("/" + os.sep))
     beside = os.path.join(parent, f".{token}")
-    missing = _list_missing(parent)
+    missing = _list_missing(parent) if extraction.sync else []
     try:
         _make_first(beside, parent, target)
         yield place._replace(target=beside)
@@ -192,9 +192,9 @@ def _opening(target: str, archive: File, extraction: Extraction) -> Iterator[Pla
 
 def _list_missing(folder: str) -> list[str]:
     """A folder and those above it, as far as they are not there."""
-    missing = []
-    while folder and not os.path.isdir(folder):
-        missing.append(folder)
+    missing: list[str] = []
+    while folder not in ("", *missing[-1:]) and not os.path.isdir(folder):
+        missing.append(folder)  # a drive of Windows is in itself
         folder = os.path.dirname(folder)
     return missing
 

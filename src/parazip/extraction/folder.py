@@ -13,6 +13,7 @@ import stat
 from typing import Self
 
 from parazip.errors import OutputError
+from parazip.output import syncing
 
 BY_DESCRIPTOR = {os.open, os.mkdir, os.unlink, os.rename, os.stat, os.symlink} <= os.supports_dir_fd
 """Whether the system finds a name in a folder that is open, whatever that is called by now."""
@@ -188,7 +189,7 @@ class TargetFolder:
         at, _ = self.enter(folder)
         if at is not None:
             try:
-                os.fsync(at)
+                syncing.sync(at)
             except OSError as error:
                 if error.errno != errno.EBADF:  # one that may not be read is open to be searched
                     path = os.path.join(self._path, folder)

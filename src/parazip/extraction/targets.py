@@ -36,7 +36,7 @@ class Targets:
         folders: all that are needed, each after the one that it is in, with the member that stands
             for it, if there is one.
         length: of the paths of all folders.
-        passed_over: members whose contents nobody reads: folders, and what is left out.
+        passed_over: members of which no file is made: folders, and what is left out.
     """
 
     files: list[Item] = field(default_factory=list)

@@ -29,6 +29,7 @@ from parazip.format.records import LOCAL
 from parazip.format.refusals import Judge
 from parazip.format.values import DEFLATED, STORED, Buffer, Entry, Record
 from parazip.model import File
+from parazip.output import syncing
 from parazip.sources import files
 from parazip.sources.archives import read_at, read_front
 from parazip.workers.helpers import Helpers
@@ -315,7 +316,7 @@ class _FileMaker:
                     if self._sets_times:
                         os.utime(descriptor, ns=(when, when))
                     if self._syncs:
-                        os.fsync(descriptor)
+                        syncing.sync(descriptor)
                 finally:
                     os.close(descriptor)
                 if self._sets_times_later:

@@ -27,6 +27,7 @@ from contextlib import suppress
 from io import FileIO
 
 from parazip.errors import OutputError
+from parazip.output import syncing
 from parazip.sources import trust
 
 _CHUNK = 1 << 20
@@ -196,7 +197,7 @@ def _refuse_without_room(file: FileIO, size: int) -> None:
 def _flush_to_disk(file: FileIO) -> None:
     """Lets a network or a disk tell now what did not arrive."""
     try:
-        os.fsync(file.fileno())
+        syncing.sync(file.fileno())
     except OSError as error:
         if error.errno in _LOST:
             raise
@@ -209,54 +210,6 @@ def close_file(file: FileIO) -> None:
     except OSError as error:
         if error.errno in _LOST:
             raise
-
-
-def sync_folder(path: str, name: str) -> None:
-    """Returns when the names in a folder are on the disk, where the system has that (not Windows).
-
-    Args:
-        path: of the folder.
-        name: what messages call the file in there that was made.
-
-    Raises:
-        OutputError: they cannot be written.
-    """
-    if os.name == "nt":
-        return
-    try:
-        _sync_path(path)
-    except OSError as error:
-        hint = "it is complete, but a loss of power may lose it"
-        raise OutputError.of(name, error, hint) from error
-
-
-def sync_finished(path: str) -> None:
-    """Returns when a file, or a folder with all it holds, and its name are on the disk.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    folders = [path] if os.path.isdir(path) and not os.path.islink(path) else []
-    try:
-        for folder, _, files in os.walk(path):
-            folders.append(folder)
-            for name in files:
-                if not os.path.islink(found := os.path.join(folder, name)):
-                    _sync_path(found)
-        if not folders:
-            _sync_path(path)
-    except OSError as error:
-        raise OutputError.of(path, error, "a loss of power may lose it") from error
-    for folder in (*folders, os.path.dirname(os.path.abspath(path))):
-        sync_folder(folder, path)
-
-
-def _sync_path(path: str) -> None:
-    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def pour_bytes(source: FileIO, target: FileIO, size: int) -> None:

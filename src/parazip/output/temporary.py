@@ -18,13 +18,13 @@ from functools import partial
 from io import FileIO
 
 from parazip.errors import OutputError
+from parazip.output import syncing
 from parazip.output.naming import (
     FULL,
     close_file,
     pour_bytes,
     remove_file,
     rename_to_free,
-    sync_folder,
     write_over,
 )
 from parazip.output.rights import (
@@ -111,10 +111,10 @@ class Temporary:
             self._continue_with_copy(size)
         self._set_rights(target, old, is_executable)
         if sync:
-            os.fsync(self.file.fileno())
+            syncing.sync(self.file.fileno())
         self._take_place(target, old, is_executable, name, check, sync)
         if sync:
-            sync_folder(os.path.dirname(target), name)
+            syncing.sync_folder(os.path.dirname(target), name)
 
     def _take_place(
         self,
@@ -138,7 +138,7 @@ class Temporary:
             self._take_name()
             self._set_rights(target, old, is_executable)
             if sync:
-                os.fsync(self.file.fileno())  # it may be a copy now
+                syncing.sync(self.file.fileno())  # it may be a copy now
         close_file(self.file)
         if check is not None:
             check()
@@ -147,7 +147,7 @@ class Temporary:
                 if is_new:
                     rename_to_free(self._path, target)
                     self._stays = True  # it may have both names now, and be the target
-                    self._note_what_is_left()
+                    self.note_what_is_left(self._path)
                 else:
                     os.replace(self._path, target)
                 return
@@ -155,11 +155,12 @@ class Temporary:
                 check()
         self._stays = True  # while its bytes are on their way it is the only whole copy
         write_over(self._path, target, name, may_replace=not is_new)
-        self._note_what_is_left()
+        self.note_what_is_left(self._path)
 
-    def _note_what_is_left(self) -> None:
-        if os.path.lexists(self._path):
-            self.notes.append(f"{self._path} is left over: the system refuses to remove it")
+    def note_what_is_left(self, path: str) -> None:
+        """Notes a file that could not be removed, if it is there."""
+        if os.path.lexists(path):
+            self.notes.append(f"{path} is left over: the system refuses to remove it")
 
     def discard(self) -> None:
         """Closes the file and removes it, if it has not become another one and need not stay."""
@@ -267,7 +268,7 @@ def _open_in(folder: str, mode: int, is_beside: bool) -> Temporary:
 def _open_nameless(folder: str, mode: int, is_beside: bool) -> Temporary:
     path = _make_name(folder)
     flags = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
-    with FileIO(os.open(folder, flags, mode), "w+b") as trial:
+    with FileIO(os.open(folder, flags, mode & ~_OTHERS_WRITE), "w+b") as trial:
         _check_seeking(trial)
         try:
             _link_to(trial.fileno(), path)
@@ -276,8 +277,9 @@ def _open_nameless(folder: str, mode: int, is_beside: bool) -> Temporary:
             if not os.path.lexists(path):
                 raise
             # As it cannot go, let it be of use.
-            file = FileIO(path, "r+b")
-            return Temporary(file, path, True, is_beside, _read_rights(file))
+            with FileIO(os.open(folder, flags, mode), "w+b") as other:
+                allowed = _read_rights(other)
+            return Temporary(FileIO(path, "r+b"), path, True, is_beside, allowed)
         except BaseException:
             remove_file(path)
             raise
@@ -289,16 +291,16 @@ def _open_named(folder: str, mode: int, is_beside: bool) -> Temporary:
     path = _make_name(folder)
     file = FileIO(path, "x+b", opener=partial(os.open, mode=mode))
     allowed = _read_rights(file)
+    first = ""
     if allowed & _OTHERS_WRITE:
         # To take the rights away would come too late: who has it open may write to it.
-        try:
-            os.unlink(path)
-        except OSError:
-            pass  # as it cannot go, let it be of use
-        else:
-            file.close()
-            file = FileIO(path, "x+b", opener=partial(os.open, mode=mode & ~_OTHERS_WRITE))
-    return Temporary(file, path, True, is_beside, allowed)
+        file.close()
+        remove_file(path)
+        first, path = path, _make_name(folder)
+        file = FileIO(path, "x+b", opener=partial(os.open, mode=mode & ~_OTHERS_WRITE))
+    temporary = Temporary(file, path, True, is_beside, allowed)
+    temporary.note_what_is_left(first)
+    return temporary
 
 
 def _read_rights(file: FileIO) -> int:

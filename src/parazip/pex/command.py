@@ -18,8 +18,8 @@ from parazip.codecs.table import CODEC_NAMES, CodecName
 from parazip.display import MODES, Display, Mode
 from parazip.engine.cache import Cache
 from parazip.model import Tally
-from parazip.output.naming import sync_finished
 from parazip.output.rights import refuse_folder
+from parazip.output.syncing import sync_finished
 from parazip.pex import inside, outside
 from parazip.pex.asked import ZIPAPP, PexOptions, read_options
 from parazip.pex.explanation import print_explanation

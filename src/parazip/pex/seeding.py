@@ -51,7 +51,8 @@ def main() -> None:
         except ParazipError as error:
             sys.exit(f"parazip: {error}")
         except (OSError, MemoryError) as error:  # pex's own code tells them by a traceback
-            sys.exit(f"parazip: cannot lay out {asked['pex']}: {str(error) or 'out of memory'}")
+            why = " ".join((str(error) or "out of memory", *getattr(error, "__notes__", ())))
+            sys.exit(f"parazip: cannot lay out {asked['pex']}: {why}")
 
 
 def lay_out(pex: str, settings: Settings, display: Display) -> dict[str, Any]:

@@ -6,6 +6,9 @@ import errno
 import os
 import stat
 
+MOST_LINKS = 40
+"""Links that are followed one after the other, as Linux has it."""
+
 
 def resolve_trusted(path: str) -> str:
     """The absolute path that a path leads to, if it is a link and those behind it are followed.
@@ -18,7 +21,7 @@ def resolve_trusted(path: str) -> str:
         PermissionError: a link is somebody else's.
         OSError: a folder on the way cannot be looked at, or links lead in a circle.
     """
-    for _ in range(_MOST_LINKS):
+    for _ in range(MOST_LINKS):
         folder, name = os.path.split(path)
         try:
             info = os.lstat(path)
@@ -38,9 +41,6 @@ def own_user() -> int:
     """The user that this process acts for; Windows, which knows folders of no such kind, has 0."""
     return os.geteuid() if hasattr(os, "geteuid") else 0
 
-
-_MOST_LINKS = 40
-"""As Linux has it."""
 
 _OPEN_TO_ALL = stat.S_ISVTX | stat.S_IWOTH
 _PLANTED = "another user's link in a folder that everybody may write to"

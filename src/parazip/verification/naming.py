@@ -34,7 +34,7 @@ def find_odd_names(entries: Sequence[Entry]) -> list[Fault]:
     else:
         folded = {fold_name(file): file for file in files}
         if found := find_file_as_folder(folded, map(fold_name, parents)):
-            folder = next(parent for parent in parents if fold_name(parent) == found[1])
+            folder = min(parent for parent in parents if fold_name(parent) == found[1])
             listener.tell("name-case", folded[found[0]][:-1], folder)
     judge = ReaderJudge(listener, "leave it out")
     judge.judge(names)

@@ -195,14 +195,16 @@ class _Processes:
 
     def start(self, starter: Starter, count: int) -> None:
         """Starts helpers, until the system has no more to give or they are to end."""
+        told = 0
         try:
             with contextlib.suppress(OSError, RuntimeError, MemoryError):
-                while len(self.helpers) < count and self.end_asked.empty():
+                while told < count and self.end_asked.empty():
                     helper = Helper(*starter([helper.socket for helper in self.helpers]))
                     self.helpers.append(helper)
                     self.begun.put(helper)
+                    told += 1
         finally:  # whatever is raised, nobody waits for one that does not come
-            for _ in range(count - len(self.helpers)):
+            for _ in range(count - told):
                 self.begun.put(None)
 
     def end(self) -> None:

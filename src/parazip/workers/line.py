@@ -212,7 +212,7 @@ class Lane(Generic[Task, Result]):
         for job in reversed(self._jobs):
             job.claim()
         is_stuck = False
-        while workers.go_on() and any(job.is_at_work() for job in self._jobs):
+        while workers.will_go_on() and any(job.is_at_work() for job in self._jobs):
             try:
                 self.finished.get(timeout=_PATIENCE if is_interrupted else None)
             except Empty:
@@ -275,7 +275,7 @@ class Lane(Generic[Task, Result]):
         head = self._jobs[0]
         # A task may use the line whose worker does it. If all workers waited so for the results of
         # their own lanes, nobody would be left to make them. But what a thread has claimed it does.
-        if not workers.go_on() or (workers.need_caller() and head.claim()):
+        if not workers.will_go_on() or (workers.need_caller() and head.claim()):
             self._run_here(head)
         else:
             self._count_done(self.finished.get())

@@ -43,9 +43,9 @@ class Job(Generic[Task, Result]):
 
     # It must not hold its lane: that would be a cycle, and a forgotten lane would not end its job.
     __slots__ = (
+        "_claimed_by_worker",
         "_finished",
         "_function",
-        "_is_workers",
         "error",
         "is_counted",
         "is_done",
@@ -69,7 +69,7 @@ class Job(Generic[Task, Result]):
         self.is_counted = False
         self.error: BaseException | None = None
         self.result: Result
-        self._is_workers: dict[None, bool] = {}
+        self._claimed_by_worker: dict[None, bool] = {}
 
     # Who claims is told by what it is, and not by its thread: a worker may be a consumer, too, and
     # would do again what it has done or cancelled as one.
@@ -77,15 +77,15 @@ class Job(Generic[Task, Result]):
     def claim(self) -> bool:
         """Whether the job is its consumer's; the first to ask, it or a worker, has it."""
         # One call of C: nothing can come between looking whether it is free and taking it.
-        return not self._is_workers.setdefault(None, False)
+        return not self._claimed_by_worker.setdefault(None, False)
 
     def is_at_work(self) -> bool:
         """Whether a worker has claimed it and is not done."""
-        return not self.is_done and self._is_workers.get(None, False)
+        return not self.is_done and self._claimed_by_worker.get(None, False)
 
     def run(self) -> None:
         """Does the job as a worker, once, if its consumer has not claimed it."""
-        if not self._is_workers.setdefault(None, True):
+        if not self._claimed_by_worker.setdefault(None, True):
             return
         try:
             self.result = self._function(self.task)
@@ -108,7 +108,7 @@ class Workers(Protocol):
     def submit(self, job: Job[Any, Any]) -> None:
         """Has a job done, if there is anybody to do it."""
 
-    def go_on(self) -> bool:
+    def will_go_on(self) -> bool:
         """Whether they will do what they have begun."""
 
     def need_caller(self) -> bool:
@@ -154,7 +154,7 @@ class Threads:
             self.threads.remove(thread)
             self._numbers.clear()
 
-    def go_on(self) -> bool:
+    def will_go_on(self) -> bool:
         """Whether jobs that a thread has begun will be done."""
         return self.are_of_this_process() and not sys.is_finalizing()
 
@@ -179,7 +179,7 @@ class ExecutorWorkers:
         """Hands a job to the executor."""
         self._executor.submit(job.run)
 
-    def go_on(self) -> bool:
+    def will_go_on(self) -> bool:
         """An executor does what it has accepted."""
         return True
 

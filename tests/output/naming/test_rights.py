@@ -17,7 +17,6 @@ from support.naming import (
     NOBODY,
     POSIX,
     ROOT,
-    is_right,
     make_archive_at,
     refuse_call,
     without_rights_of_root,
@@ -216,19 +215,29 @@ def test_one_that_is_made_in_another_folder_is_its_users_alone(
 
 
 @POSIX
-def test_what_cannot_be_made_anew_for_that_is_of_use(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, umask: Callable[[int], int]
+@pytest.mark.parametrize("is_named", [False, True])
+def test_nobody_else_may_write_to_it_where_nothing_can_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, umask: Callable[[int], int], is_named: bool
 ) -> None:
     umask(0)
-    refuse_call(monkeypatch, "O_TMPFILE", errno.EOPNOTSUPP)
+    if is_named:
+        refuse_call(monkeypatch, "O_TMPFILE", errno.EOPNOTSUPP)
     refuse_call(monkeypatch, "unlink", errno.EPERM)
     path = tmp_path / "a.zip"
     path.write_bytes(OLD)
     path.chmod(0o666)
-    make_archive_at(path)
-    assert is_right(path)
+    with open_replacement(str(path)) as output:
+        output.write(b"new")
+        assert output.descriptor is not None
+        info = os.fstat(output.descriptor)
+        assert info.st_nlink == 1
+        assert stat.S_IMODE(info.st_mode) == 0o644
+    assert path.read_bytes() == b"new"
     assert stat.S_IMODE(path.stat().st_mode) == 0o666
-    assert os.listdir(tmp_path) == ["a.zip"]
+    left = [name for name in os.listdir(tmp_path) if name != "a.zip"]
+    notes = [f"{tmp_path / name} is left over: the system refuses to remove it" for name in left]
+    assert output.notes == notes
+    assert all((tmp_path / name).stat().st_size == 0 for name in left)
 
 
 @pytest.mark.skipif(not hasattr(os, "setxattr"), reason="needs Linux's access control lists")
