@@ -19,7 +19,8 @@ import resource
 from parazip.codecs import libdeflate
 data = bytes(1 << 20)
 packed = bytes(libdeflate.compress_whole(data, 6))
-room = 4096 * int(open("/proc/self/statm").read().split()[0])
+with open("/proc/self/statm") as file:
+    room = 4096 * int(file.read().split()[0])
 held = []
 for kilobytes in range(0, 4096, 64):
     resource.setrlimit(resource.RLIMIT_AS, (room + (kilobytes << 10), resource.RLIM_INFINITY))

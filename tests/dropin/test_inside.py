@@ -80,10 +80,12 @@ def without(folder: Path, *names: str) -> Path:
 
 def run(script: str, broken: Path, *arguments: str, cwd: Path) -> str:
     search = os.pathsep.join([str(broken), str(ROOM.parents[1])])
+    # A warning tells what a `zipfile` lacks, and is no error here even if all others are.
+    own = {"PYTHONPATH": search, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONWARNINGS": "default"}
     done = subprocess.run(
         [sys.executable, str(HERE / script), *arguments],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": search, "PYTHONDONTWRITEBYTECODE": "1"},
+        env={**os.environ, **own},
         capture_output=True,
         text=True,
         check=False,
