@@ -75,3 +75,9 @@ def test_json_tells_all(folder: Path) -> None:
 
 def test_no_archive_is_a_wrong_command_line(folder: Path) -> None:
     assert run_parazip("verify", cwd=folder).code == 2
+
+
+def test_an_archive_may_come_from_standard_input(folder: Path) -> None:
+    done = run_parazip("verify", "-", cwd=folder, stdin=(folder / "case.zip").read_bytes())
+    assert done.code == 0
+    assert b"-: 1 warning; 2 members" in done.out

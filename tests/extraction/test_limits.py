@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -149,6 +150,25 @@ def test_a_small_file_is_no_bomb(tmp_path: Path) -> None:
         archive.writestr("zeros", bytes(NEVER_A_BOMB))
     parazip.extract(tmp_path / "a.zip", tmp_path / "out", Extraction(max_ratio=1))
     assert (tmp_path / "out/zeros").stat().st_size == NEVER_A_BOMB
+
+
+def test_folders_that_have_to_be_made_count_in_a_folder_that_is_there(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for number in range(9):
+            archive.writestr(f"{number}/", "")
+    (tmp_path / "out" / "0").mkdir(parents=True)
+    few = OtherOs(statvfs=lambda path: Few(free=1 << 40, free_files=7))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "os", few)
+        with pytest.raises(parazip.OutputError, match="holds 8 files, and there is room for 7"):
+            parazip.extract(tmp_path / "a.zip", tmp_path / "out")
+    assert os.listdir(tmp_path / "out") == ["0"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), 2.5, "1M"])
+def test_a_limit_is_a_whole_number(value: object) -> None:
+    with pytest.raises(TypeError, match="max_ratio must be a whole number"):
+        Extraction(max_ratio=cast("Any", value))
 
 
 @pytest.mark.parametrize("name", ["max_size", "max_members", "max_ratio", "strip_components"])

@@ -211,3 +211,17 @@ def test_what_is_no_archive_is_an_error_and_a_file_that_is_not_there_is_raised(
     assert fault.id == "no-end-record"
     with pytest.raises(parazip.SourceError):
         parazip.verify(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_the_contents_of_a_bomb_are_not_read(tmp_path: Path, jobs: int) -> None:
+    """A kilobyte of bzip2 makes a gigabyte; what is small in all is read."""
+    for count, told in (1, []), (9, [f"big {number}" for number in range(9)]):
+        with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_BZIP2) as archive:
+            for number in range(count):
+                archive.writestr(f"big {number}", bytes(2 * MIB))
+            archive.writestr("small", b"text")
+        report = parazip.verify(tmp_path / "a.zip", Settings(jobs=jobs))
+        faults = [fault for fault in report.faults if fault.id == "contents-unchecked"]
+        assert [name for fault in faults for name in fault.members] == told
+        assert report.is_sound

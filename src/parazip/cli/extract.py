@@ -116,8 +116,10 @@ def extract(
     standard input: what comes through a pipe is kept in a temporary file, as its directory is at
     its end.
     """
-    if to_stdout and (subfolder or directory is not None or as_json):
-        raise click.UsageError("--to-stdout writes no files: leave out -d, --subfolder and --json")
+    if to_stdout and (subfolder or directory is not None or as_json or values["sync"]):
+        raise click.UsageError(
+            "--to-stdout writes no files: leave out -d, --subfolder, --json and --sync"
+        )
     extraction = Extraction(members=members, **values)
     settings = Settings(jobs=jobs, memory=memory)
     from parazip.extraction import extract as engine
@@ -125,7 +127,7 @@ def extract(
     folder = directory if directory is not None else "."
     if subfolder:
         folder = os.path.join(folder, _name_subfolder(archive))
-    with _opened_archive(archive) as path, Display(progress, quiet) as display:
+    with opened_archive(archive) as path, Display(progress, quiet) as display:
         if to_stdout:
             engine.write_contents(path, options.open_standard_output(), extraction)
         else:
@@ -154,7 +156,7 @@ def list_command(
 
     GLOB is compared as by `parazip extract`. ARCHIVE may be - for standard input.
     """
-    with _opened_archive(archive) as path:
+    with opened_archive(archive) as path:
         found = list_members(path, members, exclude)
     if as_json:
         print_json({"archive": archive, "members": [*map(_make_fields, found)]})
@@ -194,7 +196,7 @@ def _name_subfolder(archive: str) -> str:
 
 
 @contextmanager
-def _opened_archive(archive: str) -> Iterator[str]:
+def opened_archive(archive: str) -> Iterator[str]:
     """The path of an archive; what comes through a pipe is in a file as long as the block lasts."""
     if archive != "-":
         yield archive

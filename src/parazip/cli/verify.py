@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 import click
 
 from parazip.cli import options
+from parazip.cli.extract import opened_archive
 from parazip.display import Display, format_size, make_printable, print_json, print_name
 from parazip.errors import ParazipError
 from parazip.settings import Settings
@@ -45,7 +47,7 @@ def verify(
 
     An error is what two readers may understand in two ways, or what is damaged; a warning what only
     some system takes for something else. A profile makes errors of all that one reader does not
-    take as it is meant. Exits with 1 if there is an error.
+    take as it is meant. Exits with 1 if there is an error. ARCHIVE may be - for standard input.
     """
     settings = Settings(jobs=jobs, memory=memory)
     documents: list[dict[str, Any]] = []
@@ -53,7 +55,9 @@ def verify(
     with Display(progress, quiet or as_json) as display:
         for archive in archives:
             try:
-                report = verify_archive(archive, settings, profiles=profiles, progress=display)
+                with opened_archive(archive) as path:
+                    report = verify_archive(path, settings, profiles=profiles, progress=display)
+                report = replace(report, archive=archive)
             except ParazipError as error:
                 is_sound = False
                 documents.append({"archive": archive, "sound": False, "error": str(error)})

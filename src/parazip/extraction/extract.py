@@ -26,6 +26,7 @@ from parazip.extraction.targets import FOLDER, Targets, plan_targets
 from parazip.extraction.unpacking import Place
 from parazip.format.values import Entry
 from parazip.model import File
+from parazip.output import syncing
 from parazip.output.stream import BinaryOutput
 from parazip.settings import Settings
 from parazip.sources.archives import check_passed_over
@@ -167,6 +168,11 @@ def _opening(target: str, archive: File, extraction: Extraction) -> Iterator[Pla
         raise SettingsError("cannot extract to a folder whose name is empty; . is the current one")
     token = f"parazip-{os.urandom(6).hex()}"
     place = Place(archive, target, target, extraction.modes, token, extraction.sync)
+    if extraction.sync:
+        there = target
+        while not os.path.lexists(there) and there != os.path.dirname(there):
+            there = os.path.dirname(there)
+        syncing.refuse_unreadable(there or os.curdir, target)
     if os.path.lexists(target):
         _refuse_no_folder(target)
         yield place

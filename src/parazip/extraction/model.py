@@ -62,6 +62,8 @@ class Extraction:
             check_patterns(name, getattr(self, name))
         for name in ("strip_components", "max_size", "max_members", "max_ratio"):
             number = getattr(self, name)
+            if not isinstance(number, int | None):
+                raise TypeError(f"{name} must be a whole number, not {number!r}")
             if number is not None and number < 0:
                 raise SettingsError(f"{name} must be 0 or more, not {number}")
         if self.overwrite not in OVERWRITE:

@@ -62,16 +62,16 @@ class Run:
         targets, made = self._targets, self._made
         texts = self._read_links()
         items, links = targets.files, targets.links
+        missing = len(targets.folders)
         if not self._is_new:
-            self._check_folders()
+            missing = self._check_folders()
             kept = self._check_existing([*items, *links])
             items = [item for item in kept if item.path not in texts]
             links = [item for item in kept if item.path in texts]
         made.counter.members_total = len(items)
         size = sum([item.entry.record.size for item in items])
         made.counter.bytes_total = size
-        count = len(items) + len(links) + (len(targets.folders) if self._is_new else 0)
-        self._refuse_without_room(size, count)
+        self._refuse_without_room(size, len(items) + len(links) + missing)
         try:
             with TargetFolder(self._place.target) as folder:
                 folders = self._make_folders(folder)
@@ -141,17 +141,20 @@ class Run:
         found = (info.st_ino, info.st_size, info.st_mtime_ns)
         return found == (archive.inode, archive.size, archive.mtime_ns)
 
-    def _check_folders(self) -> None:
-        """Refuses what stands where a folder is needed."""
+    def _check_folders(self) -> int:
+        """Refuses what stands where a folder is needed. Gives how many have to be made."""
+        missing = 0
         with TargetFolder(self._place.target) as folder:
             for path in self._targets.folders:
                 info = self._find(folder, path)
+                missing += info is None
                 if info is not None and not stat.S_ISDIR(info.st_mode):
                     raise explain_unwritten(
                         self._place.shown,
                         path,
                         NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)),
                     )
+        return missing
 
     def _is_newer(self, item: Item, info: os.stat_result) -> bool:
         """Whether a member is newer than a file, by more than what dates in archives can tell."""

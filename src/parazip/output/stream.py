@@ -21,7 +21,7 @@ from parazip.codecs.checksums import crc32
 from parazip.errors import FileError, OutputError, SettingsError
 from parazip.format.values import Buffer
 from parazip.model import Range
-from parazip.output import existing, rights
+from parazip.output import existing, rights, syncing
 from parazip.output.temporary import make_temporary
 from parazip.sources import files, trust
 
@@ -274,6 +274,8 @@ def open_replacement(
         with _open_special(path) as output:
             yield output
         return
+    if sync:
+        syncing.refuse_unreadable(os.path.dirname(target), path)
     with _explaining_errors(path):
         temporary = make_temporary(target, old, path)
     try:

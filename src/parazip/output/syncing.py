@@ -27,6 +27,25 @@ def sync(descriptor: int) -> None:
     os.fsync(descriptor)
 
 
+def refuse_unreadable(folder: str, name: str) -> None:
+    """Refuses a folder whose names cannot be brought to the disk, as nobody may read it.
+
+    Args:
+        folder: its path.
+        name: what messages call what is to be made in there.
+
+    Raises:
+        OutputError: it may not be read.
+    """
+    if os.name == "nt":
+        return
+    try:
+        os.close(os.open(folder, os.O_RDONLY))
+    except OSError as error:
+        hint = f"{folder} must be readable for --sync; leave that out, or write elsewhere"
+        raise OutputError.of(name, error, hint) from error
+
+
 def sync_folder(path: str, name: str) -> None:
     """Returns when the names in a folder are on the disk, where the system has that (not Windows).
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import marshal
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from parazip.format.end import Read
 from parazip.format.local import find_data_offset
 from parazip.format.records import FLAG_DESCRIPTOR, FLAG_ENCRYPTED, FLAG_PATCH, LOCAL, ZIP64_TAG
 from parazip.format.refusals import Judge, Refusal, shorten
-from parazip.format.values import DEFLATED, STORED, Entry, Record
+from parazip.format.values import DEFLATED, MOST_DEFLATED, STORED, Entry, Record
 from parazip.model import File
 from parazip.sources import files
 from parazip.sources.archives import LINK, check_contents, check_target, read_at, read_front
@@ -46,10 +46,12 @@ class Batch(NamedTuple):
     Attributes:
         archive: the file of their archive.
         entries: the members.
+        bombs: offsets of those whose contents are not read.
     """
 
     archive: File
     entries: Sequence[Entry]
+    bombs: Collection[int] = ()
 
 
 def check(batch: Batch, helpers: Helpers) -> Checked:
@@ -61,7 +63,7 @@ def check(batch: Batch, helpers: Helpers) -> Checked:
     """
     if helpers.are_started:
         entries = [(name, tuple(record), end) for name, record, end in batch.entries]
-        answer = helpers.ask(marshal.dumps((tuple(batch.archive), entries)))
+        answer = helpers.ask(marshal.dumps((tuple(batch.archive), entries, tuple(batch.bombs))))
         if answer is not None:
             refusals, noted = marshal.loads(answer)
             return Checked([Refusal(*one) for one in refusals], noted)
@@ -70,9 +72,9 @@ def check(batch: Batch, helpers: Helpers) -> Checked:
 
 def answer_question(question: bytes) -> bytes:
     """Checks the batch of a question."""
-    archive, flat = marshal.loads(question)
+    archive, flat, bombs = marshal.loads(question)
     entries = [Entry(name, Record(*record), end) for name, record, end in flat]
-    refusals, noted = check_here(Batch(File(*archive), entries))
+    refusals, noted = check_here(Batch(File(*archive), entries, bombs))
     return marshal.dumps(([tuple(one) for one in refusals], noted))
 
 
@@ -89,7 +91,7 @@ def check_here(batch: Batch) -> Checked:
         read = partial(read_at, file)
         for entry in batch.entries:
             try:
-                for rule, found in _check_member(judge, entry, batch.archive.size, read):
+                for rule, found in _check_member(judge, entry, batch, read):
                     checked.noted.append((rule, entry.name, found))
             except BadArchiveError:
                 pass  # it was heard of; nothing more can be read there
@@ -99,10 +101,12 @@ def check_here(batch: Batch) -> Checked:
     return checked
 
 
-def _check_member(judge: Judge, entry: Entry, size: int, read: Read) -> Iterator[tuple[str, str]]:
-    """Checks a member of a file of `size` bytes; gives what is to be noted, by rules."""
+def _check_member(
+    judge: Judge, entry: Entry, batch: Batch, read: Read
+) -> Iterator[tuple[str, str]]:
+    """Checks a member of a batch; gives what is to be noted, by rules."""
     record = entry.record
-    if record.offset >= size:
+    if record.offset >= batch.archive.size:
         return  # that it is outside of the file has been heard of
     front = read_front(read, entry)
     begin = find_data_offset(judge, entry, front, read)
@@ -114,6 +118,8 @@ def _check_member(judge: Judge, entry: Entry, size: int, read: Read) -> Iterator
         yield _UNCHECKED, "it is encrypted"
     elif record.flags & FLAG_PATCH:
         yield _UNCHECKED, "it is a patch"
+    elif record.offset in batch.bombs:
+        yield _UNCHECKED, f"it claims more than {MOST_DEFLATED:,} times its compressed bytes"
     elif record.method in (STORED, DEFLATED):
         if record.attributes >> 28 == LINK and record.size <= RANGE:  # longer ones were heard of
             is_short = record.compressed_size <= RANGE

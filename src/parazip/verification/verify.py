@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,10 +16,11 @@ from parazip.codecs import libraries
 from parazip.engine.progress import Counter, Sink
 from parazip.errors import BadArchiveError
 from parazip.extraction.choice import advising, find_archive
+from parazip.extraction.model import NEVER_A_BOMB
 from parazip.format.end import find_directory
 from parazip.format.reader import read_directory
 from parazip.format.refusals import Judge, Refusal
-from parazip.format.values import Entry
+from parazip.format.values import DEFLATED, MOST_DEFLATED, STORED, Entry
 from parazip.model import File
 from parazip.settings import Settings
 from parazip.sources import files
@@ -235,7 +236,7 @@ class _Verification:
                 return checking.check(batch, helpers)
 
             with self._line.open_lane(check, cost=lambda _: _COST) as lane:
-                for batch, checked in lane.through(self._group(entries)):
+                for batch, checked in lane.through(self._group(entries, _find_bombs(entries))):
                     for refusal in checked.refusals:
                         self.hear(refusal)
                     for rule, name, found in checked.noted:
@@ -248,7 +249,7 @@ class _Verification:
         for (rule, found), names in self._noted.items():
             self.faults.append(Fault.of_names(rule, "members", names, found))
 
-    def _group(self, entries: Sequence[Entry]) -> Iterator[Batch]:
+    def _group(self, entries: Sequence[Entry], bombs: Collection[int]) -> Iterator[Batch]:
         """The largest members first; small ones in the order in which they stand in the file."""
         size = 0
         group: list[Entry] = []
@@ -256,10 +257,22 @@ class _Verification:
             group.append(entry)
             size += entry.record.size
             if size >= _BATCH or len(group) == _BATCH_MEMBERS:
-                yield Batch(self._archive, group)
+                yield Batch(self._archive, group, bombs)
                 group, size = [], 0
         if group:
-            yield Batch(self._archive, group)
+            yield Batch(self._archive, group, bombs)
+
+
+def _find_bombs(entries: Sequence[Entry]) -> Collection[int]:
+    """Offsets of members that make far more than deflate could, if they make much together."""
+    found = [
+        (record.offset, record.size)
+        for _, record, _ in entries
+        if record.method not in (STORED, DEFLATED)
+        and record.size > MOST_DEFLATED * record.compressed_size
+    ]
+    is_much = sum([size for _, size in found]) > NEVER_A_BOMB
+    return frozenset([offset for offset, _ in found]) if is_much else ()
 
 
 def _rank(entry: Entry) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import parazip
 from parazip.output import rights
 from parazip.output.stream import open_replacement
 from support.naming import (
@@ -260,3 +261,19 @@ def test_rights_of_an_access_control_list_are_no_groups(
     make_archive_at(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert not rights.has_acl(str(path))
+
+
+@ROOT
+def test_a_folder_that_may_not_be_read_is_refused_with_sync_before_the_work(
+    open_folder: Path,
+) -> None:
+    source, box = open_folder / "read.zip", open_folder / "box"
+    make_archive_at(source)
+    box.mkdir()
+    box.chmod(0o733)
+    with without_rights_of_root():
+        with pytest.raises(parazip.OutputError, match="must be readable for --sync"):
+            parazip.create(box / "new.zip", [source], sync=True)
+        with pytest.raises(parazip.OutputError, match="must be readable for --sync"):
+            parazip.extract(source, box / "new" / "out", parazip.Extraction(sync=True))
+    assert os.listdir(box) == []
