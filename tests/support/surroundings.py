@@ -38,5 +38,5 @@ def make_usual() -> None:
     os.environ["LC_ALL"] = "C.UTF-8"
     if sys.flags.dev_mode:  # asked for the tests: so it is for what they start
         os.environ["PYTHONDEVMODE"] = "1"
-        # pex's own importer is older than importlib's rules
-        os.environ["PYTHONWARNINGS"] = "error,ignore::ImportWarning"
+        # Other people's programs use what is going to go: pex, shiv and an older pip do.
+        os.environ["PYTHONWARNINGS"] = "error,ignore::ImportWarning,ignore::DeprecationWarning"
