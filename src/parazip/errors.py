@@ -55,6 +55,15 @@ def note_member(error: MemoryError, name: str) -> None:
         error.add_note(f"at {name}")
 
 
+def _let_pass(error: OSError) -> None:
+    """Raises an error that is no system's: a `TimeoutError` without a number.
+
+    Programs raise it in a signal handler to bound what a call may take, and wait for just that.
+    """
+    if isinstance(error, TimeoutError) and error.errno is None:
+        raise error
+
+
 class SettingsError(ParazipError, ValueError):
     """A setting is out of its range, or two settings contradict each other."""
 
@@ -99,7 +108,12 @@ class SourceError(FileError):
 
     @classmethod
     def of(cls, path: str, error: OSError) -> SourceError:
-        """An error of the operating system, with the path that it is about."""
+        """An error of the operating system, with the path that it is about.
+
+        Raises:
+            TimeoutError: it is one that a signal handler has raised.
+        """
+        _let_pass(error)
         message = f"cannot read {path}: {error.strerror or error}"
         return cls(message, member=path, errno=error.errno)
 
@@ -165,7 +179,12 @@ class OutputError(FileError):
 
     @classmethod
     def of(cls, path: str, error: OSError, hint: str = "") -> OutputError:
-        """An error of the operating system, with the archive that it is about, and a hint."""
+        """An error of the operating system, with the archive that it is about, and a hint.
+
+        Raises:
+            TimeoutError: it is one that a signal handler has raised.
+        """
+        _let_pass(error)
         if isinstance(error, BrokenPipeError):
             reason = "whoever reads it has gone"
         elif error.errno == ENOSPC:

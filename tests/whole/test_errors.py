@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import copy
 import errno
+import itertools
+import os
 import pickle
+import sys
+from contextlib import suppress
 from multiprocessing import get_context
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -51,3 +57,47 @@ def test_a_pool_hands_on_what_an_archive_is_refused_for(tmp_path: Any) -> None:
     with get_context("spawn").Pool(1) as pool, pytest.raises(parazip.BadArchiveError) as caught:
         pool.apply(parazip.merge, arguments)
     assert caught.value.id == "no-end-record"
+
+
+def test_a_time_limit_of_the_program_comes_out_as_it_is(tmp_path: Path) -> None:
+    """At each line on the main thread, as from a signal handler; nothing is left behind."""
+    (tmp_path / "src" / "d").mkdir(parents=True)
+    (tmp_path / "src" / "d" / "a").write_bytes(b"text")
+
+    def create() -> None:
+        parazip.create(tmp_path / "a.zip", [tmp_path / "src"], parazip.Settings(jobs=1))
+
+    create()
+    for at in itertools.count(1):
+        (tmp_path / "a.zip").unlink(missing_ok=True)
+        limit = Limit(1 + at * at)
+        before = sys.gettrace()
+        sys.settrace(limit)
+        try:
+            with suppress(TimeoutError):
+                create()
+        finally:
+            sys.settrace(before)
+        assert sorted(os.listdir(tmp_path)) in (["src"], ["a.zip", "src"])
+        if limit.left > 0:
+            break
+    assert at > 20
+
+
+class Limit:
+    """Raises at the n-th line of parazip's code."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def __call__(self, frame: FrameType, event: str, arg: object) -> Any:
+        if not frame.f_code.co_filename.startswith(str(Path(parazip.__file__).parent)):
+            return None
+        if frame.f_code.co_name == "__del__":
+            return None  # what is raised there is nobody's
+        if event == "line":
+            self.left -= 1
+            if self.left == 0:
+                sys.settrace(None)
+                raise TimeoutError("that took too long")
+        return self
