@@ -56,6 +56,8 @@ def clear(context: click.Context, /) -> None:
 
 def _print_removed(opened_cache: Cache, removed: Usage) -> None:
     _print_notes(opened_cache)
+    if opened_cache.notes:
+        sys.exit(1)  # who empties it has to know that it is not
     parts = "1 part" if removed.parts == 1 else f"{removed.parts:,} parts"
     print(f"{parts} thrown away, {format_size(removed.size)}")
 

@@ -310,8 +310,10 @@ class Cache:
                 parts = stack.enter_context(self._open_parts_folder())
             except UntrustedFolderError as error:
                 self._note("use", str(error))
-            except OSError:
-                pass
+            except (FileNotFoundError, NotADirectoryError):
+                pass  # nothing is kept there
+            except OSError as error:
+                self._note("use", f"the cache is not used: {self.folder}: {error.strerror}")
             yield parts
 
     def _list_parts(self) -> Iterator[tuple[int, int, str]]:

@@ -74,7 +74,11 @@ def find_it(cache: Cache) -> None:
 def run_command(*words: str) -> Callable[[Cache], None]:
     def run(cache: Cache) -> None:
         done = CliRunner().invoke(cache_command.cache, words, obj=(cache.folder, None))
-        assert done.exception is None or isinstance(done.exception, OutputError)
+        is_refused = (
+            isinstance(done.exception, SystemExit) and "the cache is not used" in done.stderr
+        )
+        assert is_refused or done.exception is None or isinstance(done.exception, OutputError)
+        assert not (is_refused and "thrown away" in done.stdout)
 
     return run
 

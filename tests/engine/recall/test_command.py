@@ -12,7 +12,7 @@ import pytest
 
 from parazip.engine import archive
 from parazip.engine.cache import Cache, Usage
-from support.command import Done, assert_fails
+from support.command import Done, assert_fails, run_parazip
 from support.patience import HUNG
 from support.recalling import LAST_YEAR, flip_bit, list_parts, make_archive, start_python
 
@@ -257,10 +257,24 @@ def test_what_cannot_be_cleared_is_told(small: Path, in_environment: Cache) -> N
     assert run_recalling("cache", "clear", cwd=small.parent).out.startswith(b"1 part thrown away, ")
 
 
-def test_a_file_in_place_of_parts_is_no_matter_for_commands(
-    small: Path, in_environment: Cache
-) -> None:
+def test_a_file_in_place_of_parts_is_told_and_stays(small: Path, in_environment: Cache) -> None:
     Path(in_environment.folder).mkdir()
     Path(in_environment.folder, "parts-1").write_text("no folder")
     assert b"parts   0" in run_recalling("cache", "info", cwd=small.parent).out
-    assert run_recalling("cache", "prune", cwd=small.parent).out == b"0 parts thrown away, 0 B\n"
+    done = run_parazip("cache", "prune", cwd=small.parent)
+    assert_fails(done, 1, "parazip: the cache is not used: ", "parts-1 is not a folder")
+    assert Path(in_environment.folder, "parts-1").read_text() == "no folder"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="such folders are trusted on Windows")
+def test_a_cache_that_is_not_trusted_is_not_said_to_be_emptied(
+    small: Path, in_environment: Cache
+) -> None:
+    make_archive(small, in_environment)
+    Path(in_environment.folder, "parts-1").chmod(0o777)
+    for words in (["clear"], ["prune", "--size", "0"]):
+        done = run_parazip("cache", *words, cwd=small.parent)
+        assert_fails(done, 1, "parazip: the cache is not used: ")
+        assert done.out == b""
+    Path(in_environment.folder, "parts-1").chmod(0o700)
+    assert in_environment.usage().parts == 1

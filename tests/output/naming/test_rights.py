@@ -269,6 +269,7 @@ def test_a_folder_that_may_not_be_read_is_refused_with_sync_before_the_work(
 ) -> None:
     source, box = open_folder / "read.zip", open_folder / "box"
     make_archive_at(source)
+    source.chmod(0o644)  # the umask may be any
     box.mkdir()
     box.chmod(0o733)
     with without_rights_of_root():
