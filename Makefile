@@ -6,7 +6,7 @@ PYTEST = python -E -X utf8 $(MEASURED) -m pytest
 # `test` and `coverage` set MEASURED to this. What only child processes run counts as not reached.
 MEASURING := MEASURED="-m coverage run --parallel-mode"
 # Where a fault would cost most: the tests reach at least 95 percent of each.
-REACHED := format engine workers
+REACHED := format engine workers dropin
 # Minor versions of other CPythons; the tests run on those that are installed, with 3.12 in odd
 # surroundings.
 OTHERS := 12 13 14 15
