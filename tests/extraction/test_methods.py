@@ -22,7 +22,7 @@ CONTENTS = {
     "empty": b"",
     "small": b"text " * 99,
     "noise": make_noise(3 * MIB),
-    "zeros": bytes(40 * MIB),
+    "zeros": bytes(20 * MIB),
 }
 
 
