@@ -493,3 +493,11 @@ def test_all_is_on_the_disk_before_it_returns_if_it_is_asked_for(
 def test_a_drive_that_is_not_there_is_no_endless_way_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extract, "os", OtherOs(path=ntpath))
     assert extract._list_missing("Z:\\new\\folder") == ["Z:\\new\\folder", "Z:\\new", "Z:\\"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_in_place_of_the_folder_is_not_waited_for(tree: Path, tmp_path: Path) -> None:
+    archive = pack(tree, tmp_path / "a.zip")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(parazip.OutputError, match="Not a directory"):
+        parazip.extract(archive, tmp_path / "pipe", Extraction(sync=True))

@@ -12,7 +12,9 @@ import pytest
 
 import parazip
 from parazip import Settings
+from parazip.verification import checking
 from parazip.verification import verify as module
+from parazip.verification.checking import Batch, Checked, check_here
 from parazip.workers.helpers import Helpers
 from support.hostile_archives import cases_by_hand
 from support.paths import make_noise
@@ -225,3 +227,22 @@ def test_the_contents_of_a_bomb_are_not_read(tmp_path: Path, jobs: int) -> None:
         faults = [fault for fault in report.faults if fault.id == "contents-unchecked"]
         assert [name for fault in faults for name in fault.members] == told
         assert report.is_sound
+
+
+def test_a_batch_knows_its_own_bombs_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is sent to a helper: all of them with each would take the square of their number."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_BZIP2) as archive:
+        for number in range(9):
+            archive.writestr(f"{number}", bytes(2 * MIB))
+    monkeypatch.setattr(module, "_BATCH_MEMBERS", 2)
+    told = []
+
+    def check(batch: Batch, helpers: object) -> Checked:
+        assert {entry.record.offset for entry in batch.entries} == set(batch.bombs)
+        told.append(len(batch.bombs))
+        return check_here(batch)
+
+    monkeypatch.setattr(checking, "check", check)
+    parazip.verify(tmp_path / "a.zip", Settings(jobs=1))
+    assert sum(told) == 9
+    assert max(told) <= 2

@@ -168,10 +168,10 @@ def _opening(target: str, archive: File, extraction: Extraction) -> Iterator[Pla
         raise SettingsError("cannot extract to a folder whose name is empty; . is the current one")
     token = f"parazip-{os.urandom(6).hex()}"
     place = Place(archive, target, target, extraction.modes, token, extraction.sync)
+    missing: list[str] = []
     if extraction.sync:
-        there = target
-        while not os.path.lexists(there) and there != os.path.dirname(there):
-            there = os.path.dirname(there)
+        missing = _list_missing(target)
+        there = os.path.dirname(missing[-1]) if missing else target
         syncing.refuse_unreadable(there or os.curdir, target)
     if os.path.lexists(target):
         _refuse_no_folder(target)
@@ -179,7 +179,6 @@ def _opening(target: str, archive: File, extraction: Extraction) -> Iterator[Pla
         return
     parent, name = os.path.split(target.rstrip("/" + os.sep))
     beside = os.path.join(parent, f".{token}")
-    missing = _list_missing(parent) if extraction.sync else []
     try:
         _make_first(beside, parent, target)
         yield place._replace(target=beside)
@@ -188,7 +187,7 @@ def _opening(target: str, archive: File, extraction: Extraction) -> Iterator[Pla
         except OSError as error:
             raise OutputError.of(target, error, "it was not there when extracting began") from error
         if extraction.sync:
-            for above in (parent, *map(os.path.dirname, missing)):
+            for above in map(os.path.dirname, missing):
                 with TargetFolder(above or os.curdir) as folder:
                     folder.sync("")
     except BaseException:

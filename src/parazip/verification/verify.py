@@ -257,10 +257,15 @@ class _Verification:
             group.append(entry)
             size += entry.record.size
             if size >= _BATCH or len(group) == _BATCH_MEMBERS:
-                yield Batch(self._archive, group, bombs)
+                yield self._make_batch(group, bombs)
                 group, size = [], 0
         if group:
-            yield Batch(self._archive, group, bombs)
+            yield self._make_batch(group, bombs)
+
+    def _make_batch(self, group: Sequence[Entry], bombs: Collection[int]) -> Batch:
+        """A batch that knows its own bombs only, as each is sent to a helper."""
+        own = [entry.record.offset for entry in group if entry.record.offset in bombs]
+        return Batch(self._archive, group, own)
 
 
 def _find_bombs(entries: Sequence[Entry]) -> Collection[int]:
