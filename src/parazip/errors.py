@@ -55,7 +55,7 @@ def note_member(error: MemoryError, name: str) -> None:
         error.add_note(f"at {name}")
 
 
-def _let_pass(error: OSError) -> None:
+def let_pass(error: OSError) -> None:
     """Raises an error that is no system's: a `TimeoutError` without a number.
 
     Programs raise it in a signal handler to bound what a call may take, and wait for just that.
@@ -113,7 +113,7 @@ class SourceError(FileError):
         Raises:
             TimeoutError: it is one that a signal handler has raised.
         """
-        _let_pass(error)
+        let_pass(error)
         message = f"cannot read {path}: {error.strerror or error}"
         return cls(message, member=path, errno=error.errno)
 
@@ -184,7 +184,7 @@ class OutputError(FileError):
         Raises:
             TimeoutError: it is one that a signal handler has raised.
         """
-        _let_pass(error)
+        let_pass(error)
         if isinstance(error, BrokenPipeError):
             reason = "whoever reads it has gone"
         elif error.errno == ENOSPC:

@@ -59,8 +59,11 @@ def test_a_pool_hands_on_what_an_archive_is_refused_for(tmp_path: Any) -> None:
     assert caught.value.id == "no-end-record"
 
 
+# Where a `with` block ends there is a line again, on which no signal handler runs: what the block
+# has open is closed when it is collected.
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 def test_a_time_limit_of_the_program_comes_out_as_it_is(tmp_path: Path) -> None:
-    """At each line on the main thread, as from a signal handler; nothing is left behind."""
+    """At each fifth line on the main thread, as from a signal handler; nothing is left behind."""
     (tmp_path / "src" / "d").mkdir(parents=True)
     (tmp_path / "src" / "d" / "a").write_bytes(b"text")
 
@@ -68,9 +71,9 @@ def test_a_time_limit_of_the_program_comes_out_as_it_is(tmp_path: Path) -> None:
         parazip.create(tmp_path / "a.zip", [tmp_path / "src"], parazip.Settings(jobs=1))
 
     create()
-    for at in itertools.count(1):
+    for tried in itertools.count(1):
         (tmp_path / "a.zip").unlink(missing_ok=True)
-        limit = Limit(1 + at * at)
+        limit = Limit(5 * tried)
         before = sys.gettrace()
         sys.settrace(limit)
         try:
@@ -81,7 +84,7 @@ def test_a_time_limit_of_the_program_comes_out_as_it_is(tmp_path: Path) -> None:
         assert sorted(os.listdir(tmp_path)) in (["src"], ["a.zip", "src"])
         if limit.left > 0:
             break
-    assert at > 20
+    assert tried > 200
 
 
 class Limit:

@@ -17,7 +17,7 @@ from contextlib import suppress
 from functools import partial
 from io import FileIO
 
-from parazip.errors import OutputError
+from parazip.errors import OutputError, let_pass
 from parazip.output import syncing
 from parazip.output.naming import (
     FULL,
@@ -219,6 +219,7 @@ def make_temporary(target: str, old: os.stat_result | None, name: str) -> Tempor
     try:
         temporary = _open_in(folder, choose_first_mode(target, old), is_beside=True)
     except OSError as error:
+        let_pass(error)
         if error.errno in FULL:
             raise OutputError.of(name, error) from error
         if not can_overwrite(target):
@@ -254,8 +255,10 @@ def _copy_to_folder(file: FileIO, size: int, folder: str, mode: int, is_beside: 
 def _open_in(folder: str, mode: int, is_beside: bool) -> Temporary:
     """A new file in a folder, that can be given a name and be written over."""
     if hasattr(os, "O_TMPFILE") and os.path.isdir(_OPEN_FILES):
-        with suppress(OSError):  # not every file system can
+        try:
             return _open_nameless(folder, mode, is_beside)
+        except OSError as error:  # not every file system can
+            let_pass(error)
     temporary = _open_named(folder, mode, is_beside)
     try:
         _check_seeking(temporary.file)

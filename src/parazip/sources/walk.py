@@ -13,7 +13,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from parazip.errors import MemberNameError, SourceError
+from parazip.errors import MemberNameError, SourceError, let_pass
 from parazip.format.names import MIMETYPE, decode_name, make_decoder
 from parazip.format.records import ATTRIBUTE_FOLDER
 from parazip.model import Member
@@ -337,8 +337,9 @@ class _Walk:
                     else:
                         try:
                             is_folder = entry.is_dir(follow_symlinks=self._follow)
-                        except OSError:  # what stands in the way is told when it is looked at
-                            is_folder = False
+                        except OSError as error:
+                            let_pass(error)
+                            is_folder = False  # what stands in the way is told when it is looked at
                         if is_folder and self._is_folder_left_out(f"{name}/"):
                             self._leave_out_by_pattern(f"{name}/")
                         else:
