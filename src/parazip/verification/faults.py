@@ -80,6 +80,7 @@ RULES = {
     ),
     "prefix": Rule("note", "a member at the start of the file", _REFUSED, _MERGED),
     "zip64": Rule("note", "no zip64 records", _REFUSED, "split the archive in two"),
+    "zip64-counts": Rule("note", "members, all of them on this disk", _REFUSED, _MERGED),
     "member-comment": Rule("note", "no comments of members", _REFUSED, _MERGED),
     "data-descriptor": Rule("note", "sizes and CRC-32 in each local header", _REFUSED, _MERGED),
     "method": Rule("note", "members that are stored or deflated", _REFUSED, "make it again"),

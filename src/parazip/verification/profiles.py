@@ -27,7 +27,7 @@ class Profile(NamedTuple):
 
 _NOT_PLAIN = frozenset({"method", "encrypted"})
 _NOT_UTF8 = frozenset({"name-without-flag", "name-in-code-page"})
-_ZIPIMPORT = _NOT_PLAIN | {"name-without-flag", "name-in-extra-field"}
+_ZIPIMPORT = _NOT_PLAIN | {"name-without-flag", "name-in-extra-field", "zip64-counts"}
 
 PROFILES = {
     "zipfile": Profile(
@@ -56,6 +56,7 @@ PROFILES = {
             "gap",
             "local-extra-field",
             "local-zip64-field",
+            "zip64-counts",
         },
     ),
     "uv": Profile(

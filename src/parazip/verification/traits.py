@@ -16,6 +16,7 @@ from parazip.format.records import (
     FLAG_ENCRYPTED,
     FLAG_UTF8,
     LIMIT_32,
+    ZIP64_END,
 )
 from parazip.format.values import DEFLATED, STORED, Entry, Record
 from parazip.sources.archives import SPECIAL_KINDS
@@ -23,6 +24,9 @@ from parazip.verification.faults import Fault
 
 _WIDE_END = b"PK\6\6"
 """Signature of the zip64 end of central directory record (APPNOTE 4.3.14)."""
+
+_HERE = 6
+"""Its field with the number of members on this disk; the next one has that of all."""
 
 _PIECE = 64 * MAX_CENTRAL
 
@@ -40,8 +44,12 @@ def find_traits(entries: Sequence[Entry], directory: Directory, read: Read) -> I
         yield Fault.by_rule("prefix", "", "file", f"{first:,} bytes in front")
     if entries and max(entry.end for entry in entries) < directory.begin:
         yield Fault.by_rule("gap", "", "file", "bytes in front of the directory")
-    if read(directory.end, len(_WIDE_END)) == _WIDE_END:
+    end = read(directory.end, ZIP64_END.size)
+    if end.startswith(_WIDE_END):
         yield Fault.by_rule("zip64", "", "zip64 EOCD", "one")
+        here, count = ZIP64_END.unpack(end)[_HERE : _HERE + 2]
+        if here != count or not count:
+            yield Fault.by_rule("zip64-counts", "", "zip64 EOCD", f"{here:,} of {count:,} members")
     for rule, names in _group_members(entries, directory, read).items():
         yield Fault.of_names(rule, "members", names)
 
