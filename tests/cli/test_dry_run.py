@@ -66,6 +66,17 @@ def test_a_dry_run_refuses_what_a_real_one_refuses_before_its_work(work: Path) -
     assert not (work / "o.zip").exists()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="there are no pipes with names")
+@pytest.mark.parametrize(("option", "told"), [("--sync", "synced"), ("--verify", "read back")])
+@pytest.mark.parametrize("target", ["-", "pipe"])
+def test_what_is_no_file_is_refused_where_one_is_needed(
+    work: Path, target: str, option: str, told: str
+) -> None:
+    os.mkfifo(work / "pipe")
+    for how in ([], ["-n"]):
+        assert_fails(run_create(*how, option, target, "t", cwd=work), 2, told, "as it is no file")
+
+
 @pytest.mark.parametrize("level", ["-0", "-6"])
 def test_a_dry_run_tells_of_what_is_not_aligned_as_a_real_one_does(work: Path, level: str) -> None:
     (work / "t" / "mimetype").write_bytes(b"text" * 99)

@@ -436,9 +436,18 @@ class CommonOptions:
         """Makes an archive, or with --dry-run previews it, and shows what came of it."""
         with Display(self.progress, self.quiet) as display:
             if self.dry_run:
+                self._refuse_no_file(archive)
                 display.show_preview(archive, preview(), self.as_json)
             else:
                 display.show_summary(make(display), self.as_json)
+
+    def _refuse_no_file(self, archive: str) -> None:
+        from parazip.output import stream
+
+        if archive == "-":
+            stream.refuse_no_file("standard output", inspects=self.verify, syncs=self.sync)
+        else:
+            stream.refuse_unwritable(archive, inspects=self.verify, syncs=self.sync)
 
 
 def _pop_fields(kind: type[Selection | Settings], values: dict[str, Any]) -> dict[str, Any]:

@@ -14,10 +14,9 @@ from parazip.engine.prefix import Prefix, write_prefix
 from parazip.engine.progress import Counter
 from parazip.engine.sections import AssemblyOptions, SectionMaker
 from parazip.engine.writer import ArchiveWriter
-from parazip.errors import SettingsError
 from parazip.model import Frame, Range, Section
 from parazip.output import existing
-from parazip.output.stream import BinaryOutput, Output, Pipe, open_replacement
+from parazip.output.stream import BinaryOutput, Output, Pipe, open_replacement, refuse_no_file
 from parazip.settings import Report
 
 Target: TypeAlias = str | os.PathLike[str] | BinaryOutput | Pipe
@@ -89,10 +88,11 @@ def _open_output(
 ) -> AbstractContextManager[Output]:
     if isinstance(archive, str | os.PathLike):
         return open_replacement(os.fspath(archive), standing, options.inspect, options.sync)
-    if options.inspect is not None:
-        raise SettingsError("an open file or standard output cannot be read back; name a file")
-    if options.sync:
-        raise SettingsError("an open file or standard output cannot be synced; name a file")
+    refuse_no_file(
+        str(getattr(archive, "name", "this output")),
+        inspects=options.inspect is not None,
+        syncs=options.sync,
+    )
     return nullcontext(Output(archive, str(getattr(archive, "name", "-"))))
 
 

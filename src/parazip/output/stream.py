@@ -267,10 +267,7 @@ def open_replacement(
     if standing is not None:
         old = standing.check()
     if old is not None and not stat.S_ISREG(old.st_mode):
-        if inspect is not None:
-            raise SettingsError(f"{path} is no file that could be read back")
-        if sync:
-            raise SettingsError(f"{path} is no file that could be synced to a disk")
+        refuse_no_file(path, inspects=inspect is not None, syncs=sync)
         with _open_special(path) as output:
             yield output
         return
@@ -328,18 +325,42 @@ def resolve_output_path(path: str) -> tuple[str, os.stat_result | None]:
     return target, old
 
 
-def refuse_unwritable(path: str) -> None:
+def refuse_unwritable(path: str, *, inspects: bool = False, syncs: bool = False) -> None:
     """Refuses what `open_replacement` would refuse, as far as is known without writing anything.
+
+    Args:
+        path: where.
+        inspects: whether it would be read back.
+        syncs: whether it would be on the disk.
 
     Raises:
         OutputError: there can be no archive.
+        SettingsError: it cannot be read back or synced, as it is no regular file.
     """
     target, old = resolve_output_path(path)
     with _explaining_errors(path):
         if old is None or stat.S_ISREG(old.st_mode):
             rights.refuse_unwritable(target, old, path)
         else:
+            refuse_no_file(path, inspects=inspects, syncs=syncs)
             rights.refuse_special(path)
+
+
+def refuse_no_file(name: str, *, inspects: bool, syncs: bool) -> None:
+    """Refuses an output that is no regular file, where one is needed.
+
+    Args:
+        name: what messages call it.
+        inspects: whether it is to be read back.
+        syncs: whether it is to be on the disk.
+
+    Raises:
+        SettingsError: it is one of the two.
+    """
+    if inspects:
+        raise SettingsError(f"{name} cannot be read back, as it is no file; name one")
+    if syncs:
+        raise SettingsError(f"{name} cannot be synced to a disk, as it is no file; name one")
 
 
 @contextmanager
