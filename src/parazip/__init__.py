@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     from parazip.engine.archive import preview as preview
     from parazip.engine.archive import preview_merge as preview_merge
     from parazip.engine.archive import write as write
+    from parazip.engine.async_streaming import astream as astream
     from parazip.engine.cache import Cache as Cache
     from parazip.engine.progress import Progress as Progress
     from parazip.engine.revision import delete as delete
     from parazip.engine.revision import preview_delete as preview_delete
     from parazip.engine.revision import preview_update as preview_update
     from parazip.engine.revision import update as update
+    from parazip.engine.streaming import content_length as content_length
+    from parazip.engine.streaming import stream as stream
     from parazip.errors import BadArchiveError as BadArchiveError
     from parazip.errors import DateError as DateError
     from parazip.errors import DuplicateMemberError as DuplicateMemberError
@@ -52,6 +55,7 @@ if TYPE_CHECKING:
     from parazip.settings import Preview as Preview
     from parazip.settings import Report as Report
     from parazip.settings import Settings as Settings
+    from parazip.sources.items import make_member as make_member
     from parazip.sources.selection import Selection as Selection
     from parazip.verification.faults import Fault as Fault
     from parazip.verification.profiles import PROFILES as PROFILES
@@ -61,6 +65,9 @@ if TYPE_CHECKING:
 else:
     _NAMES = {
         "engine.archive": "create merge preview preview_merge write",
+        "engine.async_streaming": "astream",
+        "engine.streaming": "content_length stream",
+        "sources.items": "make_member",
         "engine.cache": "Cache",
         "dropin.patch": "patch unpatch",
         "dropin.zip_file": "PyZipFile ZipFile",

@@ -6,7 +6,7 @@ six times as long to make.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -95,6 +95,58 @@ class FilePiece(NamedTuple):
     crc: int
 
 
+class Feed(NamedTuple):
+    """Contents that come as somebody iterates, once, from their first byte to their last.
+
+    Attributes:
+        chunks: gives them, in pieces of any size.
+        told_size: how many bytes they are said to be; None if nobody knows.
+    """
+
+    chunks: Iterator[Buffer]
+    told_size: int | None
+
+    @property
+    def size(self) -> int:
+        """How many bytes they are, as far as that is known."""
+        return self.told_size or 0
+
+
+class OpenFeed(NamedTuple):
+    """Contents of a feed that are too many to be in memory at once.
+
+    Attributes:
+        head: those that have come.
+        rest: gives those that are still to come, at most so many bytes as it is asked for.
+        told_size: how many bytes they are said to be in all; None if nobody knows.
+    """
+
+    head: bytes
+    rest: Callable[[int], bytes]
+    told_size: int | None
+
+    @property
+    def size(self) -> int:
+        """How many bytes they are, as far as that is known."""
+        return self.told_size or len(self.head)
+
+
+class FeedBlock(NamedTuple):
+    """A block of an open feed, which is all that is in memory of it.
+
+    Attributes:
+        window: up to 32 KiB before the block.
+        data: the block.
+        size: of all contents in bytes; as long as it is not known, one more than have come.
+        told_size: that of the feed.
+    """
+
+    window: bytes
+    data: bytes
+    size: int
+    told_size: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class Range:
     """`length` bytes of a file from `offset` on, to be written as they are."""
@@ -141,7 +193,7 @@ class Frame(NamedTuple):
     comment: bytes
 
 
-Contents: TypeAlias = File | bytes | FilePiece | ArchiveMember | Twin
+Contents: TypeAlias = File | bytes | FilePiece | ArchiveMember | Twin | Feed | OpenFeed | FeedBlock
 """Where a member's contents come from."""
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, Literal, TypeAlias
 
 from parazip.codecs import levels
@@ -32,6 +32,7 @@ from parazip.output.stream import Pipe, refuse_unwritable, resolve_output_path
 from parazip.settings import Preview, Report, Settings
 from parazip.sources import merging
 from parazip.sources.contents import find_archive_member
+from parazip.sources.feeds import open_feeds, refuse_feeds
 from parazip.sources.findings import Findings
 from parazip.sources.merging import OnDuplicate
 from parazip.sources.selection import Selection
@@ -398,8 +399,8 @@ def _write_archive(
         resolve_output_path(os.fspath(archive))  # it is opened later, and there is work in between
     recipe = levels.choose_recipe(settings.level, settings.codec)
     counter = Counter(progress)
-    counted = counter.counted(plan.with_placed_first(members))
-    first = list(islice(counted, plan.PEEK))
+    members = plan.with_placed_first(members)
+    first = plan.peek(members)
     options = AssemblyOptions(
         recipe=recipe,
         jobs=settings.jobs,
@@ -411,7 +412,9 @@ def _write_archive(
         inspect=inspect,
         sync=sync,
     )
-    every = chain(first, counted)
+    found = chain(first, members)
+    opened = open_feeds(found, recipe.cut) if cache is None else refuse_feeds(found)
+    every = counter.counted(opened)
     if cache is None or not isinstance(archive, str | os.PathLike):
         sections: Iterable[Section] = [Section(lambda: every)]
     elif identity == "content":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TypeAlias
@@ -46,39 +46,69 @@ def assemble(
             in front of it, if nothing else is given.
         standing: what has to stand under that path until the end, if not anything may.
     """
-    began = time.monotonic()
     with _open_output(archive, standing, options) as output:
-        start = output.position
-        writer = ArchiveWriter(output)
-        is_script, misreadings = write_prefix(writer, prefix)
-        if frame is not None and not prefix.is_given:
-            writer.write_prefix(Range(frame.archive, 0, frame.prefix_size))
+        assembly = Assembly(output, options, counter)
+        for _ in assembly.write(sections, prefix, frame):
+            pass
+    return assembly.report()
+
+
+class Assembly:
+    """One archive, on its way into an output.
+
+    Args:
+        output: where it goes.
+        options: how sections are made.
+        counter: told of what is written.
+    """
+
+    def __init__(self, output: Output, options: AssemblyOptions, counter: Counter) -> None:
+        self._began = time.monotonic()
+        self._output = output
+        self._start = output.position
         if not output.seekable:
             options = replace(options, recipe=options.recipe._replace(plain=DEFLATE_STORED))
         if output.descriptor is None:
             options = replace(options, cache=None)
-        maker = SectionMaker(writer, output, counter, options)
-        maker.make_all(sections)
+        self._cache = options.cache
+        self._counter = counter
+        self._writer = ArchiveWriter(output)
+        self._maker = SectionMaker(self._writer, output, counter, options)
+        self._misreadings: Sequence[str] = ()
+
+    def write(
+        self, sections: Iterable[Section], prefix: Prefix, frame: Frame | None = None
+    ) -> Iterator[None]:
+        """Writes it from its first byte to its last; stops as `SectionMaker.make_all` does."""
+        writer, output = self._writer, self._output
+        is_script, self._misreadings = write_prefix(writer, prefix)
+        if frame is not None and not prefix.is_given:
+            writer.write_prefix(Range(frame.archive, 0, frame.prefix_size))
+        yield from self._maker.make_all(sections)
         writer.finish(frame.comment if frame is not None else b"")
         output.is_executable = is_script
-    aligned = writer.aligned - writer.aligned_before
-    return Report(
-        archive=output.name,
-        members=counter.members_total,
-        bytes_in=counter.bytes_total,
-        bytes_out=output.position - start,
-        seconds=time.monotonic() - began,
-        codecs=maker.tallies,
-        recalled=maker.recalled,
-        sections=tuple(maker.reports),
-        aligned=aligned,
-        notes=(
-            *(options.cache.notes if options.cache is not None else ()),
-            *note_unaligned(counter.align_total, counter.align_total - aligned),
-            *misreadings,
-            *output.notes,
-        ),
-    )
+
+    def report(self) -> Report:
+        """What was made, once the output is closed."""
+        counter, writer, output, maker = self._counter, self._writer, self._output, self._maker
+        aligned = writer.aligned - writer.aligned_before
+        return Report(
+            archive=output.name,
+            members=counter.members_total,
+            bytes_in=counter.bytes_total,
+            bytes_out=output.position - self._start,
+            seconds=time.monotonic() - self._began,
+            codecs=maker.tallies,
+            recalled=maker.recalled,
+            sections=tuple(maker.reports),
+            aligned=aligned,
+            notes=(
+                *(self._cache.notes if self._cache is not None else ()),
+                *note_unaligned(counter.align_total, counter.align_total - aligned),
+                *self._misreadings,
+                *output.notes,
+            ),
+        )
 
 
 def _open_output(

@@ -15,6 +15,7 @@ from parazip.codecs.levels import STORE, Coder
 from parazip.codecs.sizes import BLOCK
 from parazip.engine import compress, plan
 from parazip.engine.writer import ArchiveWriter
+from parazip.errors import SourceError
 from parazip.format.records import LIMIT_32, make_record
 from parazip.format.values import DEFLATED, STORED
 from parazip.model import Block, Member
@@ -104,6 +105,8 @@ class BlockJoiner:
     def _begin_member(self, task: plan.BlockTask, is_wide: bool = False) -> None:
         member = task.member
         method = STORED if task.coder == STORE else DEFLATED
+        if not contents.has_known_size(member.source) and self._writer.can_seek:
+            is_wide = True  # no reader minds, where the sizes stand in front
         self._writer.begin_member(make_record(member, method, 0, 0, 0), is_wide, member.align)
         self._unfinished = _Unfinished(is_wide or member.size >= LIMIT_32)
 
@@ -118,6 +121,12 @@ class BlockJoiner:
         self._writer.write_block(block)
         unfinished.crc = checksums.crc32_combine(unfinished.crc, block.crc, block.size)
         unfinished.size += block.size
+        if unfinished.size >= LIMIT_32 and not (unfinished.is_wide or self._writer.can_seek):
+            raise SourceError(
+                f"cannot put in {member.name}: it has 4 GiB or more, and its header, which is "
+                "gone, has no room for that; tell its size before",
+                member=member.name,
+            )
         unfinished.tail = block.tail
         if not block.is_last:
             return None
@@ -127,7 +136,11 @@ class BlockJoiner:
     def _end_member(
         self, member: Member, coder: Coder, unfinished: _Unfinished
     ) -> JoinedMember | None:
-        compressed_size = self._writer.end_member(unfinished.crc, contents=unfinished.size)
+        compressed_size = self._writer.end_member(
+            unfinished.crc,
+            must_stay=not contents.can_be_read_again(member.source),
+            contents=unfinished.size,
+        )
         if compressed_size is not None:
             return JoinedMember(coder, unfinished.size, compressed_size)
         # Deflate did not make it smaller, so it was taken back: it is stored.

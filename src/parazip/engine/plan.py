@@ -28,10 +28,13 @@ from parazip.format.records import MAX_NAME, check_align
 from parazip.model import Member
 from parazip.sources.contents import (
     RANGE,
+    can_be_read_again,
     count_held_bytes,
     count_read_bytes,
+    cut_feed,
     describe_origin,
     find_original,
+    without_data,
 )
 from parazip.sources.findings import Findings
 
@@ -263,7 +266,7 @@ def check_names(
             if not is_same(first, member):
                 findings.refuse(_make_duplicate_error(first, member, apart))
             continue
-        seen[key] = member
+        seen[key] = without_data(member)
         recent.append(key)
         if len(recent) == _JUDGED:
             if judge is not None:
@@ -329,6 +332,19 @@ def _make_duplicate_error(first: Member, second: Member, apart: str) -> Duplicat
         f"{describe_origin(second)}; leave one out, or {apart}",
         member=second.name,
     )
+
+
+def peek(members: Iterator[Member]) -> list[Member]:
+    """The first members, as many as tell whether helpers pay.
+
+    What comes behind contents that can be read once only is not asked for before they were read.
+    """
+    first: list[Member] = []
+    for member in islice(members, PEEK):
+        first.append(member)
+        if not can_be_read_again(member.source):
+            break
+    return first
 
 
 def are_mostly_short(members: Sequence[Member]) -> bool:
@@ -464,7 +480,12 @@ def plan_large_member(
         yield StreamTask(member, recipe.block)
         return
     compress = not member.store and recipe.block != STORE and shrinks(member)
-    if compress or recipe.plain == STORE or not (member.store or member.align > 1):
+    must_be_stored = member.store or member.align > 1
+    if (
+        compress
+        or recipe.plain == STORE
+        or not (must_be_stored and can_be_read_again(member.source))
+    ):
         yield from cut_into_blocks(member, recipe.block if compress else recipe.plain)
     else:
         yield StoredTask(member)
@@ -472,6 +493,10 @@ def plan_large_member(
 
 def cut_into_blocks(member: Member, coder: Coder) -> Iterator[BlockTask]:
     """The blocks of one large member; at least one, as it may be larger than it is said to be."""
+    if blocks := cut_feed(member.source):
+        for start, block in blocks:
+            yield BlockTask(member._replace(source=block), coder, start, len(block.data))
+        return
     size = member.size
     for start in range(0, size or 1, BLOCK):
         yield BlockTask(member, coder, start, min(BLOCK, (size or BLOCK) - start))

@@ -170,8 +170,12 @@ class SectionMaker:
         self.recalled = 0
         self.reports: list[SectionReport] = []
 
-    def make_all(self, sections: Iterable[Section]) -> None:
-        """Makes or recalls all sections, and keeps those that were made."""
+    def make_all(self, sections: Iterable[Section]) -> Iterator[None]:
+        """Makes or recalls all sections, and keeps those that were made.
+
+        Stops after each piece that was written, until it is asked to go on. If it never is, and is
+        closed, all work ends.
+        """
         options = self._options
         jobs = options.jobs or usable_cpus()
         has_helpers = options.wants_helpers and jobs > 1 and options.executor is None
@@ -195,7 +199,7 @@ class SectionMaker:
                     self._recalling.call(partial(self._recall_section, task))
                 else:
                     self._recalling.finish()
-                    self._write_result(task, result)
+                    yield from self._write_result(task, result)
             self._recalling.finish()
             self._alongside.finish()
         self._keep_made(line)
@@ -235,25 +239,27 @@ class SectionMaker:
 
     # Writing: what came of a task, in the order of the tasks.
 
-    def _write_result(self, task: plan.Task | _SectionEnd, result: Any) -> None:
+    def _write_result(self, task: plan.Task | _SectionEnd, result: Any) -> Iterator[None]:
         match task:
             case plan.BlockTask():
                 self._write_block(task, result)
             case plan.StreamTask():
-                self._write_stream(task)
+                yield from self._write_stream(task)
             case _SectionEnd():
                 self._end_section(task.section, is_recalled=False)
             case plan.Batch() | plan.CopyBatch() if result is None:
-                self._make_one_by_one(task)
+                yield from self._make_one_by_one(task)
             case _:
                 self._write_part(task, result)
+        yield
 
-    def _make_here(self, tasks: Iterable[plan.Task | _SectionEnd]) -> None:
+    def _make_here(self, tasks: Iterable[plan.Task | _SectionEnd]) -> Iterator[None]:
         """Makes and writes what is so rare that no other thread is asked."""
         for task in tasks:
-            self._write_result(task, None if isinstance(task, _InTurn) else wire.do_task(task))
+            result = None if isinstance(task, _InTurn) else wire.do_task(task)
+            yield from self._write_result(task, result)
 
-    def _make_one_by_one(self, task: plan.Batch | plan.CopyBatch) -> None:
+    def _make_one_by_one(self, task: plan.Batch | plan.CopyBatch) -> Iterator[None]:
         """Makes members of which one cannot be made as was planned.
 
         A large one is not the same in the archive, or is larger than the system tells. Whose fault
@@ -270,7 +276,7 @@ class SectionMaker:
                     member = member._replace(source=source)
                 check = isinstance(task, plan.CopyBatch) and task.check
                 again = plan.plan_tasks([member], task.recipe, contents.looks_compressible, check)
-            self._make_here(again)
+            yield from self._make_here(again)
 
     def _write_part(self, task: plan.Batch | plan.CopyBatch | plan.StoredTask, part: Part) -> None:
         """Writes members that are complete."""
@@ -283,14 +289,15 @@ class SectionMaker:
 
     def _write_block(self, task: plan.BlockTask, block: Block) -> None:
         member = task.member
+        told_size = contents.count_told_bytes(member.source)
         joined = self._joiner.join_block(task, block)
         if joined is not None:
             self._count({str(joined.coder): Tally(1, joined.size, joined.compressed_size)})
-            self._correct_size(member.size, joined.size)
-        size = min(task.length, member.size - task.start)
+            self._correct_size(told_size, joined.size)
+        size = max(0, min(task.length, told_size - task.start))
         self._counter.advance(1 if task.is_last else 0, size, self._output.position, member.name)
 
-    def _write_stream(self, task: plan.StreamTask) -> None:
+    def _write_stream(self, task: plan.StreamTask) -> Iterator[None]:
         """Makes and writes a member that is not cut, piece by piece."""
         member = task.member
         self._writer.begin_member(make_record(member, DEFLATED, 0, 0, 0))
@@ -301,6 +308,7 @@ class SectionMaker:
             planned = max(0, min(block.size, member.size - size))
             size += block.size
             self._counter.advance(0, planned, self._output.position, member.name)
+            yield
         compressed_size = self._writer.end_member(crc, must_stay=True, contents=size)
         assert compressed_size is not None
         self._count({str(task.coder): Tally(1, size, compressed_size)})
@@ -315,7 +323,8 @@ class SectionMaker:
             cache = self._options.cache
             assert cache is not None
             cache.discard(section.key, "its data are not what they were", cached)
-            self._make_here(self._plan_section(section))
+            for _ in self._make_here(self._plan_section(section)):
+                pass
             return
         self._count(part.tallies)
         members = sum(tally.members for tally in part.tallies.values())

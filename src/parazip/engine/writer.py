@@ -47,6 +47,11 @@ class ArchiveWriter:
         self.aligned = 0
         self.aligned_before = 0
 
+    @property
+    def can_seek(self) -> bool:
+        """Whether headers can be filled in after what is behind them."""
+        return self._output.seekable
+
     def write_prefix(self, data: bytes | Range) -> None:
         """Bytes in front of the archive; all offsets count them."""
         self._write_piece(data)

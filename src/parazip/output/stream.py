@@ -219,6 +219,16 @@ class Output:
         return len(data)
 
 
+def read_range(piece: Range) -> Iterator[memoryview]:
+    """What a piece of a file holds, each chunk only until the next is asked for.
+
+    Raises:
+        SourceError: the file cannot be read, or is not what it was when it was found.
+    """
+    with files.open_unchanged(piece.file) as source:
+        yield from _read_chunks(source, piece, 0)
+
+
 def _read_chunks(source: FileIO, piece: Range, start: int) -> Iterator[memoryview]:
     """What `piece` holds from `start` on, each chunk only until the next is asked for."""
     view = memoryview(bytearray(min(_CHUNK, piece.length - start)))

@@ -7,6 +7,9 @@
 | `FilePiece` | bytes that stand in another file as they are |
 | `ArchiveMember` | a member of another archive: it is copied, and never read here |
 | `Twin` | a file that is copied from another archive if it is the same there |
+| `Feed` | what a program gives piece by piece; `feeds` makes bytes of it, or opens it |
+| `OpenFeed` | a long one: its beginning, and the way to the rest |
+| `FeedBlock` | a block of that |
 
 Each function is one question, and answers it for every kind. No other room asks for a kind. So a
 new one is a tuple in `model` that has a `size`, and what is to be answered here.
@@ -19,15 +22,26 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from parazip.codecs import checksums, deflating
 from parazip.codecs.sizes import BLOCK, WINDOW
 from parazip.errors import SourceChangedError
 from parazip.format.values import Buffer, Entry, Record
-from parazip.model import ArchiveMember, Contents, File, FilePiece, Member, Range, Twin
-from parazip.sources import files
+from parazip.model import (
+    ArchiveMember,
+    Contents,
+    Feed,
+    FeedBlock,
+    File,
+    FilePiece,
+    Member,
+    OpenFeed,
+    Range,
+    Twin,
+)
+from parazip.sources import feeds, files
 
 RANGE = 256 << 10
 """A copied member of more compressed bytes is never in memory as a whole.
@@ -88,6 +102,37 @@ def pair_with(contents: Contents, original: ArchiveMember) -> ArchiveMember | Tw
 def without_original(contents: Contents) -> Contents:
     """The same contents, no longer looked for in another archive."""
     return contents.file if isinstance(contents, Twin) else contents
+
+
+def without_data(member: Member) -> Member:
+    """A member for messages: what it holds may go."""
+    return member._replace(source=b"") if isinstance(member.source, bytes) else member
+
+
+_ONCE = Feed, OpenFeed, FeedBlock
+"""What comes as somebody iterates."""
+
+
+def can_be_read_again(contents: Contents) -> bool:
+    """Whether contents that were read once are still there."""
+    return not isinstance(contents, _ONCE)
+
+
+def count_told_bytes(contents: Contents) -> int:
+    """The bytes that there were said to be before any were read; 0 if nobody knew."""
+    if isinstance(contents, _ONCE):
+        return contents.told_size or 0
+    return _count_bytes(contents)
+
+
+def has_known_size(contents: Contents) -> bool:
+    """Whether anybody has told how many bytes there are; it need not be true."""
+    return not isinstance(contents, _ONCE) or contents.told_size is not None
+
+
+def cut_feed(contents: Contents) -> Iterator[tuple[int, FeedBlock]] | None:
+    """The blocks of contents that can be read once only; None if these are none."""
+    return feeds.cut_feed(contents) if isinstance(contents, OpenFeed) else None
 
 
 def resolve_twin(contents: Contents) -> Contents:
@@ -195,6 +240,9 @@ def read_block(
     """
     if isinstance(contents, File):
         return _read_block_of_file(contents, start, length, is_last, has_window)
+    if isinstance(contents, FeedBlock):
+        window = memoryview(contents.window if has_window else b"")
+        return BlockView(window, memoryview(contents.data), is_last)
     begin = max(0, start - WINDOW) if has_window else start
     if isinstance(contents, bytes):
         view = memoryview(contents)[begin : start + length]
@@ -251,9 +299,10 @@ def looks_compressible(member: Member) -> bool:
         SourceError: the file cannot be read.
     """
     source = member.source
-    if isinstance(source, bytes):
+    if isinstance(source, bytes | OpenFeed):
+        known = source if isinstance(source, bytes) else source.head
         return deflating.looks_compressible(
-            len(source), lambda start, size: source[start : start + size]
+            len(known), lambda start, size: known[start : start + size]
         )
     file, offset = _locate_in_file(source)
     with files.open_unchanged(file) as opened:
@@ -328,7 +377,9 @@ def flatten_contents(contents: Contents, archives: dict[File, int]) -> tuple[Any
     if isinstance(contents, FilePiece):
         archive = archives.setdefault(contents.archive, len(archives))
         return _PIECE, archive, contents.offset, contents.size, contents.crc
-    return _TWIN, tuple(contents.file), flatten_contents(contents.original, archives)
+    if isinstance(contents, Twin):
+        return _TWIN, tuple(contents.file), flatten_contents(contents.original, archives)
+    raise TypeError(f"what comes as somebody iterates stays in its process: {contents!r:.60}")
 
 
 def restore_contents(flat: tuple[Any, ...], archives: list[File]) -> Contents:

@@ -63,7 +63,7 @@ def make_date_policy(
             return date
         if findings is not None:
             findings.caution(_MOVED, os.path.normpath(path))
-        return _write_date(EPOCH if seconds < _MIDDLE else _LAST)
+        return write_date(EPOCH if seconds < _MIDDLE else _LAST)
 
     return date
 
@@ -85,7 +85,7 @@ def find_fixed_date(timestamp: Timestamp | None) -> int | None:
         raise DateError(
             f"the date {moment:%Y-%m-%d} cannot be stored: zip dates go from 1980 to 2107"
         )
-    return _write_date(moment)
+    return write_date(moment)
 
 
 _SOURCE_DATE_EPOCH = "SOURCE_DATE_EPOCH"
@@ -120,7 +120,8 @@ _MIDDLE = _count_seconds(datetime.datetime(2043, 1, 1))
 """What cannot be expressed and is before this moment is too old, else too new."""
 
 
-def _write_date(moment: datetime.datetime) -> int:
+def write_date(moment: datetime.datetime) -> int:
+    """A moment of 1980 to 2107 as a zip archive has it; its time zone does not count."""
     return pack_dos_date(*moment.timetuple()[:6])
 
 

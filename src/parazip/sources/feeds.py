@@ -1,0 +1,116 @@
+"""Contents that come as somebody iterates: they are read once, in order, on the caller's thread.
+
+What a program iterates over may belong to its thread, as a connection to a database does, and the
+next member may be another view of what the one before is read from. So a feed is read to its end
+before the next member is asked for. One that is not long becomes the bytes that it gave; of a long
+one there is never more in memory than its beginning and the blocks that are on their way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from parazip.codecs.sizes import BLOCK, WINDOW
+from parazip.errors import SettingsError, SourceError
+from parazip.format.values import Buffer
+from parazip.model import Feed, FeedBlock, Member, OpenFeed
+
+
+def open_feeds(members: Iterable[Member], most: int) -> Iterator[Member]:
+    """The same members; feeds of up to `most` bytes as bytes, longer ones open.
+
+    Raises:
+        SourceError: a feed has not as many bytes as was told.
+        TypeError: it gives something else than bytes.
+    """
+    for member in members:
+        if isinstance(member.source, Feed):
+            reader = _Reader(member.name, member.source)
+            head = reader.read(most + 1)
+            is_long = len(head) > most
+            told_size = member.source.told_size
+            source = OpenFeed(head, reader.read, told_size) if is_long else head
+            yield member._replace(source=source)
+        else:
+            yield member
+
+
+def refuse_feeds(members: Iterable[Member]) -> Iterator[Member]:
+    """The same members, if there is no feed among them.
+
+    Raises:
+        SettingsError: there is one.
+    """
+    for member in members:
+        if isinstance(member.source, Feed):
+            raise SettingsError(
+                f"{member.name} can be read only once, so no cache can know it: leave out the cache"
+            )
+        yield member
+
+
+def cut_feed(feed: OpenFeed) -> Iterator[tuple[int, FeedBlock]]:
+    """The blocks of a long feed and where each begins, as they come."""
+    held, at = feed.head, 0  # a byte more than a block tells whether it is the last
+    start, window = 0, b""
+    is_last = False
+    while not is_last:
+        if len(held) - at <= BLOCK:
+            held, at = held[at:] + feed.rest(BLOCK + 1 - (len(held) - at)), 0
+        data = held[at : at + BLOCK]
+        at += len(data)
+        end = start + len(data)
+        is_last = at == len(held)
+        size = feed.told_size or (end if is_last else end + 1)
+        yield start, FeedBlock(window, data, size, feed.told_size)
+        start, window = end, data[-WINDOW:]
+
+
+class _Reader:
+    """Reads a feed in pieces of the size that is asked for."""
+
+    def __init__(self, name: str, feed: Feed) -> None:
+        self._name = name
+        self._chunks = feed.chunks
+        self._told_size = feed.told_size
+        self._chunk = memoryview(b"")
+        self._come = 0
+
+    def read(self, size: int) -> bytes:
+        """The next `size` bytes; fewer only at the end."""
+        pieces: list[memoryview] = []
+        missing = size
+        while missing and (self._chunk or self._take_chunk()):
+            piece = self._chunk[:missing]
+            self._chunk = self._chunk[len(piece) :]
+            missing -= len(piece)
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def _take_chunk(self) -> bool:
+        """Takes the next chunk that is not empty; False if there is none."""
+        told = self._told_size
+        for chunk in self._chunks:
+            self._chunk = _view_bytes(self._name, chunk)
+            self._come += len(self._chunk)
+            if told is not None and self._come > told:
+                self._refuse("more bytes than")
+            if self._chunk:
+                return True
+        if told is not None and self._come < told:
+            self._refuse(f"{self._come:,} bytes, not")
+        return False
+
+    def _refuse(self, what: str) -> None:
+        raise SourceError(
+            f"cannot put in {self._name}: it has {what} the {self._told_size:,} that were told",
+            member=self._name,
+        )
+
+
+def _view_bytes(name: str, chunk: Buffer) -> memoryview:
+    try:
+        view = memoryview(chunk)
+    except TypeError:
+        raise TypeError(f"{name} is to be made of bytes, not of {chunk!r:.60}") from None
+    return view if view.format == "B" and view.ndim == 1 and view.contiguous else view.cast("B")

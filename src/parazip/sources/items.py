@@ -1,0 +1,181 @@
+"""What a program hands in one by one becomes members: paths, bytes, and what it iterates over."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import stat
+from collections.abc import AsyncIterable, Iterable, Iterator
+from typing import Protocol, TypeAlias, runtime_checkable
+
+from parazip.errors import DateError, SettingsError, SourceError
+from parazip.format.records import ATTRIBUTE_FOLDER
+from parazip.format.values import Buffer
+from parazip.model import Contents, Feed, Member
+from parazip.sources import files
+from parazip.sources.dates import find_fixed_date, make_date_policy, write_date
+from parazip.sources.findings import Findings
+from parazip.sources.selection import Selection
+from parazip.sources.walk import find_members
+
+
+@runtime_checkable
+class Readable(Protocol):
+    """A binary file, as far as it is read here."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, at most so many; none at the end."""
+
+
+Given: TypeAlias = Buffer | os.PathLike[str] | Readable | Iterable[Buffer] | AsyncIterable[Buffer]
+"""What a member may be made of."""
+
+Item: TypeAlias = Member | str | os.PathLike[str]
+"""A member, or the path of a file or folder that is put in as `create` puts it in."""
+
+_PIECE = 1 << 20
+"""Bytes that a file is asked for at a time."""
+
+
+def make_member(
+    name: str,
+    contents: Given,
+    *,
+    size: int | None = None,
+    date: datetime.datetime | None = None,
+    mode: int | None = None,
+    store: bool = False,
+) -> Member:
+    """A member of an archive that is to be made, for `stream`, `astream` and `write`.
+
+    Args:
+        name: its name in the archive, with `/` between folders; a folder's ends with `/`.
+        contents: bytes; or the path of a file (a `Path`, not a string); or what gives bytes: a
+            binary file that is open, an iterable, or, for `astream`, an async iterable. That is
+            read once, from where it stands, when the member's turn comes.
+        size: how many bytes an iterable gives, if that is known. A member of 4 GiB and more needs
+            it where the archive is streamed, and so does `content_length`.
+        date: when it was changed, in local time as it is to be shown. None takes a file's own, or
+            this moment; and SOURCE_DATE_EPOCH, if the environment has it.
+        mode: its permissions, such as 0o755. None takes a file's own; or 0o644, and 0o755 for a
+            folder.
+        store: whether it is not compressed, whatever the settings say.
+
+    Raises:
+        TypeError: nothing of that type can be put in.
+        DateError: the date is not in 1980 to 2107.
+        SettingsError: the mode or the size is none.
+        SourceError: there is no such file.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a member is a string, not {name!r}")
+    if mode is not None and not 0 <= mode <= 0o7777:
+        raise SettingsError(f"the mode of {name} must be 0 to 0o7777, not {mode:#o}")
+    if size is not None and size < 0:
+        raise SettingsError(f"the size of {name} must be 0 or more, not {size}")
+    is_folder = name.endswith("/")
+    permissions = (0o755 if is_folder else 0o644) if mode is None else mode
+    kind = stat.S_IFDIR if is_folder else stat.S_IFREG
+    fixed = find_fixed_date(None) if date is None else _write_date(name, date)
+    source: Contents
+    if isinstance(contents, os.PathLike):
+        path = os.fspath(contents)
+        info = _look_at_file(path)
+        source = files.describe_file(path, info)
+        if fixed is None:
+            fixed = make_date_policy("keep")(path, info)
+        if mode is None:
+            permissions = stat.S_IMODE(info.st_mode)
+    else:
+        source = _find_source(name, contents, size)
+    if is_folder and source != b"":
+        raise SettingsError(f"{name} is the name of a folder, which has no contents")
+    return Member(
+        name,
+        source,
+        (kind | permissions) << 16 | (ATTRIBUTE_FOLDER if is_folder else 0),
+        write_date(datetime.datetime.now()) if fixed is None else fixed,
+        store,
+    )
+
+
+def _write_date(name: str, date: datetime.datetime) -> int:
+    if not 1980 <= date.year <= 2107:
+        raise DateError(
+            f"the date {date:%Y-%m-%d} of {name} cannot be stored: zip dates go from 1980 to 2107"
+        )
+    return write_date(date)
+
+
+def _look_at_file(path: str) -> os.stat_result:
+    try:
+        info = os.stat(path)
+    except OSError as error:
+        raise SourceError.of(path, error) from error
+    if not stat.S_ISREG(info.st_mode):
+        raise SourceError(f"cannot read {path}: it is not a regular file", member=path)
+    return info
+
+
+def _find_source(name: str, contents: Given, size: int | None) -> Contents:
+    if isinstance(contents, bytes | bytearray | memoryview):
+        data = bytes(contents)
+        if size not in (None, len(data)):
+            raise SettingsError(f"{name} has {len(data):,} bytes, and not {size:,}")
+        return data
+    if isinstance(contents, str):
+        raise TypeError(f"{name} is to be made of bytes: encode the text, or name a file by a Path")
+    if isinstance(contents, Readable):
+        return Feed(_read_pieces(contents), size)
+    if isinstance(contents, Iterable):
+        return Feed(iter(contents), size)
+    if isinstance(contents, AsyncIterable):
+        return Feed(AsyncOnly(name, contents), size)
+    raise TypeError(f"{name} cannot be made of {contents!r:.60}")
+
+
+def _read_pieces(file: Readable) -> Iterator[bytes]:
+    while piece := file.read(_PIECE):
+        yield piece
+
+
+class AsyncOnly:
+    """Bytes of an async iterable, which only `astream` can wait for.
+
+    Attributes:
+        contents: the iterable.
+    """
+
+    def __init__(self, name: str, contents: AsyncIterable[Buffer]) -> None:
+        self._name = name
+        self.contents = contents
+
+    def __iter__(self) -> Iterator[Buffer]:
+        return self
+
+    def __next__(self) -> Buffer:
+        raise TypeError(f"{self._name} is made by an async iterable: use astream")
+
+
+def gather_items(
+    items: Iterable[Item], selection: Selection, findings: Findings
+) -> Iterator[Member]:
+    """The members that items stand for, one item after the other, until there is a problem.
+
+    Args:
+        items: members and paths.
+        selection: what is left out of folders, names and dates of what paths stand for.
+        findings: hear of problems, of what is skipped and of what people should know.
+
+    Raises:
+        TypeError: an item is neither.
+    """
+    for item in items:
+        if isinstance(item, Member):
+            yield item
+        elif isinstance(item, str | os.PathLike):
+            yield from find_members([item], selection, findings=findings)
+        else:
+            raise TypeError(f"a member or a path is needed, not {item!r:.60}; see make_member")
+        if findings.problems:
+            return
