@@ -138,12 +138,14 @@ class FeedBlock(NamedTuple):
         window: up to 32 KiB before the block.
         data: the block.
         size: of all contents in bytes; as long as it is not known, one more than have come.
-        told_size: that of the feed.
+        expected: how many there were said to be, or had come, when the feed was opened.
+        told_size: how many there were said to be; None if nobody knew.
     """
 
     window: bytes
     data: bytes
     size: int
+    expected: int
     told_size: int | None
 
 

@@ -33,11 +33,7 @@ def make_lane(
     return Line(jobs, limit).open_lane(function, cost, weight, **settings)
 
 
-@pytest.fixture(autouse=True)
-def _all_threads_end() -> Iterator[None]:
-    yield
-    gc.collect()
-    assert count_threads() == 0
+pytestmark = pytest.mark.usefixtures("all_threads_end")
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 8])

@@ -30,6 +30,7 @@ from parazip.engine.streaming import stream
 from parazip.format.values import Buffer
 from parazip.model import Feed, Member
 from parazip.settings import Settings
+from parazip.sources.feeds import copy_bytes
 from parazip.sources.items import AsyncOnly, Item
 from parazip.sources.selection import Selection
 
@@ -86,6 +87,7 @@ async def astream(
         closed = thread.call(chunks.close)
         thread.end()
         await asyncio.shield(closed)
+        thread.join()
         await loop.close_unfinished()
 
 
@@ -94,9 +96,31 @@ def _bind_members(loop: _Loop, items: Iterable[Item]) -> Iterator[Item]:
         if isinstance(item, Member) and isinstance(item.source, Feed):
             feed = item.source
             if isinstance(feed.chunks, AsyncOnly):
-                awaited: Iterator[Buffer] = _Awaited(loop, feed.chunks.contents)
-                item = item._replace(source=feed._replace(chunks=awaited))
+                chunks = _gather_chunks(item.name, feed.chunks.contents)
+                item = item._replace(source=feed._replace(chunks=_Awaited(loop, chunks)))
         yield item
+
+
+_GATHERED = 64 << 10
+"""Bytes for which a thread waits at once: each time costs more than small pieces are worth."""
+
+
+async def _gather_chunks(name: str, contents: AsyncIterable[Buffer]) -> AsyncGenerator[bytes, None]:
+    """The same bytes in longer pieces."""
+    iterator = aiter(contents)
+    try:
+        pieces: list[bytes] = []
+        size = 0
+        async for chunk in iterator:
+            pieces.append(copy_bytes(name, chunk))
+            size += len(pieces[-1])
+            if size >= _GATHERED:
+                yield b"".join(pieces)
+                pieces, size = [], 0
+        yield b"".join(pieces)
+    finally:
+        if isinstance(iterator, AsyncGenerator):
+            await iterator.aclose()
 
 
 class _Loop:
@@ -104,7 +128,7 @@ class _Loop:
 
     Attributes:
         loop: that loop.
-        unfinished: iterators that were begun, and are not at their end.
+        unfinished: generators that were begun, and are not at their end.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -180,7 +204,8 @@ class _Thread:
         self._calls = SimpleQueue()
         context = contextvars.copy_context()
         target = partial(context.run, _make_calls, self._calls, loop)
-        threading.Thread(target=target, name="parazip stream", daemon=True).start()
+        self._thread = threading.Thread(target=target, name="parazip stream", daemon=True)
+        self._thread.start()
 
     def call(self, function: Callable[[], T]) -> asyncio.Future[T]:
         """What a call gives, which is made after those before it."""
@@ -191,6 +216,10 @@ class _Thread:
     def end(self) -> None:
         """The thread ends after the calls that were asked for."""
         self._calls.put(None)
+
+    def join(self) -> None:
+        """Waits for the thread, which has nothing to do any more."""
+        self._thread.join()
 
 
 def _make_calls(calls: SimpleQueue[Any], loop: asyncio.AbstractEventLoop) -> None:
