@@ -16,6 +16,8 @@ from parazip import Selection, Settings
 _WORDS = b"".join(b"line %d of some text\n" % number for number in range(20_000))
 _NOISE = random.Random(5).randbytes(5 << 20)
 _GIB = 1 << 30
+_DESCRIPTOR = 8
+"""The flag of members that are followed by a data descriptor (APPNOTE 4.4.4)."""
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> Path:
@@ -72,11 +74,14 @@ def _make_with_prefix(folder: Path) -> Path:
 
 
 def _make_in_a_stream(folder: Path) -> Path:
-    source = _write(folder, {**FILES, "large.txt": _WORDS * 20})
+    source = _write(folder, {**FILES, "large.txt": _WORDS * 40})
     archive = folder / "a.zip"
     with open(archive, "wb") as output:
         command = [sys.executable, "-m", "parazip", "create", "-C", str(source), "-"]
         _pipe([*command, "m.py", "d", "large.txt"], output.fileno())
+    with zipfile.ZipFile(archive) as made:
+        if not any(info.flag_bits & _DESCRIPTOR for info in made.infolist()):
+            raise RuntimeError("no member has a data descriptor")
     return archive
 
 
