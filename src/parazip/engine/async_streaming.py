@@ -27,7 +27,6 @@ from typing import Any, Generic, TypeVar
 
 from parazip.engine.progress import Sink
 from parazip.engine.streaming import stream
-from parazip.format.values import Buffer
 from parazip.model import Feed, Member
 from parazip.settings import Settings
 from parazip.sources.feeds import copy_bytes
@@ -96,7 +95,7 @@ def _bind_members(loop: _Loop, items: Iterable[Item]) -> Iterator[Item]:
         if isinstance(item, Member) and isinstance(item.source, Feed):
             feed = item.source
             if isinstance(feed.chunks, AsyncOnly):
-                chunks = _gather_chunks(item.name, feed.chunks.contents)
+                chunks = _gather_chunks(item.name, feed.chunks)
                 item = item._replace(source=feed._replace(chunks=_Awaited(loop, chunks)))
         yield item
 
@@ -105,9 +104,9 @@ _GATHERED = 64 << 10
 """Bytes for which a thread waits at once: each time costs more than small pieces are worth."""
 
 
-async def _gather_chunks(name: str, contents: AsyncIterable[Buffer]) -> AsyncGenerator[bytes, None]:
+async def _gather_chunks(name: str, contents: AsyncOnly) -> AsyncGenerator[bytes, None]:
     """The same bytes in longer pieces."""
-    iterator = aiter(contents)
+    iterator = contents.begin()
     try:
         pieces: list[bytes] = []
         size = 0

@@ -106,7 +106,7 @@ def without_original(contents: Contents) -> Contents:
 
 def without_data(member: Member) -> Member:
     """A member for messages: what it holds may go."""
-    return member._replace(source=b"") if isinstance(member.source, bytes) else member
+    return member._replace(source=b"") if isinstance(member.source, bytes | Feed) else member
 
 
 _ONCE = Feed, OpenFeed, FeedBlock

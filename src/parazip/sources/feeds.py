@@ -71,7 +71,7 @@ class _Reader:
 
     def __init__(self, name: str, feed: Feed) -> None:
         self._name = name
-        self._chunks = feed.chunks
+        self._chunks = iter(feed.chunks)
         self._told_size = feed.told_size
         self._chunk = memoryview(b"")
         self._come = 0
