@@ -5,7 +5,7 @@ that zipfile reads what each of them makes, and all have to hold the same member
 
 * `sources`: many small files.
 * `large`: three tables of text, and the largest two files of workload tensorflow below 64 MiB.
-* `rows`: members that a program makes of rows, 100,000 of some 55 bytes each.
+* `rows`: members that a program makes of rows, 100,000 of some 46 bytes each.
 
 Two more consumers show what a client can cost that takes little: one waits 50 ms after each chunk
 and leaves after 4 seconds, one takes a single chunk, leaves after half a second, and is looked at

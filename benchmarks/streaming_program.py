@@ -112,7 +112,7 @@ def _make_rows() -> list[bytes]:
 
 
 def make_row(made: random.Random) -> bytes:
-    """A row of a table as CSV, of some 55 bytes."""
+    """A row of a table as CSV, of some 46 bytes."""
     city = made.choice(("Aberdeen", "Bergen", "Cork", "Dundee", "Esbjerg", "Farsund", "Galway"))
     day = f"2024-{made.randint(1, 12):02}-{made.randint(1, 28):02}"
     kind = made.choice(("paid", "open", "late"))
