@@ -62,7 +62,7 @@ async def astream(
         progress: called with a `Progress` each time something was made, on another thread.
 
     Yields:
-        Chunks of 64 KiB to 1 MiB, but the last.
+        Chunks of 64 KiB to 2 MiB, but the last.
 
     Raises:
         SourceError, MemberNameError, TypeError: see `stream`.

@@ -69,7 +69,7 @@ def stream(
         progress: called with a `Progress` each time something was made.
 
     Returns:
-        An iterator of chunks of 64 KiB to 1 MiB, but the last; closing it ends all work.
+        An iterator of chunks of 64 KiB to 2 MiB, but the last; closing it ends all work.
 
     Raises:
         SourceError: something is missing, unreadable, or not as long as was told. This and what

@@ -12,7 +12,7 @@ from parazip.output.stream import Output, Pipe, read_range
 _LEAST = 64 << 10
 """Bytes of a chunk, but the last: shorter ones would cost a server more than they save a client."""
 
-_MOST = 1 << 20
+_MOST = 2 << 20
 
 
 class Outflow(Output):
@@ -41,7 +41,7 @@ class Outflow(Output):
         self.position += len(piece)
 
     def take(self, *, is_end: bool = False) -> Iterator[bytes]:
-        """What was written, in chunks of 64 KiB to 1 MiB; what is less stays, but at the end.
+        """What was written, in chunks of 64 KiB to 2 MiB; what is less stays, but at the end.
 
         Raises:
             SourceError: a file cannot be read, or is not what it was when it was found.
