@@ -57,7 +57,7 @@ def stream(
     """A zip archive while it is being made, for WSGI, pipes and sockets.
 
     The bytes are those that `write` makes of the same members on a pipe. Headers of members of more
-    than 1 MiB (16 MiB at levels 3 to 9) announce a data descriptor.
+    than 1 MiB (of files at levels 3 to 9: 16 MiB) announce a data descriptor.
 
     Args:
         members: what to put in, in this order: members (see `make_member`), and paths of files and
@@ -91,7 +91,7 @@ def stream(
         # Who gives an iterator may not have the next member before this one was sent.
         first = plan.peek(found) if isinstance(members, Collection) else []
         counter = Counter(progress)
-        opened = counter.counted(open_feeds(chain(first, found), recipe.cut))
+        opened = counter.counted(open_feeds(chain(first, found)))
         options = AssemblyOptions(
             recipe=recipe,
             jobs=settings.jobs,
@@ -114,7 +114,7 @@ def _gather_checked(members: Iterable[Item], selection: Selection) -> Iterator[M
 
 
 def content_length(
-    members: Collection[Item],
+    members: Iterable[Item],
     settings: Settings | None = None,
     selection: Selection | None = None,
     *,
@@ -126,8 +126,8 @@ def content_length(
     It is known where nothing is compressed (level 0, or `store` of a member) and all sizes are.
 
     Args:
-        members: those that are handed to `stream`. Nothing is read of them: no iterator, as that
-            could be read only once.
+        members: those that are handed to `stream`. Nothing is read of them; of an iterator, which
+            could be gone through only once, nothing is known.
         settings: those of `stream`, as for the others.
         selection: what to leave out of folders.
         prepend: bytes that are put in front of the archive, or the path of a file that has them.
@@ -135,10 +135,9 @@ def content_length(
 
     Raises:
         SourceError, MemberNameError: see `stream`.
-        TypeError: `members` is an iterator.
     """
     if not isinstance(members, Collection):
-        raise TypeError("an iterator can be gone through only once: hand in a list")
+        return None
     settings = settings or Settings()
     recipe = levels.choose_recipe(settings.level, settings.codec)
     output = _Counted("the archive")
@@ -148,8 +147,9 @@ def content_length(
         is_stored = not member.size or member.store or recipe.whole == STORE
         if not (is_stored and contents.has_known_size(member.source)):
             return None
-        is_whole = (member.store or member.align > 1) and contents.can_be_read_again(member.source)
-        if member.size <= recipe.cut or is_whole:
+        is_file = contents.can_be_read_again(member.source)
+        is_whole = is_file and (member.store or member.align > 1)
+        if is_whole or member.size <= (recipe.cut if is_file else BLOCK):
             writer.write_part(_store_unread(member))
         else:
             _write_unread_blocks(writer, member)

@@ -2,8 +2,9 @@
 
 What a program iterates over may belong to its thread, as a connection to a database does, and the
 next member may be another view of what the one before is read from. So a feed is read to its end
-before the next member is asked for. One that is not long becomes the bytes that it gave; of a long
-one there is never more in memory than its beginning and the blocks that are on their way.
+before the next member is asked for. One of up to a block becomes the bytes that it gave; of a
+longer one no more is in memory than the blocks that are on their way. A feed may be slow, and who
+waits for the archive is not to wait for more than a block.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from parazip.format.values import Buffer
 from parazip.model import Feed, FeedBlock, Member, OpenFeed
 
 
-def open_feeds(members: Iterable[Member], most: int) -> Iterator[Member]:
-    """The same members; feeds of up to `most` bytes as bytes, longer ones open.
+def open_feeds(members: Iterable[Member]) -> Iterator[Member]:
+    """The same members; feeds of up to a block as bytes, longer ones open.
 
     Raises:
         SourceError: a feed has not as many bytes as was told.
@@ -26,8 +27,8 @@ def open_feeds(members: Iterable[Member], most: int) -> Iterator[Member]:
     for member in members:
         if isinstance(member.source, Feed):
             reader = _Reader(member.name, member.source)
-            head = reader.read(most + 1)
-            is_long = len(head) > most
+            head = reader.read(BLOCK + 1)
+            is_long = len(head) > BLOCK
             told_size = member.source.told_size
             source = OpenFeed(head, reader.read, told_size) if is_long else head
             yield member._replace(source=source)
