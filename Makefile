@@ -122,12 +122,15 @@ drawing:  ## the drawing of docs/architecture.md, by Graphviz (apt-get install g
 neighbours: $(READY)  ## the suites of programs that use zipfile, with parazip in its place (half an hour)
 	$(BIN)/python -m neighbours
 
-# With Java, Go, Node (npm), Perl (apt-get install libarchive-zip-perl), unzip, 7z, bsdtar and busybox,
-# as far as they are there.
+# With Java, Go, Node (npm), Rust (cargo), libzip, unzip, 7z, bsdtar, busybox and Perl, as far as they
+# are there; Perl needs libarchive-zip-perl, and Rust without its registry librust-zip-dev and
+# librust-sha2-dev. With PYPI_CHECK, the path of PyPI's warehouse/utils/zipfiles.py, that is one, too.
+readers: export NODE_PATH = $(CURDIR)/.venv/readers/node_modules
+readers: export CARGO_TARGET_DIR = $(CURDIR)/.venv/readers/rust
 readers: $(READY)  ## what other readers see: ambiguous archives, and every feature of ours (half an hour)
 	command -v npm > /dev/null && npm install --silent --no-fund --prefix .venv/readers yauzl fflate || true
-	NODE_PATH=$(CURDIR)/.venv/readers/node_modules $(BIN)/python -m readers ambiguity
-	NODE_PATH=$(CURDIR)/.venv/readers/node_modules $(BIN)/python -m readers matrix
+	$(BIN)/python -m readers ambiguity
+	$(BIN)/python -m readers matrix
 
 # libFuzzer, by atheris, which wants at most CPython 3.13, on Linux. `.fuzz` keeps what is found, and a
 # later run begins with it.

@@ -16,6 +16,8 @@ from parazip import Selection, Settings
 _WORDS = b"".join(b"line %d of some text\n" % number for number in range(20_000))
 _NOISE = random.Random(5).randbytes(5 << 20)
 _GIB = 1 << 30
+_DESCRIPTOR = 8
+"""The flag of members that are followed by a data descriptor (APPNOTE 4.4.4)."""
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> Path:
@@ -72,11 +74,14 @@ def _make_with_prefix(folder: Path) -> Path:
 
 
 def _make_in_a_stream(folder: Path) -> Path:
-    source = _write(folder, {**FILES, "large.txt": _WORDS * 20})
+    source = _write(folder, {**FILES, "large.txt": _WORDS * 40})
     archive = folder / "a.zip"
     with open(archive, "wb") as output:
         command = [sys.executable, "-m", "parazip", "create", "-C", str(source), "-"]
         _pipe([*command, "m.py", "d", "large.txt"], output.fileno())
+    with zipfile.ZipFile(archive) as made:
+        if not any(info.flag_bits & _DESCRIPTOR for info in made.infolist()):
+            raise RuntimeError("no member has a data descriptor")
     return archive
 
 
@@ -87,6 +92,19 @@ def _pipe(command: list[str], target: int) -> None:
             os.write(target, piece)
     if process.returncode:
         raise RuntimeError(f"{command} failed")
+
+
+def _make_streamed(folder: Path) -> Path:
+    """Members whose sizes nobody knows before they were sent."""
+    contents = {**FILES, "large.txt": _WORDS * 40, "noise": _NOISE * 4, "empty": b""}
+    _write(folder, contents)
+    members = [
+        parazip.make_member(name, iter([data[:1000], data[1000:]]))
+        for name, data in contents.items()
+    ]
+    archive = folder / "a.zip"
+    archive.write_bytes(b"".join(parazip.stream(members)))
+    return archive
 
 
 def _make_in_blocks(folder: Path) -> Path:
@@ -143,6 +161,7 @@ FEATURES: dict[str, Callable[[Path], Path]] = {
     "links": _make_with_links,
     "a first line": _make_with_prefix,
     "data descriptors": _make_in_a_stream,
+    "streamed": _make_streamed,
     "members cut into blocks": _make_in_blocks,
     "aligned": _make_aligned,
     "copied from an archive": _make_copied,

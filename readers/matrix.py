@@ -31,6 +31,8 @@ _DECLARED = [
         "a first line",
         "It reads from the front, and finds no member at the start of the file.",
     ),
+    ("PyPI", "a first line", "Wheels and source distributions begin with a member."),
+    ("PyPI", "data descriptors|streamed", "It takes no member whose sizes are not in front of it."),
     ("7z", "links", "It makes no link whose target begins with `..`, wherever that leads."),
     (
         "Perl Archive::Zip",

@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -74,6 +75,20 @@ def _find_pythons(module: str) -> Iterator[Reader]:
             yield Reader(f"{module} {name[6:]}", reader.version, False, _ask(command))
 
 
+_CRATES = Path("/usr/share/cargo/registry")
+"""Where Debian puts crates (librust-zip-dev, librust-sha2-dev)."""
+
+_OF_DEBIAN = (
+    "--offline",
+    "--config=source.crates-io.replace-with='debian'",
+    f"--config=source.debian.directory='{_CRATES}'",
+)
+_CARGO = (
+    *(_OF_DEBIAN if _CRATES.is_dir() else ()),
+    "--manifest-path",
+    "view_by_rust/Cargo.toml",
+)
+
 _OTHERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "Java ZipFile": (("java", "--version"), ("java", "ViewByJava.java", "ZipFile")),
     "Java ZipInputStream": (("java", "--version"), ("java", "ViewByJava.java", "ZipInputStream")),
@@ -90,16 +105,32 @@ _OTHERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("node", "-p", "require('fflate') && 'installed'"),
         ("node", "view_by_node.js", "fflate"),
     ),
+    "libzip": (
+        (sys.executable, "view_by_libzip.py", "--version"),
+        (sys.executable, "view_by_libzip.py"),
+    ),
+    "Rust zip": (
+        ("cargo", "tree", *_CARGO, "--depth", "0", "-p", "zip"),
+        ("cargo", "run", "-q", "--release", *_CARGO),
+    ),
+    "PyPI": (
+        (sys.executable, "-c", "import os; print(os.stat(os.environ['PYPI_CHECK']) and 'given')"),
+        (sys.executable, "view_by_zipfile.py", "pypi"),
+    ),
 }
 """By name: a command that tells a version, and fails if the reader is not there; a program."""
 
 
 def _find_others() -> Iterator[Reader]:
     for name, (ask, words) in _OTHERS.items():
-        asked = run_reader(ask) if shutil.which(ask[0]) else None
+        asked = run_reader(_locate(ask)) if shutil.which(ask[0]) else None
         if asked is not None and asked.returncode == 0:
-            command = [str(_PROGRAMS / word) if "." in word else word for word in words]
-            yield Reader(name, asked.stdout.splitlines()[0].strip(), False, _ask(command))
+            yield Reader(name, asked.stdout.splitlines()[-1].strip(), False, _ask(_locate(words)))
+
+
+def _locate(words: Sequence[str]) -> list[str]:
+    """A command with the paths of programs for their names."""
+    return [str(_PROGRAMS / word) if (_PROGRAMS / word).exists() else word for word in words]
 
 
 def _ask(command: Sequence[str]) -> Callable[[Sequence[Path]], list[View]]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from hypothesis import settings  # noqa: E402
 from parazip.workers import starting  # noqa: E402
 from support import mounted as mounting  # noqa: E402
 from support import readers, refusals  # noqa: E402
+from support.threads import count_threads  # noqa: E402
 
 settings.register_profile("parazip", deadline=None)  # no test asserts a time
 settings.load_profile("parazip")
@@ -52,3 +54,11 @@ def mounted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[mounting.Mount
     """A file system of a program that refuses what it is told to; see `support.mounted`."""
     with mounting.mount_refusing(tmp_path_factory.mktemp("fuse")) as made:
         yield made
+
+
+@pytest.fixture
+def all_threads_end() -> Iterator[None]:
+    """Nothing works on when a test has ended."""
+    yield
+    gc.collect()
+    assert count_threads() == 0

@@ -1,7 +1,12 @@
-"""Tells what zipfile or zipimport sees in archives, under any Python from 3.6 on; see `views`."""
+"""Tells what zipfile or zipimport sees in archives, under any Python from 3.6 on; see `views`.
+
+Or what PyPI sees, which lets zipfile read what its own check takes: PYPI_CHECK is the path of that,
+`warehouse/utils/zipfiles.py`.
+"""
 
 import hashlib
 import os
+import runpy
 import sys
 import zipfile
 import zipimport
@@ -31,7 +36,18 @@ def view_by_zipimport(path):
             yield name.replace(os.sep, "/"), hashlib.sha256(data)
 
 
-view = {"zipfile": view_by_zipfile, "zipimport": view_by_zipimport}[sys.argv[1]]
+def view_by_pypi(path):
+    """The same."""
+    is_taken, why = check(path)
+    if not is_taken:
+        raise zipfile.BadZipFile(why)
+    yield from view_by_zipfile(path)
+
+
+if sys.argv[1] == "pypi":
+    check = runpy.run_path(os.environ["PYPI_CHECK"])["validate_zipfile"]
+views = {"zipfile": view_by_zipfile, "zipimport": view_by_zipimport, "pypi": view_by_pypi}
+view = views[sys.argv[1]]
 for line in sys.stdin:
     told = []
     try:

@@ -6,7 +6,7 @@ six times as long to make.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -96,14 +96,14 @@ class FilePiece(NamedTuple):
 
 
 class Feed(NamedTuple):
-    """Contents that come as somebody iterates, once, from their first byte to their last.
+    """Contents that come as somebody iterates, from their first byte to their last.
 
     Attributes:
         chunks: gives them, in pieces of any size.
         told_size: how many bytes they are said to be; None if nobody knows.
     """
 
-    chunks: Iterator[Buffer]
+    chunks: Iterable[Buffer]
     told_size: int | None
 
     @property
@@ -138,12 +138,14 @@ class FeedBlock(NamedTuple):
         window: up to 32 KiB before the block.
         data: the block.
         size: of all contents in bytes; as long as it is not known, one more than have come.
-        told_size: that of the feed.
+        expected: how many there were said to be, or had come, when the feed was opened.
+        told_size: how many there were said to be; None if nobody knew.
     """
 
     window: bytes
     data: bytes
     size: int
+    expected: int
     told_size: int | None
 
 

@@ -33,11 +33,7 @@ def make_lane(
     return Line(jobs, limit).open_lane(function, cost, weight, **settings)
 
 
-@pytest.fixture(autouse=True)
-def _all_threads_end() -> Iterator[None]:
-    yield
-    gc.collect()
-    assert count_threads() == 0
+pytestmark = pytest.mark.usefixtures("all_threads_end")
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 8])
@@ -79,6 +75,20 @@ def test_a_result_counts_until_the_next_one_is_asked_for() -> None:
         assert lane._budget.used >= 5
         assert list(results) == [(2, 2)]
     assert lane._budget.used == 0
+
+
+def test_behind_a_task_that_holds_data_and_finds_no_room_no_other_is_asked_for() -> None:
+    asked: list[int] = []
+
+    def source() -> Iterator[int]:
+        for task in range(100):
+            asked.append(task)
+            yield task
+
+    with make_lane(lambda task: task, most=3, holds_data=lambda task: True) as lane:
+        for task, _ in lane.through(source()):
+            assert len(asked) <= task + 4
+    assert len(asked) == 100
 
 
 def test_a_task_over_the_whole_budget_runs_alone() -> None:

@@ -28,9 +28,9 @@ from typing import Any, Generic, TypeVar
 
 from parazip.engine.progress import Sink
 from parazip.engine.streaming import stream
-from parazip.format.values import Buffer
 from parazip.model import Feed, Member
 from parazip.settings import Settings
+from parazip.sources.feeds import copy_bytes
 from parazip.sources.items import AsyncOnly, Item
 from parazip.sources.selection import Selection
 
@@ -90,7 +90,7 @@ async def astream(
         closed.add_done_callback(lambda closed: thread.join())
         # A task that anyio cancels is cancelled again at each `await`: the reader's own task does
         # what has to be done to its end.
-        await asyncio.shield(reader.end(closed))
+        await asyncio.shield(asyncio.gather(closed, reader.end(closed)))
 
 
 def _bind_members(reader: _Reader, items: Iterable[Item]) -> Iterator[Item]:
@@ -98,9 +98,31 @@ def _bind_members(reader: _Reader, items: Iterable[Item]) -> Iterator[Item]:
         if isinstance(item, Member) and isinstance(item.source, Feed):
             feed = item.source
             if isinstance(feed.chunks, AsyncOnly):
-                awaited: Iterator[Buffer] = _Awaited(reader, feed.chunks.contents)
-                item = item._replace(source=feed._replace(chunks=awaited))
+                chunks = _gather_chunks(item.name, feed.chunks)
+                item = item._replace(source=feed._replace(chunks=_Awaited(reader, chunks)))
         yield item
+
+
+_GATHERED = 64 << 10
+"""Bytes for which a thread waits at once: each time costs more than small pieces are worth."""
+
+
+async def _gather_chunks(name: str, contents: AsyncOnly) -> AsyncGenerator[bytes, None]:
+    """The same bytes in longer pieces."""
+    iterator = contents.begin()
+    try:
+        pieces: list[bytes] = []
+        size = 0
+        async for chunk in iterator:
+            pieces.append(copy_bytes(name, chunk))
+            size += len(pieces[-1])
+            if size >= _GATHERED:
+                yield b"".join(pieces)
+                pieces, size = [], 0
+        yield b"".join(pieces)
+    finally:
+        if isinstance(iterator, AsyncGenerator):
+            await iterator.aclose()
 
 
 class _Reader:
@@ -229,7 +251,7 @@ class _Thread:
         self._calls.put(None)
 
     def join(self) -> None:
-        """Waits for the end of a thread that was told to end, and has made all calls."""
+        """Waits for the thread, which has nothing to do any more."""
         self._thread.join()
 
 

@@ -17,6 +17,7 @@ anything that was made is written, the caller's waits until all recalled before 
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
@@ -64,6 +65,7 @@ class AssemblyOptions:
         inspect: called with a path under which the complete archive can be read, before it takes
             its name.
         sync: whether the archive is on the disk when all is done.
+        most_tasks: how many may be at work, or done and not yet written, whatever they hold.
     """
 
     recipe: Recipe
@@ -75,6 +77,7 @@ class AssemblyOptions:
     executor: Executor | None = None
     inspect: Callable[[str], object] | None = None
     sync: bool = False
+    most_tasks: int = sys.maxsize
 
 
 class _Recall(NamedTuple):
@@ -190,7 +193,14 @@ class SectionMaker:
             return isinstance(task, _InTurn)
 
         line = line_for(options.jobs, options.memory, options.executor)
-        lane = line.open_lane(make_part, lambda task: task.cost, _measure_result, is_light)
+        lane = line.open_lane(
+            make_part,
+            lambda task: task.cost,
+            _measure_result,
+            is_light,
+            options.most_tasks,
+            _holds_data,
+        )
         count = min(jobs, usable_cpus()) if has_helpers else 0
         # Helpers end before the lane does: a worker that waits for an answer waits no longer then.
         with lane, wire.start_helpers(count) as helpers, self._alongside, self._recalling:
@@ -289,12 +299,12 @@ class SectionMaker:
 
     def _write_block(self, task: plan.BlockTask, block: Block) -> None:
         member = task.member
-        told_size = contents.count_told_bytes(member.source)
+        expected = contents.count_expected_bytes(member.source)
         joined = self._joiner.join_block(task, block)
         if joined is not None:
             self._count({str(joined.coder): Tally(1, joined.size, joined.compressed_size)})
-            self._correct_size(told_size, joined.size)
-        size = max(0, min(task.length, told_size - task.start))
+            self._correct_size(expected, joined.size)
+        size = max(0, min(task.length, expected - task.start))
         self._counter.advance(1 if task.is_last else 0, size, self._output.position, member.name)
 
     def _write_stream(self, task: plan.StreamTask) -> Iterator[None]:
@@ -382,6 +392,15 @@ class SectionMaker:
 
         line.do_all(keep_section, self._to_keep, cost=_COST_OF_KEEPING)
         cache.close()
+
+
+def _holds_data(task: _Task) -> bool:
+    """Whether contents of members are in memory before a task begins."""
+    if isinstance(task, plan.BlockTask):
+        return contents.are_in_memory(task.member.source)
+    if isinstance(task, plan.Batch):
+        return any(contents.are_in_memory(member.source) for member in task.members)
+    return False
 
 
 def _measure_result(result: Part | Block | None) -> int:

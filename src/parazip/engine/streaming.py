@@ -37,6 +37,12 @@ from parazip.sources.feeds import open_feeds
 from parazip.sources.findings import Findings
 from parazip.sources.items import Item, gather_items
 from parazip.sources.selection import Selection
+from parazip.workers.cpus import usable_cpus
+
+_AHEAD = 4
+"""Tasks for each worker: one that it does, and what it finds when it is done.
+
+A client that takes nothing holds some megabytes so, and leaves the budget to others."""
 
 
 def stream(
@@ -75,7 +81,8 @@ def stream(
     settings = settings or Settings()
     selection = selection or Selection()
     prefix = check_prefix(prepend, shebang)
-    if isinstance(members, str | bytes | os.PathLike | Member):
+    is_single = isinstance(members, str | bytes | os.PathLike | Member)
+    if is_single or not isinstance(members, Iterable):
         raise TypeError(f"members are needed, such as a list of paths, not {members!r:.60}")
     recipe = levels.choose_recipe(settings.level, settings.codec)
 
@@ -90,6 +97,7 @@ def stream(
             jobs=settings.jobs,
             memory=settings.memory,
             wants_helpers=plan.are_mostly_short(first),
+            most_tasks=_AHEAD * (settings.jobs or usable_cpus()),
         )
         outflow = Outflow("the archive")
         assembly = Assembly(outflow, options, counter)

@@ -50,14 +50,20 @@ class Outflow(Output):
             return
         joined: list[bytes] = []
         length = 0
-        for data in self._take_pieces():
-            joined.append(data)
-            length += len(data)
+        for piece in self._take_pieces():
+            joined.append(piece)
+            length += len(piece)
             if length >= _LEAST:
-                yield from _cut(b"".join(joined))
-                joined, length = [], 0
-        if joined:
+                data = b"".join(joined)
+                while len(data) >= _LEAST:
+                    yield data[:_MOST]
+                    data = data[_MOST:]
+                joined, length = [data], len(data)
+        if length and is_end:
             yield b"".join(joined)
+        elif length:
+            self._pieces.append(b"".join(joined))
+            self._held += length
 
     def _take_pieces(self) -> Iterator[bytes]:
         while self._pieces:
@@ -68,14 +74,6 @@ class Outflow(Output):
                     yield bytes(chunk)
             else:
                 yield piece
-
-
-def _cut(data: bytes) -> Iterator[bytes]:
-    if len(data) <= _MOST:
-        yield data
-    else:
-        for at in range(0, len(data), _MOST):
-            yield data[at : at + _MOST]
 
 
 class _Nothing:

@@ -106,7 +106,7 @@ def without_original(contents: Contents) -> Contents:
 
 def without_data(member: Member) -> Member:
     """A member for messages: what it holds may go."""
-    return member._replace(source=b"") if isinstance(member.source, bytes) else member
+    return member._replace(source=b"") if isinstance(member.source, bytes | Feed) else member
 
 
 _ONCE = Feed, OpenFeed, FeedBlock
@@ -118,16 +118,19 @@ def can_be_read_again(contents: Contents) -> bool:
     return not isinstance(contents, _ONCE)
 
 
-def count_told_bytes(contents: Contents) -> int:
-    """The bytes that there were said to be before any were read; 0 if nobody knew."""
-    if isinstance(contents, _ONCE):
-        return contents.told_size or 0
-    return _count_bytes(contents)
+def count_expected_bytes(contents: Contents) -> int:
+    """The bytes that were expected before most were read: what was counted for progress."""
+    return contents.expected if isinstance(contents, FeedBlock) else _count_bytes(contents)
 
 
 def has_known_size(contents: Contents) -> bool:
     """Whether anybody has told how many bytes there are; it need not be true."""
     return not isinstance(contents, _ONCE) or contents.told_size is not None
+
+
+def are_in_memory(contents: Contents) -> bool:
+    """Whether contents take memory as long as the member is known."""
+    return isinstance(contents, bytes | FeedBlock) and bool(contents)
 
 
 def cut_feed(contents: Contents) -> Iterator[tuple[int, FeedBlock]] | None:

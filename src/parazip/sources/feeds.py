@@ -62,7 +62,7 @@ def cut_feed(feed: OpenFeed) -> Iterator[tuple[int, FeedBlock]]:
         end = start + len(data)
         is_last = at == len(held)
         size = feed.told_size or (end if is_last else end + 1)
-        yield start, FeedBlock(window, data, size, feed.told_size)
+        yield start, FeedBlock(window, data, size, feed.size, feed.told_size)
         start, window = end, data[-WINDOW:]
 
 
@@ -71,7 +71,7 @@ class _Reader:
 
     def __init__(self, name: str, feed: Feed) -> None:
         self._name = name
-        self._chunks = feed.chunks
+        self._chunks = iter(feed.chunks)
         self._told_size = feed.told_size
         self._chunk = memoryview(b"")
         self._come = 0
@@ -91,7 +91,7 @@ class _Reader:
         """Takes the next chunk that is not empty; False if there is none."""
         told = self._told_size
         for chunk in self._chunks:
-            self._chunk = _view_bytes(self._name, chunk)
+            self._chunk = memoryview(copy_bytes(self._name, chunk))
             self._come += len(self._chunk)
             if told is not None and self._come > told:
                 self._refuse("more bytes than")
@@ -108,9 +108,11 @@ class _Reader:
         )
 
 
-def _view_bytes(name: str, chunk: Buffer) -> memoryview:
+def copy_bytes(name: str, chunk: Buffer) -> bytes:
+    """A chunk that stays what it is, whatever whoever gave it makes of its buffer."""
+    if isinstance(chunk, bytes):
+        return chunk
     try:
-        view = memoryview(chunk)
+        return bytes(memoryview(chunk))
     except TypeError:
         raise TypeError(f"{name} is to be made of bytes, not of {chunk!r:.60}") from None
-    return view if view.format == "B" and view.ndim == 1 and view.contiguous else view.cast("B")

@@ -83,6 +83,7 @@ class Line:
         weight: Callable[[Result], int] = lambda result: 0,
         is_light: Callable[[Task], bool] = lambda task: False,
         most: int = sys.maxsize,
+        holds_data: Callable[[Task], bool] = lambda task: False,
     ) -> Lane[Task, Result]:
         """Opens a place in this line.
 
@@ -92,8 +93,12 @@ class Line:
             weight: the bytes that its result holds.
             is_light: whether a task costs less than handing it to a worker does.
             most: how many tasks may be in flight at once, whatever they cost.
+            holds_data: whether a task that has not begun holds more than some numbers. Behind one
+                that finds no room no other is asked for.
         """
-        return Lane(self._find_workers(), self.budget, function, cost, weight, is_light, most)
+        return Lane(
+            self._find_workers(), self.budget, function, cost, weight, is_light, most, holds_data
+        )
 
     def do_all(
         self, function: Callable[[Task], Result], tasks: Iterable[Task], cost: int
@@ -138,6 +143,7 @@ class Lane(Generic[Task, Result]):
         weight: Callable[[Result], int],
         is_light: Callable[[Task], bool],
         most: int,
+        holds_data: Callable[[Task], bool],
     ) -> None:
         self.function = function
         self.finished: SimpleQueue[Job[Task, Result]] = SimpleQueue()
@@ -148,6 +154,7 @@ class Lane(Generic[Task, Result]):
         self._weight = weight
         self._is_light = is_light
         self._most_jobs = most
+        self._holds_data = holds_data
         self._planned: deque[Task] = deque()
         self._jobs: deque[Job[Task, Result]] = deque()
         self._in_flight = 0
@@ -183,15 +190,16 @@ class Lane(Generic[Task, Result]):
     def through(self, source: Iterable[Task]) -> Generator[tuple[Task, Result], None, None]:
         """Each task with its result, in order.
 
-        Tasks are taken from their source between results, whether the budget has room or not: so a
-        source that has to look for them goes on while workers are busy. As long as there are
-        results to come, a source that has ended is asked again: it may have more by then.
+        Tasks are taken from their source between results, whether the budget has room or not,
+        unless they hold data: so a source that has to look for them goes on while workers are busy.
+        As long as there are results to come, a source that has ended is asked again: it may have
+        more by then.
         """
         tasks = iter(source)
         while self._admit_planned():
             if self._is_head_ready():
                 yield from self._give_head()
-            elif not self._has_failed and (found := next(tasks, _NO_MORE)) is not _NO_MORE:
+            elif self._may_ask() and (found := next(tasks, _NO_MORE)) is not _NO_MORE:
                 self._planned.append(cast("Task", found))
             elif self._planned or self._jobs:
                 self._wait_for_job()
@@ -252,6 +260,12 @@ class Lane(Generic[Task, Result]):
             if not job.is_light:
                 workers.submit(job)
         return True
+
+    def _may_ask(self) -> bool:
+        """Whether one more task may be taken from its source."""
+        if self._has_failed:
+            return False
+        return not (self._planned and self._holds_data(self._planned[-1]))
 
     def _is_head_ready(self) -> bool:
         return bool(self._jobs) and (self._jobs[0].is_done or self._jobs[0].is_light)
