@@ -171,7 +171,7 @@ def test_an_error_in_the_middle_cuts_the_connection(case: Case, server: Server) 
         with server.ask(kind) as response:
             assert response.status == 200
             with pytest.raises((http.client.HTTPException, ConnectionError)):
-                response.read()
+                server.fail(response)
         server.wait_for_rest()
     assert "no more rows" in server.log()
 
@@ -182,7 +182,7 @@ def test_an_error_looks_like_the_end_in_http_1_0_but_what_came_is_no_archive(
     if case.command != "serve.py":
         pytest.skip("it speaks HTTP/1.1")
     with server.ask("fails") as response:
-        assert not zipfile.is_zipfile(io.BytesIO(response.read()))
+        assert not zipfile.is_zipfile(io.BytesIO(server.fail(response)))
     server.wait_for_rest()
 
 

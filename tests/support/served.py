@@ -40,8 +40,11 @@ def make_noise(pieces: int = 128) -> Iterator[bytes]:
 
 
 def make_failing(error: Exception) -> Iterator[bytes]:
-    yield from make_noise(1024)  # more than is made before the first bytes are sent
-    raise error
+    """Fails when there is a file `fail`: by then a client has the first bytes."""
+    for chunk in make_noise(ENDLESS):
+        if Path("fail").exists():
+            raise error
+        yield chunk
 
 
 def read_rows(connection: sqlite3.Connection) -> Iterator[bytes]:
@@ -65,9 +68,9 @@ async def amake_noise(pieces: int = 128) -> AsyncIterator[bytes]:
 
 
 async def amake_failing() -> AsyncIterator[bytes]:
-    async for chunk in amake_noise(1024):
+    for chunk in make_failing(ValueError("no more rows")):
+        await asyncio.sleep(0)
         yield chunk
-    raise ValueError("no more rows")
 
 
 async def amake_waiting() -> AsyncIterator[bytes]:
