@@ -73,33 +73,43 @@ class _Reader:
         self._name = name
         self._chunks = iter(feed.chunks)
         self._told_size = feed.told_size
-        self._chunk = memoryview(b"")
+        self._rest = memoryview(b"")
         self._come = 0
 
     def read(self, size: int) -> bytes:
         """The next `size` bytes; fewer only at the end."""
-        pieces: list[memoryview] = []
-        missing = size
-        while missing and (self._chunk or self._take_chunk()):
-            piece = self._chunk[:missing]
-            self._chunk = self._chunk[len(piece) :]
-            missing -= len(piece)
-            pieces.append(piece)
+        pieces: list[Buffer] = [self._rest[:size]]
+        self._rest = self._rest[size:]
+        missing = size - len(pieces[0])
+        if missing:
+            missing -= self._take_chunks(pieces, missing)
+        if missing < 0:
+            last = memoryview(pieces.pop())
+            pieces.append(last[:missing])
+            self._rest = last[missing:]
         return b"".join(pieces)
 
-    def _take_chunk(self) -> bool:
-        """Takes the next chunk that is not empty; False if there is none."""
+    def _take_chunks(self, pieces: list[Buffer], missing: int) -> int:
+        """Takes chunks until they have as many bytes as are missing; how many they have.
+
+        Of rows there may be millions, so this loop has no more in it than it needs.
+        """
         told = self._told_size
+        if told is not None:
+            missing = min(missing, told + 1 - self._come)  # one too many is enough to refuse it
+        taken = 0
         for chunk in self._chunks:
-            self._chunk = memoryview(copy_bytes(self._name, chunk))
-            self._come += len(self._chunk)
-            if told is not None and self._come > told:
-                self._refuse("more bytes than")
-            if self._chunk:
-                return True
-        if told is not None and self._come < told:
+            data = chunk if type(chunk) is bytes else copy_bytes(self._name, chunk)
+            pieces.append(data)
+            taken += len(data)
+            if taken >= missing:
+                break
+        self._come += taken
+        if told is not None and self._come > told:
+            self._refuse("more bytes than")
+        if told is not None and taken < missing and self._come < told:
             self._refuse(f"{self._come:,} bytes, not")
-        return False
+        return taken
 
     def _refuse(self, what: str) -> None:
         raise SourceError(
@@ -110,8 +120,6 @@ class _Reader:
 
 def copy_bytes(name: str, chunk: Buffer) -> bytes:
     """A chunk that stays what it is, whatever whoever gave it makes of its buffer."""
-    if isinstance(chunk, bytes):
-        return chunk
     try:
         return bytes(memoryview(chunk))
     except TypeError:
