@@ -29,7 +29,7 @@ from parazip.format.records import (
     pack_local_header,
 )
 from parazip.format.values import DEFLATED, STORED
-from parazip.model import Block, File, Header, Member, Part, Range, Section
+from parazip.model import File, Header, Member, Part, Range, Section
 from parazip.output.outflow import Outflow
 from parazip.settings import Settings
 from parazip.sources import contents
@@ -152,7 +152,7 @@ def content_length(
         if is_whole or member.size <= (recipe.cut if is_file else BLOCK):
             writer.write_part(_store_unread(member))
         else:
-            _write_unread_blocks(writer, member)
+            _write_unread_blocks(writer, output, member)
     writer.finish()
     return output.position
 
@@ -161,7 +161,11 @@ class _Counted(Outflow):
     """Counts what is written, and holds nothing of it."""
 
     def _hold(self, piece: bytes | Range) -> None:
-        self.position += len(piece)
+        self.skip(len(piece))
+
+    def skip(self, size: int) -> None:
+        """Counts bytes that nobody makes."""
+        self.position += size
 
 
 def _store_unread(member: Member) -> Part:
@@ -177,15 +181,15 @@ def _store_unread(member: Member) -> Part:
     )
 
 
-def _write_unread_blocks(writer: ArchiveWriter, member: Member) -> None:
+def _write_unread_blocks(writer: ArchiveWriter, output: _Counted, member: Member) -> None:
     """A member that is cut, as stored blocks of a deflate stream: their sizes tell all."""
     writer.begin_member(make_record(member, DEFLATED, 0, 0, 0))
     for start in range(0, member.size, BLOCK):
         rest = member.size - start
-        writer.write_block(_make_unread_block(start % RESTART, min(BLOCK, rest), rest <= BLOCK))
+        output.skip(_measure_block(start % RESTART, min(BLOCK, rest), rest <= BLOCK))
     writer.end_member(0, must_stay=True, contents=member.size)
 
 
 @lru_cache(maxsize=64)
-def _make_unread_block(start: int, length: int, is_last: bool) -> Block:
-    return Block(compress_block(DEFLATE_STORED, b"", bytes(length), start, is_last), 0, length)
+def _measure_block(start: int, length: int, is_last: bool) -> int:
+    return sum(map(len, compress_block(DEFLATE_STORED, b"", bytes(length), start, is_last)))

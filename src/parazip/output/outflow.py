@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import deque
 from collections.abc import Iterator
 
@@ -25,7 +26,7 @@ class Outflow(Output):
     def __init__(self, name: str) -> None:
         self._pieces: deque[bytes | Range] = deque()
         self._held = 0
-        super().__init__(Pipe(_Nothing(), name), name)
+        super().__init__(Pipe(io.BytesIO(), name), name)  # into which nothing is written
 
     def write(self, data: Buffer) -> None:
         """Holds `data`."""
@@ -74,25 +75,3 @@ class Outflow(Output):
                     yield bytes(chunk)
             else:
                 yield piece
-
-
-class _Nothing:
-    """The file of an output that has none."""
-
-    def write(self, data: Buffer, /) -> int | None:
-        raise NotImplementedError
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        raise NotImplementedError
-
-    def seekable(self) -> bool:
-        return False
-
-    def tell(self) -> int:
-        raise NotImplementedError
-
-    def truncate(self, size: int, /) -> int:
-        raise NotImplementedError
-
-    def flush(self) -> None:
-        """There is nothing that could be kept back."""
