@@ -11,7 +11,18 @@ import pytest
 from parazip.codecs import checksums
 from parazip.codecs.sizes import BLOCK, WINDOW
 from parazip.errors import SourceChangedError
-from parazip.model import ArchiveMember, Contents, File, FilePiece, Member, Range, Twin
+from parazip.model import (
+    ArchiveMember,
+    Contents,
+    Feed,
+    FeedBlock,
+    File,
+    FilePiece,
+    Member,
+    OpenFeed,
+    Range,
+    Twin,
+)
 from parazip.sources import contents, files
 from parazip.sources.archives import read_entries
 
@@ -22,6 +33,9 @@ CRC = checksums.crc32(DATA)
 KINDS = ("bytes", "File", "FilePiece", "ArchiveMember", "Twin")
 
 READABLE = ("bytes", "File", "FilePiece", "Twin")
+
+FED = {Feed, OpenFeed, FeedBlock}
+"""What comes as somebody iterates: tests/streaming has it."""
 
 
 def describe(path: Path) -> File:
@@ -50,7 +64,7 @@ def kinds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Contents]:
 
 
 def test_no_kind_is_forgotten(kinds: dict[str, Contents]) -> None:
-    assert {type(kind) for kind in kinds.values()} == set(get_args(Contents))
+    assert {type(kind) for kind in kinds.values()} | FED == set(get_args(Contents))
     assert [type(kind).__name__ for kind in kinds.values()] == list(kinds) == list(KINDS)
 
 

@@ -180,6 +180,26 @@ def test_a_client_that_goes_away_ends_all_work(kind: str, chunks_before: int) ->
     run(main)
 
 
+@pytest.mark.parametrize("piece", [b"", b"row"])
+def test_an_iterable_that_never_ends_is_not_waited_for(piece: bytes) -> None:
+    async def main() -> None:
+        chunks = astream([make_member("a", itertools.repeat(piece))])
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(take_all(chunks), 0.1)
+        await chunks.aclose()
+
+    run(main)
+
+
+def test_a_generator_exit_of_theirs_is_an_error() -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"a"
+        raise GeneratorExit
+
+    with pytest.raises(RuntimeError, match="raised GeneratorExit"):
+        run(lambda: take_all(astream([make_member("a", broken())])))
+
+
 def test_one_that_is_never_begun_leaves_nothing() -> None:
     async def main() -> None:
         await astream([make_member("a", count_up(5))]).aclose()
@@ -240,3 +260,5 @@ def test_stream_says_what_to_use_for_async_iterables() -> None:
         list(parazip.stream([make_member("a", count_up(1))]))
     with pytest.raises(TypeError):
         parazip.stream(count_up(1))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="members are needed"):
+        run(lambda: take_all(astream(None)))  # type: ignore[arg-type]

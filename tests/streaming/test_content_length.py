@@ -96,3 +96,5 @@ def test_what_stream_refuses_it_refuses(tmp_path: Path) -> None:
         content_length([tmp_path / "nowhere"], STORED)
     with pytest.raises(parazip.DuplicateMemberError):
         content_length([make_member("a", b""), make_member("a", b"")], STORED)
+    with pytest.raises(parazip.DuplicateMemberError):
+        content_length([make_member("a", b"a"), make_member("a", b"a")])

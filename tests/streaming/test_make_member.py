@@ -26,7 +26,7 @@ def test_names_dates_and_modes_are_put_in(monkeypatch: pytest.MonkeyPatch) -> No
             [
                 make_member("run.sh", b"#!/bin/sh\n", date=MOMENT, mode=0o755),
                 make_member("now", b""),
-                make_member("folder/", b"", mode=0o700),
+                make_member("folder/", iter([b""]), mode=0o40700),
             ]
         )
     )
@@ -93,7 +93,10 @@ def test_an_open_file_is_read_from_where_it_stands(tmp_path: Path) -> None:
         (("a", None), TypeError, "a cannot be made of None"),
         ((b"a", b"a"), TypeError, "a string, not b'a'"),
         (("a/", b"a"), parazip.SettingsError, "a folder, which has no contents"),
-        (("a/", iter([])), parazip.SettingsError, "a folder, which has no contents"),
+        (("a/", iter([b"", b"a"])), parazip.SettingsError, "a folder, which has no contents"),
+        (("../a", b""), parazip.MemberNameError, "leads out of the archive; .*choose another"),
+        (("", b""), parazip.MemberNameError, "has 0 bytes"),
+        (("\udc80", b""), parazip.MemberNameError, "not valid UTF-8"),
     ],
 )
 def test_what_can_be_no_member_is_refused_at_once(
@@ -106,10 +109,15 @@ def test_what_can_be_no_member_is_refused_at_once(
 @pytest.mark.parametrize(
     ("more", "error", "told"),
     [
-        ({"size": -1}, parazip.SettingsError, "0 or more"),
+        ({"size": -1}, parazip.SettingsError, "-1 cannot be the size of a: 0 to"),
+        ({"size": 1 << 63}, parazip.SettingsError, "cannot be the size of a"),
+        ({"size": 3.0}, TypeError, "the size of a is a whole number, not 3.0"),
+        ({"size": True}, TypeError, "the size of a is a whole number, not True"),
         ({"size": 5}, parazip.SettingsError, "has 4 bytes, and not 5"),
-        ({"mode": 0o10000}, parazip.SettingsError, "0 to 0o7777"),
-        ({"mode": -1}, parazip.SettingsError, "0 to 0o7777"),
+        ({"mode": 0o40755}, parazip.SettingsError, "a cannot have the mode 0o40755"),
+        ({"mode": -1}, parazip.SettingsError, "-1 cannot be the mode of a"),
+        ({"mode": "rw"}, TypeError, "the mode of a is a whole number, not 'rw'"),
+        ({"date": 5}, TypeError, "the date of a is a datetime, not 5"),
         ({"date": datetime.datetime(1979, 1, 1)}, parazip.DateError, "1980 to 2107"),
         ({"date": datetime.datetime(2108, 1, 1)}, parazip.DateError, "1980 to 2107"),
     ],
@@ -138,3 +146,18 @@ def test_what_was_read_is_not_put_in_again_as_nothing(contents: Any) -> None:
 def test_what_can_be_read_again_is() -> None:
     member = make_member("a", [b"a"])
     assert b"".join(stream([member])) == b"".join(stream([member]))
+
+
+def test_a_file_that_does_not_wait_for_more_is_not_taken_for_ended() -> None:
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+    os.write(write, b"some")
+    with open(read, "rb", buffering=0) as file, pytest.raises(BlockingIOError, match="a is made"):
+        list(stream([make_member("a", file)]))
+    os.close(write)
+
+
+def test_a_size_that_a_file_does_not_have_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"a")
+    with pytest.raises(parazip.SettingsError, match="has 1 bytes, and not 2"):
+        make_member("a", tmp_path / "a", size=2)

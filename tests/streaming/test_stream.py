@@ -7,6 +7,8 @@ import gc
 import io
 import itertools
 import os
+import threading
+import time
 import tracemalloc
 import zipfile
 from collections.abc import Iterator
@@ -19,8 +21,11 @@ import pytest
 import parazip
 from parazip import Settings, stream
 from parazip.engine import joining
+from parazip.output import outflow
 from parazip.output.stream import Pipe
+from parazip.workers.line import SLOW
 from support.archives import contents_of
+from support.patience import HUNG
 from support.streams import WriteOnly
 from support.threads import count_threads
 
@@ -102,7 +107,8 @@ def test_neither_jobs_nor_chunks_have_a_say_in_the_bytes() -> None:
     assert len(made) == 1
 
 
-def test_chunks_are_bytes_of_64_kib_to_2_mib(tree: Path) -> None:
+def test_chunks_are_bytes_of_64_kib_to_2_mib(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outflow, "SLOW", 1e9)  # else shorter ones go out where that takes long
     chunks = list(stream([*make_mixed(tree), make_member("large", NOISE * 9)], Settings(level=0)))
     assert all(type(chunk) is bytes for chunk in chunks)
     assert all(len(chunk) <= 2 * MIB for chunk in chunks)
@@ -199,6 +205,58 @@ def test_memory_does_not_grow_with_what_was_sent(level: int) -> None:
     assert peak < 35 * MIB
 
 
+def test_what_is_done_goes_out_before_a_slow_source_is_asked_again() -> None:
+    asked = threading.Event()
+    given = threading.Event()
+
+    def slow(first: bytes) -> Iterator[bytes]:
+        time.sleep(2 * SLOW)
+        yield first
+        asked.set()
+        assert given.wait(HUNG)
+        yield b"end"
+
+    def members() -> Iterator[parazip.Member]:
+        yield make_member("noise", NOISE[: 100 << 10])
+        yield make_member("slow", slow(os.urandom(3 * MIB)))
+
+    chunks = stream(members(), Settings(level=0))
+    taken = b""
+    while len(taken) < (100 << 10) + 2 * MIB:  # all but the block that nobody knows to be complete
+        taken += next(chunks)
+        assert not asked.is_set() or len(taken) > 100 << 10
+    given.set()
+    assert contents_of(taken + b"".join(chunks))["slow"].endswith(b"end")
+
+
+def test_small_members_go_out_one_by_one_where_they_come_slowly() -> None:
+    sent: list[int] = []
+
+    def members() -> Iterator[parazip.Member]:
+        for number in range(4):
+            time.sleep(2 * SLOW)
+            sent.append(len(taken))
+            yield make_member(f"{number}", b"text")
+
+    taken: list[bytes] = []
+    for chunk in stream(members()):
+        taken.append(chunk)
+    assert sent == [0, 1, 2, 3]
+
+
+def test_very_short_chunks_take_no_more_memory_than_long_ones() -> None:
+    short = make_member("a", itertools.repeat(b"ab", 1_000_000))
+    none = make_member("b", itertools.repeat(b"", 1_000_000))
+    tracemalloc.start()
+    try:
+        for chunk in stream([short, none], Settings(level=1, jobs=1)):
+            del chunk
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 35 * MIB
+
+
 def test_streams_side_by_side_do_not_wait_for_each_other() -> None:
     stalled = [stream([make_member("a", itertools.repeat(LINES))]) for _ in range(30)]
     for chunks in stalled:
@@ -221,6 +279,8 @@ def test_streams_side_by_side_do_not_wait_for_each_other() -> None:
 )
 @pytest.mark.parametrize("after", [0, 10, 3 * MIB, 40 * MIB])
 def test_an_error_of_a_members_iterable_comes_out_as_it_is(error: Exception, after: int) -> None:
+    error = type(error)("mine")
+
     def chunks() -> Iterator[bytes]:
         yield from cut(bytes(after), 1 << 20)
         raise error
@@ -229,6 +289,7 @@ def test_an_error_of_a_members_iterable_comes_out_as_it_is(error: Exception, aft
     with pytest.raises(type(error)) as caught:
         taken.extend(stream([make_member("a", b"a"), make_member("b", chunks())]))
     assert caught.value is error
+    assert caught.value.__notes__ == ["while what b is made of was read"]
     assert not zipfile.is_zipfile(io.BytesIO(b"".join(taken)))
 
 
@@ -265,6 +326,16 @@ def test_two_members_of_one_name_are_refused_before_the_next_is_asked_for() -> N
 
     with pytest.raises(parazip.DuplicateMemberError):
         list(stream(members()))
+
+
+def test_a_folder_may_be_named_twice_and_a_file_by_one_path(tree: Path) -> None:
+    members: list[Any] = [
+        make_member("d/", b""),
+        make_member("d/", iter([])),
+        str(tree),
+        str(tree / "a"),
+    ]
+    assert len(contents_of(b"".join(stream(members)))) == 5
 
 
 def test_a_file_that_has_gone_is_told(tree: Path) -> None:

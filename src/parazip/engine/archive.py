@@ -34,6 +34,7 @@ from parazip.sources import merging
 from parazip.sources.contents import find_archive_member
 from parazip.sources.feeds import open_feeds, refuse_feeds
 from parazip.sources.findings import Findings
+from parazip.sources.items import are_one
 from parazip.sources.merging import OnDuplicate
 from parazip.sources.selection import Selection
 from parazip.sources.walk import find_members, is_same
@@ -365,7 +366,7 @@ def write(
     findings = Findings()
     report = _write_archive(
         archive,
-        plan.check_names(members, findings),
+        plan.check_names(members, findings, is_same=are_one),
         settings,
         check_prefix(prepend, shebang),
         progress,

@@ -20,14 +20,15 @@ from collections.abc import (
     Iterable,
     Iterator,
 )
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from parazip.engine.progress import Sink
-from parazip.engine.streaming import stream
+from parazip.engine.streaming import check_members, stream
+from parazip.format.values import Buffer
 from parazip.model import Feed, Member
 from parazip.settings import Settings
 from parazip.sources.feeds import copy_bytes
@@ -68,6 +69,8 @@ async def astream(
     Raises:
         SourceError, MemberNameError, TypeError: see `stream`.
     """
+    if not isinstance(members, AsyncIterable):
+        check_members(members)
     loop = asyncio.get_running_loop()
     reader = _Reader(loop)
     items = _Awaited(reader, members) if isinstance(members, AsyncIterable) else members
@@ -90,17 +93,28 @@ async def astream(
         closed.add_done_callback(lambda closed: thread.join())
         # A task that anyio cancels is cancelled again at each `await`: the reader's own task does
         # what has to be done to its end.
-        await asyncio.shield(asyncio.gather(closed, reader.end(closed)))
+        await asyncio.shield(asyncio.gather(closed, reader.end(closed), return_exceptions=True))
 
 
 def _bind_members(reader: _Reader, items: Iterable[Item]) -> Iterator[Item]:
     for item in items:
+        reader.check()
         if isinstance(item, Member) and isinstance(item.source, Feed):
-            feed = item.source
-            if isinstance(feed.chunks, AsyncOnly):
-                chunks = _gather_chunks(item.name, feed.chunks)
-                item = item._replace(source=feed._replace(chunks=_Awaited(reader, chunks)))
+            chunks = item.source.chunks
+            bound = (
+                _Awaited(reader, _gather_chunks(item.name, chunks))
+                if isinstance(chunks, AsyncOnly)
+                else _until_ended(reader, chunks)
+            )
+            item = item._replace(source=item.source._replace(chunks=bound))
         yield item
+
+
+def _until_ended(reader: _Reader, chunks: Iterable[Buffer]) -> Iterator[Buffer]:
+    """The same chunks; none is asked for when nobody waits any more."""
+    for chunk in chunks:
+        reader.check()
+        yield chunk
 
 
 _GATHERED = 64 << 10
@@ -143,6 +157,11 @@ class _Reader:
     def start(self) -> None:
         """Begins to answer; `end` is called some time after the loop goes on."""
         self._task = self._loop.create_task(self._answer_all())
+
+    def check(self) -> None:
+        """Raises CancelledError if the stream has ended."""
+        if self._is_ended:
+            raise CancelledError
 
     def wait_for(self, iterator: AsyncIterator[T]) -> tuple[T] | None:
         """What an iterator gives next, None at its end; called on the stream's thread.
@@ -201,7 +220,7 @@ class _Reader:
             raise
         except BaseException as error:
             answer.set_exception(error)
-            if not isinstance(error, Exception):
+            if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
 
 
@@ -260,6 +279,10 @@ def _make_calls(calls: SimpleQueue[Any], loop: asyncio.AbstractEventLoop) -> Non
         function, future = call
         try:
             tell = partial(future.set_result, function())
+        except GeneratorExit as error:  # which would mean in a coroutine that it is to end
+            told = RuntimeError("what a member is made of raised GeneratorExit")
+            told.__cause__ = error
+            tell = partial(future.set_exception, told)
         except BaseException as error:
             tell = partial(future.set_exception, error)
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more

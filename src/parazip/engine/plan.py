@@ -22,9 +22,15 @@ from typing import NamedTuple, TypeAlias
 from parazip.codecs import checksums, levels
 from parazip.codecs.levels import STORE, Coder, Recipe
 from parazip.codecs.sizes import BLOCK, WINDOW
-from parazip.errors import DuplicateMemberError, MemberNameError
-from parazip.format.names import MIMETYPE, MOST_STEPS, ReaderJudge, find_file_within
-from parazip.format.records import MAX_NAME, check_align
+from parazip.errors import DuplicateMemberError
+from parazip.format.names import (
+    MIMETYPE,
+    MOST_STEPS,
+    ReaderJudge,
+    explain_unstorable,
+    find_file_within,
+)
+from parazip.format.records import check_align
 from parazip.model import Member
 from parazip.sources.contents import (
     RANGE,
@@ -257,7 +263,7 @@ def check_names(
         name = member.name
         key = name[:-1] if name.endswith("/") else name
         if not key or len(key) > 2 * MOST_STEPS or not key.isascii():
-            error = _explain_unstorable(name, advice)
+            error = explain_unstorable(name, advice)
             if error is not None:
                 findings.refuse(error)
                 continue
@@ -300,30 +306,6 @@ def _refuse_files_as_folders(seen: dict[str, Member], findings: Findings, apart:
                 member=file,
             )
         )
-
-
-def _explain_unstorable(name: str, advice: str) -> MemberNameError | None:
-    try:
-        length = len(name.encode())
-    except UnicodeEncodeError:
-        return MemberNameError(
-            f"the name {name!r} cannot be stored: it is not valid UTF-8; rename the file "
-            f"or {advice}",
-            member=name,
-        )
-    if name.count("/") > MOST_STEPS:
-        return MemberNameError(
-            f"the name {name[:60]!r}... cannot be stored: it has more than {MOST_STEPS:,} steps; "
-            f"rename a folder or {advice}",
-            member=name,
-        )
-    if 0 < length <= MAX_NAME:
-        return None
-    return MemberNameError(
-        f"the name {name[:60]!r}... cannot be stored: it has {length} bytes, and a zip "
-        f"archive takes 1 to {MAX_NAME}",
-        member=name,
-    )
 
 
 def _make_duplicate_error(first: Member, second: Member, apart: str) -> DuplicateMemberError:
@@ -379,6 +361,8 @@ def plan_tasks(
     recipe: Recipe,
     shrinks: Callable[[Member], bool],
     check_crc: bool = False,
+    *,
+    is_late: Callable[[], bool] | None = None,
 ) -> Iterator[Task]:
     """The tasks that make `members`, in archive order, as soon as they are known.
 
@@ -388,6 +372,8 @@ def plan_tasks(
         shrinks: the verdict on members of more than `recipe.cut` bytes; the others are judged
             by the task that reads them.
         check_crc: whether the CRC-32 of members that are copied is checked.
+        is_late: whether a task is not to wait for more members. Which share one has no say in their
+            bytes.
     """
     members = iter(members)
     first = list(_up_to_contents(members))
@@ -397,7 +383,7 @@ def plan_tasks(
         if is_copied:
             yield from _plan_copies(group, recipe, check_crc)
         else:
-            yield from _plan_compressing(group, recipe, shrinks)
+            yield from _plan_compressing(group, recipe, shrinks, is_late)
 
 
 def _up_to_contents(members: Iterator[Member]) -> Iterator[Member]:
@@ -430,7 +416,10 @@ def _make_sorter(is_copied: bool) -> Callable[[Member], bool]:
 
 
 def _plan_compressing(
-    members: Iterable[Member], recipe: Recipe, shrinks: Callable[[Member], bool]
+    members: Iterable[Member],
+    recipe: Recipe,
+    shrinks: Callable[[Member], bool],
+    is_late: Callable[[], bool] | None,
 ) -> Iterator[Batch | BlockTask | StreamTask | StoredTask]:
     batch: list[Member] = []
     size = 0
@@ -445,6 +434,9 @@ def _plan_compressing(
         else:
             batch.append(member)
             size += length
+            if is_late is not None and is_late():
+                yield Batch(batch, recipe, size)
+                batch, size = [], 0
     if batch:
         yield Batch(batch, recipe, size)
 

@@ -40,11 +40,16 @@ from parazip.settings import SectionReport
 from parazip.sources import contents
 from parazip.workers.cpus import usable_cpus
 from parazip.workers.helpers import Helpers
-from parazip.workers.line import Line, line_for
+from parazip.workers.line import SLOW, Line, line_for
 from parazip.workers.side_thread import SideThread
 
 _MANY_TASKS = 40
 """Tasks after which helpers pay that are started afresh: some 10,000 short members."""
+
+_AHEAD = 4
+"""Tasks for each worker, where somebody takes the pieces: what it does, and what it finds then.
+
+Who takes nothing holds some megabytes so, and leaves the budget to others."""
 
 _COST_OF_KEEPING = 1 << 20
 """Bytes in memory while a part is kept: it is read back in chunks of that size."""
@@ -65,7 +70,7 @@ class AssemblyOptions:
         inspect: called with a path under which the complete archive can be read, before it takes
             its name.
         sync: whether the archive is on the disk when all is done.
-        most_tasks: how many may be at work, or done and not yet written, whatever they hold.
+        is_streamed: whether somebody waits for each piece, who may also stop to take them.
     """
 
     recipe: Recipe
@@ -77,7 +82,7 @@ class AssemblyOptions:
     executor: Executor | None = None
     inspect: Callable[[str], object] | None = None
     sync: bool = False
-    most_tasks: int = sys.maxsize
+    is_streamed: bool = False
 
 
 class _Recall(NamedTuple):
@@ -200,8 +205,9 @@ class SectionMaker:
             lambda task: task.cost,
             _measure_result,
             is_light,
-            options.most_tasks,
+            _AHEAD * jobs if options.is_streamed else sys.maxsize,
             _holds_data,
+            has_consumer=options.is_streamed,
         )
         count = min(jobs, usable_cpus()) if has_helpers else 0
         # Helpers end before the lane does: a worker that waits for an answer waits no longer then.
@@ -246,7 +252,10 @@ class SectionMaker:
         if section.alongside is not None:
             self._alongside.call(section.alongside)
         members = section.members()
-        yield from plan.plan_tasks(members, recipe, contents.looks_compressible, check_crc)
+        is_late = _Clock().is_late if options.is_streamed else None
+        yield from plan.plan_tasks(
+            members, recipe, contents.looks_compressible, check_crc, is_late=is_late
+        )
         yield _SectionEnd(section)
 
     # Writing: what came of a task, in the order of the tasks.
@@ -394,6 +403,21 @@ class SectionMaker:
 
         line.do_all(keep_section, self._to_keep, cost=_COST_OF_KEEPING)
         cache.close()
+
+
+class _Clock:
+    """Tells whether members have been found for longer than somebody should wait for them."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def is_late(self) -> bool:
+        """Whether it is so since this was last true."""
+        now = time.monotonic()
+        if now - self._began < SLOW:
+            return False
+        self._began = now
+        return True
 
 
 def _holds_data(task: _Task) -> bool:

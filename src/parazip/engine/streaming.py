@@ -35,14 +35,8 @@ from parazip.settings import Settings
 from parazip.sources import contents
 from parazip.sources.feeds import open_feeds
 from parazip.sources.findings import Findings
-from parazip.sources.items import Item, gather_items
+from parazip.sources.items import Item, are_one, gather_items
 from parazip.sources.selection import Selection
-from parazip.workers.cpus import usable_cpus
-
-_AHEAD = 4
-"""Tasks for each worker: one that it does, and what it finds when it is done.
-
-A client that takes nothing holds some megabytes so, and leaves the budget to others."""
 
 
 def stream(
@@ -81,9 +75,7 @@ def stream(
     settings = settings or Settings()
     selection = selection or Selection()
     prefix = check_prefix(prepend, shebang)
-    is_single = isinstance(members, str | bytes | os.PathLike | Member)
-    if is_single or not isinstance(members, Iterable):
-        raise TypeError(f"members are needed, such as a list of paths, not {members!r:.60}")
+    check_members(members)
     recipe = levels.choose_recipe(settings.level, settings.codec)
 
     def make_chunks() -> Generator[bytes, None, None]:
@@ -97,7 +89,7 @@ def stream(
             jobs=settings.jobs,
             memory=settings.memory,
             wants_helpers=plan.are_mostly_short(first),
-            most_tasks=_AHEAD * (settings.jobs or usable_cpus()),
+            is_streamed=True,
         )
         outflow = Outflow("the archive")
         assembly = Assembly(outflow, options, counter)
@@ -108,9 +100,26 @@ def stream(
     return make_chunks()
 
 
+def check_members(members: object) -> None:
+    """Refuses what is not many members.
+
+    Raises:
+        TypeError: it is a single one, or none.
+    """
+    is_single = isinstance(members, str | bytes | os.PathLike | Member)
+    if is_single or not isinstance(members, Iterable):
+        raise TypeError(f"members are needed, such as a list of paths, not {members!r:.60}")
+
+
 def _gather_checked(members: Iterable[Item], selection: Selection) -> Iterator[Member]:
     findings = Findings()
-    return plan.check_names(gather_items(members, selection, findings), findings)
+    return plan.check_names(
+        gather_items(members, selection, findings),
+        findings,
+        advice="leave it out",
+        apart="give it another name",
+        is_same=are_one,
+    )
 
 
 def content_length(
@@ -143,10 +152,12 @@ def content_length(
     output = _Counted("the archive")
     writer = ArchiveWriter(output)
     write_prefix(writer, check_prefix(prepend, shebang))
+    is_known = True
     for member in plan.with_placed_first(_gather_checked(members, selection or Selection())):
         is_stored = not member.size or member.store or recipe.whole == STORE
         if not (is_stored and contents.has_known_size(member.source)):
-            return None
+            is_known = False
+            continue  # the names of the others are checked all the same
         is_file = contents.can_be_read_again(member.source)
         is_whole = is_file and (member.store or member.align > 1)
         if is_whole or member.size <= (recipe.cut if is_file else BLOCK):
@@ -154,7 +165,7 @@ def content_length(
         else:
             _write_unread_blocks(writer, output, member)
     writer.finish()
-    return output.position
+    return output.position if is_known else None
 
 
 class _Counted(Outflow):
@@ -184,9 +195,11 @@ def _store_unread(member: Member) -> Part:
 def _write_unread_blocks(writer: ArchiveWriter, output: _Counted, member: Member) -> None:
     """A member that is cut, as stored blocks of a deflate stream: their sizes tell all."""
     writer.begin_member(make_record(member, DEFLATED, 0, 0, 0))
-    for start in range(0, member.size, BLOCK):
-        rest = member.size - start
-        output.skip(_measure_block(start % RESTART, min(BLOCK, rest), rest <= BLOCK))
+    full = (member.size - 1) // BLOCK
+    ends = full * BLOCK // RESTART
+    output.skip((full - ends) * _measure_block(0, BLOCK, False))
+    output.skip(ends * _measure_block(RESTART - BLOCK, BLOCK, False))
+    output.skip(_measure_block(0, member.size - full * BLOCK, True))
     writer.end_member(0, must_stay=True, contents=member.size)
 
 

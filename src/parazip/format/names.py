@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 from parazip.errors import MemberNameError, ParazipError
+from parazip.format.records import MAX_NAME
 
 MIMETYPE = "mimetype"
 """The member that tells what kind of container an archive is (EPUB, OpenDocument)."""
@@ -185,6 +186,31 @@ class ReaderJudge:
             if other is not name:
                 is_form = _compose(other) == _compose(name)
                 self._listener.misread("name-form" if is_form else "name-case", other, name)
+
+
+def explain_unstorable(name: str, advice: str) -> MemberNameError | None:
+    """Why no archive can hold a name, if none can; `advice` says what to do besides renaming."""
+    try:
+        length = len(name.encode())
+    except UnicodeEncodeError:
+        return MemberNameError(
+            f"the name {name!r} cannot be stored: it is not valid UTF-8; rename the file "
+            f"or {advice}",
+            member=name,
+        )
+    if name.count("/") > MOST_STEPS:
+        return MemberNameError(
+            f"the name {name[:60]!r}... cannot be stored: it has more than {MOST_STEPS:,} steps; "
+            f"rename a folder or {advice}",
+            member=name,
+        )
+    if 0 < length <= MAX_NAME:
+        return None
+    return MemberNameError(
+        f"the name {name[:60]!r}... cannot be stored: it has {length} bytes, and a zip "
+        f"archive takes 1 to {MAX_NAME}",
+        member=name,
+    )
 
 
 def _compose(name: str) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import time
 from collections import deque
 from collections.abc import Iterator
 
 from parazip.format.values import Buffer
 from parazip.model import Range
 from parazip.output.stream import Output, Pipe, read_range
+from parazip.workers.line import SLOW
 
 _LEAST = 64 << 10
 """Bytes of a chunk, but the last: shorter ones would cost a server more than they save a client."""
@@ -26,6 +28,7 @@ class Outflow(Output):
     def __init__(self, name: str) -> None:
         self._pieces: deque[bytes | Range] = deque()
         self._held = 0
+        self._taken = time.monotonic()
         super().__init__(Pipe(io.BytesIO(), name), name)  # into which nothing is written
 
     def write(self, data: Buffer) -> None:
@@ -42,13 +45,16 @@ class Outflow(Output):
         self.position += len(piece)
 
     def take(self, *, is_end: bool = False) -> Iterator[bytes]:
-        """What was written, in chunks of 64 KiB to 2 MiB; what is less stays, but at the end.
+        """What was written, in chunks of 64 KiB to 2 MiB; shorter ones at the end, or when due.
 
         Raises:
             SourceError: a file cannot be read, or is not what it was when it was found.
         """
-        if self._held < _LEAST and not is_end:
+        now = time.monotonic()
+        is_all = is_end or now - self._taken > SLOW
+        if self._held < _LEAST and not is_all:
             return
+        self._taken = now
         joined: list[bytes] = []
         length = 0
         for piece in self._take_pieces():
@@ -60,7 +66,7 @@ class Outflow(Output):
                     yield data[:_MOST]
                     data = data[_MOST:]
                 joined, length = [data], len(data)
-        if length and is_end:
+        if length and is_all:
             yield b"".join(joined)
         elif length:
             self._pieces.append(b"".join(joined))

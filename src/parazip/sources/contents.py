@@ -21,6 +21,7 @@ microsecond here is an eighth of a member's time.
 from __future__ import annotations
 
 import hashlib
+import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -105,8 +106,13 @@ def without_original(contents: Contents) -> Contents:
 
 
 def without_data(member: Member) -> Member:
-    """A member for messages: what it holds may go."""
-    return member._replace(source=b"") if isinstance(member.source, bytes | Feed) else member
+    """A member for messages: what it holds may go, but where a link leads."""
+    is_data = isinstance(member.source, bytes | Feed) and member.attributes >> 28 != _LINK
+    return member._replace(source=b"") if is_data else member
+
+
+_LINK = stat.S_IFLNK >> 12
+"""The kind of a link in external attributes (APPNOTE 4.4.15), from bit 28 on."""
 
 
 _ONCE = Feed, OpenFeed, FeedBlock

@@ -10,9 +10,10 @@ waits for the archive is not to wait for more than a block.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from parazip.codecs.sizes import BLOCK, WINDOW
-from parazip.errors import SettingsError, SourceError
+from parazip.errors import ParazipError, SettingsError, SourceError
 from parazip.format.values import Buffer
 from parazip.model import Feed, FeedBlock, Member, OpenFeed
 
@@ -67,6 +68,10 @@ def cut_feed(feed: OpenFeed) -> Iterator[tuple[int, FeedBlock]]:
         start, window = end, data[-WINDOW:]
 
 
+_JOINED = 256
+"""Chunks that are joined at once, where they are short."""
+
+
 class _Reader:
     """Reads a feed in pieces of the size that is asked for."""
 
@@ -93,22 +98,33 @@ class _Reader:
     def _take_chunks(self, pieces: list[Buffer], missing: int) -> int:
         """Takes chunks until they have as many bytes as are missing; how many they have.
 
-        Of rows there may be millions, so this loop has no more in it than it needs.
+        Of rows there may be millions, so the loop over them has no more in it than it needs; and
+        some hundred are joined, as each takes more memory than a short row.
         """
         told = self._told_size
         if told is not None:
             missing = min(missing, told + 1 - self._come)  # one too many is enough to refuse it
         taken = 0
-        for chunk in self._chunks:
-            data = chunk if type(chunk) is bytes else copy_bytes(self._name, chunk)
-            pieces.append(data)
-            taken += len(data)
-            if taken >= missing:
-                break
+        is_end = False
+        while taken < missing and not is_end:
+            some: list[Buffer] = []
+            try:
+                for chunk in islice(self._chunks, _JOINED):
+                    data = chunk if type(chunk) is bytes else copy_bytes(self._name, chunk)
+                    some.append(data)
+                    taken += len(data)
+                    if taken >= missing:
+                        break
+            except Exception as error:
+                if not isinstance(error, ParazipError):
+                    error.add_note(f"while what {self._name} is made of was read")
+                raise
+            is_end = not some
+            pieces.append(some[0] if len(some) == 1 else b"".join(some))
         self._come += taken
         if told is not None and self._come > told:
             self._refuse("more bytes than")
-        if told is not None and taken < missing and self._come < told:
+        if told is not None and is_end and self._come < told:
             self._refuse(f"{self._come:,} bytes, not")
         return taken
 

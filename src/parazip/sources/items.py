@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import os
 import stat
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from parazip.errors import DateError, SettingsError, SourceError
+from parazip.format.names import ReaderJudge, explain_unstorable
 from parazip.format.records import ATTRIBUTE_FOLDER
 from parazip.format.values import Buffer
 from parazip.model import Contents, Feed, Member
 from parazip.sources import files
+from parazip.sources.contents import find_file
 from parazip.sources.dates import find_fixed_date, make_date_policy, write_date
 from parazip.sources.findings import Findings
 from parazip.sources.selection import Selection
-from parazip.sources.walk import find_members
+from parazip.sources.walk import find_members, is_same
 
 
 @runtime_checkable
@@ -57,30 +60,34 @@ def make_member(
             it where the archive is streamed, and so does `content_length`.
         date: when it was changed, in local time as it is to be shown. None takes a file's own, or
             this moment; and SOURCE_DATE_EPOCH, if the environment has it.
-        mode: its permissions, such as 0o755. None takes a file's own; or 0o644, and 0o755 for a
-            folder.
+        mode: its permissions, such as 0o755, or what `stat` says of a file or folder. None takes a
+            file's own; or 0o644, and 0o755 for a folder.
         store: whether it is not compressed, whatever the settings say.
 
     Raises:
         TypeError: nothing of that type can be put in.
+        MemberNameError: the name cannot be stored, or leads out of the archive.
         DateError: the date is not in 1980 to 2107.
-        SettingsError: the mode or the size is none.
+        SettingsError: the mode or the size is none, or not that of the contents.
         SourceError: there is no such file.
     """
     if not isinstance(name, str):
         raise TypeError(f"the name of a member is a string, not {name!r}")
-    if mode is not None and not 0 <= mode <= 0o7777:
-        raise SettingsError(f"the mode of {name} must be 0 to 0o7777, not {mode:#o}")
-    if size is not None and size < 0:
-        raise SettingsError(f"the size of {name} must be 0 or more, not {size}")
+    _check_name(name)
+    size = _check_whole(name, "size", size, 1 << 63)
+    mode = _check_whole(name, "mode", mode, 1 << 16)
     is_folder = name.endswith("/")
-    permissions = (0o755 if is_folder else 0o644) if mode is None else mode
     kind = stat.S_IFDIR if is_folder else stat.S_IFREG
+    if mode is not None and stat.S_IFMT(mode) not in (0, kind):
+        raise SettingsError(f"{name} cannot have the mode {mode:#o}, which is of another kind")
+    permissions = (0o755 if is_folder else 0o644) if mode is None else stat.S_IMODE(mode)
     fixed = find_fixed_date(None) if date is None else _write_date(name, date)
     source: Contents
     if isinstance(contents, os.PathLike):
         path = os.fspath(contents)
         info = _look_at_file(path)
+        if size not in (None, info.st_size):
+            raise SettingsError(f"{path} has {info.st_size:,} bytes, and not {size:,}")
         source = files.describe_file(path, info)
         if fixed is None:
             fixed = make_date_policy("keep")(path, info)
@@ -88,18 +95,47 @@ def make_member(
             permissions = stat.S_IMODE(info.st_mode)
     else:
         source = _find_source(name, contents, size)
-    if is_folder and source != b"":
+    if is_folder and not _is_empty(source):
         raise SettingsError(f"{name} is the name of a folder, which has no contents")
     return Member(
         name,
-        source,
+        b"" if is_folder else source,
         (kind | permissions) << 16 | (ATTRIBUTE_FOLDER if is_folder else 0),
         write_date(datetime.datetime.now()) if fixed is None else fixed,
         store,
     )
 
 
+def _check_name(name: str) -> None:
+    """Refuses a name that `stream` would refuse when its turn comes."""
+    key = name.rstrip("/")
+    if error := explain_unstorable(key, "choose another"):
+        raise error
+    findings = Findings()
+    ReaderJudge(findings, "choose another").judge([key])
+    findings.finish()
+
+
+def _check_whole(name: str, what: str, value: int | None, limit: int) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"the {what} of {name} is a whole number, not {value!r}")
+    if not 0 <= value < limit:
+        raise SettingsError(f"{value} cannot be the {what} of {name}: 0 to {limit - 1:,} can")
+    return value
+
+
+def _is_empty(source: Contents) -> bool:
+    """Whether there is nothing in a source; reads one that can be iterated over."""
+    if isinstance(source, Feed):
+        return not isinstance(source.chunks, AsyncOnly) and not any(source.chunks)
+    return source == b""
+
+
 def _write_date(name: str, date: datetime.datetime) -> int:
+    if not isinstance(date, datetime.datetime):
+        raise TypeError(f"the date of {name} is a datetime, not {date!r}")
     if not 1980 <= date.year <= 2107:
         raise DateError(
             f"the date {date:%Y-%m-%d} of {name} cannot be stored: zip dates go from 1980 to 2107"
@@ -125,20 +161,24 @@ def _find_source(name: str, contents: Given, size: int | None) -> Contents:
         return data
     if isinstance(contents, str):
         raise TypeError(f"{name} is to be made of bytes: encode the text, or name a file by a Path")
+    if isinstance(contents, AsyncIterable):  # first: its `read`, if it has one, is async, too
+        return Feed(AsyncOnly(name, contents), size)
     if isinstance(contents, Readable):
-        return Feed(_Once(name, _read_pieces(contents)), size)
+        return Feed(_Once(name, _read_pieces(name, contents)), size)
     if isinstance(contents, Iterator):
         return Feed(_Once(name, contents), size)
     if isinstance(contents, Iterable):
         return Feed(contents, size)
-    if isinstance(contents, AsyncIterable):
-        return Feed(AsyncOnly(name, contents), size)
     raise TypeError(f"{name} cannot be made of {contents!r:.60}")
 
 
-def _read_pieces(file: Readable) -> Iterator[bytes]:
-    while piece := file.read(_PIECE):
+def _read_pieces(name: str, file: Readable) -> Iterator[bytes]:
+    """What a file holds; of a pipe what there is, as more may be long in coming."""
+    read: Callable[[int], bytes | None] = getattr(file, "read1", file.read)
+    while piece := read(_PIECE):
         yield piece
+    if piece is None:
+        raise BlockingIOError(errno.EAGAIN, f"{name} is made of a file that does not wait for more")
 
 
 class _Once:
@@ -184,6 +224,12 @@ def _explain_second_time(name: str) -> SourceError:
         f"cannot put in {name} a second time: what it is made of was read; make another member",
         member=name,
     )
+
+
+def are_one(first: Member, second: Member) -> bool:
+    """Whether two members of one name are one file that was named twice, or one folder."""
+    is_folder = first.name.endswith("/")
+    return (is_folder or find_file(first.source) is not None) and is_same(first, second)
 
 
 def gather_items(

@@ -31,6 +31,7 @@ interrupt may leave a wrong count, but it also ends the lane. Nothing polls.
 from __future__ import annotations
 
 import sys
+import time
 import weakref
 from _thread import get_ident
 from collections import deque
@@ -51,6 +52,12 @@ from parazip.workers.threads import (
 )
 
 _NO_MORE = object()
+
+SLOW = 0.02
+"""Seconds to find a task after which who waits for results has waited long enough."""
+
+_QUICK = 8
+"""Tasks that are found sooner than that, one after the other, after which a source is not slow."""
 
 _PATIENCE = 2.0
 """Seconds. Every task takes less, unless it waits for what may never come."""
@@ -84,6 +91,8 @@ class Line:
         is_light: Callable[[Task], bool] = lambda task: False,
         most: int = sys.maxsize,
         holds_data: Callable[[Task], bool] = lambda task: False,
+        *,
+        has_consumer: bool = False,
     ) -> Lane[Task, Result]:
         """Opens a place in this line.
 
@@ -95,10 +104,14 @@ class Line:
             most: how many tasks may be in flight at once, whatever they cost.
             holds_data: whether a task that has not begun holds more than some numbers. Behind one
                 that finds no room no other is asked for.
+            has_consumer: whether somebody waits for each result: a source that is slow is not asked
+                for more before all that is at work is given.
         """
-        return Lane(
-            self._find_workers(), self.budget, function, cost, weight, is_light, most, holds_data
-        )
+        workers = self._find_workers()
+        lane = Lane(workers, self.budget, function, cost, weight, is_light, most)
+        lane.holds_data = holds_data
+        lane.has_consumer = has_consumer
+        return lane
 
     def do_all(
         self, function: Callable[[Task], Result], tasks: Iterable[Task], cost: int
@@ -143,9 +156,10 @@ class Lane(Generic[Task, Result]):
         weight: Callable[[Result], int],
         is_light: Callable[[Task], bool],
         most: int,
-        holds_data: Callable[[Task], bool],
     ) -> None:
         self.function = function
+        self.holds_data: Callable[[Task], bool] = lambda task: False
+        self.has_consumer = False
         self.finished: SimpleQueue[Job[Task, Result]] = SimpleQueue()
         self._workers: Workers | None = workers
         self._budget = budget
@@ -154,7 +168,7 @@ class Lane(Generic[Task, Result]):
         self._weight = weight
         self._is_light = is_light
         self._most_jobs = most
-        self._holds_data = holds_data
+        self._quick = _QUICK
         self._planned: deque[Task] = deque()
         self._jobs: deque[Job[Task, Result]] = deque()
         self._in_flight = 0
@@ -199,7 +213,7 @@ class Lane(Generic[Task, Result]):
         while self._admit_planned():
             if self._is_head_ready():
                 yield from self._give_head()
-            elif self._may_ask() and (found := next(tasks, _NO_MORE)) is not _NO_MORE:
+            elif self._may_ask() and (found := self._ask(tasks)) is not _NO_MORE:
                 self._planned.append(cast("Task", found))
             elif self._planned or self._jobs:
                 self._wait_for_job()
@@ -263,9 +277,17 @@ class Lane(Generic[Task, Result]):
 
     def _may_ask(self) -> bool:
         """Whether one more task may be taken from its source."""
-        if self._has_failed:
+        is_slow = self.has_consumer and self._quick < _QUICK
+        if self._has_failed or (is_slow and (self._planned or self._jobs)):
             return False
-        return not (self._planned and self._holds_data(self._planned[-1]))
+        return not (self._planned and self.holds_data(self._planned[-1]))
+
+    def _ask(self, tasks: Iterator[Task]) -> object:
+        """The next task, or `_NO_MORE`."""
+        began = time.monotonic()
+        found = next(tasks, _NO_MORE)
+        self._quick = 0 if time.monotonic() - began > SLOW else self._quick + 1
+        return found
 
     def _is_head_ready(self) -> bool:
         return bool(self._jobs) and (self._jobs[0].is_done or self._jobs[0].is_light)
