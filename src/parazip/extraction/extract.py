@@ -69,7 +69,8 @@ def extract(
     made = Made(Counter(progress))
     with advising(), Crew(settings.jobs, settings.memory) as crew:
         found = find_archive(path)
-        crew.prepare(found.size)
+        if not found.is_remote:
+            crew.prepare(found.size)
         targets = _plan(found, extraction)
         with _opening(target, found, extraction) as place:
             run = Run(place, extraction, targets, crew, made, is_new=place.target != target)
