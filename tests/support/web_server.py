@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,8 +16,8 @@ class Request:
     """What was asked for, and how many bytes of the file were sent."""
 
     path: str
-    begin: int
-    end: int
+    begin: int = 0
+    end: int = sys.maxsize
     status: int = 0
     sent: int = 0
     if_match: str | None = None
@@ -72,6 +73,7 @@ LAST_MODIFIED = "Wed, 01 Apr 2020 10:20:30 GMT"
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     site: ClassVar[Site]
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 # as it is called
@@ -80,15 +82,14 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         site = self.site
         path = self.path.partition("?")[0]
-        data = site.files.get(path)
         given = self.headers.get("Range", "")
-        begin, end = 0, len(data or b"")
+        request = Request(path, if_match=self.headers.get("If-Match"))
         if given and site.gives_ranges:
             first, _, last = given.removeprefix("bytes=").partition("-")
-            begin, end = int(first), min(int(last) + 1, end)
-        request = Request(path, begin, end, if_match=self.headers.get("If-Match"))
+            request.begin, request.end = int(first), int(last) + 1
         site.requests.append(request)
         problem = site.fail(len(site.requests), request)
+        data = site.files.get(path)
         if problem == SILENT:
             site.released.wait()
             self.close_connection = True
@@ -111,7 +112,8 @@ class _Handler(BaseHTTPRequestHandler):
                 headers |= {"Content-Range": f"bytes */{len(data)}", "Content-Length": "0"}
                 self._answer(request, 416, headers)
                 return
-            headers["Content-Range"] = f"bytes {request.begin}-{request.end - 1}/{len(data)}"
+            last = min(request.end, len(data)) - 1
+            headers["Content-Range"] = f"bytes {request.begin}-{last}/{len(data)}"
         piece = data[request.begin : request.end]
         if site.tells_length:
             headers["Content-Length"] = str(len(piece))
