@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +12,8 @@ import pytest
 
 import parazip
 from parazip.errors import SourceChangedError, SourceError
-from parazip.sources import web
+from parazip.sources import files, remote, web
+from parazip.sources.archives import read_at
 from support.remote_archives import choose_ten, make_large_archive, read_contents
 from support.web_server import CUT_OFF, SILENT, Request, Site
 
@@ -231,3 +234,47 @@ def test_one_error_is_told_for_each_source(site: Site, tmp_path: Path) -> None:
     with pytest.raises(SourceError) as caught:
         parazip.create(tmp_path / "made.zip", [f"{site.url}/one", f"{site.url}/two"])
     assert [message.count("404") for message in caught.value.messages()] == [1, 1]
+
+
+def test_who_is_interrupted_does_not_wait_for_the_server(site: Site) -> None:
+    """What is fetched ahead is given up, and no thread stays behind but fsspec's own."""
+    url = site.put("/a.bin", bytes(20 << 20))
+    file = files.find_remote(url)
+    assert file is not None
+    site.fail = lambda number, request: SILENT if request.begin else 0
+
+    def read_until_interrupted() -> None:
+        with files.open_unchanged(file, pieces=[(0, file.size)]) as opened:
+            assert opened.read(10) == bytes(10)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        read_until_interrupted()
+    assert not [each for each in threading.enumerate() if each.name.startswith("parazip")]
+
+
+def test_no_more_than_a_window_is_in_memory(site: Site) -> None:
+    """Whatever the order is in which the pieces are read."""
+    data = random.Random(1).randbytes(50 << 20)
+    url = site.put("/a.bin", data)
+    file = files.find_remote(url)
+    assert file is not None
+    view = memoryview(data)
+    with files.open_unchanged(file, pieces=[(0, file.size)]) as opened:
+        assert isinstance(opened, remote.RemoteFile)
+        for at in (0, 30 << 20, 4 << 20, 49 << 20, 48 << 20, 1 << 20):
+            opened.seek(at)
+            assert opened.read(1000) == view[at : at + 1000]
+            assert opened.count_held_bytes() <= remote.WINDOW
+
+
+def test_what_was_not_announced_is_fetched_when_it_is_read(site: Site) -> None:
+    data = random.Random(1).randbytes(1 << 20)
+    url = site.put("/a.bin", data)
+    file = files.find_remote(url)
+    assert file is not None
+    with files.open_unchanged(file, pieces=[(500_000, 600_000)]) as opened:
+        for at, count in ((100, 10), (499_990, 100), (0, 5), (599_999, 50), (len(data) - 5, 50)):
+            assert read_at(opened, at, count) == data[at : at + count]
+        assert opened.tell() == len(data)
+    assert site.sent <= 100_000 + 4 * (32 << 10)

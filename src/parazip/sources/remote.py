@@ -71,6 +71,9 @@ class _Store(Protocol):
     def check(self, file: File) -> None:
         """Refuses a file that is not what it was, when its bytes were fetched."""
 
+    def close(self) -> None:
+        """Ends what is being fetched, if it can."""
+
 
 def find(url: str, changes: Changes = "ctime") -> File | None:
     """The file at a URL; None if that is a folder.
@@ -195,7 +198,8 @@ class RemoteFile(RawIOBase):
         self._threads: ThreadPoolExecutor | None = None
 
     def close(self) -> None:
-        """Waits for requests that are at work; others are not made."""
+        """Ends requests that are at work, or waits for them; others are not made."""
+        self._store.close()
         if self._threads is not None:
             self._threads.shutdown(cancel_futures=True)
         self._fetched.clear()
@@ -231,6 +235,10 @@ class RemoteFile(RawIOBase):
         view[: len(part)] = part
         self._at += len(part)
         return len(part)
+
+    def count_held_bytes(self) -> int:
+        """Bytes of announced pieces that are in memory, or on the way."""
+        return sum(map(self._measure, self._fetched))
 
     def _find(self, at: int, count: int) -> tuple[int, bytes]:
         """Bytes that hold the one at `at`, and where they begin; at best `count` from there on."""
@@ -270,7 +278,7 @@ class RemoteFile(RawIOBase):
 
     def _make_room(self, number: int, others: list[int]) -> bool:
         """Whether there is room for the bytes of a request; lets go of others, in turn."""
-        room = WINDOW - self._measure(number) - sum(map(self._measure, self._fetched))
+        room = WINDOW - self._measure(number) - self.count_held_bytes()
         while room < 0 and others:
             other = others.pop(0)
             if other in self._fetched:
@@ -341,6 +349,9 @@ class _AnyStore:
         if file.is_watched and now.version != file.version:
             what = f"its version was {file.version} and is {now.version}"
             raise SourceChangedError.while_read(file.path, what)
+
+    def close(self) -> None:
+        """Nothing: backends have no way to end a request."""
 
     def _look_at(self, url: str) -> dict[str, Any]:
         _, path = fsspec.url_to_fs(url)

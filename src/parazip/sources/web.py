@@ -15,15 +15,14 @@ which version of the file it got. Here:
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
-import time
+from concurrent.futures import Future, wait
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
 import aiohttp
-from fsspec.asyn import sync
-from fsspec.exceptions import FSTimeoutError
 
 from parazip.errors import SourceChangedError, SourceError
 from parazip.model import Changes, File
@@ -75,6 +74,14 @@ class WebStore:
 
     def __init__(self, system: Any) -> None:
         self._system = system
+        self._closed = threading.Event()
+        self._at_work: set[Future[_Answer]] = set()
+
+    def close(self) -> None:
+        """Ends what is being asked for, in any thread."""
+        self._closed.set()
+        for future in [*self._at_work]:
+            future.cancel()
 
     def find(self, url: str, changes: Changes) -> File:
         """The file that a URL leads to. It is asked for its first byte, as HEAD is often refused.
@@ -131,27 +138,45 @@ class WebStore:
         problem = ""
         for tried in range(TRIES):
             if tried:
-                time.sleep(min(pause, LONGEST_PAUSE))
+                self._closed.wait(min(pause, LONGEST_PAUSE))
                 pause *= 2
+            asked = self._start(url, begin, end, version)
             try:
-                answer: _Answer = sync(self._system.loop, self._get, url, begin, end, version)
-            except FSTimeoutError:
-                problem = f"the server was silent for {SILENCE:g} s"
-            except ValueError as error:
-                raise SourceError(f"cannot read {url}: it is no URL", member=url) from error
-            except aiohttp.ClientError as error:
-                problem = str(error) or type(error).__name__
-            else:
+                wait(
+                    [asked]
+                )  # what a signal handler raises comes out here, and is not the server's
+                error = asked.exception()
+            finally:
+                asked.cancel()
+                self._at_work.discard(asked)
+            if error is None:
+                answer = asked.result()
                 if answer.status[0] not in _PASSING:
                     return answer
                 problem = _describe_status(answer)
                 pause = max(pause, answer.pause)
+            elif isinstance(error, TimeoutError):
+                problem = f"the server was silent for {SILENCE:g} s"
+            elif isinstance(error, ValueError):
+                raise SourceError(f"cannot read {url}: it is no URL", member=url) from error
+            elif isinstance(error, aiohttp.ClientError):
+                problem = str(error) or type(error).__name__
+            else:
+                raise error
         raise SourceError(
             f"cannot read {url}: {problem}, {TRIES} times in a row; try again later, or fetch the "
             "file by other means and name that",
             member=url,
             reason=f"cannot read {url}: {problem}",
         )
+
+    def _start(self, url: str, begin: int, end: int, version: str) -> Future[_Answer]:
+        asking = self._get(url, begin, end, version)
+        asked = asyncio.run_coroutine_threadsafe(asking, self._system.loop)
+        self._at_work.add(asked)
+        if self._closed.is_set():
+            asked.cancel()
+        return asked
 
     async def _get(self, url: str, begin: int, end: int, version: str) -> _Answer:
         system = self._system
