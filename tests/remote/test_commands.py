@@ -168,3 +168,13 @@ def test_without_urls_nothing_is_imported(tmp_path: Path) -> None:
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_nothing_is_written_to_a_url(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"a")
+    done = run_create("s3://bucket/made.zip", "a", cwd=tmp_path)
+    assert_fails(done, 1, "cannot write s3://bucket/made.zip: it is a URL; name a file")
+    assert run_create("-q", "made.zip", "a", cwd=tmp_path).code == 0
+    done = run_parazip("extract", "made.zip", "-d", "s3://bucket/out", cwd=tmp_path)
+    assert_fails(done, 2, "cannot extract to s3://bucket/out: it is a URL; name a folder")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "made.zip"]

@@ -244,7 +244,7 @@ def test_s3_folders_are_put_in(s3: Any, tmp_path: Path, calls: Calls) -> None:
     made = tmp_path / "made.zip"
     parazip.create(made, ["s3://bucket/tree"])
     assert read_contents(made.read_bytes()) == {f"tree/{name}": TREE[name] for name in SORTED}
-    assert len(calls.fetched) == len([data for data in TREE.values() if data])
+    assert calls.looks == 1  # at the folder, and at no file
     parazip.create(made, ["s3://bucket"], selection=parazip.Selection(exclude=("*.zip",)))
     assert [*read_contents(made.read_bytes())] == [f"bucket/tree/{name}" for name in SORTED]
     with zipfile.ZipFile(made) as archive:
@@ -268,4 +268,31 @@ def test_an_s3_object_that_changes_is_an_error(
         SourceChangedError, match=r"changing\.zip changed while it was read: it had"
     ):
         parazip.merge(tmp_path / "made.zip", ["s3://bucket/changing.zip"])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.filterwarnings("default")  # of botocore and moto
+@pytest.mark.parametrize("moment", ["listed", "opened"])
+def test_small_s3_objects_that_change_are_an_error(
+    s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """They keep their length, and change when they were listed, or right before they are read."""
+    s3.pipe("bucket/small/a", b"old")
+    owner, name = {
+        "listed": (remote, "list_folder"),
+        "opened": (remote._S3Store, "read_whole"),
+    }[moment]
+    done = getattr(owner, name)
+
+    def change(*args: Any) -> Any:
+        if moment == "opened":
+            s3.pipe("bucket/small/a", b"new")
+            return done(*args)
+        found = done(*args)
+        s3.pipe("bucket/small/a", b"new")
+        return found
+
+    monkeypatch.setattr(owner, name, change)
+    with pytest.raises(SourceChangedError, match="small/a changed while it was read: its version"):
+        parazip.create(tmp_path / "made.zip", ["s3://bucket/small"])
     assert list(tmp_path.iterdir()) == []

@@ -332,8 +332,11 @@ def resolve_output_path(path: str) -> tuple[str, os.stat_result | None]:
     if old is not None and stat.S_ISSOCK(old.st_mode):
         raise OutputError(f"cannot write {path}: it is a socket; name a file", member=path)
     if not os.path.isdir(folder):
+        what = f"the folder {folder} does not exist; make it first"
+        if files.is_url(path):
+            what = "it is a URL; name a file of this system, and send that there"
         raise OutputError(
-            f"cannot write {path}: the folder {folder} does not exist; make it first",
+            f"cannot write {path}: {what}",
             member=path,
             errno=errno.ENOENT,
         )
