@@ -21,6 +21,7 @@ microsecond here is an eighth of a member's time.
 from __future__ import annotations
 
 import hashlib
+import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -138,7 +139,9 @@ def without_original(contents: Contents) -> Contents:
 
 
 def without_data(member: Member) -> Member:
-    """A member for messages: what it holds may go."""
+    """A member for messages: what it holds may go; but a link is told from others by its target."""
+    if stat.S_ISLNK(member.attributes >> 16):
+        return member
     return member._replace(source=b"") if isinstance(member.source, bytes) else member
 
 
