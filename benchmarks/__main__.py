@@ -21,6 +21,7 @@ from benchmarks import (
     machine,
     pexes,
     revisions,
+    streaming,
     targets,
     tools,
     workloads,
@@ -228,6 +229,27 @@ def _compare_readers(target: Any, runs: int, names: tuple[str, ...], tests: bool
     found = extracting.measured(runs, names or _ARCHIVES, tests, _tell)
     click.echo(f"{machine.headline()}\n\n{extracting.table(found)}")
     _write(target, found, ())
+
+
+@main.command("streaming")
+@click.option("--json", "target", type=click.File("w"), help="Write raw figures here.")
+@click.option("--runs", default=5, type=click.IntRange(1), show_default=True)
+@click.option("--levels", default="0,1,6", callback=_levels, show_default=True)
+@click.option(
+    "--workload",
+    "names",
+    multiple=True,
+    type=click.Choice(streaming.NAMES),
+    help="Only this workload; may be given more than once.",
+)
+def measure_streaming(
+    target: Any, runs: int, levels: tuple[int, ...], names: tuple[str, ...]
+) -> None:
+    """Compare parazip.stream with zipstream-ng and stream-zip."""
+    found = streaming.measured(runs, names or streaming.NAMES, levels, _tell)
+    click.echo(f"{machine.headline()}\n\n{streaming.table(found)}")
+    figures = [found.counted, found.slow, found.abandoned]
+    _write(target, {"streaming": [each for of in figures for each in of.values()]}, ())
 
 
 @main.command("tools")

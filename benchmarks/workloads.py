@@ -72,7 +72,7 @@ def find(name: str) -> Workload:
             f"there is no workload {name} in {cache_folder()}; "
             f"make it with: python -m benchmarks prepare {name}"
         )
-    return Workload(name, folder, sum(1 for _ in _files(folder)), size(folder))
+    return Workload(name, folder, sum(1 for _ in list_files(folder)), size(folder))
 
 
 def prepare(name: str, tell: Callable[[str], None]) -> Workload:
@@ -90,20 +90,21 @@ def prepare(name: str, tell: Callable[[str], None]) -> Workload:
 
 def size(path: str) -> int:
     """The bytes of a file, or of all files in a folder."""
-    return sum(os.path.getsize(name) for name in _files(path))
+    return sum(os.path.getsize(name) for name in list_files(path))
 
 
 def read(*paths: str) -> None:
     """Reads files, and folders with all they hold: into the page cache if that is large enough."""
     buffer = bytearray(_READ_SIZE)
     for path in paths:
-        for name in _files(path):
+        for name in list_files(path):
             with open(name, "rb", buffering=0) as file:
                 while file.readinto(buffer):
                     pass
 
 
-def _files(path: str) -> Iterator[str]:
+def list_files(path: str) -> Iterator[str]:
+    """A file itself, or all files of a folder."""
     if not os.path.isdir(path):
         yield path
     for parent, _, names in os.walk(path):
@@ -168,17 +169,17 @@ def _sources(folder: str, tell: Callable[[str], None]) -> None:
             if os.path.isfile(path) and os.path.getsize(path) > _SOURCES_LIMIT
         }
 
-    shutil.copytree(tree, folder, symlinks=True, ignore=large, copy_function=_link)
+    shutil.copytree(tree, folder, symlinks=True, ignore=large, copy_function=link)
 
 
 def _one(folder: str, tell: Callable[[str], None]) -> None:
     """The largest file of tensorflow."""
-    largest = max(_files(prepare("tensorflow", tell).folder), key=os.path.getsize)
+    largest = max(list_files(prepare("tensorflow", tell).folder), key=os.path.getsize)
     os.mkdir(folder)
-    _link(largest, os.path.join(folder, os.path.basename(largest)))
+    link(largest, os.path.join(folder, os.path.basename(largest)))
 
 
-def _link(source: str, target: str) -> None:
+def link(source: str, target: str) -> None:
     """The same file under another name, or a copy where the file system has no hard links."""
     try:
         os.link(source, target, follow_symlinks=False)

@@ -94,6 +94,19 @@ def _pipe(command: list[str], target: int) -> None:
         raise RuntimeError(f"{command} failed")
 
 
+def _make_streamed(folder: Path) -> Path:
+    """Members whose sizes nobody knows before they were sent."""
+    contents = {**FILES, "large.txt": _WORDS * 40, "noise": _NOISE * 4, "empty": b""}
+    _write(folder, contents)
+    members = [
+        parazip.make_member(name, iter([data[:1000], data[1000:]]))
+        for name, data in contents.items()
+    ]
+    archive = folder / "a.zip"
+    archive.write_bytes(b"".join(parazip.stream(members)))
+    return archive
+
+
 def _make_in_blocks(folder: Path) -> Path:
     return _create(folder, {"m.py": b"1", "large.txt": _WORDS * 50, "noise": _NOISE})
 
@@ -148,6 +161,7 @@ FEATURES: dict[str, Callable[[Path], Path]] = {
     "links": _make_with_links,
     "a first line": _make_with_prefix,
     "data descriptors": _make_in_a_stream,
+    "streamed": _make_streamed,
     "members cut into blocks": _make_in_blocks,
     "aligned": _make_aligned,
     "copied from an archive": _make_copied,

@@ -32,7 +32,7 @@ _DECLARED = [
         "It reads from the front, and finds no member at the start of the file.",
     ),
     ("PyPI", "a first line", "Wheels and source distributions begin with a member."),
-    ("PyPI", "data descriptors", "It takes no member whose sizes are not in front of it."),
+    ("PyPI", "data descriptors|streamed", "It takes no member whose sizes are not in front of it."),
     ("7z", "links", "It makes no link whose target begins with `..`, wherever that leads."),
     (
         "Perl Archive::Zip",

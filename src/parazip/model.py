@@ -6,7 +6,7 @@ six times as long to make.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -109,14 +109,14 @@ class FilePiece(NamedTuple):
 
 
 class Feed(NamedTuple):
-    """Contents that come as somebody iterates, once, from their first byte to their last.
+    """Contents that come as somebody iterates, from their first byte to their last.
 
     Attributes:
         chunks: gives them, in pieces of any size.
         told_size: how many bytes they are said to be; None if nobody knows.
     """
 
-    chunks: Iterator[Buffer]
+    chunks: Iterable[Buffer]
     told_size: int | None
 
     @property

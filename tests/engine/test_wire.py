@@ -14,10 +14,13 @@ from parazip.format.values import Entry, Record
 from parazip.model import (
     ArchiveMember,
     Contents,
+    Feed,
+    FeedBlock,
     File,
     FilePiece,
     Header,
     Member,
+    OpenFeed,
     Part,
     Range,
     Tally,
@@ -44,11 +47,24 @@ KINDS: list[Contents] = [
     Twin(FILE, MEMBER._replace(archive=OTHER)),
 ]
 
+STAY: list[Contents] = [
+    Feed(iter([]), None),
+    OpenFeed(b"", lambda size: b"", None),
+    FeedBlock(b"", b"", 0, 0, None),
+]
+"""What comes as somebody iterates; a block of it is never handed to a helper."""
+
 RECIPE = levels.choose_recipe(6, "auto")
 
 
 def test_no_kind_is_forgotten() -> None:
-    assert {type(kind) for kind in KINDS} == set(get_args(Contents))
+    assert {type(kind) for kind in [*KINDS, *STAY]} == set(get_args(Contents))
+
+
+@pytest.mark.parametrize("kind", STAY, ids=lambda kind: type(kind).__name__)
+def test_what_somebody_iterates_over_stays_in_its_process(kind: Contents) -> None:
+    with pytest.raises(TypeError, match="stays in its process"):
+        contents.flatten_contents(kind, {})
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: type(kind).__name__)

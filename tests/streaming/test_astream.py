@@ -228,6 +228,13 @@ def test_many_at_once() -> None:
     assert all(contents_of(made) == {"a": joined(100_000)} for made in run(main))
 
 
+def test_what_was_awaited_is_not_put_in_again_as_nothing() -> None:
+    member = make_member("a", count_up(5))
+    assert contents_of(run(lambda: take_all(astream([member])))) == {"a": joined(5)}
+    with pytest.raises(parazip.SourceError, match="a a second time"):
+        run(lambda: take_all(astream([member])))
+
+
 def test_stream_says_what_to_use_for_async_iterables() -> None:
     with pytest.raises(TypeError, match="a is made by an async iterable: use astream"):
         list(parazip.stream([make_member("a", count_up(1))]))

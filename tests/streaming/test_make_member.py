@@ -125,3 +125,16 @@ def test_text_from_a_file_is_refused_when_it_is_read() -> None:
     text: Any = io.StringIO("text")
     with pytest.raises(TypeError, match="a is to be made of bytes, not of 'text'"):
         list(stream([make_member("a", text)]))
+
+
+@pytest.mark.parametrize("contents", [iter([b"a"]), io.BytesIO(b"a")])
+def test_what_was_read_is_not_put_in_again_as_nothing(contents: Any) -> None:
+    member = make_member("a", contents)
+    assert contents_of(b"".join(stream([member]))) == {"a": b"a"}
+    with pytest.raises(parazip.SourceError, match="a a second time"):
+        list(stream([member]))
+
+
+def test_what_can_be_read_again_is() -> None:
+    member = make_member("a", [b"a"])
+    assert b"".join(stream([member])) == b"".join(stream([member]))

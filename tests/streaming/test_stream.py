@@ -102,10 +102,10 @@ def test_neither_jobs_nor_chunks_have_a_say_in_the_bytes() -> None:
     assert len(made) == 1
 
 
-def test_chunks_are_bytes_of_64_kib_to_1_mib(tree: Path) -> None:
+def test_chunks_are_bytes_of_64_kib_to_2_mib(tree: Path) -> None:
     chunks = list(stream([*make_mixed(tree), make_member("large", NOISE * 9)], Settings(level=0)))
     assert all(type(chunk) is bytes for chunk in chunks)
-    assert all(len(chunk) <= MIB for chunk in chunks)
+    assert all(len(chunk) <= 2 * MIB for chunk in chunks)
     assert sum(len(chunk) < 64 << 10 for chunk in chunks) <= 1
     assert chunks[-1]
 
@@ -182,9 +182,8 @@ def test_one_that_is_forgotten_ends_too() -> None:
     assert count_threads() == 0
 
 
-# At level 6 the first 16 MiB of a member are looked at together.
-@pytest.mark.parametrize(("level", "most"), [(0, 35 * MIB), (6, 60 * MIB)])
-def test_memory_does_not_grow_with_what_was_sent(level: int, most: int) -> None:
+@pytest.mark.parametrize("level", [0, 6])
+def test_memory_does_not_grow_with_what_was_sent(level: int) -> None:
     def members() -> Iterator[parazip.Member]:
         for number in range(1000):
             yield make_member(f"{number}", bytes(100) * 1000)
@@ -197,7 +196,7 @@ def test_memory_does_not_grow_with_what_was_sent(level: int, most: int) -> None:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < most
+    assert peak < 35 * MIB
 
 
 def test_streams_side_by_side_do_not_wait_for_each_other() -> None:

@@ -65,11 +65,16 @@ def prepare_refusals() -> None:
     Path("old.zip").write_bytes(whole[:-2] + len(end).to_bytes(2, "little") + end)
 
 
+def prepare_streaming() -> None:
+    write("photos/one.txt", "".join(map(str, range(5000))))
+
+
 PREPARE: dict[str, Callable[[], None]] = {
     "README.md": prepare_readme,
     "selection.md": prepare_selection,
     "update.md": prepare_update,
     "refusals.md": prepare_refusals,
+    "streaming.md": prepare_streaming,
 }
 
 # Python

@@ -21,8 +21,9 @@ empty stored blocks mark the place. They prove nothing, as contents may hold the
 from __future__ import annotations
 
 import io
+import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from parazip.codecs.levels import DEFLATE_STORED, STORE, ZIPFILE, Coder
 from parazip.codecs.libraries import LIBRARIES
@@ -139,8 +140,29 @@ def compress_block(
         return (EMPTY_STREAM,)
     flush = zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH
     end = b"" if last or (start + len(data)) % RESTART else _RESTART_MARKER
+    if coder == DEFLATE_STORED:
+        return *_store_in_blocks(data, last), end
     codec, level = coder
     return *_BLOCK[codec](data, level, window if start % RESTART else b"", flush), end
+
+
+_MOST_STORED = 0xFFFF
+"""The most bytes of a stored block (RFC 1951, 3.2.4)."""
+
+
+def _store_in_blocks(data: Buffer, last: bool) -> Iterator[Buffer]:
+    """`data` as stored blocks, and a sync flush if they are not the last.
+
+    zlib makes nearly the same, and copies each byte twice more.
+    """
+    view = memoryview(data)
+    for at in range(0, len(view), _MOST_STORED):
+        piece = bytes(view[at : at + _MOST_STORED])
+        is_end = last and at + len(piece) == len(view)
+        yield struct.pack("<B2H", is_end, len(piece), len(piece) ^ _MOST_STORED)
+        yield piece
+    if not last:
+        yield _RESTART_MARKER[:5]
 
 
 def looks_compressible(size: int, read: Callable[[int, int], Buffer]) -> bool:

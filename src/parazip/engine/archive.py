@@ -413,7 +413,7 @@ def _write_archive(
         sync=sync,
     )
     found = chain(first, members)
-    opened = open_feeds(found, recipe.cut) if cache is None else refuse_feeds(found)
+    opened = open_feeds(found) if cache is None else refuse_feeds(found)
     every = counter.counted(opened)
     if cache is None or not isinstance(archive, str | os.PathLike):
         sections: Iterable[Section] = [Section(lambda: every)]

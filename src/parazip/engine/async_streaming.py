@@ -15,6 +15,7 @@ from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
+    Awaitable,
     Callable,
     Iterable,
     Iterator,
@@ -27,7 +28,6 @@ from typing import Any, Generic, TypeVar
 
 from parazip.engine.progress import Sink
 from parazip.engine.streaming import stream
-from parazip.format.values import Buffer
 from parazip.model import Feed, Member
 from parazip.settings import Settings
 from parazip.sources.feeds import copy_bytes
@@ -63,41 +63,43 @@ async def astream(
         progress: called with a `Progress` each time something was made, on another thread.
 
     Yields:
-        Chunks of 64 KiB to 1 MiB, but the last.
+        Chunks of 64 KiB to 2 MiB, but the last.
 
     Raises:
         SourceError, MemberNameError, TypeError: see `stream`.
     """
-    loop = _Loop(asyncio.get_running_loop())
-    items = _Awaited(loop, members) if isinstance(members, AsyncIterable) else members
+    loop = asyncio.get_running_loop()
+    reader = _Reader(loop)
+    items = _Awaited(reader, members) if isinstance(members, AsyncIterable) else members
     chunks = stream(
-        _bind_members(loop, items),
+        _bind_members(reader, items),
         settings,
         selection,
         prepend=prepend,
         shebang=shebang,
         progress=progress,
     )
-    thread = _Thread(loop.loop)
+    thread = _Thread(loop)
+    reader.start()
     try:
         while (chunk := await thread.call(partial(next, chunks, None))) is not None:
             yield chunk
     finally:
-        loop.end()
         closed = thread.call(chunks.close)
         thread.end()
-        await asyncio.shield(closed)
-        thread.join()
-        await loop.close_unfinished()
+        closed.add_done_callback(lambda closed: thread.join())
+        # A task that anyio cancels is cancelled again at each `await`: the reader's own task does
+        # what has to be done to its end.
+        await asyncio.shield(asyncio.gather(closed, reader.end(closed)))
 
 
-def _bind_members(loop: _Loop, items: Iterable[Item]) -> Iterator[Item]:
+def _bind_members(reader: _Reader, items: Iterable[Item]) -> Iterator[Item]:
     for item in items:
         if isinstance(item, Member) and isinstance(item.source, Feed):
             feed = item.source
             if isinstance(feed.chunks, AsyncOnly):
-                chunks = _gather_chunks(item.name, feed.chunks.contents)
-                item = item._replace(source=feed._replace(chunks=_Awaited(loop, chunks)))
+                chunks = _gather_chunks(item.name, feed.chunks)
+                item = item._replace(source=feed._replace(chunks=_Awaited(reader, chunks)))
         yield item
 
 
@@ -105,9 +107,9 @@ _GATHERED = 64 << 10
 """Bytes for which a thread waits at once: each time costs more than small pieces are worth."""
 
 
-async def _gather_chunks(name: str, contents: AsyncIterable[Buffer]) -> AsyncGenerator[bytes, None]:
+async def _gather_chunks(name: str, contents: AsyncOnly) -> AsyncGenerator[bytes, None]:
     """The same bytes in longer pieces."""
-    iterator = aiter(contents)
+    iterator = contents.begin()
     try:
         pieces: list[bytes] = []
         size = 0
@@ -123,19 +125,24 @@ async def _gather_chunks(name: str, contents: AsyncIterable[Buffer]) -> AsyncGen
             await iterator.aclose()
 
 
-class _Loop:
-    """What the thread of a stream waits for in the event loop.
+class _Reader:
+    """Asks async iterators in the event loop, for the thread of a stream.
 
-    Attributes:
-        loop: that loop.
-        unfinished: generators that were begun, and are not at their end.
+    One task asks all of them and closes them in the end, so what they hold while they are suspended
+    (context variables, a cancel scope, a time limit) is that task's all the time.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.unfinished: list[AsyncIterator[Any]] = []
+        self._loop = loop
+        self._asked: asyncio.Queue[tuple[AsyncIterator[Any], Future[Any]]] = asyncio.Queue()
+        self._unfinished: list[AsyncIterator[Any]] = []
         self._is_ended = False
-        self._waited_for: Future[Any] | None = None
+        self._closed: Awaitable[object] | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begins to answer; `end` is called some time after the loop goes on."""
+        self._task = self._loop.create_task(self._answer_all())
 
     def wait_for(self, iterator: AsyncIterator[T]) -> tuple[T] | None:
         """What an iterator gives next, None at its end; called on the stream's thread.
@@ -143,37 +150,66 @@ class _Loop:
         Raises:
             CancelledError: the stream has ended meanwhile.
         """
-        future = asyncio.run_coroutine_threadsafe(_take_next(iterator), self.loop)
-        self._waited_for = future
-        if self._is_ended:
-            future.cancel()
-        return future.result()
+        answer: Future[tuple[T] | None] = Future()
+        self._loop.call_soon_threadsafe(self._ask, iterator, answer)
+        return answer.result()
 
-    def end(self) -> None:
-        """Nothing is waited for any more."""
+    def end(self, closed: Awaitable[object]) -> asyncio.Task[None]:
+        """Asks for nothing any more, and closes the generators that are not at their end.
+
+        Args:
+            closed: what has to be done before they are closed.
+
+        Returns:
+            What is done when they are.
+        """
+        assert self._task is not None
         self._is_ended = True
-        if self._waited_for is not None:
-            self._waited_for.cancel()
+        self._closed = closed
+        self._task.cancel()
+        return self._task
 
-    async def close_unfinished(self) -> None:
-        """Closes the generators that are not at their end."""
-        for iterator in reversed(self.unfinished):
+    def _ask(self, iterator: AsyncIterator[Any], answer: Future[Any]) -> None:
+        if self._is_ended:
+            answer.cancel()
+        else:
+            self._asked.put_nowait((iterator, answer))
+
+    async def _answer_all(self) -> None:
+        with suppress(asyncio.CancelledError):
+            while not self._is_ended:
+                await self._answer(*await self._asked.get())
+        self._is_ended = True  # also where the loop's end cancels all tasks
+        while not self._asked.empty():
+            self._asked.get_nowait()[1].cancel()
+        if self._closed is not None:
+            await self._closed
+        for iterator in reversed(self._unfinished):
             if isinstance(iterator, AsyncGenerator):
                 await iterator.aclose()
 
-
-async def _take_next(iterator: AsyncIterator[T]) -> tuple[T] | None:
-    try:
-        return (await anext(iterator),)
-    except StopAsyncIteration:
-        return None
+    async def _answer(self, iterator: AsyncIterator[T], answer: Future[tuple[T] | None]) -> None:
+        if iterator not in self._unfinished:
+            self._unfinished.append(iterator)
+        try:
+            answer.set_result((await anext(iterator),))
+        except StopAsyncIteration:
+            self._unfinished.remove(iterator)
+            answer.set_result(None)
+        except asyncio.CancelledError:
+            answer.cancel()
+            raise
+        except BaseException as error:
+            answer.set_exception(error)
+            if not isinstance(error, Exception):
+                raise
 
 
 class _Awaited(Generic[T]):
     """An async iterable as an iterator, for the thread of a stream."""
 
-    def __init__(self, loop: _Loop, iterable: AsyncIterable[T]) -> None:
-        self._loop = loop
+    def __init__(self, reader: _Reader, iterable: AsyncIterable[T]) -> None:
+        self._reader = reader
         self._iterable = iterable
         self._iterator: AsyncIterator[T] | None = None
 
@@ -181,13 +217,10 @@ class _Awaited(Generic[T]):
         return self
 
     def __next__(self) -> T:
-        iterator = self._iterator
-        if iterator is None:
-            iterator = self._iterator = aiter(self._iterable)
-            self._loop.unfinished.append(iterator)
-        found = self._loop.wait_for(iterator)
+        if self._iterator is None:
+            self._iterator = aiter(self._iterable)
+        found = self._reader.wait_for(self._iterator)
         if found is None:
-            self._loop.unfinished.remove(iterator)
             raise StopIteration
         return found[0]
 

@@ -437,7 +437,7 @@ def _plan_compressing(
     size = 0
     for member in members:
         length = member.size
-        is_large = length > recipe.cut
+        is_large = length > BLOCK and (length > recipe.cut or not can_be_read_again(member.source))
         if batch and (is_large or size + length > BATCH or len(batch) == BATCH_MEMBERS):
             yield Batch(batch, recipe, size)
             batch, size = [], 0

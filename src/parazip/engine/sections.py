@@ -26,7 +26,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from parazip.codecs import checksums
-from parazip.codecs.levels import Recipe
+from parazip.codecs.levels import STORE, Recipe
 from parazip.engine import compress, plan, wire
 from parazip.engine.cache import Cache, CachedPart
 from parazip.engine.joining import BlockJoiner
@@ -181,7 +181,9 @@ class SectionMaker:
         """
         options = self._options
         jobs = options.jobs or usable_cpus()
-        has_helpers = options.wants_helpers and jobs > 1 and options.executor is None
+        # What is only stored, threads do in less time than it takes to hand it over from a helper.
+        is_work = options.wants_helpers and options.recipe.whole != STORE
+        has_helpers = is_work and jobs > 1 and options.executor is None
 
         def make_part(task: _Task) -> Part | Block | None:
             return None if isinstance(task, _InTurn) else wire.do_task(task, helpers)

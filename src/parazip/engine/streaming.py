@@ -29,7 +29,7 @@ from parazip.format.records import (
     pack_local_header,
 )
 from parazip.format.values import DEFLATED, STORED
-from parazip.model import Block, File, Header, Member, Part, Range, Section
+from parazip.model import File, Header, Member, Part, Range, Section
 from parazip.output.outflow import Outflow
 from parazip.settings import Settings
 from parazip.sources import contents
@@ -57,7 +57,7 @@ def stream(
     """A zip archive while it is being made, for WSGI, pipes and sockets.
 
     The bytes are those that `write` makes of the same members on a pipe. Headers of members of more
-    than 1 MiB (16 MiB at levels 3 to 9) announce a data descriptor.
+    than 1 MiB (of files at levels 3 to 9: 16 MiB) announce a data descriptor.
 
     Args:
         members: what to put in, in this order: members (see `make_member`), and paths of files and
@@ -69,7 +69,7 @@ def stream(
         progress: called with a `Progress` each time something was made.
 
     Returns:
-        An iterator of chunks of 64 KiB to 1 MiB, but the last; closing it ends all work.
+        An iterator of chunks of 64 KiB to 2 MiB, but the last; closing it ends all work.
 
     Raises:
         SourceError: something is missing, unreadable, or not as long as was told. This and what
@@ -91,7 +91,7 @@ def stream(
         # Who gives an iterator may not have the next member before this one was sent.
         first = plan.peek(found) if isinstance(members, Collection) else []
         counter = Counter(progress)
-        opened = counter.counted(open_feeds(chain(first, found), recipe.cut))
+        opened = counter.counted(open_feeds(chain(first, found)))
         options = AssemblyOptions(
             recipe=recipe,
             jobs=settings.jobs,
@@ -114,7 +114,7 @@ def _gather_checked(members: Iterable[Item], selection: Selection) -> Iterator[M
 
 
 def content_length(
-    members: Collection[Item],
+    members: Iterable[Item],
     settings: Settings | None = None,
     selection: Selection | None = None,
     *,
@@ -126,8 +126,8 @@ def content_length(
     It is known where nothing is compressed (level 0, or `store` of a member) and all sizes are.
 
     Args:
-        members: those that are handed to `stream`. Nothing is read of them: no iterator, as that
-            could be read only once.
+        members: those that are handed to `stream`. Nothing is read of them; of an iterator, which
+            could be gone through only once, nothing is known.
         settings: those of `stream`, as for the others.
         selection: what to leave out of folders.
         prepend: bytes that are put in front of the archive, or the path of a file that has them.
@@ -135,10 +135,9 @@ def content_length(
 
     Raises:
         SourceError, MemberNameError: see `stream`.
-        TypeError: `members` is an iterator.
     """
     if not isinstance(members, Collection):
-        raise TypeError("an iterator can be gone through only once: hand in a list")
+        return None
     settings = settings or Settings()
     recipe = levels.choose_recipe(settings.level, settings.codec)
     output = _Counted("the archive")
@@ -148,11 +147,12 @@ def content_length(
         is_stored = not member.size or member.store or recipe.whole == STORE
         if not (is_stored and contents.has_known_size(member.source)):
             return None
-        is_whole = (member.store or member.align > 1) and contents.can_be_read_again(member.source)
-        if member.size <= recipe.cut or is_whole:
+        is_file = contents.can_be_read_again(member.source)
+        is_whole = is_file and (member.store or member.align > 1)
+        if is_whole or member.size <= (recipe.cut if is_file else BLOCK):
             writer.write_part(_store_unread(member))
         else:
-            _write_unread_blocks(writer, member)
+            _write_unread_blocks(writer, output, member)
     writer.finish()
     return output.position
 
@@ -161,7 +161,11 @@ class _Counted(Outflow):
     """Counts what is written, and holds nothing of it."""
 
     def _hold(self, piece: bytes | Range) -> None:
-        self.position += len(piece)
+        self.skip(len(piece))
+
+    def skip(self, size: int) -> None:
+        """Counts bytes that nobody makes."""
+        self.position += size
 
 
 def _store_unread(member: Member) -> Part:
@@ -177,15 +181,15 @@ def _store_unread(member: Member) -> Part:
     )
 
 
-def _write_unread_blocks(writer: ArchiveWriter, member: Member) -> None:
+def _write_unread_blocks(writer: ArchiveWriter, output: _Counted, member: Member) -> None:
     """A member that is cut, as stored blocks of a deflate stream: their sizes tell all."""
     writer.begin_member(make_record(member, DEFLATED, 0, 0, 0))
     for start in range(0, member.size, BLOCK):
         rest = member.size - start
-        writer.write_block(_make_unread_block(start % RESTART, min(BLOCK, rest), rest <= BLOCK))
+        output.skip(_measure_block(start % RESTART, min(BLOCK, rest), rest <= BLOCK))
     writer.end_member(0, must_stay=True, contents=member.size)
 
 
 @lru_cache(maxsize=64)
-def _make_unread_block(start: int, length: int, is_last: bool) -> Block:
-    return Block(compress_block(DEFLATE_STORED, b"", bytes(length), start, is_last), 0, length)
+def _measure_block(start: int, length: int, is_last: bool) -> int:
+    return sum(map(len, compress_block(DEFLATE_STORED, b"", bytes(length), start, is_last)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import deque
 from collections.abc import Iterator
 
@@ -12,7 +13,7 @@ from parazip.output.stream import Output, Pipe, read_range
 _LEAST = 64 << 10
 """Bytes of a chunk, but the last: shorter ones would cost a server more than they save a client."""
 
-_MOST = 1 << 20
+_MOST = 2 << 20
 
 
 class Outflow(Output):
@@ -25,7 +26,7 @@ class Outflow(Output):
     def __init__(self, name: str) -> None:
         self._pieces: deque[bytes | Range] = deque()
         self._held = 0
-        super().__init__(Pipe(_Nothing(), name), name)
+        super().__init__(Pipe(io.BytesIO(), name), name)  # into which nothing is written
 
     def write(self, data: Buffer) -> None:
         """Holds `data`."""
@@ -41,7 +42,7 @@ class Outflow(Output):
         self.position += len(piece)
 
     def take(self, *, is_end: bool = False) -> Iterator[bytes]:
-        """What was written, in chunks of 64 KiB to 1 MiB; what is less stays, but at the end.
+        """What was written, in chunks of 64 KiB to 2 MiB; what is less stays, but at the end.
 
         Raises:
             SourceError: a file cannot be read, or is not what it was when it was found.
@@ -74,25 +75,3 @@ class Outflow(Output):
                     yield bytes(chunk)
             else:
                 yield piece
-
-
-class _Nothing:
-    """The file of an output that has none."""
-
-    def write(self, data: Buffer, /) -> int | None:
-        raise NotImplementedError
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        raise NotImplementedError
-
-    def seekable(self) -> bool:
-        return False
-
-    def tell(self) -> int:
-        raise NotImplementedError
-
-    def truncate(self, size: int, /) -> int:
-        raise NotImplementedError
-
-    def flush(self) -> None:
-        """There is nothing that could be kept back."""

@@ -142,7 +142,7 @@ def without_data(member: Member) -> Member:
     """A member for messages: what it holds may go; but a link is told from others by its target."""
     if stat.S_ISLNK(member.attributes >> 16):
         return member
-    return member._replace(source=b"") if isinstance(member.source, bytes) else member
+    return member._replace(source=b"") if isinstance(member.source, bytes | Feed) else member
 
 
 _ONCE = Feed, OpenFeed, FeedBlock

@@ -2,8 +2,9 @@
 
 What a program iterates over may belong to its thread, as a connection to a database does, and the
 next member may be another view of what the one before is read from. So a feed is read to its end
-before the next member is asked for. One that is not long becomes the bytes that it gave; of a long
-one there is never more in memory than its beginning and the blocks that are on their way.
+before the next member is asked for. One of up to a block becomes the bytes that it gave; of a
+longer one no more is in memory than the blocks that are on their way. A feed may be slow, and who
+waits for the archive is not to wait for more than a block.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from parazip.format.values import Buffer
 from parazip.model import Feed, FeedBlock, Member, OpenFeed
 
 
-def open_feeds(members: Iterable[Member], most: int) -> Iterator[Member]:
-    """The same members; feeds of up to `most` bytes as bytes, longer ones open.
+def open_feeds(members: Iterable[Member]) -> Iterator[Member]:
+    """The same members; feeds of up to a block as bytes, longer ones open.
 
     Raises:
         SourceError: a feed has not as many bytes as was told.
@@ -26,8 +27,8 @@ def open_feeds(members: Iterable[Member], most: int) -> Iterator[Member]:
     for member in members:
         if isinstance(member.source, Feed):
             reader = _Reader(member.name, member.source)
-            head = reader.read(most + 1)
-            is_long = len(head) > most
+            head = reader.read(BLOCK + 1)
+            is_long = len(head) > BLOCK
             told_size = member.source.told_size
             source = OpenFeed(head, reader.read, told_size) if is_long else head
             yield member._replace(source=source)
@@ -71,35 +72,45 @@ class _Reader:
 
     def __init__(self, name: str, feed: Feed) -> None:
         self._name = name
-        self._chunks = feed.chunks
+        self._chunks = iter(feed.chunks)
         self._told_size = feed.told_size
-        self._chunk = memoryview(b"")
+        self._rest = memoryview(b"")
         self._come = 0
 
     def read(self, size: int) -> bytes:
         """The next `size` bytes; fewer only at the end."""
-        pieces: list[memoryview] = []
-        missing = size
-        while missing and (self._chunk or self._take_chunk()):
-            piece = self._chunk[:missing]
-            self._chunk = self._chunk[len(piece) :]
-            missing -= len(piece)
-            pieces.append(piece)
+        pieces: list[Buffer] = [self._rest[:size]]
+        self._rest = self._rest[size:]
+        missing = size - len(pieces[0])
+        if missing:
+            missing -= self._take_chunks(pieces, missing)
+        if missing < 0:
+            last = memoryview(pieces.pop())
+            pieces.append(last[:missing])
+            self._rest = last[missing:]
         return b"".join(pieces)
 
-    def _take_chunk(self) -> bool:
-        """Takes the next chunk that is not empty; False if there is none."""
+    def _take_chunks(self, pieces: list[Buffer], missing: int) -> int:
+        """Takes chunks until they have as many bytes as are missing; how many they have.
+
+        Of rows there may be millions, so this loop has no more in it than it needs.
+        """
         told = self._told_size
+        if told is not None:
+            missing = min(missing, told + 1 - self._come)  # one too many is enough to refuse it
+        taken = 0
         for chunk in self._chunks:
-            self._chunk = memoryview(copy_bytes(self._name, chunk))
-            self._come += len(self._chunk)
-            if told is not None and self._come > told:
-                self._refuse("more bytes than")
-            if self._chunk:
-                return True
-        if told is not None and self._come < told:
+            data = chunk if type(chunk) is bytes else copy_bytes(self._name, chunk)
+            pieces.append(data)
+            taken += len(data)
+            if taken >= missing:
+                break
+        self._come += taken
+        if told is not None and self._come > told:
+            self._refuse("more bytes than")
+        if told is not None and taken < missing and self._come < told:
             self._refuse(f"{self._come:,} bytes, not")
-        return False
+        return taken
 
     def _refuse(self, what: str) -> None:
         raise SourceError(
@@ -110,8 +121,6 @@ class _Reader:
 
 def copy_bytes(name: str, chunk: Buffer) -> bytes:
     """A chunk that stays what it is, whatever whoever gave it makes of its buffer."""
-    if isinstance(chunk, bytes):
-        return chunk
     try:
         return bytes(memoryview(chunk))
     except TypeError:

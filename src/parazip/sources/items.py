@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import stat
-from collections.abc import AsyncIterable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from parazip.errors import DateError, SettingsError, SourceError
@@ -126,9 +126,11 @@ def _find_source(name: str, contents: Given, size: int | None) -> Contents:
     if isinstance(contents, str):
         raise TypeError(f"{name} is to be made of bytes: encode the text, or name a file by a Path")
     if isinstance(contents, Readable):
-        return Feed(_read_pieces(contents), size)
+        return Feed(_Once(name, _read_pieces(contents)), size)
+    if isinstance(contents, Iterator):
+        return Feed(_Once(name, contents), size)
     if isinstance(contents, Iterable):
-        return Feed(iter(contents), size)
+        return Feed(contents, size)
     if isinstance(contents, AsyncIterable):
         return Feed(AsyncOnly(name, contents), size)
     raise TypeError(f"{name} cannot be made of {contents!r:.60}")
@@ -139,22 +141,49 @@ def _read_pieces(file: Readable) -> Iterator[bytes]:
         yield piece
 
 
-class AsyncOnly:
-    """Bytes of an async iterable, which only `astream` can wait for.
+class _Once:
+    """An iterator, which would give nothing if it were asked a second time."""
 
-    Attributes:
-        contents: the iterable.
-    """
+    def __init__(self, name: str, chunks: Iterator[Buffer]) -> None:
+        self._name = name
+        self._chunks: Iterator[Buffer] | None = chunks
+
+    def __iter__(self) -> Iterator[Buffer]:
+        chunks, self._chunks = self._chunks, None
+        if chunks is None:
+            raise _explain_second_time(self._name)
+        return chunks
+
+
+class AsyncOnly:
+    """Bytes of an async iterable, which only `astream` can wait for."""
 
     def __init__(self, name: str, contents: AsyncIterable[Buffer]) -> None:
         self._name = name
-        self.contents = contents
+        self._contents = contents
+        self._is_begun = False
 
     def __iter__(self) -> Iterator[Buffer]:
-        return self
-
-    def __next__(self) -> Buffer:
         raise TypeError(f"{self._name} is made by an async iterable: use astream")
+
+    def begin(self) -> AsyncIterator[Buffer]:
+        """What gives the bytes.
+
+        Raises:
+            SourceError: it has given them before.
+        """
+        iterator = aiter(self._contents)
+        if iterator is self._contents and self._is_begun:
+            raise _explain_second_time(self._name)
+        self._is_begun = True
+        return iterator
+
+
+def _explain_second_time(name: str) -> SourceError:
+    return SourceError(
+        f"cannot put in {name} a second time: what it is made of was read; make another member",
+        member=name,
+    )
 
 
 def gather_items(
