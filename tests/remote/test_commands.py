@@ -178,3 +178,23 @@ def test_nothing_is_written_to_a_url(tmp_path: Path) -> None:
     done = run_parazip("extract", "made.zip", "-d", "s3://bucket/out", cwd=tmp_path)
     assert_fails(done, 2, "cannot extract to s3://bucket/out: it is a URL; name a folder")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "made.zip"]
+
+
+def test_a_proxy_is_asked_where_there_is_one(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "http://elsewhere.invalid/a.zip"
+    site.put(url, LARGE)
+    monkeypatch.setenv("http_proxy", site.url)
+    done = run_parazip("list", url, cwd=tmp_path)
+    assert (done.code, done.out.decode().split()) == (0, [*CONTENTS])
+    monkeypatch.setenv("no_proxy", "elsewhere.invalid")
+    monkeypatch.setattr("parazip.sources.web.TRIES", 1)
+    with pytest.raises(SourceError, match="Cannot connect to host elsewhere"):
+        parazip.list_members(url)
+
+
+def test_what_is_streamed_comes_from_urls(site: Site) -> None:
+    urls = [site.put("/one.txt", b"1" * 50), site.put("/two.bin", bytes(9 << 20))]
+    archive = b"".join(parazip.stream(urls))
+    assert read_contents(archive) == {"one.txt": b"1" * 50, "two.bin": bytes(9 << 20)}

@@ -77,6 +77,17 @@ def test_neighbours_are_extracted_by_one_request(site: Site, tmp_path: Path) -> 
     assert len(site.requests) <= FIND + TAIL + LAST + 1
 
 
+def test_an_archive_whose_offsets_leave_out_a_prefix_is_read_from_front_to_back(
+    site: Site,
+) -> None:
+    """The strict reader looks at the other place of each record."""
+    archive = b"#!/bin/sh\n" + make_large_archive(2_000, 1_000)
+    url = site.put("/program", archive)
+    assert len(parazip.list_members(url)) == 2_000
+    assert len(site.requests) <= 15
+    assert site.sent <= 1.1 * len(archive)
+
+
 def test_verify_reads_each_byte_once(site: Site) -> None:
     url = site.put("/large.zip", LARGE)
     report = parazip.verify(url)

@@ -45,7 +45,7 @@ WINDOW = 16 << 20
 
 _AROUND = 16 << 10
 """Bytes that are fetched before and behind the beginning of what was not announced: who reads a
-directory looks at what stands in front of it, too."""
+directory looks at what stands in front of it, too. Who goes on reading gets more each time."""
 
 _MOST_REREAD = 8 << 20
 """Bytes of such in memory."""
@@ -252,7 +252,12 @@ class RemoteFile(RawIOBase):
             *((begin, begin + len(data)) for begin, data in self._unannounced),
         ]
         begin = max([0, at - _AROUND, *(end for _, end in known if end <= at)])
-        end = min(at + max(count, _AROUND), self._file.size)
+        ahead = _AROUND
+        if self._unannounced:
+            last, data = self._unannounced[-1]
+            if 0 <= at - last - len(data) <= GAP:
+                ahead = min(2 * len(data), LARGEST)
+        end = min(at + max(count, ahead), self._file.size)
         end = min([end, *(other for other, _ in known if other > at)])
         data = self._store.fetch(self._file, begin, end)
         self._unannounced.append((begin, data))
@@ -297,8 +302,13 @@ class RemoteFile(RawIOBase):
 
 
 def _open_store(url: str) -> _Store:
+    scheme = url.partition("://")[0]
+    options = {}
+    if scheme in ("http", "https"):  # as others do, aiohttp heeds HTTPS_PROXY and .netrc then
+        configured = fsspec.config.conf.get(scheme, {}).get("client_kwargs", {})
+        options["client_kwargs"] = {"trust_env": True, **configured}
     with _explaining_errors(url):
-        system, _ = fsspec.url_to_fs(url)
+        system, _ = fsspec.url_to_fs(url, **options)
         protocols = system.protocol
         if isinstance(protocols, str):
             protocols = (protocols,)
