@@ -278,3 +278,31 @@ def test_what_was_not_announced_is_fetched_when_it_is_read(site: Site) -> None:
             assert read_at(opened, at, count) == data[at : at + count]
         assert opened.tell() == len(data)
     assert site.sent <= 100_000 + 4 * (32 << 10)
+
+
+def test_another_range_than_was_asked_for_is_an_error(site: Site) -> None:
+    url = site.put("/a.zip", LARGE)
+    site.shift = 1
+    with pytest.raises(SourceError, match=r"/a\.zip: the server answers with other bytes than"):
+        parazip.list_members(url)
+
+
+@pytest.mark.parametrize(("told", "pause"), [("3", 3.0), ("600", 10.0), ("soon", 0.25)])
+def test_a_server_says_how_long_it_wants_to_be_left_alone(
+    site: Site, monkeypatch: pytest.MonkeyPatch, told: str, pause: float
+) -> None:
+    pauses: list[float] = []
+
+    class Impatient(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            pauses.append(timeout or 0.0)
+            return False
+
+    monkeypatch.setattr(web, "FIRST_PAUSE", 0.25)
+    monkeypatch.setattr(web, "LONGEST_PAUSE", 10.0)
+    store = remote._open_store(site.url)
+    assert isinstance(store, web.WebStore)
+    monkeypatch.setattr(store, "_closed", Impatient())
+    site.fail, site.headers = fail_first(1, 429), {"Retry-After": told}
+    store.find(site.put("/a.zip", LARGE), "ctime")
+    assert pauses == [pause]

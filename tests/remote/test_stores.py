@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,28 @@ def test_errors_of_a_store_are_told_with_the_url(
 def test_a_url_that_leads_nowhere_is_told(url: str) -> None:
     with pytest.raises(SourceError, match="cannot read "):
         parazip.list_members(url)
+
+
+@pytest.mark.parametrize(
+    ("facts", "mtime_ns", "version"),
+    [
+        ({"ETag": '"1"', "mtime": 5.0}, 5 * 10**9, '"1"'),
+        ({"updated": "1970-01-01T00:00:07Z", "generation": 3}, 7 * 10**9, "3"),
+        ({"last_modified": datetime(1970, 1, 1, 0, 0, 9, tzinfo=UTC)}, 9 * 10**9, str(9 * 10**9)),
+        ({"updated": "yesterday"}, 0, "0"),
+        ({}, 0, "0"),
+    ],
+)
+def test_what_stores_tell_makes_a_version(
+    facts: dict[str, Any], mtime_ns: int, version: str
+) -> None:
+    file = remote._describe("x://a", {"size": 1, **facts}, "ctime")
+    assert (file.mtime_ns, file.version) == (mtime_ns, version)
+
+
+def test_a_file_of_unknown_length_is_an_error() -> None:
+    with pytest.raises(SourceError, match="nobody tells how long it is"):
+        remote._describe("x://a", {"size": None}, "ctime")
 
 
 def test_a_local_file_may_be_named_like_a_url(

@@ -37,6 +37,8 @@ class Site:
             or 0.
         requests: all of them.
         released: what keeps silent goes on when this is set.
+        headers: of answers that are errors.
+        shift: how far from what was asked for a range begins, as it says.
     """
 
     url: str = ""
@@ -48,6 +50,7 @@ class Site:
     requests: list[Request] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
     headers: dict[str, str] = field(default_factory=dict)
+    shift: int = 0
 
     @property
     def sent(self) -> int:
@@ -113,7 +116,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(request, 416, headers)
                 return
             last = min(request.end, len(data)) - 1
-            headers["Content-Range"] = f"bytes {request.begin}-{last}/{len(data)}"
+            first = request.begin + site.shift
+            headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
         piece = data[request.begin : request.end]
         if site.tells_length:
             headers["Content-Length"] = str(len(piece))

@@ -332,7 +332,7 @@ class _AnyStore:
     def find(self, url: str, changes: Changes) -> File | None:
         """See `_Store`."""
         facts = self._look_at(url)
-        return None if facts["type"] == "directory" else _describe(url, facts, changes)
+        return None if facts.get("type") == "directory" else _describe(url, facts, changes)
 
     def fetch(self, file: File, begin: int, end: int) -> bytes:
         """See `_Store`."""
