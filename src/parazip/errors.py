@@ -121,6 +121,18 @@ class SourceError(FileError):
 class SourceChangedError(SourceError):
     """A file changed between the moment it was found and the moment it was read."""
 
+    @classmethod
+    def while_read(cls, path: str, what: str) -> SourceChangedError:
+        """The error of a file somewhere else.
+
+        Args:
+            path: where it is.
+            what: has changed of it.
+        """
+        reason = f"{path} changed while it was read: {what}"
+        advice = "try again when nothing writes to it, or leave it out with --exclude"
+        return cls(f"{reason}; {advice}", member=path, reason=reason)
+
 
 class BadArchiveError(ParazipError, BadZipFile):
     """An archive to be read is damaged, is not an archive, or says two different things.

@@ -17,11 +17,15 @@ Changes: TypeAlias = Literal["ctime", "mtime", "size", "none"]
 CHANGES: tuple[Changes, ...] = ("ctime", "mtime", "size", "none")
 
 
+Piece: TypeAlias = tuple[int, int]
+"""Bytes of a file: the offset of the first, and the one behind the last."""
+
+
 class File(NamedTuple):
     """A regular file as it was found; it must still look like this when it is read.
 
     Attributes:
-        path: where it is.
+        path: where it is; of a remote file its URL.
         size: in bytes.
         mtime_ns: its modification time, in nanoseconds since 1970.
         inode: its inode number, 0 where the system has none to give.
@@ -30,6 +34,9 @@ class File(NamedTuple):
             has another meaning for it, and for files that others may give new names meanwhile.
         changes: what shows that it has changed: "ctime" any of these, "mtime" size and modification
             time, "size" the size alone, "none" nothing.
+        version: of a remote file, what tells its contents from those that it had or will have,
+            such as an ETag; it is compared unless only the size counts. Empty if nothing tells.
+            None for a file of this system.
     """
 
     path: str
@@ -38,6 +45,12 @@ class File(NamedTuple):
     inode: int
     ctime_ns: int = 0
     changes: Changes = "ctime"
+    version: str | None = None
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is read from a URL."""
+        return self.version is not None
 
     @property
     def is_watched(self) -> bool:

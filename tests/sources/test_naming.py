@@ -250,6 +250,17 @@ def test_what_is_named_twice_is_taken_once(
     assert read_zip(tmp_path / "out.zip").namelist() == ["a", "d/x", "d/"]
 
 
+def test_two_links_of_one_name_are_told_apart_by_their_targets(tmp_path: Path) -> None:
+    (tmp_path / "up").mkdir()
+    (tmp_path / "link").symlink_to("a")
+    (tmp_path / "up/link").symlink_to("b")
+    for link in (tmp_path / "link", tmp_path / "up/link"):
+        os.utime(link, (10**9, 10**9), follow_symlinks=False)
+    selection = Selection(directory=tmp_path / "up", symlinks="store")
+    with pytest.raises(DuplicateMemberError, match="two members would have the name link: "):
+        create(tmp_path / "out.zip", ["link", "../link"], selection=selection)
+
+
 def test_two_files_of_one_name_are_refused_and_both_are_named(tmp_path: Path) -> None:
     make_paths(tmp_path, "a", "up/a", "up/down/x")
     archive = tmp_path / "out.zip"

@@ -20,6 +20,7 @@ from parazip.extraction.listing import ListedMember, list_members
 from parazip.extraction.model import MODES, OVERWRITE, Extraction
 from parazip.format.values import MOST_DEFLATED
 from parazip.settings import Settings
+from parazip.sources.files import find_last_step, is_url
 
 _exclude = options.selecting(
     "-x",
@@ -112,9 +113,9 @@ def extract(
     """Extract the zip archive ARCHIVE, or the members that match a GLOB, on all cores.
 
     GLOB is compared with names at any depth or, if it has a slash, with whole member names; with a
-    slash at its end it means a folder. A folder comes with all it holds. ARCHIVE may be - for
-    standard input: what comes through a pipe is kept in a temporary file, as its directory is at
-    its end.
+    slash at its end it means a folder. A folder comes with all it holds. ARCHIVE may be a URL, of
+    which no more is fetched than is needed, or - for standard input: what comes through a pipe is
+    kept in a temporary file, as its directory is at its end.
     """
     if to_stdout and (subfolder or directory is not None or as_json or values["sync"]):
         raise click.UsageError(
@@ -154,7 +155,7 @@ def list_command(
 ) -> None:
     """List the names in the zip archive ARCHIVE, or those that match a GLOB.
 
-    GLOB is compared as by `parazip extract`. ARCHIVE may be - for standard input.
+    GLOB is compared as by `parazip extract`. ARCHIVE may be a URL, or - for standard input.
     """
     with opened_archive(archive) as path:
         found = list_members(path, members, exclude)
@@ -189,7 +190,8 @@ def _make_fields(member: ListedMember) -> dict[str, Any]:
 
 
 def _name_subfolder(archive: str) -> str:
-    name = os.path.splitext(os.path.basename(archive.rstrip("/")))[0]
+    place = find_last_step(archive) if is_url(archive) else os.path.basename(archive.rstrip("/"))
+    name = os.path.splitext(place)[0]
     if archive == "-" or name in ("", ".", ".."):
         raise SettingsError(f"no folder can be named after the archive {archive}; give -d DIR")
     return name

@@ -10,6 +10,7 @@ import click
 from parazip.cli import options
 from parazip.display import Display
 from parazip.settings import Preview, Report
+from parazip.sources.files import is_url
 from parazip.sources.merging import ON_DUPLICATE, OnDuplicate, Source
 
 
@@ -53,8 +54,9 @@ def merge(
     """Put what zip archives and folders hold into the new zip archive ARCHIVE, in order.
 
     Members of archives are copied as they are compressed; what folders hold is compressed.
-    NAME/=SOURCE puts all of SOURCE below folder NAME. ARCHIVE appears complete or not at all, so
-    it may be one of the SOURCEs; with "-" it goes to standard output.
+    NAME/=SOURCE puts all of SOURCE below folder NAME. A SOURCE may be a URL, of which no more is
+    fetched than is needed. ARCHIVE appears complete or not at all, so it may be one of the SOURCEs;
+    with "-" it goes to standard output.
     """
     options.refuse_two_on_standard_output(archive, values)
     common = options.CommonOptions.read(values)
@@ -86,8 +88,10 @@ def merge(
 def _read_source(text: str, directory: str) -> Source:
     """`NAME/=SOURCE`, unless there is no such SOURCE and "/=" is part of a path that there is.
 
-    Where there are both, that path is written as `/=SOURCE`.
+    Where there are both, that path is written as `/=SOURCE`. A URL may have "/=" anywhere.
     """
+    if is_url(text):
+        return text
     name, given, path = text.partition("/=")
 
     def is_there(path: str) -> bool:

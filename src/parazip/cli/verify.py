@@ -47,7 +47,8 @@ def verify(
 
     An error is what two readers may understand in two ways, or what is damaged; a warning what only
     some system takes for something else. A profile makes errors of all that one reader does not
-    take as it is meant. Exits with 1 if there is an error. ARCHIVE may be - for standard input.
+    take as it is meant. Exits with 1 if there is an error. ARCHIVE may be a URL, or - for
+    standard input.
     """
     settings = Settings(jobs=jobs, memory=memory)
     documents: list[dict[str, Any]] = []

@@ -18,8 +18,9 @@ said to be in a deflate stream is always checked, and so is a link's target.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
-from io import FileIO
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from io import RawIOBase
 from itertools import groupby
 
 from parazip.codecs.levels import STORE
@@ -41,8 +42,21 @@ from parazip.format.refusals import Judge
 from parazip.format.values import Buffer, Entry
 from parazip.model import File, Header, Member, Part, Range, RunningTally
 from parazip.sources import files
-from parazip.sources.archives import LINK, check_contents, check_target, read_at, read_front
-from parazip.sources.contents import RANGE, find_archive_member, find_original, resolve_twin
+from parazip.sources.archives import (
+    LINK,
+    check_contents,
+    check_target,
+    locate_record,
+    read_at,
+    read_front,
+)
+from parazip.sources.contents import (
+    RANGE,
+    count_most_held,
+    find_archive_member,
+    find_original,
+    resolve_twin,
+)
 
 COPIED = "copied"
 """How what was copied is called where others have the name of their coder."""
@@ -69,8 +83,9 @@ def copy_batch(task: CopyBatch) -> Part | None:
     builder = _PartBuilder()
     coder = task.recipe.whole
     unknown = 0
-    for archive, members in groupby(task.members, _make_archive_finder()):
-        with nullcontext() if archive is None else files.open_unchanged(archive) as file:
+    for archive, group in groupby(task.members, _make_archive_finder()):
+        members = list(group)
+        with nullcontext() if archive is None else _open_archive(archive, members) as file:
             copier = _Copier(archive, file, task.check) if archive and file else None
             for member in members:
                 source = resolve_twin(member.source)
@@ -94,6 +109,18 @@ def copy_batch(task: CopyBatch) -> Part | None:
                     return None
                 builder.add(member, method, crc, made, size, str(coder if method else STORE))
     return builder.build()
+
+
+def _open_archive(archive: File, members: list[Member]) -> AbstractContextManager[RawIOBase]:
+    """The archive, open, for what is read of these members."""
+    pieces = []
+    for member in members if archive.is_remote else ():
+        original = find_original(member.source)
+        if original is not None:
+            size = original.entry.record.compressed_size
+            is_small = size <= count_most_held(archive)
+            pieces.append(locate_record(original.entry, size if is_small else 0))
+    return files.open_unchanged(archive, pieces=pieces)
 
 
 def _make_archive_finder() -> Callable[[Member], File | None]:
@@ -190,9 +217,11 @@ class _Copier:
         check: whether the CRC-32 of each member is checked.
     """
 
-    def __init__(self, archive: File, file: FileIO, check: bool) -> None:
+    def __init__(self, archive: File, file: RawIOBase, check: bool) -> None:
         self._archive = archive
-        self._read = _reading_ahead(file)
+        # Of a remote archive the records that are needed are in memory by now, and no others.
+        self._read = partial(read_at, file) if archive.is_remote else _reading_ahead(file)
+        self._most_held = count_most_held(archive)
         self._check = check
         self._judge = Judge(archive.path)
 
@@ -208,13 +237,14 @@ class _Copier:
         if is_link or self._check or (record.compressed_size and not record.size):
             check_contents(self._judge, entry, _split(self._read, data))
             if is_link:
-                check_target(self._judge, entry, None if isinstance(data, Range) else data)
+                target = None if isinstance(data, Range) or len(data) > RANGE else data
+                check_target(self._judge, entry, target)
         return data, multiple
 
     def _find_data(self, entry: Entry) -> tuple[memoryview | Range, int]:
         """The bytes and the multiple; one read takes the header, and the data of a small member."""
         size = entry.record.compressed_size
-        is_small = size <= RANGE
+        is_small = size <= self._most_held
         data = read_front(self._read, entry, size if is_small else 0)
         begin = find_data_offset(self._judge, entry, data, self._read)
         multiple = 0
@@ -231,7 +261,7 @@ class _Copier:
         return memoryview(data)[contents : contents + size], multiple
 
 
-def _reading_ahead(file: FileIO) -> Read:
+def _reading_ahead(file: RawIOBase) -> Read:
     """Reads a file, and what is short out of a longer piece: records mostly stand in order."""
     piece, begin = b"", 0
 

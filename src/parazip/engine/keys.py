@@ -44,14 +44,16 @@ Identity: TypeAlias = Callable[[File], object]
 def identify_by_stat(file: File) -> object:
     """Size, times and inode of a file, whatever its path, as far as they count for it.
 
+    Of remote files the cache keeps nothing.
+
     Raises what `files.hash_file` raises: a file that is said to be empty may have contents all the
     same, where the system does not know how many; those may change and nothing would show it.
     """
-    if not file.is_watched or not _is_settled(file):
+    if not file.is_watched or file.is_remote or not _is_settled(file):
         return None
     if not file.size and files.measure_file(file)[1]:
         return None
-    return file[1:] if file.changes == "ctime" else (file.size, file.mtime_ns, file.changes)
+    return file[1:6] if file.changes == "ctime" else (file.size, file.mtime_ns, file.changes)
 
 
 def identify_by_content(file: File) -> object:
@@ -59,7 +61,8 @@ def identify_by_content(file: File) -> object:
 
     Where changes do not show, it might have others when it is read once more, to be compressed.
     """
-    return files.hash_file(file) if file.is_watched and _is_settled(file) else None
+    is_certain = file.is_watched and not file.is_remote and _is_settled(file)
+    return files.hash_file(file) if is_certain else None
 
 
 def _is_settled(file: File) -> bool:

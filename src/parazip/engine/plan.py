@@ -34,6 +34,7 @@ from parazip.format.records import check_align
 from parazip.model import Member
 from parazip.sources.contents import (
     RANGE,
+    are_remote,
     can_be_read_again,
     count_held_bytes,
     count_read_bytes,
@@ -204,7 +205,7 @@ class CopyBatch(NamedTuple):
     @property
     def makes_headers_only(self) -> bool:
         """Whether nothing has to be done but to make headers."""
-        return not (self.check or self.largest)
+        return not (self.check or self.largest or are_remote(self.members))
 
 
 Task: TypeAlias = Batch | BlockTask | CopyBatch | StreamTask | StoredTask

@@ -42,6 +42,9 @@ def do_task(
     """
     if isinstance(task, BlockTask | StoredTask):
         return _do_large(task)
+    if contents.are_remote(task.members):  # helpers reach no URLs
+        members = contents.fetch_files(task.members)
+        return _make_part(task._replace(members=members))
     if helpers and helpers.are_started and task.held <= BATCH:
         answer = helpers.ask(_write_question(task))
         if answer is not None:

@@ -20,6 +20,12 @@ def find_archive(path: str) -> File:
     Raises:
         SourceError: it is not there, or is no regular file that may be read.
     """
+    if files.is_url(path):
+        archive = files.find_remote(path)
+        if archive is None:
+            reason = f"cannot read {path}: it is a folder, not a file"
+            raise SourceError(f"{reason}; name an archive", member=path, reason=reason)
+        return archive
     try:
         descriptor = files.open_regular(path)
         try:

@@ -117,7 +117,8 @@ class Crew:
         if large_items:
             others = [item for item in items if item.entry.record.size <= share]
             total -= sum([item.entry.record.size for item in large_items])
-        self.prepare(total + _PER_MEMBER * len(others))
+        if not place.archive.is_remote:
+            self.prepare(total + _PER_MEMBER * len(others))
         try:
             self._make_batches(place, others, made)
         except BaseException:

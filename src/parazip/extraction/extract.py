@@ -29,6 +29,7 @@ from parazip.model import File
 from parazip.output import syncing
 from parazip.output.stream import BinaryOutput
 from parazip.settings import Settings
+from parazip.sources import files
 from parazip.sources.archives import check_passed_over
 
 
@@ -69,7 +70,8 @@ def extract(
     made = Made(Counter(progress))
     with advising(), Crew(settings.jobs, settings.memory) as crew:
         found = find_archive(path)
-        crew.prepare(found.size)
+        if not found.is_remote:
+            crew.prepare(found.size)
         targets = _plan(found, extraction)
         with _opening(target, found, extraction) as place:
             run = Run(place, extraction, targets, crew, made, is_new=place.target != target)
@@ -166,6 +168,8 @@ def _opening(target: str, archive: File, extraction: Extraction) -> Iterator[Pla
     """The place that is written to: the target, or one beside it that gets its name in the end."""
     if not target:
         raise SettingsError("cannot extract to a folder whose name is empty; . is the current one")
+    if files.is_url(target):
+        raise SettingsError(f"cannot extract to {target}: it is a URL; name a folder")
     token = f"parazip-{os.urandom(6).hex()}"
     place = Place(archive, target, target, extraction.modes, token, extraction.sync)
     missing: list[str] = []

@@ -215,14 +215,17 @@ class Run:
             return
         allowed = stat.S_IMODE(folder.stat(made[0]).st_mode)
         keeps = self._extraction.modes == "keep"
-        with files.open_unchanged(self._place.archive) as file:
+        archive = self._place.archive
+        entries = [entry for path in made if (entry := self._targets.folders[path]) is not None]
+        pieces = archives.locate_records(archive, entries)
+        with files.open_unchanged(archive, pieces=pieces) as file:
             read = partial(archives.read_at, file)
             for path in reversed(made):
                 entry = self._targets.folders[path]
                 if entry is None:
                     continue
                 mode = entry.record.attributes >> 16 & 0o777 & allowed if keeps else allowed
-                when = unpacking.find_entry_time(self._place.archive.path, entry, read)
+                when = unpacking.find_entry_time(archive.path, entry, read)
                 try:
                     folder.finish(path, mode if mode != allowed else None, when)
                 except OSError as error:

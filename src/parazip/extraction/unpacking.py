@@ -31,7 +31,7 @@ from parazip.format.values import DEFLATED, STORED, Buffer, Entry, Record
 from parazip.model import File
 from parazip.output import syncing
 from parazip.sources import files
-from parazip.sources.archives import read_at, read_front
+from parazip.sources.archives import locate_records, read_at, read_front
 from parazip.workers.helpers import Helpers
 
 Chunks: TypeAlias = Callable[[Entry, int, Read], Iterable[Buffer]]
@@ -121,7 +121,7 @@ def unpack(batch: Batch, helpers: Helpers, count: Callable[[int], object]) -> No
         BadArchiveError: a member is damaged.
         OutputError: a file cannot be written.
     """
-    if helpers.are_started:
+    if helpers.are_started and not batch.place.archive.is_remote:  # helpers reach no URLs
         answer = helpers.ask(_write_question(batch))
         if answer is not None:
             done = int.from_bytes(answer, "little")
@@ -190,7 +190,9 @@ class Unpacker:
 
     def unpack(self, items: Sequence[Item]) -> None:
         """Makes files of members."""
-        with files.open_unchanged(self._place.archive) as file:
+        archive = self._place.archive
+        pieces = locate_records(archive, [item.entry for item in items])
+        with files.open_unchanged(archive, pieces=pieces) as file:
             self.unpack_from(partial(read_at, file), items)
 
     def unpack_from(self, read: Read, items: Sequence[Item]) -> None:
@@ -214,6 +216,7 @@ class Unpacker:
 
     def _unpack_in_turn(self, read: Read, items: Sequence[Item], maker: _FileMaker) -> None:
         judge = self._judge
+        is_remote = self._place.archive.is_remote
         piece, base = b"", 0  # what was read of the archive, and where that begins
         for item in items:
             _, entry, _ = item
@@ -227,7 +230,8 @@ class Unpacker:
             # than this, and what `_FileMaker.make` does.
             at = offset - base
             if at < 0 or end - base > len(piece):
-                length = max(_AHEAD, _MOST_HEADER + len(raw) + compressed_size)
+                length = _MOST_HEADER + len(raw) + compressed_size
+                length = min(length, end - offset) if is_remote else max(_AHEAD, length)
                 piece, base, at = read(offset, length), offset, 0
             front = piece[at : end - base]
             begin = find_data_offset(judge, entry, front, read) - offset
@@ -249,6 +253,8 @@ class Unpacker:
         def read_here(offset: int, length: int) -> bytes:
             try:
                 return read(offset, length)
+            except SourceError:
+                raise
             except OSError as error:  # no error of the file that is made
                 raise SourceError.of(self._place.archive.path, error) from error
 
@@ -453,12 +459,15 @@ def find_entry_time(archive: str, entry: Entry, read: Read) -> int:
 def read_contents(archive: File, entries: Iterable[Entry]) -> Iterator[Iterator[Buffer]]:
     """The contents of one member after the other, in chunks; raises what `unpack` raises."""
     judge = Judge(archive.path)
-    with files.open_unchanged(archive) as file:
+    entries = list(entries)
+    with files.open_unchanged(archive, pieces=locate_records(archive, entries)) as file:
 
         def read(offset: int, length: int) -> bytes:
             # Chunks are asked for outside of this block, where nobody knows whose error it is.
             try:
                 return read_at(file, offset, length)
+            except SourceError:
+                raise
             except OSError as error:
                 raise SourceError.of(archive.path, error) from error
 

@@ -20,7 +20,7 @@ from typing import Protocol
 from parazip.codecs.checksums import crc32
 from parazip.errors import FileError, OutputError, SettingsError
 from parazip.format.values import Buffer
-from parazip.model import Range
+from parazip.model import Piece, Range
 from parazip.output import existing, rights, syncing
 from parazip.output.temporary import make_temporary
 from parazip.sources import files, trust
@@ -116,8 +116,9 @@ class Output:
         Raises:
             SourceError: the file cannot be read, or is not what it was when it was found.
         """
-        with files.open_unchanged(piece.file) as source:
-            moved = self._copy_in_system(source.fileno(), piece)
+        with files.open_unchanged(piece.file, pieces=[_locate(piece)]) as source:
+            is_local = isinstance(source, FileIO)
+            moved = self._copy_in_system(source.fileno(), piece) if is_local else 0
             for chunk in _read_chunks(source, piece, moved):
                 self.write(chunk)
 
@@ -129,7 +130,7 @@ class Output:
             opener: what opens its file.
         """
         crc = 0
-        with files.open_unchanged(piece.file, opener) as source:
+        with files.open_unchanged(piece.file, opener, [_locate(piece)]) as source:
             for chunk in _read_chunks(source, piece, 0):
                 self.write(chunk)
                 crc = crc32(chunk, crc)
@@ -225,11 +226,15 @@ def read_range(piece: Range) -> Iterator[memoryview]:
     Raises:
         SourceError: the file cannot be read, or is not what it was when it was found.
     """
-    with files.open_unchanged(piece.file) as source:
+    with files.open_unchanged(piece.file, pieces=[_locate(piece)]) as source:
         yield from _read_chunks(source, piece, 0)
 
 
-def _read_chunks(source: FileIO, piece: Range, start: int) -> Iterator[memoryview]:
+def _locate(piece: Range) -> Piece:
+    return piece.offset, piece.offset + piece.length
+
+
+def _read_chunks(source: RawIOBase, piece: Range, start: int) -> Iterator[memoryview]:
     """What `piece` holds from `start` on, each chunk only until the next is asked for."""
     view = memoryview(bytearray(min(_CHUNK, piece.length - start)))
     while start < piece.length:
@@ -327,8 +332,11 @@ def resolve_output_path(path: str) -> tuple[str, os.stat_result | None]:
     if old is not None and stat.S_ISSOCK(old.st_mode):
         raise OutputError(f"cannot write {path}: it is a socket; name a file", member=path)
     if not os.path.isdir(folder):
+        what = f"the folder {folder} does not exist; make it first"
+        if files.is_url(path):
+            what = "it is a URL; name a file of this system, and send that there"
         raise OutputError(
-            f"cannot write {path}: the folder {folder} does not exist; make it first",
+            f"cannot write {path}: {what}",
             member=path,
             errno=errno.ENOENT,
         )

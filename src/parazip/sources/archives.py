@@ -10,7 +10,7 @@ import shlex
 import sys
 from collections.abc import Collection, Iterable
 from functools import partial
-from io import FileIO
+from io import RawIOBase
 from typing import NoReturn
 
 from parazip.codecs import inflating, others
@@ -23,12 +23,15 @@ from parazip.format.records import FLAG_ENCRYPTED, FLAG_PATCH, LOCAL
 from parazip.format.refusals import Judge, Refusal
 from parazip.format.surroundings import Surroundings, read_surroundings
 from parazip.format.values import DEFLATED, STORED, Buffer, Entry
-from parazip.model import ArchiveMember, File, FilePiece
+from parazip.model import ArchiveMember, File, FilePiece, Piece
 from parazip.sources import files
 from parazip.sources.contents import RANGE
 
 _MAX_EXTRA = 0xFFFF
 """The most bytes that the extra field of a local header takes (APPNOTE 4.4.11)."""
+
+_END = 256 << 10
+"""Bytes of a remote archive that are fetched at once: the directory of some 2,500 members."""
 
 
 def read_entries(archive: File, allowed: Collection[str] = ()) -> list[Entry]:
@@ -49,18 +52,22 @@ def read_entries(archive: File, allowed: Collection[str] = ()) -> list[Entry]:
             raise refusal.error(archive.path)
 
     judge = Judge(archive.path, hear)
-    with files.open_unchanged(archive) as file:
+    with files.open_unchanged(archive, pieces=[locate_end(archive)]) as file:
         return read_directory(archive.path, archive.size, partial(read_at, file), judge)
 
 
 def check_passed_over(archive: File, entries: Iterable[Entry]) -> None:
     """Makes sure that members that are not copied have one meaning, as those that are.
 
+    Those of a remote archive are not looked at: to read a few members means not to read the rest.
+
     Raises:
         SourceError: the file cannot be read.
         SourceChangedError: it is not what it was when it was found.
         BadArchiveError: a record disagrees with the directory.
     """
+    if archive.is_remote:
+        return
     judge = Judge(archive.path)
     with files.open_unchanged(archive) as file:
         read = partial(read_at, file)
@@ -76,7 +83,7 @@ def read_archive_surroundings(archive: File) -> Surroundings:
         return read_surroundings(judge, archive.size, partial(read_at, file), members)
 
 
-def locate_stored(archive: File, file: FileIO, entry: Entry) -> FilePiece:
+def locate_stored(archive: File, file: RawIOBase, entry: Entry) -> FilePiece:
     """The contents of a stored member, as the piece of its archive, open in `file`, that they are.
 
     Raises:
@@ -249,12 +256,30 @@ def read_front(read: Read, entry: Entry, more: int = 0) -> bytes:
 
     How long the extra field between them is, only the header tells.
     """
+    begin, end = locate_record(entry, more)
+    return read(begin, end - begin)
+
+
+def locate_record(entry: Entry, more: int) -> Piece:
+    """Where a member's record is in its archive, up to `more` bytes behind its local header."""
     offset = entry.record.offset
     most = LOCAL.size + len(entry.record.name) + _MAX_EXTRA + more
-    return read(offset, min(most, entry.end - offset))
+    return offset, min(offset + most, entry.end)
 
 
-def read_at(file: FileIO, offset: int, length: int) -> bytes:
+def locate_records(archive: File, entries: Iterable[Entry]) -> list[Piece]:
+    """The records of members that will be read of a remote archive, with their contents."""
+    if not archive.is_remote:
+        return []
+    return [locate_record(entry, entry.record.compressed_size) for entry in entries]
+
+
+def locate_end(archive: File) -> Piece:
+    """The end of an archive: its end records, and mostly all of its directory."""
+    return max(0, archive.size - _END), archive.size
+
+
+def read_at(file: RawIOBase, offset: int, length: int) -> bytes:
     """`length` bytes from `offset` on; fewer at the end of the file."""
     if offset > sys.maxsize:  # where no file goes, and no system either
         return b""

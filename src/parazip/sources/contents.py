@@ -50,6 +50,9 @@ RANGE = 256 << 10
 Copying it from file to file saves two copies then, which is more than its system calls take.
 """
 
+REMOTE_RANGE = 4 << 20
+"""The same of a member of a remote archive: fetching some side by side saves much more."""
+
 
 def find_file(contents: Contents) -> File | None:
     """The file whose contents these are from its first byte to its last, if there is one."""
@@ -76,6 +79,36 @@ def find_root(contents: Contents, name: str) -> str | None:
         return contents.archive.path
     file = find_file(contents)
     return file.path[: -len(name) - 1] if file is not None else None
+
+
+def are_remote(members: Sequence[Member]) -> bool:
+    """Whether members of a task come from URLs: the first or the last, as they seldom differ."""
+    return bool(members) and (_is_remote(members[0].source) or _is_remote(members[-1].source))
+
+
+def _is_remote(contents: Contents) -> bool:
+    if isinstance(contents, File):
+        return contents.is_remote
+    original = find_original(contents)
+    return original is not None and original.archive.is_remote
+
+
+def fetch_files(members: list[Member]) -> list[Member]:
+    """The same members; the bytes of remote files are in memory then, fetched side by side.
+
+    Raises what `files.read_file` raises.
+    """
+    sources = [member.source for member in members]
+    remote_files = [each for each in sources if isinstance(each, File) and each.is_remote]
+    if not remote_files:
+        return members
+    data = dict(zip(remote_files, files.read_remote(remote_files), strict=True))
+    return [
+        member._replace(source=data[member.source])
+        if isinstance(member.source, File) and member.source.is_remote
+        else member
+        for member in members
+    ]
 
 
 def describe_origin(member: Member) -> str:
@@ -106,13 +139,10 @@ def without_original(contents: Contents) -> Contents:
 
 
 def without_data(member: Member) -> Member:
-    """A member for messages: what it holds may go, but where a link leads."""
-    is_data = isinstance(member.source, bytes | Feed) and member.attributes >> 28 != _LINK
-    return member._replace(source=b"") if is_data else member
-
-
-_LINK = stat.S_IFLNK >> 12
-"""The kind of a link in external attributes (APPNOTE 4.4.15), from bit 28 on."""
+    """A member for messages: what it holds may go; but a link is told from others by its target."""
+    if stat.S_ISLNK(member.attributes >> 16):
+        return member
+    return member._replace(source=b"") if isinstance(member.source, bytes | Feed) else member
 
 
 _ONCE = Feed, OpenFeed, FeedBlock
@@ -159,8 +189,13 @@ def count_held_bytes(contents: Contents) -> int:
     """The bytes in memory of contents that are copied, or made together with such."""
     original = find_original(contents)
     if original is not None:
-        return min(original.entry.record.compressed_size, RANGE)
+        return min(original.entry.record.compressed_size, count_most_held(original.archive))
     return _count_bytes(contents)
+
+
+def count_most_held(archive: File) -> int:
+    """The most compressed bytes of a copied member that are in memory as a whole."""
+    return REMOTE_RANGE if archive.is_remote else RANGE
 
 
 def count_read_bytes(contents: Contents) -> int:
@@ -191,7 +226,8 @@ def read_whole(contents: Contents) -> bytes:
     if isinstance(contents, FilePiece):
         file = contents.archive
         view = memoryview(bytearray(contents.size))
-        with files.open_unchanged(file) as opened:
+        piece = contents.offset, contents.offset + contents.size
+        with files.open_unchanged(file, pieces=[piece]) as opened:
             return bytes(files.fill_view(file, opened, contents.offset, view))
     return files.read_file(_locate_in_file(contents)[0])
 
@@ -258,7 +294,8 @@ def read_block(
     else:
         file, offset = _locate_in_file(contents)
         view = _scratch.view[: start + length - begin]
-        with files.open_unchanged(file) as opened:
+        piece = offset + begin, offset + start + length
+        with files.open_unchanged(file, pieces=[piece]) as opened:
             files.fill_view(file, opened, offset + begin, view)
     return BlockView(view[: start - begin], view[start - begin :], is_last)
 
@@ -276,7 +313,7 @@ def _read_block_of_file(
     most = BLOCK + 1 if is_last else length
     has_window = has_window and file.is_watched and start < file.size
     begin = max(0, start - WINDOW) if has_window else start
-    with files.open_unchanged(file) as opened:
+    with files.open_unchanged(file, pieces=[(begin, start + most)]) as opened:
         view = files.read_into(opened, begin, _scratch.view[: start + most - begin])
     data = view[start - begin :]
     ends = len(data) <= BLOCK if is_last else len(data) < most

@@ -9,6 +9,8 @@ says which of the four count: not every file system tells them steadily.
 What is opened is judged by its descriptor, and without waiting: a name may lead to a pipe by now
 that nobody writes to, or to a device.
 
+A file at a URL is read in the same way: `remote` opens it, and asks after its version.
+
 The system need not know how many bytes a file has: /proc tells 0, /sys 4,096, and file systems of
 programs (FUSE) what they like. If a file has more or fewer bytes than it is said to have, while
 that is still said and its times are what they were, it is read to its end.
@@ -19,15 +21,16 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from io import FileIO
-from typing import TypeAlias
+from io import RawIOBase
+from typing import Any, TypeAlias
 
 from parazip.codecs import checksums
 from parazip.errors import BadArchiveError, FileError, SourceChangedError, SourceError
-from parazip.model import Changes, File
+from parazip.model import Changes, File, Piece
 
 READ_ONLY = (
     os.O_RDONLY
@@ -55,6 +58,10 @@ Opener: TypeAlias = Callable[[str, int], int]
 """What opens a path with flags of `os.open`, and gives a descriptor."""
 
 
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::[A-Za-z0-9+.:-]+)?://")
+"""A scheme of two letters or more, as one is a drive; fsspec has chains of schemes, too."""
+
+
 class UnsizedError(SourceError):
     """A file has so many bytes more than the system tells that it is not to be read at once."""
 
@@ -63,6 +70,66 @@ def describe_file(path: str, info: os.stat_result, changes: Changes = "ctime") -
     """A file as `os.stat` tells of it; see `File`."""
     ctime_ns = info.st_ctime_ns if HAS_CTIME else 0
     return File(path, info.st_size, info.st_mtime_ns, info.st_ino, ctime_ns, changes)
+
+
+def is_url(path: str) -> bool:
+    """Whether a path that somebody gives is a URL; `./` in front makes it the name of a file."""
+    return "://" in path and _URL.match(path) is not None
+
+
+def find_last_step(url: str) -> str:
+    """The last step of a URL's path, without what a web server is asked besides."""
+    scheme, _, path = url.partition("://")
+    if scheme in ("http", "https"):
+        from urllib.parse import unquote  # it takes its time, and few name URLs
+
+        path = unquote(re.split("[?#]", path, maxsplit=1)[0].partition("/")[2])
+    return path.rstrip("/").rpartition("/")[2]
+
+
+def find_remote(url: str, changes: Changes = "ctime") -> File | None:
+    """The file at a URL; None if that is a folder.
+
+    Raises:
+        SourceError: there is none, or it cannot be reached.
+    """
+    found: File | None = _load_remote(url).find(url, changes)
+    return found
+
+
+def list_remote(url: str, changes: Changes = "ctime") -> list[tuple[str, File]]:
+    """The files below a folder at a URL, by their names in it; sorted by these.
+
+    Raises:
+        SourceError: it cannot be listed.
+    """
+    found: list[tuple[str, File]] = _load_remote(url).list_folder(url, changes)
+    return found
+
+
+def read_remote(remote_files: Sequence[File]) -> list[bytes]:
+    """All bytes of some remote files, fetched side by side; raises what `read_file` raises."""
+    data: list[bytes] = _load_remote(remote_files[0].path).read_all(remote_files)
+    return data
+
+
+def _load_remote(url: str) -> Any:
+    """The room that reads URLs: it imports fsspec, which most programs never need.
+
+    Raises:
+        SourceError: fsspec is missing.
+    """
+    try:
+        from parazip.sources import remote
+    except ImportError as error:
+        raise SourceError(
+            f"cannot read {url}: {error.name} is missing, which reads URLs; pip install "
+            '"parazip[remote]" gets it. If it is a file that is named so, name it ./'
+            f"{url}",
+            member=url,
+            reason=f"cannot read {url}: {error.name} is missing",
+        ) from error
+    return remote
 
 
 def open_regular(path: str, flags: int = READ_ONLY) -> int:
@@ -101,6 +168,9 @@ def read_file(file: File) -> bytes:
         UnsizedError: it has many more bytes than the system tells.
     """
     path, size = file.path, file.size
+    if file.version is not None:
+        whole: bytes = _load_remote(path).read_whole(file)
+        return whole
     try:
         descriptor = _open(path)
         try:
@@ -134,17 +204,24 @@ def _read_more(descriptor: int, data: bytes, most: int) -> bytes:
 
 
 @contextmanager
-def open_unchanged(file: File, opener: Opener = open_regular) -> Iterator[FileIO]:
+def open_unchanged(
+    file: File, opener: Opener = open_regular, pieces: Iterable[Piece] = ()
+) -> Iterator[RawIOBase]:
     """A file, open; when the block ends well, it must still be what it was.
 
     Args:
         file: which.
-        opener: what opens it.
+        opener: what opens it, if it is not remote.
+        pieces: what will be read of it. Of a remote file that is fetched ahead.
 
     Raises:
         SourceError: the file cannot be read; any OSError in the block is taken for that.
         SourceChangedError: it is not what it was when it was found.
     """
+    if file.version is not None:
+        with _load_remote(file.path).open_remote(file, pieces) as remote_file:
+            yield remote_file
+        return
     try:
         with open(file.path, "rb", buffering=0, opener=opener) as opened:
             try:
@@ -161,7 +238,7 @@ def open_unchanged(file: File, opener: Opener = open_regular) -> Iterator[FileIO
     _check_unchanged(file, info, taken)
 
 
-def fill_view(file: File, opened: FileIO, offset: int, view: memoryview) -> memoryview:
+def fill_view(file: File, opened: RawIOBase, offset: int, view: memoryview) -> memoryview:
     """Fills `view` with the bytes of an open file from `offset` on, and gives it back.
 
     Raises:
@@ -169,11 +246,11 @@ def fill_view(file: File, opened: FileIO, offset: int, view: memoryview) -> memo
     """
     filled = read_into(opened, offset, view)
     if len(filled) < len(view):
-        raise _explain_change(file, os.fstat(opened.fileno()), f"it ends at {offset + len(filled)}")
+        raise _explain_end(file, opened, offset + len(filled))
     return filled
 
 
-def read_into(opened: FileIO, offset: int, view: memoryview) -> memoryview:
+def read_into(opened: RawIOBase, offset: int, view: memoryview) -> memoryview:
     """The part of `view` that could be filled with the bytes of an open file from `offset` on."""
     opened.seek(offset)
     filled = 0
@@ -182,8 +259,8 @@ def read_into(opened: FileIO, offset: int, view: memoryview) -> memoryview:
     return view[:filled]
 
 
-def _read_some(opened: FileIO, view: memoryview) -> int:
-    count = opened.readinto(view)
+def _read_some(opened: RawIOBase, view: memoryview) -> int:
+    count: int | None = opened.readinto(view)
     if count is None:
         raise BlockingIOError(errno.EAGAIN, "it waits for something to come")
     return count
@@ -205,7 +282,7 @@ def read_chunks(
     rest = max(file.size - offset, _LITTLE) if length is None else length
     view = memoryview(bytearray(min(size, rest)))
     end = None if length is None else offset + length
-    with open_unchanged(file) as opened:
+    with open_unchanged(file, pieces=[(offset, file.size if end is None else end)]) as opened:
         opened.seek(offset)
         while count := _read_some(opened, view if end is None else view[: end - offset]):
             if offset <= file.size < offset + count:  # who writes to it must not be run after
@@ -213,7 +290,7 @@ def read_chunks(
             offset += count
             yield view[:count]
         if end is not None and offset < end:
-            raise _explain_change(file, os.fstat(opened.fileno()), f"it ends at {offset}")
+            raise _explain_end(file, opened, offset)
 
 
 def measure_file(file: File) -> tuple[int, int]:
@@ -308,6 +385,13 @@ def describe_differences(file: File, info: os.stat_result) -> str:
     *most, last = differing
     what = f"{', '.join(most)} and {last}" if most else last
     return f"its {what} {'are' if most else 'is'} not what {'they were' if most else 'it was'}"
+
+
+def _explain_end(file: File, opened: RawIOBase, offset: int) -> SourceChangedError:
+    what = f"it ends at {offset}"
+    if file.is_remote:
+        return SourceChangedError.while_read(file.path, what)
+    return _explain_change(file, os.fstat(opened.fileno()), what)
 
 
 def _explain_change(file: File, info: os.stat_result, what: str = "") -> SourceChangedError:

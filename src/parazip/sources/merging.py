@@ -154,7 +154,7 @@ def _locate_source(source: Source, selection: Selection) -> tuple[str, str]:
     """The name of a folder inside the archive, and the path of a source."""
     name, path = source if isinstance(source, tuple) else ("", source)
     path = os.fspath(path)
-    if path and selection.directory is not None:
+    if path and selection.directory is not None and not files.is_url(path):
         path = os.path.join(os.fspath(selection.directory), path)
     return name, path
 
@@ -194,6 +194,13 @@ def _list_members(
     if not path:
         raise SourceError("cannot merge '': name an archive or a folder", member=path)
     prefix = selection.folder_prefix + normalize_prefix(name)
+    if files.is_url(path):
+        remote = files.find_remote(path, selection.changes)
+        if remote is None:
+            members = find_folder_contents(path, prefix, selection, archive, findings)
+        else:
+            members = _list_archive_members(remote, prefix, selection, findings, passed)
+        return apply_layout(members, selection, prefix, findings)
     try:
         info = os.stat(path)
     except OSError as error:

@@ -14,9 +14,15 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from parazip.errors import MemberNameError, SourceError, let_pass
-from parazip.format.names import MIMETYPE, decode_name, make_decoder
+from parazip.format.names import (
+    MIMETYPE,
+    decode_name,
+    find_fault,
+    make_decoder,
+    normalize_name,
+)
 from parazip.format.records import ATTRIBUTE_FOLDER
-from parazip.model import Member
+from parazip.model import File, Member
 from parazip.sources import files
 from parazip.sources.contents import find_file
 from parazip.sources.dates import make_date_policy
@@ -35,6 +41,9 @@ from parazip.sources.selection import (
 )
 
 _LINK_ATTRIBUTES = (stat.S_IFLNK | 0o777) << 16
+
+_REMOTE_MODE = stat.S_IFREG | 0o644
+"""What remote files get: a URL tells no permissions."""
 
 _READ_BY_ALL = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 _EFFECTIVE = os.access in os.supports_effective_ids
@@ -88,13 +97,15 @@ def find_folder_contents(
     """The members that stand for what a folder holds, their names relative to it.
 
     Args:
-        folder: its path.
+        folder: its path, or its URL.
         prefix: what stands in front of the names.
         selection: what to leave out, dates and modes.
         archive: where the archive will be; it must not be among its own sources.
         findings: hear of problems and of what people should know.
     """
     walk = _Walk(selection, prefix, findings)
+    if files.is_url(folder):
+        return walk.walk_remote_folder(folder, "")
     if isinstance(archive, str) and walk.refuse_inside(folder, ".", "the archive", archive):
         return iter(())
     members = walk.walk_path(os.path.join(folder, ""), ".")  # where it leads, if it is a link
@@ -110,6 +121,9 @@ def _walk_all(
 ) -> Iterator[Member]:
     for path in paths:
         given = os.fspath(path)
+        if files.is_url(given):
+            yield from walk.walk_url(given)
+            continue
         top = _under(selection.directory, given)
         if not any(
             isinstance(place, str) and walk.refuse_inside(top, given, output, place)
@@ -117,6 +131,9 @@ def _walk_all(
         ):
             yield from walk.walk_path(top, given)
     for name in names:
+        if files.is_url(os.fspath(name)):
+            yield from walk.take_url_alone(os.fspath(name))
+            continue
         yield from walk.take_alone(_under(selection.directory, os.fspath(name)), os.fspath(name))
 
 
@@ -144,6 +161,8 @@ def is_same(first: Member, second: Member) -> bool:
         return False
     one, other = find_file(first.source), find_file(second.source)
     if one is not None and other is not None:
+        if one.is_remote or other.is_remote:
+            return one == other
         try:
             return os.path.samefile(one.path, other.path)
         except OSError:
@@ -199,6 +218,7 @@ class _Walk:
         self._is_step_left_out = make_step_exclusion(selection.patterns)
         self._is_left_out = make_exclusion(selection.patterns)
         self._is_folder_left_out = compile_patterns(selection.patterns).folder
+        self._is_remote_left_out = make_exclusion(selection.patterns)
         self._find_exclusion = find_exclusion(selection)
         self._ignore = selection.ignore
 
@@ -233,6 +253,49 @@ class _Walk:
             member = self._make_member(path, name, info)
             if member is not None:
                 yield member
+
+    def walk_url(self, url: str) -> Iterator[Member]:
+        """The file at a URL, or all files below a folder; names begin with the URL's last step."""
+        with self._findings.refusing():
+            file = files.find_remote(url, self._changes)
+            if file is None:
+                yield from self.walk_remote_folder(url, f"{files.find_last_step(url)}/")
+            else:
+                yield from self._take_remote(files.find_last_step(url), file)
+
+    def take_url_alone(self, url: str) -> Iterator[Member]:
+        """The file at a URL; a folder by itself is nothing there."""
+        with self._findings.refusing():
+            file = files.find_remote(url, self._changes)
+            if file is not None:
+                yield from self._take_remote(files.find_last_step(url), file)
+
+    def walk_remote_folder(self, url: str, inner: str) -> Iterator[Member]:
+        """All files below a folder at a URL, sorted; its folders are no members of their own.
+
+        Args:
+            url: of the folder.
+            inner: stands in front of the names in the folder.
+        """
+        found = files.list_remote(url, self._changes)
+        if not (inner or self._prefix):
+            found.sort(key=lambda item: item[0] != MIMETYPE)
+        for name, file in found:
+            yield from self._take_remote(inner + name, file)
+
+    def _take_remote(self, name: str, file: File) -> Iterator[Member]:
+        """What a remote file becomes, unless it is left out or cannot be put in."""
+        name = normalize_name(name)
+        why = find_fault(name) if name else "is empty"
+        if why:
+            message = f"cannot put in {file.path}: its name {why}; leave it out with --exclude"
+            self._findings.refuse(MemberNameError(message, member=file.path))
+        elif self._is_remote_left_out(name):
+            self._leave_out_by_pattern(name)
+        else:
+            info = os.stat_result((_REMOTE_MODE, *[0] * 9), {"st_mtime_ns": file.mtime_ns})
+            attributes = self._attributes(_REMOTE_MODE << 16)
+            yield Member(self._prefix + name, file, attributes, self._date(file.path, info))
 
     def refuse_inside(self, path: str, given: str, output: str, place: str) -> bool:
         """Refuses a folder if `output` would be written into it; True if it does."""

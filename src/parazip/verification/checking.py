@@ -23,7 +23,14 @@ from parazip.format.refusals import Judge, Refusal, shorten
 from parazip.format.values import DEFLATED, MOST_DEFLATED, STORED, Entry, Record
 from parazip.model import File
 from parazip.sources import files
-from parazip.sources.archives import LINK, check_contents, check_target, read_at, read_front
+from parazip.sources.archives import (
+    LINK,
+    check_contents,
+    check_target,
+    locate_records,
+    read_at,
+    read_front,
+)
 from parazip.sources.contents import RANGE
 from parazip.workers.helpers import Helpers
 
@@ -61,7 +68,7 @@ def check(batch: Batch, helpers: Helpers) -> Checked:
         SourceError: the archive cannot be read.
         SourceChangedError: it is not what it was when it was found.
     """
-    if helpers.are_started:
+    if helpers.are_started and not batch.archive.is_remote:  # helpers reach no URLs
         entries = [(name, tuple(record), end) for name, record, end in batch.entries]
         answer = helpers.ask(marshal.dumps((tuple(batch.archive), entries, tuple(batch.bombs))))
         if answer is not None:
@@ -87,7 +94,8 @@ def check_here(batch: Batch) -> Checked:
         checked.refusals.append(shown)
 
     judge = Judge(batch.archive.path, hear)
-    with files.open_unchanged(batch.archive) as file:
+    pieces = locate_records(batch.archive, batch.entries)
+    with files.open_unchanged(batch.archive, pieces=pieces) as file:
         read = partial(read_at, file)
         for entry in batch.entries:
             try:

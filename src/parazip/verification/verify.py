@@ -24,7 +24,7 @@ from parazip.format.values import DEFLATED, MOST_DEFLATED, STORED, Entry
 from parazip.model import File
 from parazip.settings import Settings
 from parazip.sources import files
-from parazip.sources.archives import read_at
+from parazip.sources.archives import locate_end, read_at
 from parazip.verification import checking
 from parazip.verification.checking import Batch, Checked
 from parazip.verification.faults import Fault, sort_faults
@@ -208,7 +208,7 @@ class _Verification:
         archive = self._archive
         judge = Judge(archive.path, self.hear)
         try:
-            with files.open_unchanged(archive) as file:
+            with files.open_unchanged(archive, pieces=[locate_end(archive)]) as file:
                 read = partial(read_at, file)
                 entries = read_directory(archive.path, archive.size, read, judge)
                 unheard = Judge(archive.path, lambda refusal: None)  # it was heard of above
@@ -229,7 +229,8 @@ class _Verification:
             libraries.find_library_folders(),
         )
         try:
-            if size >= (_WORTH_FORKED if helpers.are_forked else _WORTH_FRESH):
+            worth = _WORTH_FORKED if helpers.are_forked else _WORTH_FRESH
+            if size >= worth and not self._archive.is_remote:
                 helpers.start()
 
             def check(batch: Batch) -> Checked:
