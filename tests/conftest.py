@@ -29,6 +29,11 @@ def pytest_report_header() -> str:
     return f"readers: {readers.list_readers()}"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What opens URLs comes last: fsspec keeps its thread, and others want to be alone."""
+    items.sort(key=lambda item: "remote" in item.path.parts)
+
+
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test meets what another one, or the user, has kept."""
