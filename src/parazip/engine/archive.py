@@ -400,8 +400,8 @@ def _write_archive(
         resolve_output_path(os.fspath(archive))  # it is opened later, and there is work in between
     recipe = levels.choose_recipe(settings.level, settings.codec)
     counter = Counter(progress)
-    members = plan.with_placed_first(members)
-    first = plan.peek(members)
+    first, others = plan.peek(plan.with_placed_first(members))
+    counter.count(first)
     options = AssemblyOptions(
         recipe=recipe,
         jobs=settings.jobs,
@@ -413,9 +413,8 @@ def _write_archive(
         inspect=inspect,
         sync=sync,
     )
-    found = chain(first, members)
-    opened = open_feeds(found) if cache is None else refuse_feeds(found)
-    every = counter.counted(opened)
+    opened = open_feeds(others) if cache is None else refuse_feeds(others)
+    every = chain(first, counter.counted(opened))
     if cache is None or not isinstance(archive, str | os.PathLike):
         sections: Iterable[Section] = [Section(lambda: every)]
     elif identity == "content":

@@ -317,17 +317,18 @@ def _make_duplicate_error(first: Member, second: Member, apart: str) -> Duplicat
     )
 
 
-def peek(members: Iterator[Member]) -> list[Member]:
-    """The first members, as many as tell whether helpers pay.
+def peek(members: Iterator[Member]) -> tuple[list[Member], Iterator[Member]]:
+    """The first members, as many as tell whether helpers pay, and all others.
 
-    What comes behind contents that can be read once only is not asked for before they were read.
+    What can be read once only is one of the others: what comes behind it is not asked for before it
+    was read.
     """
     first: list[Member] = []
     for member in islice(members, PEEK):
-        first.append(member)
         if not can_be_read_again(member.source):
-            break
-    return first
+            return first, chain([member], members)
+        first.append(member)
+    return first, members
 
 
 def are_mostly_short(members: Sequence[Member]) -> bool:

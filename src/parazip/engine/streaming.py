@@ -81,9 +81,10 @@ def stream(
     def make_chunks() -> Generator[bytes, None, None]:
         found = plan.with_placed_first(_gather_checked(members, selection))
         # Who gives an iterator may not have the next member before this one was sent.
-        first = plan.peek(found) if isinstance(members, Collection) else []
+        first, others = plan.peek(found) if isinstance(members, Collection) else ([], found)
         counter = Counter(progress)
-        opened = counter.counted(open_feeds(chain(first, found)))
+        counter.count(first)
+        every = chain(first, counter.counted(open_feeds(others)))
         options = AssemblyOptions(
             recipe=recipe,
             jobs=settings.jobs,
@@ -93,7 +94,7 @@ def stream(
         )
         outflow = Outflow("the archive")
         assembly = Assembly(outflow, options, counter)
-        for _ in assembly.write([Section(lambda: opened)], prefix):
+        for _ in assembly.write([Section(lambda: every)], prefix):
             yield from outflow.take()
         yield from outflow.take(is_end=True)
 
