@@ -408,7 +408,8 @@ def test_jobs_memory_helpers_and_executor_never_change_a_byte(
         changed = Settings(level=level, jobs=variant.jobs, memory=variant.memory)
         parazip.write(archive, members, changed)
         assert digest_file(archive) == expected, f"{variant} changed bytes at level {level}"
-    assert any(answers) == (sys.platform == "linux")
+    # What is only stored, no helper is asked for.
+    assert any(answers) == (sys.platform == "linux" and level > 0)
     del answers[:]
     monkeypatch.setenv("PARAZIP_HELPERS", "0")
     parazip.write(archive, members, Settings(level=level, jobs=2))
