@@ -7,6 +7,7 @@ import gc
 import io
 import itertools
 import os
+import struct
 import threading
 import time
 import tracemalloc
@@ -371,18 +372,30 @@ def small_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small_limit")
-def test_a_member_that_grows_over_the_limit_needs_its_size() -> None:
-    with pytest.raises(parazip.SourceError, match=r"a\.bin: it has 4 GiB or more.*size before"):
-        list(stream([make_member("a.bin", cut(bytes(4 * MIB), MIB))], Settings(level=1)))
+def test_a_member_that_grows_over_the_limit_needs_its_size(tmp_path: Path) -> None:
+    def member() -> parazip.Member:
+        return make_member("a.bin", cut(bytes(4 * MIB), MIB))
+
+    told = r"a\.bin: it has 4 GiB or more.*size before"
+    with pytest.raises(parazip.SourceError, match=told):
+        list(stream([member()], Settings(level=1)))
+    with pytest.raises(parazip.SourceError, match=told):
+        parazip.write(tmp_path / "a.zip", [member()], Settings(level=1))
+    assert not (tmp_path / "a.zip").exists()
 
 
 @pytest.mark.usefixtures("small_limit")
-def test_with_its_size_or_in_a_file_it_does_not(tmp_path: Path) -> None:
+def test_with_its_size_it_does_not() -> None:
     sized = make_member("a", cut(bytes(4 * MIB), MIB), size=4 * MIB)
     assert contents_of(b"".join(stream([sized], Settings(level=1)))) == {"a": bytes(4 * MIB)}
-    unsized = make_member("a", cut(bytes(4 * MIB), MIB))
-    parazip.write(tmp_path / "a.zip", [unsized], Settings(level=1))
-    assert contents_of(tmp_path / "a.zip") == {"a": bytes(4 * MIB)}
+
+
+def test_zip64_is_used_no_earlier_than_a_number_needs_it(tmp_path: Path) -> None:
+    members = [make_member("a", cut(LINES * 8, MIB)), make_member("b", cut(LINES, MIB))]
+    parazip.write(tmp_path / "a.zip", members, Settings(level=1))
+    data = (tmp_path / "a.zip").read_bytes()
+    name_length, extra_length = struct.unpack_from("<2H", data, 26)
+    assert (name_length, extra_length) == (1, 0)
 
 
 # Feeds in `write`

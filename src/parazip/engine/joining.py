@@ -105,8 +105,6 @@ class BlockJoiner:
     def _begin_member(self, task: plan.BlockTask, is_wide: bool = False) -> None:
         member = task.member
         method = STORED if task.coder == STORE else DEFLATED
-        if not contents.has_known_size(member.source) and self._writer.can_seek:
-            is_wide = True  # no reader minds, where the sizes stand in front
         self._writer.begin_member(make_record(member, method, 0, 0, 0), is_wide, member.align)
         self._unfinished = _Unfinished(is_wide or member.size >= LIMIT_32)
 
@@ -121,10 +119,11 @@ class BlockJoiner:
         self._writer.write_block(block)
         unfinished.crc = checksums.crc32_combine(unfinished.crc, block.crc, block.size)
         unfinished.size += block.size
-        if unfinished.size >= LIMIT_32 and not (unfinished.is_wide or self._writer.can_seek):
+        can_widen = self._writer.can_seek and contents.can_be_read_again(member.source)
+        if unfinished.size >= LIMIT_32 and not (unfinished.is_wide or can_widen):
             raise SourceError(
-                f"cannot put in {member.name}: it has 4 GiB or more, and its header, which is "
-                "gone, has no room for that; tell its size before",
+                f"cannot put in {member.name}: it has 4 GiB or more, and its header has no room "
+                "for that; tell its size before",
                 member=member.name,
             )
         unfinished.tail = block.tail

@@ -9,7 +9,7 @@ import stat
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from typing import Protocol, TypeAlias, runtime_checkable
 
-from parazip.errors import DateError, SettingsError, SourceError
+from parazip.errors import SettingsError, SourceError
 from parazip.format.names import ReaderJudge, explain_unstorable
 from parazip.format.records import ATTRIBUTE_FOLDER
 from parazip.format.values import Buffer
@@ -57,7 +57,7 @@ def make_member(
             binary file that is open, an iterable, or, for `astream`, an async iterable. That is
             read once, from where it stands, when the member's turn comes.
         size: how many bytes an iterable gives, if that is known. A member of 4 GiB and more needs
-            it where the archive is streamed, and so does `content_length`.
+            it, and so does `content_length`.
         date: when it was changed, in local time as it is to be shown. None takes a file's own, or
             this moment; and SOURCE_DATE_EPOCH, if the environment has it.
         mode: its permissions, such as 0o755, or what `stat` says of a file or folder. None takes a
@@ -81,7 +81,9 @@ def make_member(
     if mode is not None and stat.S_IFMT(mode) not in (0, kind):
         raise SettingsError(f"{name} cannot have the mode {mode:#o}, which is of another kind")
     permissions = (0o755 if is_folder else 0o644) if mode is None else stat.S_IMODE(mode)
-    fixed = find_fixed_date(None) if date is None else _write_date(name, date)
+    if not isinstance(date, datetime.datetime | None):
+        raise TypeError(f"the date of {name} is a datetime, not {date!r}")
+    fixed = find_fixed_date(date)
     source: Contents
     if isinstance(contents, os.PathLike):
         path = os.fspath(contents)
@@ -131,16 +133,6 @@ def _is_empty(source: Contents) -> bool:
     if isinstance(source, Feed):
         return not isinstance(source.chunks, AsyncOnly) and not any(source.chunks)
     return source == b""
-
-
-def _write_date(name: str, date: datetime.datetime) -> int:
-    if not isinstance(date, datetime.datetime):
-        raise TypeError(f"the date of {name} is a datetime, not {date!r}")
-    if not 1980 <= date.year <= 2107:
-        raise DateError(
-            f"the date {date:%Y-%m-%d} of {name} cannot be stored: zip dates go from 1980 to 2107"
-        )
-    return write_date(date)
 
 
 def _look_at_file(path: str) -> os.stat_result:

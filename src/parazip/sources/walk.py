@@ -218,7 +218,6 @@ class _Walk:
         self._is_step_left_out = make_step_exclusion(selection.patterns)
         self._is_left_out = make_exclusion(selection.patterns)
         self._is_folder_left_out = compile_patterns(selection.patterns).folder
-        self._is_remote_left_out = make_exclusion(selection.patterns)
         self._find_exclusion = find_exclusion(selection)
         self._ignore = selection.ignore
 
@@ -290,7 +289,7 @@ class _Walk:
         if why:
             message = f"cannot put in {file.path}: its name {why}; leave it out with --exclude"
             self._findings.refuse(MemberNameError(message, member=file.path))
-        elif self._is_remote_left_out(name):
+        elif self._is_left_out(name):
             self._leave_out_by_pattern(name)
         else:
             info = os.stat_result((_REMOTE_MODE, *[0] * 9), {"st_mtime_ns": file.mtime_ns})

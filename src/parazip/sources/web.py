@@ -146,9 +146,7 @@ class WebStore:
                 pause *= 2
             asked = self._start(url, begin, end, version)
             try:
-                wait(
-                    [asked]
-                )  # what a signal handler raises comes out here, and is not the server's
+                wait([asked])  # what a signal handler raises comes out here: it is not the server's
                 error = asked.exception()
             finally:
                 asked.cancel()
