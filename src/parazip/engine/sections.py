@@ -171,7 +171,7 @@ class SectionMaker:
         self._joiner = BlockJoiner(writer)
         self._alongside = SideThread()
         self._recalling = SideThread()
-        self._start = self._note_start()
+        self._start: _SectionStart
         self._section = _SectionTallies()
         self._to_keep: list[_ToKeep] = []
         self.tallies: dict[str, Tally] = {}
@@ -185,6 +185,7 @@ class SectionMaker:
         closed, all work ends.
         """
         options = self._options
+        self._start = self._note_start()
         jobs = options.jobs or usable_cpus()
         # What is only stored, threads do in less time than it takes to hand it over from a helper.
         is_work = options.wants_helpers and options.recipe.whole != STORE

@@ -84,7 +84,8 @@ def test_jobs_and_memory_change_neither_bytes_nor_keys(
     assert cache.notes == []
 
 
-def test_what_stands_in_front_changes_no_part(tree: Path, cache: Cache) -> None:
+@pytest.mark.parametrize("is_first", [True, False])
+def test_what_stands_in_front_is_in_no_part(tree: Path, cache: Cache, is_first: bool) -> None:
     def shebang(cache: Cache | None) -> tuple[bytes, int]:
         selection = Selection(directory=tree.parent, symlinks="store")
         path = tree.parent / "out.pyz"
@@ -93,10 +94,17 @@ def test_what_stands_in_front_changes_no_part(tree: Path, cache: Cache) -> None:
         report = parazip.create(path, ["t"], settings, selection, **more)
         return path.read_bytes(), report.recalled
 
-    total = make_archive(tree, cache).report.members
+    bare = make_archive(tree)
+    total = bare.report.members
     plain, _ = shebang(None)
+    if is_first:
+        assert shebang(cache) == (plain, 0)
+    else:
+        make_archive(tree, cache)
     assert shebang(cache) == (plain, total)
     assert os.access(tree.parent / "out.pyz", os.X_OK)
+    again = make_archive(tree, cache)
+    assert (again.data, again.report.recalled) == (bare.data, total)
 
 
 def test_progress_reaches_its_end_however_sections_are_made(tree: Path, cache: Cache) -> None:
