@@ -3,7 +3,7 @@ BIN := $(if $(filter Windows_NT,$(OS)),.venv/Scripts,.venv/bin)
 READY := .venv/ready
 # What Python takes from its surroundings when it starts, no test can set; the rest tests/support/surroundings.py does.
 PYTEST = python -E -X utf8 $(MEASURED) -m pytest
-# `test` and `coverage` set MEASURED to this. What only child processes run counts as not reached.
+# `coverage` sets MEASURED to this. What only child processes run counts as not reached.
 MEASURING := MEASURED="-m coverage run --parallel-mode"
 # Where a fault would cost most: the tests reach at least 95 percent of each.
 REACHED := format engine workers dropin
@@ -29,15 +29,7 @@ demo: $(READY)  ## set up, build a real PEX fast and run it
 # Other Pythons leave out what is marked "once"; `make test-all` does not. GNU make 3.81, which macOS
 # has, cannot keep their outputs apart.
 test: $(READY)  ## set up, then every check and test, on every Python at hand
-	@$(BIN)/coverage erase
-	@$(MAKE) --no-print-directory -j3 $(if $(filter output-sync,$(.FEATURES)),-Otarget) $(MEASURING) unit-rest unit-dropin check $(addprefix other-,$(OTHERS)) pexes-first pexes-rest
-	@$(BIN)/coverage combine -q
-	@echo "branches and lines that the tests reach, in percent:"
-	@$(BIN)/coverage report --format=total
-	@for room in $(REACHED); do \
-	  echo "of $$room:"; \
-	  $(BIN)/coverage report --format=total --include="*/parazip/$$room/*" --fail-under=95 || exit 1; \
-	done
+	@$(MAKE) --no-print-directory -j3 $(if $(filter output-sync,$(.FEATURES)),-Otarget) unit-rest unit-dropin check $(addprefix other-,$(OTHERS)) pexes-first pexes-rest
 
 test-all: check  ## the same, but other Pythons run all tests, too
 	@$(MAKE) --no-print-directory SELECTED= SELECTED_OTHERS= pexes unit $(addprefix other-,$(OTHERS))
@@ -76,11 +68,16 @@ odd: $(READY)  ## the same where signals, variables, limits, locale and time zon
 dev: $(READY)  ## the same in development mode, each warning an error
 	$(BIN)/python -E -X dev -W error -bb -X utf8 -m pytest --ignore=tests/pex $(SELECTED)
 
+# Not part of `test`, as measuring takes a third of the time again.
 coverage: $(READY)  ## the tests on one Python, telling which lines they do not reach
 	@$(BIN)/coverage erase
 	@$(MAKE) --no-print-directory $(MEASURING) pexes unit
 	@$(BIN)/coverage combine -q
 	$(BIN)/coverage report
+	@for room in $(REACHED); do \
+	  echo "of $$room, in percent:"; \
+	  $(BIN)/coverage report --format=total --include="*/parazip/$$room/*" --fail-under=95 || exit 1; \
+	done
 
 # In two halves, that no lane is left alone with the longest of all.
 pexes: pexes-first pexes-rest  ## the tests of PEXes alone

@@ -37,7 +37,7 @@ NOISE = bytes(range(256)) * 4096
 LEVELS = [0, 1, 6]
 
 
-pytestmark = pytest.mark.usefixtures("all_threads_end")
+pytestmark = [pytest.mark.usefixtures("all_threads_end"), pytest.mark.once]
 
 
 def cut(data: bytes, size: int) -> Iterator[bytes]:

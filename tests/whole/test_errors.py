@@ -63,6 +63,7 @@ def test_a_pool_hands_on_what_an_archive_is_refused_for(tmp_path: Any) -> None:
 # Where a `with` block ends there is a line again, on which no signal handler runs: what the block
 # has open is closed when it is collected.
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.once
 def test_a_time_limit_of_the_program_comes_out_as_it_is(tmp_path: Path) -> None:
     """At each fifth line on the main thread, as from a signal handler; nothing is left behind."""
     (tmp_path / "src" / "d").mkdir(parents=True)
