@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from parazip.errors import BadArchiveError as BadArchiveError
     from parazip.errors import DateError as DateError
     from parazip.errors import DuplicateMemberError as DuplicateMemberError
+    from parazip.errors import ExecutorError as ExecutorError
     from parazip.errors import MemberNameError as MemberNameError
     from parazip.errors import NoSuchMemberError as NoSuchMemberError
     from parazip.errors import NotCopiedError as NotCopiedError
@@ -71,7 +72,7 @@ else:
         "engine.cache": "Cache",
         "dropin.patch": "patch unpatch",
         "dropin.zip_file": "PyZipFile ZipFile",
-        "errors": "BadArchiveError DateError DuplicateMemberError MemberNameError "
+        "errors": "BadArchiveError DateError DuplicateMemberError ExecutorError MemberNameError "
         "NoSuchMemberError NotCopiedError OutputError ParazipError SettingsError "
         "SourceChangedError SourceError",
         "extraction.extract": "extract",

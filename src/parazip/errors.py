@@ -6,8 +6,10 @@ A message names the file, what happened and what to do about it.
 from __future__ import annotations
 
 from errno import ENOSPC
-from typing import Any
+from typing import Any, TypeVar
 from zipfile import BadZipFile
+
+Error = TypeVar("Error", bound=Exception)
 
 
 class ParazipError(Exception):
@@ -27,8 +29,7 @@ class ParazipError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """What pickle needs to hand it to another process: not all is in what it is made of."""
-        number = self.errno if isinstance(self, OSError) else None
-        return _restore, (type(self), self.args, number), self.__dict__
+        return _restore, (type(self), self.args, _find_number(self)), self.__dict__
 
     def messages(self) -> list[str]:
         """A message for each problem, and how many more there are."""
@@ -41,7 +42,11 @@ class ParazipError(Exception):
         return "\n".join(self.messages())
 
 
-def _restore(kind: type[ParazipError], args: tuple[Any, ...], number: int | None) -> ParazipError:
+def _find_number(error: BaseException) -> int | None:
+    return error.errno if isinstance(error, OSError) else None
+
+
+def _restore(kind: type[Error], args: tuple[Any, ...], number: int | None) -> Error:
     error = kind.__new__(kind, *args)
     error.args = args
     if isinstance(error, OSError):
@@ -180,6 +185,10 @@ class NoSuchMemberError(ParazipError, KeyError):
     """An archive has no member of that name, or none that matches that pattern."""
 
 
+class ExecutorError(ParazipError, RuntimeError):
+    """An executor could not do what it was handed, or its workers are not what they have to be."""
+
+
 class OutputError(FileError):
     """The archive cannot be written where it was asked for.
 
@@ -205,3 +214,33 @@ class OutputError(FileError):
             reason = str(error.strerror or error)
         message = "; ".join(filter(None, (f"cannot write {path}: {reason}", hint)))
         return cls(message, member=path, errno=error.errno)
+
+
+_KINDS: dict[str, type[Exception]] = {
+    kind.__name__: kind
+    for kind in [*globals().values(), MemoryError]
+    if isinstance(kind, type) and issubclass(kind, ParazipError | MemoryError)
+}
+
+
+def flatten_error(error: ParazipError | MemoryError) -> tuple[Any, ...]:
+    """An error as plain values; other problems of the same run stay behind."""
+    name = next(kind.__name__ for kind in type(error).__mro__ if kind.__name__ in _KINDS)
+    known = {key: value for key, value in vars(error).items() if key != "others"}
+    return name, error.args, _find_number(error), known
+
+
+def restore_error(flat: tuple[Any, ...]) -> Exception:
+    """The error that `flatten_error` made plain values of.
+
+    Raises:
+        ValueError: it is none of ours.
+    """
+    name, args, number, known = flat
+    if name not in _KINDS:
+        raise ValueError(f"there are no errors of the kind {name!r}")
+    error = _restore(_KINDS[name], args, number)
+    vars(error).update(known)
+    if isinstance(error, ParazipError):
+        error.others = ()
+    return error

@@ -95,7 +95,7 @@ def test_a_helper_makes_the_same_part(sources: Sources, which: int) -> None:
     task = tasks(sources)[which]
     part = wire.do_task(task)
     assert isinstance(part, Part)
-    again = wire._read_answer(wire.answer_question(wire._write_question(task)))
+    again = wire.read_answer(wire.answer_question(wire.write_question(task)))
     assert again == part
     assert [type(piece) for piece in again.data] == [type(piece) for piece in part.data]
     assert again.tallies == part.tallies

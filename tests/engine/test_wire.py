@@ -86,7 +86,7 @@ def test_tasks_come_back(kind: type[Batch | CopyBatch], store: bool) -> None:
         if kind is Batch
         else CopyBatch(members, RECIPE, store, 77, 88, 99)
     )
-    again = wire._read_question(wire._write_question(task))
+    again = wire.read_question(wire.write_question(task))
     assert again == task
     assert type(again) is kind
     assert type(again.recipe.whole) is type(RECIPE.whole)
@@ -95,13 +95,13 @@ def test_tasks_come_back(kind: type[Batch | CopyBatch], store: bool) -> None:
 
 def test_archives_are_told_once() -> None:
     members = [Member(f"{i}", MEMBER, i, 5) for i in range(99)]
-    assert wire._write_question(Batch(members, RECIPE, 77)).count(b"one.zip") == 1
+    assert wire.write_question(Batch(members, RECIPE, 77)).count(b"one.zip") == 1
 
 
 def test_parts_come_back() -> None:
     pieces = (b"bytes", b"", Range(FILE, 1, 2), Header(b"head", 4096), Header(b"head", 64, True))
     part = Part(pieces, b"directory", {"copied": Tally(1, 2, 3), "isal 1": Tally(4, 5, 6)})
-    again = wire._read_answer(wire._write_answer(part))
+    again = wire.read_answer(wire.write_answer(part))
     assert again == part
     assert [type(piece) for piece in again.data] == [type(piece) for piece in pieces]
     assert [type(tally) for tally in again.tallies.values()] == [Tally, Tally]
@@ -109,13 +109,13 @@ def test_parts_come_back() -> None:
 
 def test_views_come_back_as_bytes() -> None:
     part = Part((memoryview(b"view"), bytearray(b"array")), b"", {})
-    again = wire._read_answer(wire._write_answer(part))
+    again = wire.read_answer(wire.write_answer(part))
     assert again is not None
     assert again.data == (b"view", b"array")
 
 
 def test_no_part_comes_back_as_none() -> None:
-    assert wire._read_answer(wire._write_answer(None)) is None
+    assert wire.read_answer(wire.write_answer(None)) is None
 
 
 def retag(plain: bytes, old: str) -> Any:
@@ -127,11 +127,11 @@ def retag(plain: bytes, old: str) -> Any:
 def test_an_unknown_tag_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"^there are no contents of the kind 'link'$"):
         contents.restore_contents(("link", "target"), [])
-    question = wire._write_question(Batch([Member("m", b"", 1, 2)], RECIPE, 0))
+    question = wire.write_question(Batch([Member("m", b"", 1, 2)], RECIPE, 0))
     with pytest.raises(ValueError, match=r"^there are no tasks of the kind '\?\?\?\?\?\?\?\?'$"):
         wire.answer_question(retag(question, "compress"))
     with pytest.raises(ValueError, match=r"^there are no contents of the kind '\?\?\?\?\?'$"):
         wire.answer_question(retag(question, "bytes"))
-    answer = wire._write_answer(Part((b"data",), b"", {}))
+    answer = wire.write_answer(Part((b"data",), b"", {}))
     with pytest.raises(ValueError, match=r"^there are no pieces of the kind '\?\?\?\?\?'$"):
-        wire._read_answer(retag(answer, "bytes"))
+        wire.read_answer(retag(answer, "bytes"))

@@ -6,6 +6,7 @@ import copy
 import errno
 import gc
 import itertools
+import marshal
 import os
 import pickle
 import sys
@@ -19,6 +20,7 @@ import pytest
 
 import parazip
 from parazip import errors
+from parazip.sources.files import UnsizedError
 
 ERRORS: list[errors.ParazipError] = [
     errors.ParazipError("a"),
@@ -29,6 +31,7 @@ ERRORS: list[errors.ParazipError] = [
     errors.BadArchiveError("a", archive="b", member="c", id="d"),
     errors.NotCopiedError("a", member="b", id="c", reason="d"),
     errors.NoSuchMemberError("a", member="b"),
+    errors.ExecutorError("a"),
     errors.OutputError.of("a", OSError(errno.ENOSPC, "full")),
 ]
 
@@ -42,6 +45,34 @@ def describe(error: errors.ParazipError) -> Any:
 def test_an_error_is_the_same_in_another_process(error: errors.ParazipError) -> None:
     assert describe(pickle.loads(pickle.dumps(error))) == describe(error)
     assert describe(copy.copy(error)) == describe(error)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_an_error_is_the_same_after_plain_values(error: errors.ParazipError) -> None:
+    flat = marshal.loads(marshal.dumps(errors.flatten_error(error)))
+    restored = errors.restore_error(flat)
+    assert isinstance(restored, errors.ParazipError)
+    assert describe(restored) == describe(error)
+
+
+def test_memory_that_runs_out_comes_with_the_place() -> None:
+    error = MemoryError()
+    errors.note_member(error, "some/file")
+    restored = errors.restore_error(marshal.loads(marshal.dumps(errors.flatten_error(error))))
+    assert type(restored) is MemoryError
+    assert restored.__notes__ == ["at some/file"]
+
+
+def test_an_error_of_a_kind_of_its_own_comes_as_the_public_kind() -> None:
+    error = UnsizedError("a", member="b", reason="c")
+    restored = errors.restore_error(errors.flatten_error(error))
+    assert type(restored) is errors.SourceError
+    assert vars(restored) == vars(error)
+
+
+def test_an_error_of_a_kind_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^there are no errors of the kind 'OSError'$"):
+        errors.restore_error(("OSError", ("a",), 1, {}))
 
 
 def test_the_others_of_an_error_come_along() -> None:

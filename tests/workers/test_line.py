@@ -358,21 +358,6 @@ def test_the_line_of_the_process_is_for_all_who_ask_for_nothing_else() -> None:
     assert count_threads() == 0
 
 
-def test_an_executor_of_ones_own_does_the_work() -> None:
-    names: set[str] = set()
-
-    def note(task: int) -> int:
-        names.add(threading.current_thread().name)
-        return task
-
-    with (
-        ThreadPoolExecutor(2, thread_name_prefix="own") as threads,
-        Line(2, 100, threads).open_lane(note, lambda n: 1, lambda n: 1) as lane,
-    ):
-        assert [result for _, result in lane.through(range(20))] == list(range(20))
-    assert all(name.startswith("own") for name in names)
-
-
 def test_a_line_is_used_by_many_threads_at_once() -> None:
     def use(number: int) -> list[int]:
         line = line_for(None, MEMORY)

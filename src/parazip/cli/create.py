@@ -52,6 +52,7 @@ class _Create(options.GroupedCommand):
 @options.changes_option
 @options.layout_options
 @options.output_options
+@options.executor_option
 @options.verify_option
 @options.sync_option
 @options.listing_options
@@ -90,15 +91,17 @@ def create(
     def make(display: Display) -> Report:
         target = options.open_target(archive)
         identity: Identification = "content" if cache == "content" else "stat"
-        return engine.create(
-            target,
-            paths,
-            progress=display,
-            identity=identity,
-            inspect=common.find_inspector(archive),
-            sync=common.sync,
-            **arguments,
-        )
+        with common.open_executor() as executor:
+            return engine.create(
+                target,
+                paths,
+                progress=display,
+                executor=executor,
+                identity=identity,
+                inspect=common.find_inspector(archive),
+                sync=common.sync,
+                **arguments,
+            )
 
     common.execute(archive, preview, make)
 

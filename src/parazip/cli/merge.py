@@ -41,6 +41,7 @@ from parazip.sources.merging import ON_DUPLICATE, OnDuplicate, Source
 @options.changes_option
 @options.layout_options
 @options.output_options
+@options.executor_option
 @options.verify_option
 @options.sync_option
 @options.listing_options
@@ -73,14 +74,16 @@ def merge(
 
     def make(display: Display) -> Report:
         target = options.open_target(archive)
-        return engine.merge(
-            target,
-            check_crc=check_crc,
-            progress=display,
-            inspect=common.find_inspector(archive),
-            sync=common.sync,
-            **arguments,
-        )
+        with common.open_executor() as executor:
+            return engine.merge(
+                target,
+                check_crc=check_crc,
+                progress=display,
+                executor=executor,
+                inspect=common.find_inspector(archive),
+                sync=common.sync,
+                **arguments,
+            )
 
     common.execute(archive, preview, make)
 

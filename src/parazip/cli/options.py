@@ -13,7 +13,7 @@ import datetime
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, fields
 from functools import partial
 from io import FileIO
@@ -31,6 +31,8 @@ from parazip.sources.dates import TIMESTAMPS, Timestamp
 from parazip.sources.selection import SKIPS, Selection
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from parazip.output.stream import Pipe
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -332,6 +334,15 @@ output_options = join_options(
 """How an archive is compressed, written and told: for each command that makes one of files."""
 
 
+executor_option = compressing(
+    "--executor",
+    metavar="dask://HOST:PORT",
+    help="Let the workers of that Dask cluster compress, which see the same files. --jobs says "
+    "how many pieces of work they may have at once.  [default for these: as many as --memory "
+    "allows]",
+)
+
+
 verify_option = producing(
     "--verify",
     is_flag=True,
@@ -376,6 +387,7 @@ class CommonOptions:
         as_json: whether the result is one JSON document on standard output.
         prepend: the file whose bytes stand in front of the archive, if any.
         shebang: what its first line says behind `#!`, if it is to have one.
+        executor: whose workers compress, if not threads of this process.
         verify: whether the archive is read back before it appears under its name.
         sync: whether it is on the disk when the command ends.
     """
@@ -388,6 +400,7 @@ class CommonOptions:
     as_json: bool
     prepend: str | None = None
     shebang: str | None = None
+    executor: str | None = None
     verify: bool = False
     sync: bool = False
 
@@ -418,6 +431,14 @@ class CommonOptions:
             "prepend": self.prepend,
             "shebang": self.shebang,
         }
+
+    def open_executor(self) -> AbstractContextManager[Executor | None]:
+        """Whose workers compress, until the end of the block, if anybody's do."""
+        if self.executor is None:
+            return nullcontext()
+        from parazip.cli import clusters
+
+        return clusters.open_executor(self.executor)
 
     def find_inspector(self, archive: str) -> Callable[[str], object] | None:
         """What looks at an archive before it appears under its name, if anything does."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 
@@ -34,9 +35,12 @@ def describe_versions() -> str:
     ISA-L and zlib-ng choose their code by what the CPU can do, and not all of it makes the same
     matches.
     """
-    return " ".join([*(library.version for library in LIBRARIES.values()), _describe_cpu()])
+    return ", ".join(
+        [*(f"{name} {library.version}" for name, library in LIBRARIES.items()), _describe_cpu()]
+    )
 
 
+@cache
 def _describe_cpu() -> str:
     try:
         with open("/proc/cpuinfo", encoding="ascii", errors="replace") as lines:

@@ -59,6 +59,7 @@ def create(
     prepend: str | os.PathLike[str] | bytes | None = None,
     shebang: str | None = None,
     progress: Sink | None = None,
+    executor: Executor | None = None,
     cache: Cache | None = None,
     identity: Identification = "stat",
     inspect: Inspect | None = None,
@@ -81,6 +82,10 @@ def create(
         shebang: what follows `#!` on the archive's first line. An archive that begins with `#!`
             is made executable.
         progress: called with a `Progress` each time something was written.
+        executor: whose workers compress, instead of threads of this process: processes, or other
+            machines that see the same files and have the same versions (docs/workers.md). It
+            stays open. `settings.jobs` says then how many pieces of work of some 4 MiB it may have
+            at once; None, as many as `settings.memory` allows.
         cache: where finished parts are looked for, and kept; not used for an open file.
         identity: how the cache knows a file again: "stat" by size, times, inode and mode,
             "content" by a hash of its bytes.
@@ -96,6 +101,7 @@ def create(
         SourceError: something to be put in is missing, unreadable, not a file, or changed.
         MemberNameError: a name cannot be stored, or two members have the same.
         OutputError: the archive cannot be written.
+        ExecutorError: the executor does not do what it is handed, or a worker has other versions.
     """
     began = time.monotonic()
     findings = Findings()
@@ -107,6 +113,7 @@ def create(
             settings,
             check_prefix(prepend, shebang),
             progress,
+            executor=executor,
             cache=cache,
             identity=identity,
             inspect=inspect,
@@ -129,6 +136,7 @@ def merge(
     prepend: str | os.PathLike[str] | bytes | None = None,
     shebang: str | None = None,
     progress: Sink | None = None,
+    executor: Executor | None = None,
     inspect: Inspect | None = None,
     sync: bool = False,
 ) -> Report:
@@ -151,6 +159,7 @@ def merge(
         prepend: bytes that are put in front of the archive, or the path of a file that has them.
         shebang: what follows `#!` on the archive's first line.
         progress: called with a `Progress` each time something was written.
+        executor: whose workers compress, and inflate what is to be checked; see `create`.
         inspect: called with a path of the complete archive before it takes its name; see `create`.
         sync: whether all is on the disk when the call returns; see `create`.
 
@@ -163,6 +172,7 @@ def merge(
         NotCopiedError: a member is encrypted, or compressed in a way that not all readers know.
         DuplicateMemberError: two members have the same name, and that is not allowed.
         OutputError: the archive cannot be written.
+        ExecutorError: see `create`.
     """
     began = time.monotonic()
     findings = Findings()
@@ -184,6 +194,7 @@ def merge(
             settings,
             prefix,
             progress,
+            executor=executor,
             check_crc=check_crc,
             standing=standing,
             inspect=inspect,
@@ -356,7 +367,7 @@ def write(
         prepend: bytes that are put in front of the archive, or the path of a file that has them.
         shebang: what follows `#!` on the archive's first line.
         progress: called with a `Progress` each time something was written.
-        executor: threads that work, instead of `settings.jobs` new ones and their helpers.
+        executor: whose workers compress; see `create`.
         check_crc: whether the CRC-32 of members that are copied is checked.
         cache: where finished parts are looked for, and kept.
         identity: how the cache knows a file again.

@@ -8,7 +8,8 @@ Three kinds of threads are at work:
 
 * The caller's plans the tasks of one section after the other and writes what comes of them, in
   order. What is rare is made there, too.
-* Workers, with helper processes or without, make parts and blocks.
+* Workers, with helper processes or without, make parts and blocks. They are threads, or somebody's
+  executor, to which `shards` of tasks go.
 * One more writes what is recalled, while the caller's looks for the next sections.
 
 At any time one thread writes and keeps the tallies, the caller's or the one that recalls: before
@@ -27,10 +28,11 @@ from typing import Any, NamedTuple, TypeAlias
 
 from parazip.codecs import checksums
 from parazip.codecs.levels import STORE, Recipe
-from parazip.engine import compress, plan, wire
+from parazip.engine import compress, plan, shards, wire
 from parazip.engine.cache import Cache, CachedPart
 from parazip.engine.joining import BlockJoiner
 from parazip.engine.progress import Counter
+from parazip.engine.shards import Shard
 from parazip.engine.writer import ArchiveWriter
 from parazip.format.records import make_record
 from parazip.format.values import DEFLATED
@@ -39,6 +41,7 @@ from parazip.output.stream import Output
 from parazip.settings import SectionReport
 from parazip.sources import contents
 from parazip.workers.cpus import usable_cpus
+from parazip.workers.executors import ExecutorWorkers
 from parazip.workers.helpers import Helpers
 from parazip.workers.line import SLOW, Line, line_for
 from parazip.workers.side_thread import SideThread
@@ -66,7 +69,8 @@ class AssemblyOptions:
         cache: where parts are looked for and kept, if anywhere.
         check_crc: whether the CRC-32 of members that are copied is checked.
         wants_helpers: whether most members are so short that helper processes pay.
-        executor: threads that work, instead of `jobs` new ones and their helpers.
+        executor: whose workers do shards, instead of `jobs` threads and their helpers; then `jobs`
+            says how many shards may be in flight.
         inspect: called with a path under which the complete archive can be read, before it takes
             its name.
         sync: whether the archive is on the disk when all is done.
@@ -186,34 +190,46 @@ class SectionMaker:
         """
         options = self._options
         self._start = self._note_start()
+        executor = options.executor
         jobs = options.jobs or usable_cpus()
         # What is only stored, threads do in less time than it takes to hand it over from a helper.
         is_work = options.wants_helpers and options.recipe.whole != STORE
-        has_helpers = is_work and jobs > 1 and options.executor is None
+        has_helpers = is_work and jobs > 1 and executor is None
 
-        def make_part(task: _Task) -> Part | Block | None:
+        def make_part(task: _Task | Shard) -> Any:
+            assert not isinstance(task, Shard)  # executors do these
             return None if isinstance(task, _InTurn) else wire.do_task(task, helpers)
 
-        def is_light(task: _Task) -> bool:
+        def is_light(task: _Task | Shard) -> bool:
             """Headers of copied members are made sooner than a thread takes the GIL from ours."""
+            if executor is not None:
+                return not isinstance(task, Shard)
             if isinstance(task, plan.CopyBatch):
                 return task.makes_headers_only and not (helpers.are_started and task.held)
             return isinstance(task, _InTurn)
 
-        line = line_for(options.jobs, options.memory, options.executor)
+        def plan_all() -> Iterator[_Task | Shard]:
+            tasks = self._plan_all(sections, helpers)
+            if executor is None:
+                return tasks
+            return shards.group_tasks(tasks, shards.choose_cost(options.jobs, options.memory))
+
+        line = line_for(None if executor is not None else options.jobs, options.memory)
         lane = line.open_lane(
             make_part,
             lambda task: task.cost,
             _measure_result,
             is_light,
             _AHEAD * jobs if options.is_streamed else sys.maxsize,
-            _holds_data,
+            shards.holds_data,
             has_consumer=options.is_streamed,
+            workers=None if executor is None else _hand_shards_to(executor, options.jobs),
         )
         count = min(jobs, usable_cpus()) if has_helpers else 0
         # Helpers end before the lane does: a worker that waits for an answer waits no longer then.
         with lane, wire.start_helpers(count) as helpers, self._alongside, self._recalling:
-            for task, result in lane.through(self._plan_all(sections, helpers)):
+            done: Iterator[tuple[_Task, Any]] = shards.take_apart(lane.through(plan_all()))
+            for task, result in done:
                 if isinstance(task, _Recall):
                     self._recalling.call(partial(self._recall_section, task))
                 else:
@@ -421,16 +437,15 @@ class _Clock:
         return True
 
 
-def _holds_data(task: _Task) -> bool:
-    """Whether contents of members are in memory before a task begins."""
-    if isinstance(task, plan.BlockTask):
-        return contents.are_in_memory(task.member.source)
-    if isinstance(task, plan.Batch):
-        return any(contents.are_in_memory(member.source) for member in task.members)
-    return False
+def _hand_shards_to(executor: Executor, most: int | None) -> ExecutorWorkers:
+    """Workers that do shards, so many at once at most."""
+    write, read = shards.write_shard, shards.read_answer
+    return ExecutorWorkers(executor, shards.do_shard, write, read, most)
 
 
-def _measure_result(result: Part | Block | None) -> int:
+def _measure_result(result: shards.Result | list[shards.Result]) -> int:
     """The bytes in memory that a result holds until it is written."""
+    if isinstance(result, list):
+        return sum(map(_measure_result, result))
     pieces = result.data if result is not None else ()
     return sum(len(piece) for piece in pieces if not isinstance(piece, Range))

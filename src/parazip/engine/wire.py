@@ -1,14 +1,15 @@
-"""What is made of a task, by a worker itself or by a helper process that it asks.
+"""What is made of a task, by a worker itself or by another process that is asked.
 
-A helper is asked in plain bytes and answers so. Each kind of thing that may stand at one place has
-a tag in front: tasks and pieces of parts here, contents in `contents`.
+Others are asked in plain bytes and answer so: helpers a task at a time, executors a shard. Each
+kind of thing that may stand at one place has a tag in front: tasks, what comes of them, and pieces
+of parts here, contents in `contents`.
 """
 
 from __future__ import annotations
 
 import marshal
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, TypeAlias
 
 from parazip.codecs import libraries
 from parazip.codecs.levels import Coder, Recipe
@@ -19,6 +20,12 @@ from parazip.format.values import Buffer
 from parazip.model import Block, File, Header, Member, Part, Range, Tally
 from parazip.sources import contents
 from parazip.workers.helpers import Helpers, running_helpers
+
+FORMAT = 4
+"""The version of marshal: the same for each Python that may be asked, newer ones included."""
+
+WorkerTask: TypeAlias = Batch | BlockTask | CopyBatch | StoredTask
+"""What a worker does."""
 
 _CAPACITY = 2 * BATCH
 """The most bytes that a helper has to answer: a task's compressed members and their headers."""
@@ -31,9 +38,7 @@ def start_helpers(count: int) -> AbstractContextManager[Helpers]:
     )
 
 
-def do_task(
-    task: Batch | BlockTask | CopyBatch | StoredTask, helpers: Helpers | None = None
-) -> Part | Block | None:
+def do_task(task: WorkerTask, helpers: Helpers | None = None) -> Part | Block | None:
     """What the task asks for; see `compress` and `copying`.
 
     Args:
@@ -46,9 +51,9 @@ def do_task(
         members = contents.fetch_files(task.members)
         return _make_part(task._replace(members=members))
     if helpers and helpers.are_started and task.held <= BATCH:
-        answer = helpers.ask(_write_question(task))
+        answer = helpers.ask(write_question(task))
         if answer is not None:
-            return _read_answer(answer)
+            return read_answer(answer)
     return _make_part(task)
 
 
@@ -62,60 +67,98 @@ def _do_large(task: BlockTask | StoredTask) -> Part | Block:
         raise
 
 
-def answer_question(question: bytes) -> bytes:
-    """What a helper makes of a question."""
-    return _write_answer(_make_part(_read_question(question)))
+def answer_question(question: bytes, folder: str = "") -> bytes:
+    """What whoever is asked makes of a question; raises what `do_task` raises.
+
+    Args:
+        question: which.
+        folder: from where paths count, if not from the current folder.
+    """
+    return write_answer(do_task(read_question(question, folder)))
 
 
 def _make_part(task: Batch | CopyBatch) -> Part | None:
     return compress.compress_batch(task) if isinstance(task, Batch) else copying.copy_batch(task)
 
 
-_TASKS: dict[str, type[Batch | CopyBatch]] = {"compress": Batch, "copy": CopyBatch}
-_TASK_TAGS = {kind: tag for tag, kind in _TASKS.items()}
+_COMPRESS, _COPY, _BLOCK, _STORED = "compress", "copy", "block", "stored"
+"""How the kinds of tasks are called, in front of what they hold."""
 
 
-def _write_question(task: Batch | CopyBatch) -> bytes:
-    """A task as plain bytes; each archive stands there once, as most members share one."""
+def write_question(task: WorkerTask) -> bytes:
+    """A task as plain bytes; each archive stands there once, as most members share one.
+
+    Raises:
+        TypeError: it has contents that stay in their process.
+    """
     archives: dict[File, int] = {}
     flatten = contents.flatten_contents
+    tag, task_members, how = _flatten_task(task)
     members = [
         (name, flatten(source, archives), attributes, date, store, align)
-        for name, source, attributes, date, store, align in task.members
+        for name, source, attributes, date, store, align in task_members
     ]
-    _, (whole, block, cut, plain), *rest = task
+    question: Any = tag, members, [tuple(archive) for archive in archives], how
+    return marshal.dumps(question, FORMAT)
+
+
+def _flatten_task(task: WorkerTask) -> tuple[str, list[Member], tuple[Any, ...]]:
+    """A task's tag, its members, and all else as plain values."""
+    if isinstance(task, BlockTask):
+        member, coder, *place = task
+        return _BLOCK, [member], (tuple(coder), *place)
+    if isinstance(task, StoredTask):
+        return _STORED, task.members, ()
+    members, (whole, block, cut, plain), *rest = task
     recipe = tuple(whole), tuple(block), cut, tuple(plain)
-    files = [tuple(archive) for archive in archives]
-    question: Any = _TASK_TAGS[type(task)], members, files, recipe, rest
-    return marshal.dumps(question)
+    return _COMPRESS if isinstance(task, Batch) else _COPY, members, (recipe, *rest)
 
 
-def _read_question(question: bytes) -> Batch | CopyBatch:
+def read_question(question: bytes, folder: str = "") -> WorkerTask:
     """The task in a question.
+
+    Args:
+        question: which.
+        folder: from where paths count, if not from the current folder.
 
     Raises:
         ValueError: a tag is none of ours.
     """
-    tag, members, files, (whole, block, cut, plain), rest = marshal.loads(question)
-    kind = _TASKS.get(tag)
-    if kind is None:
-        raise ValueError(f"there are no tasks of the kind {tag!r}")
-    archives = [File(*file) for file in files]
+    tag, flat, files, how = marshal.loads(question)
+    archives = [contents.restore_file(file, folder) for file in files]
     restore = contents.restore_contents
-    made = [Member(name, restore(source, archives), *facts) for name, source, *facts in members]
-    return kind(made, Recipe(Coder(*whole), Coder(*block), cut, Coder(*plain)), *rest)
+    members = [
+        Member(name, restore(source, archives, folder), *facts) for name, source, *facts in flat
+    ]
+    if tag == _BLOCK:
+        coder, start, length = how
+        return BlockTask(members[0], Coder(*coder), start, length)
+    if tag == _STORED:
+        return StoredTask(members[0])
+    if tag not in (_COMPRESS, _COPY):
+        raise ValueError(f"there are no tasks of the kind {tag!r}")
+    (whole, block, cut, plain), *rest = how
+    recipe = Recipe(Coder(*whole), Coder(*block), cut, Coder(*plain))
+    return (Batch if tag == _COMPRESS else CopyBatch)(members, recipe, *rest)
 
 
-def _write_answer(part: Part | None) -> bytes:
-    if part is None:
-        return marshal.dumps(None)
-    data = [_flatten_piece(piece) for piece in part.data]
-    tallies = {coder: tuple(tally) for coder, tally in part.tallies.items()}
-    return marshal.dumps((data, part.directory, tallies))
+_PART, _PIECE = "part", "piece"
+"""How what comes of tasks is called: a part, or a block, which is a piece of a member."""
 
 
-def _read_answer(answer: bytes) -> Part | None:
-    """The part in a helper's answer.
+def write_answer(result: Part | Block | None) -> bytes:
+    """What came of a task as plain bytes."""
+    if result is None:
+        return marshal.dumps(None, FORMAT)
+    data = [_flatten_piece(piece) for piece in result.data]
+    if isinstance(result, Block):
+        return marshal.dumps((_PIECE, data, *result[1:]), FORMAT)
+    tallies = {coder: tuple(tally) for coder, tally in result.tallies.items()}
+    return marshal.dumps((_PART, data, result.directory, tallies), FORMAT)
+
+
+def read_answer(answer: bytes) -> Part | Block | None:
+    """What came of a task.
 
     Raises:
         ValueError: a tag is none of ours.
@@ -123,9 +166,14 @@ def _read_answer(answer: bytes) -> Part | None:
     values = marshal.loads(answer)
     if values is None:
         return None
-    data, directory, tallies = values
-    pieces = tuple(_restore_piece(piece) for piece in data)
-    return Part(pieces, directory, {coder: Tally(*sums) for coder, sums in tallies.items()})
+    tag, data, *rest = values
+    pieces: tuple[Any, ...] = tuple(_restore_piece(piece) for piece in data)
+    if tag == _PIECE:
+        return Block(pieces, *rest)
+    if tag == _PART:
+        directory, tallies = rest
+        return Part(pieces, directory, {coder: Tally(*sums) for coder, sums in tallies.items()})
+    raise ValueError(f"nothing of the kind {tag!r} comes of a task")
 
 
 _BYTES, _RANGE, _HEADER = "bytes", "range", "header"

@@ -21,6 +21,7 @@ microsecond here is an eighth of a member's time.
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -428,12 +429,13 @@ def flatten_contents(contents: Contents, archives: dict[File, int]) -> tuple[Any
     raise TypeError(f"what comes as somebody iterates stays in its process: {contents!r:.60}")
 
 
-def restore_contents(flat: tuple[Any, ...], archives: list[File]) -> Contents:
+def restore_contents(flat: tuple[Any, ...], archives: list[File], folder: str = "") -> Contents:
     """The contents that `flatten_contents` made plain values of.
 
     Args:
         flat: these.
         archives: the other archives, in the order of their numbers.
+        folder: from where paths count, if not from the current folder.
 
     Raises:
         ValueError: the tag is none of ours.
@@ -441,7 +443,7 @@ def restore_contents(flat: tuple[Any, ...], archives: list[File]) -> Contents:
     tag = flat[0]
     values = flat[1:]
     if tag == _FILE:
-        return File(*values)
+        return restore_file(values, folder)
     if tag == _BYTES:
         return bytes(values[0])
     if tag == _MEMBER:
@@ -451,8 +453,16 @@ def restore_contents(flat: tuple[Any, ...], archives: list[File]) -> Contents:
         return FilePiece(archives[archive], offset, size, crc)
     if tag == _TWIN:
         file, original = values
-        return Twin(File(*file), _restore_archive_member(original[1:], archives))
+        return Twin(restore_file(file, folder), _restore_archive_member(original[1:], archives))
     raise ValueError(f"there are no contents of the kind {tag!r}")
+
+
+def restore_file(values: Sequence[Any], folder: str = "") -> File:
+    """A file of plain values; its path counts from `folder`, if that is given."""
+    file = File(*values)
+    if not folder or file.is_remote:
+        return file
+    return file._replace(path=os.path.join(folder, file.path))
 
 
 def _restore_archive_member(values: Sequence[Any], archives: list[File]) -> ArchiveMember:

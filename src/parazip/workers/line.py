@@ -36,20 +36,12 @@ import weakref
 from _thread import get_ident
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Executor
 from typing import Generic, cast
 
 from parazip.workers.budget import MEMORY, Budget
 from parazip.workers.cpus import usable_cpus
 from parazip.workers.system import Empty, SimpleQueue, own
-from parazip.workers.threads import (
-    ExecutorWorkers,
-    Job,
-    Result,
-    Task,
-    Threads,
-    Workers,
-)
+from parazip.workers.threads import Job, Result, Task, Threads, Workers
 
 _NO_MORE = object()
 
@@ -74,13 +66,11 @@ class Line:
     Args:
         jobs: how many threads to have at most; they are started as work comes.
         memory: bytes that may be in flight at once.
-        executor: works instead of threads of its own.
     """
 
-    def __init__(self, jobs: int, memory: int, executor: Executor | None = None) -> None:
+    def __init__(self, jobs: int, memory: int) -> None:
         self.jobs = jobs
         self.budget = Budget(memory)
-        self._executor = executor
         self._threads: Callable[[], Threads | None] = lambda: None
 
     def open_lane(
@@ -93,6 +83,7 @@ class Line:
         holds_data: Callable[[Task], bool] = lambda task: False,
         *,
         has_consumer: bool = False,
+        workers: Workers | None = None,
     ) -> Lane[Task, Result]:
         """Opens a place in this line.
 
@@ -106,8 +97,9 @@ class Line:
                 that finds no room no other is asked for.
             has_consumer: whether somebody waits for each result: a source that is slow is not asked
                 for more before all that is at work is given.
+            workers: do its tasks, if the line's threads do not.
         """
-        workers = self._find_workers()
+        workers = workers or self._find_threads()
         lane = Lane(workers, self.budget, function, cost, weight, is_light, most)
         lane.holds_data = holds_data
         lane.has_consumer = has_consumer
@@ -128,10 +120,8 @@ class Line:
         with self.open_lane(function, lambda task: cost) as lane:
             return list(lane.through(tasks))
 
-    def _find_workers(self) -> Workers:
+    def _find_threads(self) -> Threads:
         """Those of the lanes that are open, or new ones."""
-        if self._executor is not None:
-            return ExecutorWorkers(self._executor)
         threads = self._threads()
         if threads is None or not threads.are_of_this_process():
             # Another thread may do so in the same moment. That makes some threads more, for once.
@@ -233,6 +223,7 @@ class Lane(Generic[Task, Result]):
         # begins a task after one that is cancelled.
         for job in reversed(self._jobs):
             job.claim()
+        workers.drop()
         is_stuck = False
         while workers.will_go_on() and any(job.is_at_work() for job in self._jobs):
             try:
@@ -265,7 +256,7 @@ class Lane(Generic[Task, Result]):
         while self._planned and not self._has_failed:
             cost = self._cost(self._planned[0])
             is_full = len(self._jobs) >= self._most_jobs or not self._budget.fits(cost)
-            if self._jobs and is_full:
+            if self._jobs and (is_full or not workers.have_room()):
                 break
             task = self._planned.popleft()
             job = Job(self.function, self.finished, task, self._is_light(task))
@@ -346,8 +337,8 @@ def shared_line() -> Line:
     return _lines.get(process) or _lines.setdefault(process, Line(usable_cpus(), MEMORY))
 
 
-def line_for(jobs: int | None, memory: int, executor: Executor | None = None) -> Line:
+def line_for(jobs: int | None, memory: int) -> Line:
     """The line of this process; or a new one, if anything but the defaults is asked for."""
-    if jobs is None and memory == MEMORY and executor is None:
+    if jobs is None and memory == MEMORY:
         return shared_line()
-    return Line(jobs or usable_cpus(), memory, executor)
+    return Line(jobs or usable_cpus(), memory)

@@ -1,4 +1,4 @@
-"""Those who do the jobs of a line: threads, or somebody's executor.
+"""Those who do the jobs of a line: threads. `executors` has somebody's executor instead.
 
 Threads end when nobody holds them any more. No lock and no `close` does that, because a signal
 handler may raise between any two instructions of the main thread: between taking a lock and
@@ -13,7 +13,6 @@ import threading
 import weakref
 from _thread import get_ident
 from collections.abc import Callable
-from concurrent.futures import Executor
 from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -85,10 +84,14 @@ class Job(Generic[Task, Result]):
 
     def run(self) -> None:
         """Does the job as a worker, once, if its consumer has not claimed it."""
+        self.run_by(self._function)
+
+    def run_by(self, function: Callable[[Task], Result]) -> None:
+        """The same by another function, such as one that knows the result."""
         if not self._claimed_by_worker.setdefault(None, True):
             return
         try:
-            self.result = self._function(self.task)
+            self.result = function(self.task)
         except BaseException as error:
             self.error = error
         # In this order: who finds it done finds its result, and who is woken finds it done.
@@ -108,11 +111,17 @@ class Workers(Protocol):
     def submit(self, job: Job[Any, Any]) -> None:
         """Has a job done, if there is anybody to do it."""
 
+    def have_room(self) -> bool:
+        """Whether they are to be given one job more by now."""
+
     def will_go_on(self) -> bool:
         """Whether they will do what they have begun."""
 
     def need_caller(self) -> bool:
         """Whether the caller has to do jobs that they have not begun."""
+
+    def drop(self) -> None:
+        """Forgets the jobs of a lane that is closed, which has claimed all it could."""
 
 
 class Threads:
@@ -154,6 +163,10 @@ class Threads:
             self.threads.remove(thread)
             self._numbers.clear()
 
+    def have_room(self) -> bool:
+        """Any number of jobs may wait for them."""
+        return True
+
     def will_go_on(self) -> bool:
         """Whether jobs that a thread has begun will be done."""
         return self.are_of_this_process() and not sys.is_finalizing()
@@ -167,25 +180,8 @@ class Threads:
         alive = [thread.ident for thread in list(self.threads) if thread.is_alive()]
         return not alive or get_ident() in alive
 
-
-class ExecutorWorkers:
-    """An executor of somebody's."""
-
-    def __init__(self, executor: Executor) -> None:
-        self.threads: list[threading.Thread] = []
-        self._executor = executor
-
-    def submit(self, job: Job[Any, Any]) -> None:
-        """Hands a job to the executor."""
-        self._executor.submit(job.run)
-
-    def will_go_on(self) -> bool:
-        """An executor does what it has accepted."""
-        return True
-
-    def need_caller(self) -> bool:
-        """Nobody knows; who uses an executor from within itself may wait for ever."""
-        return False
+    def drop(self) -> None:
+        """Nothing is to be done: they pass over jobs that their consumer has claimed."""
 
 
 def _do_jobs(queue: SimpleQueue[Any], end: object) -> None:
