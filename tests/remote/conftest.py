@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from parazip.sources import web
+from support.s3_server import S3, serving_s3
 from support.web_server import Site, serving
 
 
@@ -18,3 +19,16 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         monkeypatch.delenv(name)
     with serving() as served:
         yield served
+
+
+@pytest.fixture(scope="module")
+def _s3() -> Iterator[S3]:
+    with serving_s3() as served:
+        yield served
+
+
+@pytest.fixture
+def s3(_s3: S3) -> S3:
+    """An S3 on loopback that has an empty bucket, and nothing else."""
+    _s3.reset()
+    return _s3

@@ -15,7 +15,7 @@ import parazip
 from parazip.errors import SourceChangedError, SourceError
 from parazip.sources import remote
 from support.remote_archives import choose_ten, make_large_archive, read_contents
-from support.s3_server import serving_s3
+from support.s3_server import S3
 
 LARGE = make_large_archive(60)
 CONTENTS = read_contents(LARGE)
@@ -237,19 +237,17 @@ def test_a_local_file_may_be_named_like_a_url(
     assert [*read_contents((tmp_path / "made.zip").read_bytes()).values()] == [b"here"]
 
 
-@pytest.fixture(scope="module")
-def s3() -> Iterator[Any]:
-    """An S3 on loopback that has a bucket with the tree and the archive."""
-    with serving_s3() as system:
-        system.mkdir("bucket")
-        for name, data in TREE.items():
-            system.pipe(f"bucket/tree/{name}", data)
-        system.pipe("bucket/large.zip", LARGE)
-        yield system
+@pytest.fixture
+def filled(s3: S3) -> Any:
+    """fsspec's file system of an S3 that has a bucket with the tree and the archive."""
+    for name, data in TREE.items():
+        s3.system.pipe(f"bucket/tree/{name}", data)
+    s3.system.pipe("bucket/large.zip", LARGE)
+    return s3.system
 
 
 @pytest.mark.filterwarnings("default")  # of botocore and moto
-def test_s3_is_read_by_ranges(s3: Any, tmp_path: Path, calls: Calls) -> None:
+def test_s3_is_read_by_ranges(filled: Any, tmp_path: Path, calls: Calls) -> None:
     url = "s3://bucket/large.zip"
     assert [member.name for member in parazip.list_members(url)] == [*CONTENTS]
     assert sum(calls.fetched) <= 300 << 10
@@ -263,7 +261,7 @@ def test_s3_is_read_by_ranges(s3: Any, tmp_path: Path, calls: Calls) -> None:
 
 
 @pytest.mark.filterwarnings("default")  # of botocore and moto
-def test_s3_folders_are_put_in(s3: Any, tmp_path: Path, calls: Calls) -> None:
+def test_s3_folders_are_put_in(filled: Any, tmp_path: Path, calls: Calls) -> None:
     made = tmp_path / "made.zip"
     parazip.create(made, ["s3://bucket/tree"])
     assert read_contents(made.read_bytes()) == {f"tree/{name}": TREE[name] for name in SORTED}
@@ -276,14 +274,14 @@ def test_s3_folders_are_put_in(s3: Any, tmp_path: Path, calls: Calls) -> None:
 
 @pytest.mark.filterwarnings("default")  # of botocore and moto
 def test_an_s3_object_that_changes_is_an_error(
-    s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    filled: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    s3.pipe("bucket/changing.zip", LARGE)
+    filled.pipe("bucket/changing.zip", LARGE)
     fetch = remote._AnyStore.fetch
 
     def change(store: Any, file: parazip.File, begin: int, end: int) -> bytes:
         if begin == 0:
-            s3.pipe("bucket/changing.zip", make_large_archive(61))
+            filled.pipe("bucket/changing.zip", make_large_archive(61))
         return fetch(store, file, begin, end)
 
     monkeypatch.setattr(remote._AnyStore, "fetch", change)
@@ -297,10 +295,10 @@ def test_an_s3_object_that_changes_is_an_error(
 @pytest.mark.filterwarnings("default")  # of botocore and moto
 @pytest.mark.parametrize("moment", ["listed", "opened"])
 def test_small_s3_objects_that_change_are_an_error(
-    s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+    filled: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     """They keep their length, and change when they were listed, or right before they are read."""
-    s3.pipe("bucket/small/a", b"old")
+    filled.pipe("bucket/small/a", b"old")
     owner, name = {
         "listed": (remote, "list_folder"),
         "opened": (remote._S3Store, "read_whole"),
@@ -309,10 +307,10 @@ def test_small_s3_objects_that_change_are_an_error(
 
     def change(*args: Any) -> Any:
         if moment == "opened":
-            s3.pipe("bucket/small/a", b"new")
+            filled.pipe("bucket/small/a", b"new")
             return done(*args)
         found = done(*args)
-        s3.pipe("bucket/small/a", b"new")
+        filled.pipe("bucket/small/a", b"new")
         return found
 
     monkeypatch.setattr(owner, name, change)

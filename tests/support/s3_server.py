@@ -1,19 +1,104 @@
-"""An S3 on loopback, by moto."""
+"""An S3 on loopback, by moto; it answers what a test wants, and tells what it was asked."""
 
 from __future__ import annotations
 
 import os
+import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs
 
 import pytest
 
+CUT = -1
+"""Instead of a status: the connection breaks before all of the request has come."""
+
+
+class Request(NamedTuple):
+    """What the server was asked.
+
+    Attributes:
+        what: the method, and the names that its query has: "PUT partNumber uploadId".
+        part: the number of the part, or 0.
+        size: bytes that came with it.
+    """
+
+    what: str
+    part: int
+    size: int
+
+
+class S3:
+    """The server.
+
+    Attributes:
+        system: fsspec's file system of it.
+        requests: what it was asked.
+        fail: gives the status to answer with, `CUT`, or 0 for what moto answers; is called with
+            each request.
+    """
+
+    def __init__(self) -> None:
+        self.system: Any = None
+        self.forget()
+
+    def forget(self) -> None:
+        """Lets all be as at first, but for what is stored."""
+        self.requests: list[Request] = []
+        self.fail: Callable[[Request], int] = lambda request: 0
+
+    def reset(self) -> None:
+        """Leaves one empty bucket, and no more."""
+        from moto.s3.models import s3_backends
+
+        s3_backends.reset()
+        self.system.invalidate_cache()
+        self.forget()
+        self.system.mkdir("bucket")
+        self.forget()
+
+    def count(self, what: str) -> int:
+        return sum(request.what == what for request in self.requests)
+
+    def list_unfinished(self, bucket: str = "bucket") -> list[str]:
+        """The keys of uploads that are neither complete nor aborted."""
+        answer = self.system.call_s3("list_multipart_uploads", Bucket=bucket)
+        return [upload["Key"] for upload in answer.get("Uploads", ())]
+
+    def describe(self, key: str, bucket: str = "bucket") -> dict[str, Any]:
+        """What S3 says of an object."""
+        described: dict[str, Any] = self.system.call_s3(
+            "head_object", Bucket=bucket, Key=key, ChecksumMode="ENABLED"
+        )
+        return described
+
+    def guard(self, app: Any) -> Any:
+        """The WSGI application, behind `fail`."""
+
+        def answer(environ: dict[str, Any], start_response: Any) -> Any:
+            query = parse_qs(environ["QUERY_STRING"], keep_blank_values=True)
+            what = " ".join([environ["REQUEST_METHOD"], *sorted(query.keys() - {"x-id"})])
+            size = int(environ.get("CONTENT_LENGTH") or 0)
+            request = Request(what, int(query.get("partNumber", ["0"])[0]), size)
+            self.requests.append(request)
+            status = self.fail(request)
+            if not status:
+                return app(environ, start_response)
+            if status == CUT:
+                environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+            else:
+                environ["wsgi.input"].read(size)
+            start_response(f"{abs(status)} on purpose", [("Content-Length", "0")])
+            return [b""]
+
+        return answer
+
 
 @contextmanager
-def serving_s3() -> Iterator[Any]:
-    """fsspec's file system of such an S3, which is what `s3://` means as long as the block lasts.
+def serving_s3() -> Iterator[S3]:
+    """Such an S3, which is what `s3://` means as long as the block lasts.
 
     Who lacks moto or s3fs skips the test.
     """
@@ -30,7 +115,8 @@ def serving_s3() -> Iterator[Any]:
         def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 # as it is called
             pass
 
-    app = moto.DomainDispatcherApplication(moto.create_backend_app)
+    served = S3()
+    app = served.guard(moto.DomainDispatcherApplication(moto.create_backend_app))
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     given = {
@@ -45,12 +131,12 @@ def serving_s3() -> Iterator[Any]:
         for name, value in given.items():
             patch.setenv(name, value)
         thread.start()
-        system = fsspec.filesystem("s3", skip_instance_cache=True)
-        type(system).clear_instance_cache()
+        served.system = fsspec.filesystem("s3", skip_instance_cache=True)
+        type(served.system).clear_instance_cache()
         try:
-            yield system
+            yield served
         finally:
-            type(system).clear_instance_cache()
+            type(served.system).clear_instance_cache()
             server.shutdown()
             thread.join()
             server.server_close()

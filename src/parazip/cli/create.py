@@ -69,9 +69,9 @@ def create(
 ) -> None:
     """Put files, and folders with all they hold, into the new zip archive ARCHIVE.
 
-    A PATH may be a URL. ARCHIVE appears complete or not at all; an archive that stood there is
-    replaced. With "-" it goes to standard output. Members keep the order of the PATHs; what a
-    folder holds is sorted.
+    A PATH may be a URL, and so may ARCHIVE if it is one of a store, such as s3://bucket/name.
+    ARCHIVE appears complete or not at all; an archive that stood there is replaced. With "-" it
+    goes to standard output. Members keep the order of the PATHs; what a folder holds is sorted.
     """
     names = read_listed_names(paths, files_from, null)
     options.refuse_two_on_standard_output(archive, values)

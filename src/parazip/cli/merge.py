@@ -56,8 +56,8 @@ def merge(
 
     Members of archives are copied as they are compressed; what folders hold is compressed.
     NAME/=SOURCE puts all of SOURCE below folder NAME. A SOURCE may be a URL, of which no more is
-    fetched than is needed. ARCHIVE appears complete or not at all, so it may be one of the SOURCEs;
-    with "-" it goes to standard output.
+    fetched than is needed. ARCHIVE may be a URL of a store, such as s3://bucket/name. It appears
+    complete or not at all, so it may be one of the SOURCEs; with "-" it goes to standard output.
     """
     options.refuse_two_on_standard_output(archive, values)
     common = options.CommonOptions.read(values)

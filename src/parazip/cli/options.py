@@ -463,12 +463,12 @@ class CommonOptions:
                 display.show_summary(make(display), self.as_json)
 
     def _refuse_no_file(self, archive: str) -> None:
-        from parazip.output import stream
+        from parazip.output import places, stream
 
         if archive == "-":
             stream.refuse_no_file("standard output", inspects=self.verify, syncs=self.sync)
         else:
-            stream.refuse_unwritable(archive, inspects=self.verify, syncs=self.sync)
+            places.refuse_unwritable(archive, inspects=self.verify, syncs=self.sync)
 
 
 def _pop_fields(kind: type[Selection | Settings], values: dict[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,8 @@ from parazip.errors import SourceError
 from parazip.format.values import STORED
 from parazip.model import Member, Section
 from parazip.output import existing
-from parazip.output.stream import Pipe, refuse_unwritable, resolve_output_path
+from parazip.output.places import refuse_at_once, refuse_unwritable
+from parazip.output.stream import Pipe
 from parazip.settings import Preview, Report, Settings
 from parazip.sources import merging
 from parazip.sources.contents import find_archive_member
@@ -71,9 +72,9 @@ def create(
     replaced in one step. Its bytes depend on the sources, the selection, level and codec alone.
 
     Args:
-        archive: a path, or an open binary file, from its position on. A file that cannot seek,
-            or is to be written from front to back (`parazip.output.Pipe`), gets data descriptors
-            for members that are cut into blocks.
+        archive: a path or a URL, or an open binary file, from its position on. A file that cannot
+            seek, or is to be written from front to back (`parazip.output.Pipe`), gets data
+            descriptors for members that are cut into blocks.
         paths: files, and folders with all they hold, in this order.
         settings: level, codec, jobs, memory.
         selection: what to leave out, names and dates.
@@ -146,7 +147,7 @@ def merge(
     hold is compressed. As with `create`, the archive appears complete or not at all.
 
     Args:
-        archive: a path, or an open binary file; see `create`.
+        archive: a path or a URL, or an open binary file; see `create`.
         sources: archives and folders, in this order: paths, or pairs of the name of a folder
             inside the new archive and a path. Of a folder all is taken that it holds.
         settings: level and codec of what is compressed, jobs, memory.
@@ -361,7 +362,7 @@ def write(
     """Writes a new archive of members that are told one by one; see `create`.
 
     Args:
-        archive: a path, or an open binary file.
+        archive: a path or a URL, or an open binary file.
         members: what to put in, in this order.
         settings: level, codec, jobs, memory.
         prepend: bytes that are put in front of the archive, or the path of a file that has them.
@@ -408,7 +409,8 @@ def _write_archive(
     """Writes a new archive of members whose names are checked as they come; see `write`."""
     settings = settings or Settings()
     if isinstance(archive, str | os.PathLike):
-        resolve_output_path(os.fspath(archive))  # it is opened later, and there is work in between
+        # It is opened later, and there is work in between.
+        refuse_at_once(os.fspath(archive), inspects=inspect is not None)
     recipe = levels.choose_recipe(settings.level, settings.codec)
     counter = Counter(progress)
     first, others = plan.peek(plan.with_placed_first(members))

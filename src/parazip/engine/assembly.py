@@ -16,7 +16,8 @@ from parazip.engine.sections import AssemblyOptions, SectionMaker
 from parazip.engine.writer import ArchiveWriter
 from parazip.model import Frame, Range, Section
 from parazip.output import existing
-from parazip.output.stream import BinaryOutput, Output, Pipe, open_replacement, refuse_no_file
+from parazip.output.places import open_place
+from parazip.output.stream import BinaryOutput, Output, Pipe, refuse_no_file
 from parazip.settings import Report
 
 Target: TypeAlias = str | os.PathLike[str] | BinaryOutput | Pipe
@@ -37,7 +38,7 @@ def assemble(
     The sections' members have been checked and counted, by the time that they are written.
 
     Args:
-        archive: a path, or an open binary file.
+        archive: a path or a URL, or an open binary file.
         sections: what to put in, in this order.
         options: how they are made.
         counter: told of what is written.
@@ -68,7 +69,7 @@ class Assembly:
         self._start = output.position
         if not output.seekable:
             options = replace(options, recipe=options.recipe._replace(plain=DEFLATE_STORED))
-        if output.descriptor is None:
+        if not output.gives_back:
             options = replace(options, cache=None)
         self._cache = options.cache
         self._counter = counter
@@ -117,7 +118,7 @@ def _open_output(
     options: AssemblyOptions,
 ) -> AbstractContextManager[Output]:
     if isinstance(archive, str | os.PathLike):
-        return open_replacement(os.fspath(archive), standing, options.inspect, options.sync)
+        return open_place(os.fspath(archive), standing, options.inspect, options.sync)
     refuse_no_file(
         str(getattr(archive, "name", "this output")),
         inspects=options.inspect is not None,

@@ -2,7 +2,7 @@
 
 A section that is in the cache is recalled: its part is copied out of the cache's file. Any other is
 made; and, once all of them are written, kept: its part is read back from the output, where it lies
-in one piece.
+in one piece. Of an output that sends its bytes away a copy is kept at once.
 
 Three kinds of threads are at work:
 
@@ -189,8 +189,8 @@ class SectionMaker:
         closed, all work ends.
         """
         options = self._options
-        self._start = self._note_start()
         executor = options.executor
+        self._begin_section(self._note_start())
         jobs = options.jobs or usable_cpus()
         # What is only stored, threads do in less time than it takes to hand it over from a helper.
         is_work = options.wants_helpers and options.recipe.whole != STORE
@@ -396,30 +396,43 @@ class SectionMaker:
         end = self._note_start()
         # How members were padded depends on where the part lies, so it is of no use elsewhere.
         is_reusable = done.had_planned_sizes and start.aligned == end.aligned
+        copied = self._output.take_copy()
         if section.key and not is_recalled and is_reusable:
             directory = self._writer.directory_since(start.headers, start.offset)
             length = end.offset - start.offset
-            self._to_keep.append(
-                _ToKeep(section.key, done.tallies, directory, start.offset, length)
-            )
+            made = _ToKeep(section.key, done.tallies, directory, start.offset, length)
+            if copied is None:
+                self._to_keep.append(made)
+            else:
+                self._keep_section(made, (copied,))
         if section.label:
             seconds = end.moment - start.moment
             self.reports.append(SectionReport(section.label, is_recalled, done.tallies, seconds))
-        self._start = end
+        self._begin_section(end)
+
+    def _begin_section(self, start: _SectionStart) -> None:
+        self._start = start
         self._section = _SectionTallies()
+        if self._options.cache is not None:
+            self._output.start_copy()
 
     def _keep_made(self, line: Line) -> None:
-        """Puts what was made into the cache."""
+        """Puts what was made into the cache, as far as it was not put there at once."""
         cache = self._options.cache
-        if cache is None or self._output.descriptor is None:
+        if cache is None:
             return
 
         def keep_section(made: _ToKeep) -> None:
-            data = self._output.read_back(made.offset, made.length)
-            cache.keep(made.key, made.tallies, made.directory, made.length, data)
+            self._keep_section(made, self._output.read_back(made.offset, made.length))
 
-        line.do_all(keep_section, self._to_keep, cost=_COST_OF_KEEPING)
+        if self._output.descriptor is not None:
+            line.do_all(keep_section, self._to_keep, cost=_COST_OF_KEEPING)
         cache.close()
+
+    def _keep_section(self, made: _ToKeep, data: Iterable[bytes]) -> None:
+        cache = self._options.cache
+        assert cache is not None
+        cache.keep(made.key, made.tallies, made.directory, made.length, data)
 
 
 class _Clock:

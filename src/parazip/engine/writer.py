@@ -86,11 +86,14 @@ class ArchiveWriter:
         base = self._output.position
         (data,) = part.data
         assert isinstance(data, Range)
+        self._output.hold(1)
         with suppress(SourceError, struct.error):
             if self._output.copy_checked(data, opener) == crc:
                 self._place_headers(part.directory, base)
+                self._output.let_go()
                 return True
         self._output.rewind(base)
+        self._output.let_go()
         return False
 
     def _place_headers(
@@ -120,7 +123,9 @@ class ArchiveWriter:
         """
         align = align if record.method == STORED and align > 1 else 0
         opened = _OpenMember(record, self._output, is_wide, align)
-        self._output.write(opened.header(opened.record))
+        header = opened.header(opened.record)
+        self._output.hold(len(header))
+        self._output.write(header)
         opened.data_position = self._output.position
         self._opened = opened
 
@@ -159,6 +164,7 @@ class ArchiveWriter:
             output.write(pack_descriptor(record, opened.zip64))
         else:
             output.patch(opened.position, opened.header(record))
+            output.let_go()
         self.aligned += opened.align > 0
         self._central.append(pack_central_header(record))
         self._members += 1
@@ -176,6 +182,7 @@ class ArchiveWriter:
             self._refuse_growth(opened.record.name.decode())
         self._opened = None
         self._output.rewind(opened.position)
+        self._output.let_go()
 
     def _refuse_growth(self, name: str) -> NoReturn:
         raise OutputError(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from parazip.errors import SourceChangedError, SourceError
+from parazip.errors import OutputError, SourceChangedError, SourceError
 from parazip.model import Changes
 from parazip.sources import files
 
@@ -33,10 +33,17 @@ class ExistingFile:
 
     Raises:
         SourceError: the system does not tell, or it is no regular file.
+        OutputError: it is a URL.
     """
 
     def __init__(self, path: str, changes: Changes = "ctime") -> None:
         self._path = path
+        if files.is_url(path):
+            name = files.hide_secrets(path)
+            raise OutputError(
+                f"cannot change {name}: it is a URL; change the archive here, and send it there",
+                member=name,
+            )
         self._info = self._look()
         changes = "ctime" if changes == "ctime" else "mtime"
         self._file = None if self._info is None else files.describe_file(path, self._info, changes)

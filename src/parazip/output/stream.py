@@ -195,6 +195,30 @@ class Output:
                     raise
         self.position = position
 
+    def hold(self, length: int) -> None:
+        """Says that all from here on may be taken back, and the next bytes be written over.
+
+        An output that sends its bytes away keeps these until `let_go`. Others need not know.
+
+        Args:
+            length: how many bytes may be written over; at least one.
+        """
+
+    def let_go(self) -> None:
+        """Says that what is written now stays."""
+
+    @property
+    def gives_back(self) -> bool:
+        """Whether it can be read what was written, so that the cache can keep it."""
+        return self.descriptor is not None
+
+    def start_copy(self) -> None:
+        """Keeps in memory what is written from here on, where it could not be read back later."""
+
+    def take_copy(self) -> bytes | None:
+        """What was written since `start_copy`; None if it can be read back, or is too long."""
+        return None
+
     def flush(self) -> None:
         """Hands everything to the operating system."""
         with self.explaining_errors():
@@ -332,11 +356,8 @@ def resolve_output_path(path: str) -> tuple[str, os.stat_result | None]:
     if old is not None and stat.S_ISSOCK(old.st_mode):
         raise OutputError(f"cannot write {path}: it is a socket; name a file", member=path)
     if not os.path.isdir(folder):
-        what = f"the folder {folder} does not exist; make it first"
-        if files.is_url(path):
-            what = "it is a URL; name a file of this system, and send that there"
         raise OutputError(
-            f"cannot write {path}: {what}",
+            f"cannot write {path}: the folder {folder} does not exist; make it first",
             member=path,
             errno=errno.ENOENT,
         )

@@ -77,6 +77,15 @@ def is_url(path: str) -> bool:
     return "://" in path and _URL.match(path) is not None
 
 
+def hide_secrets(url: str) -> str:
+    """A URL for messages: without a password, and without what a web server is asked besides."""
+    scheme, _, rest = url.partition("://")
+    rest = re.sub("^([^/@:]*):[^/@]*@", r"\1:***@", rest)
+    if scheme in ("http", "https"):
+        rest = re.sub("[?].*", "?***", rest)
+    return f"{scheme}://{rest}"
+
+
 def find_last_step(url: str) -> str:
     """The last step of a URL's path, without what a web server is asked besides."""
     scheme, _, path = url.partition("://")

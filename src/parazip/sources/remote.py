@@ -9,7 +9,7 @@ dates). Web servers say so with each answer (`web`). Others are asked once more 
 taken, as `files` does with those of the system. Each backend of fsspec tries again what it thinks
 worth it.
 
-This room is imported when a URL is met, and fsspec with it.
+This room is imported when a URL is met, and fsspec with it, by `stores`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,6 @@ from datetime import datetime
 from io import RawIOBase
 from typing import Any, Protocol
 
-import fsspec
-from fsspec.exceptions import FSTimeoutError
-
 from parazip.errors import (
     BadArchiveError,
     FileError,
@@ -33,6 +30,7 @@ from parazip.errors import (
     SourceError,
 )
 from parazip.model import Changes, File, Piece
+from parazip.sources import stores
 
 GAP = 64 << 10
 """So many bytes that nobody asked for take less time than another request."""
@@ -98,7 +96,7 @@ def list_folder(url: str, changes: Changes = "ctime") -> list[tuple[str, File]]:
         SourceError: it cannot be listed.
     """
     with _explaining_errors(url):
-        system, path = fsspec.url_to_fs(url)
+        system, path = stores.open_system(url)
         system.invalidate_cache()
         top, base = path.rstrip("/") + "/", url.rstrip("/") + "/"
         found = []
@@ -131,7 +129,7 @@ def open_remote(file: File, pieces: Iterable[Piece] = ()) -> Iterator[RemoteFile
         except FileError:
             raise
         except OSError as error:
-            raise _explain_error(file.path, error) from error
+            raise SourceError.of(file.path, stores.as_system_error(error)) from error
         if opened.was_read:
             store.check(file)
 
@@ -302,16 +300,9 @@ class RemoteFile(RawIOBase):
 
 
 def _open_store(url: str) -> _Store:
-    scheme = url.partition("://")[0]
-    options = {}
-    if scheme in ("http", "https"):  # as others do, aiohttp heeds HTTPS_PROXY and .netrc then
-        configured = fsspec.config.conf.get(scheme, {}).get("client_kwargs", {})
-        options["client_kwargs"] = {"trust_env": True, **configured}
     with _explaining_errors(url):
-        system, _ = fsspec.url_to_fs(url, **options)
-        protocols = system.protocol
-        if isinstance(protocols, str):
-            protocols = (protocols,)
+        system, _ = stores.open_system(url)
+        protocols = stores.list_protocols(system)
         if "https" in protocols:
             from parazip.sources.web import WebStore
 
@@ -336,7 +327,7 @@ class _AnyStore:
 
     def fetch(self, file: File, begin: int, end: int) -> bytes:
         """See `_Store`."""
-        _, path = fsspec.url_to_fs(file.path)
+        _, path = stores.open_system(file.path)
         with _explaining_errors(file.path):
             data: bytes = self._system.cat_file(path, start=begin, end=end)
         if len(data) != end - begin:
@@ -366,7 +357,7 @@ class _AnyStore:
         """Nothing: backends have no way to end a request."""
 
     def _look_at(self, url: str) -> dict[str, Any]:
-        _, path = fsspec.url_to_fs(url)
+        _, path = stores.open_system(url)
         with _explaining_errors(url):
             self._system.invalidate_cache(path)  # what it knew before this call is of no use
             facts: dict[str, Any] = self._system.info(path)
@@ -380,7 +371,7 @@ class _S3Store(_AnyStore):
         """See `_Store`. s3fs opens a file as it was listed, and asks for that ETag alone."""
         if not file.is_watched:
             return super().read_whole(file)
-        _, path = fsspec.url_to_fs(file.path)
+        _, path = stores.open_system(file.path)
         with _explaining_errors(file.path):
             try:
                 with self._system.open(path, "rb", cache_type="none") as opened:
@@ -422,25 +413,5 @@ def _explaining_errors(url: str) -> Iterator[None]:
         yield
     except (ParazipError, MemoryError):
         raise
-    except ImportError as error:
-        raise SourceError(
-            f"cannot read {url}: {error}; docs/remote.md tells what to install", member=url
-        ) from error
-    except FSTimeoutError as error:
-        raise SourceError(f"cannot read {url}: its server is silent", member=url) from error
-    except OSError as error:
-        raise _explain_error(url, error) from error
-    except Exception as error:  # each backend has errors of its own
-        what = " ".join(str(error).split()) or type(error).__name__
-        raise SourceError(f"cannot read {url}: {what}", member=url) from error
-
-
-_USUAL_ERRORS = {FileNotFoundError: "no such file or folder", PermissionError: "not allowed"}
-
-
-def _explain_error(url: str, error: OSError) -> SourceError:
-    """An error of a backend, which has the system's words or none."""
-    usual = _USUAL_ERRORS.get(type(error))
-    if error.strerror or usual is None:
-        return SourceError.of(url, error)
-    return SourceError(f"cannot read {url}: {usual}", member=url, errno=error.errno)
+    except Exception as error:
+        raise SourceError.of(url, stores.as_system_error(error)) from error

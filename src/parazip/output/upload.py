@@ -1,0 +1,243 @@
+"""An archive that goes to S3 while it is being made; nothing of it is on disk.
+
+Its bytes collect in parts, each of which is sent when it is full, while the next ones are made.
+Headers of members that come in blocks are filled in, and members are taken back, as in a file, so
+the bytes are those of a file. For that the writer says what it may come back to (`Output.hold`):
+
+* A part is not sent as long as bytes of it may be written over, or it may have to end earlier.
+* All others are sent at once. If they are taken back after that, they are sent again under their
+  numbers, with other bytes; and numbers that are not used in the end do not count.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, contextmanager
+
+from parazip.errors import OutputError, ParazipError
+from parazip.format.values import Buffer
+from parazip.model import Piece
+from parazip.output.multipart import LARGEST_PART, Multipart, SentPart
+from parazip.output.stream import Output, Pipe
+from parazip.sources import stores
+
+PART = 8 << 20
+"""Bytes of a part."""
+
+PARTS_BEFORE = 1300
+"""So many parts have been sent at most when they begin to grow. From then on each is that share of
+all that is before it: so 10,000 parts, which is all that S3 takes, are enough for 5 TiB."""
+
+MOST_ON_THE_WAY = 32 << 20
+"""Bytes of parts that are being sent; one part may have more."""
+
+MOST_COPIED = 32 << 20
+"""Bytes of a section that can be kept in the cache."""
+
+
+class _Part:
+    """A part that is not sent yet.
+
+    Attributes:
+        number: from 1 on.
+        begin: where it begins in the archive.
+        size: bytes that it takes.
+        data: those that are there.
+    """
+
+    def __init__(self, number: int, begin: int) -> None:
+        self.number = number
+        self.begin = begin
+        self.size = min(max(PART, begin // PARTS_BEFORE), LARGEST_PART)
+        self.data = bytearray()
+
+    def overlaps(self, piece: Piece) -> bool:
+        """Whether bytes of a piece of the archive are in it, if it is full."""
+        begin, end = piece
+        return begin < self.begin + self.size and end > self.begin
+
+
+class Upload(Output):
+    """An archive that becomes an object of S3.
+
+    Args:
+        store: takes it.
+        name: what messages call it.
+    """
+
+    def __init__(self, store: Multipart, name: str) -> None:
+        super().__init__(Pipe(io.BytesIO(), name), name)  # into which nothing is written
+        self.seekable = True
+        self._store = store
+        self._parts = [_Part(1, 0)]  # not sent yet: full ones that are held, and the last one
+        self._sent: dict[int, Future[SentPart]] = {}
+        self._on_the_way: deque[tuple[Future[SentPart], int]] = deque()
+        self._held: Piece = (0, 0)
+        self._copy: bytearray | None = None
+        self._copy_begin = 0
+
+    @property
+    def gives_back(self) -> bool:
+        """As far as `take_copy` has it."""
+        return True
+
+    def write(self, data: Buffer) -> None:
+        """Takes all of `data`; sends parts that are full by then."""
+        if self._copy is not None:
+            if self._fits(data):
+                self._copy += data
+            else:
+                self._copy = None
+        view = memoryview(data)
+        while view:
+            part = self._parts[-1]
+            taken = view[: part.size - len(part.data)]
+            part.data += taken
+            self.position += len(taken)
+            view = view[len(taken) :]
+            if len(part.data) == part.size:
+                self._parts.append(_Part(part.number + 1, self.position))
+                self._send_full()
+
+    def patch(self, position: int, data: bytes) -> None:
+        """Writes `data` over what stands at `position`, all of which is held."""
+        if self._copy is not None:
+            at = position - self._copy_begin
+            self._copy[at : at + len(data)] = data
+        for part in self._parts:
+            begin = max(position, part.begin)
+            end = min(position + len(data), part.begin + len(part.data))
+            if begin < end:
+                new = data[begin - position : end - position]
+                part.data[begin - part.begin : end - part.begin] = new
+
+    def rewind(self, position: int) -> None:
+        """Takes back all that was written after `position`, which is held."""
+        if self._copy is not None:
+            del self._copy[position - self._copy_begin :]
+        self._parts = [part for part in self._parts if part.begin <= position]
+        last = self._parts[-1]
+        del last.data[position - last.begin :]
+        self.position = position
+        # What has the number of a part that is to be sent again must not arrive after it.
+        self._wait_until_sent(0)
+        for number in [number for number in self._sent if number >= last.number]:
+            del self._sent[number]
+
+    def hold(self, length: int) -> None:
+        """See `Output`."""
+        self._held = (self.position, self.position + length)
+
+    def let_go(self) -> None:
+        """See `Output`."""
+        self._held = (0, 0)
+        self._send_full()
+
+    def start_copy(self) -> None:
+        """See `Output`."""
+        self._copy, self._copy_begin = bytearray(), self.position
+
+    def take_copy(self) -> bytes | None:
+        """See `Output`; None if it would be more than `MOST_COPIED` bytes."""
+        copied, self._copy = self._copy, None
+        return None if copied is None else bytes(copied)
+
+    def flush(self) -> None:
+        """Nothing: what is not sent yet is sent by `complete`."""
+
+    def complete(self) -> None:
+        """Lets the archive appear."""
+        last = self._parts[-1]
+        with self.explaining_errors():
+            if not self._sent and not self._store.is_begun:
+                self._store.put(last.data)
+                return
+            if last.data:
+                self._send(last)
+            self._wait_until_sent(0)
+            self._store.complete([self._sent[number].result() for number in sorted(self._sent)])
+
+    def explaining_errors(self) -> AbstractContextManager[None]:
+        """Errors of the store in this block are told with the archive's name."""
+        return explaining_errors(self.name)
+
+    def _fits(self, data: Buffer) -> bool:
+        return self.position - self._copy_begin + len(data) <= MOST_COPIED
+
+    def _send_full(self) -> None:
+        """Sends all parts that are full and not held."""
+        *full, last = self._parts
+        held = [part for part in full if part.overlaps(self._held)]
+        self._parts = [*held, last]
+        with self.explaining_errors():
+            for part in full:
+                if part not in held:
+                    self._send(part)
+
+    def _send(self, part: _Part) -> None:
+        self._wait_until_sent(MOST_ON_THE_WAY - len(part.data))
+        future = self._store.send(part.number, part.data)
+        self._sent[part.number] = future
+        self._on_the_way.append((future, len(part.data)))
+
+    def _wait_until_sent(self, most: int) -> None:
+        """Waits until no more than `most` bytes are on the way, and for all that failed before."""
+        waiting = self._on_the_way
+        with self.explaining_errors():
+            while waiting and (waiting[0][0].done() or sum(size for _, size in waiting) > most):
+                waiting[0][0].result()
+                waiting.popleft()
+
+
+@contextmanager
+def uploading(store: Multipart, name: str) -> Iterator[Upload]:
+    """An archive that appears when the block ends well; otherwise the upload is aborted.
+
+    Args:
+        store: takes it.
+        name: what messages call it.
+
+    Raises:
+        OutputError: the store does not take it.
+    """
+    upload = Upload(store, name)
+    try:
+        yield upload
+        upload.complete()
+    except BaseException as error:
+        if not store.abort():
+            _add_note(
+                error,
+                "an unfinished upload may be left over there, which costs what its bytes cost: aws "
+                f"s3api list-multipart-uploads --bucket {store.bucket} --prefix {store.key} shows "
+                "it, and abort-multipart-upload removes it",
+            )
+        raise
+
+
+def _add_note(error: BaseException, note: str) -> None:
+    if isinstance(error, ParazipError):
+        error.args = (f"{error.args[0]}; {note}",)
+    else:
+        error.add_note(note)
+
+
+@contextmanager
+def explaining_errors(name: str) -> Iterator[None]:
+    """Errors of a store in this block are told with the name of what is written there."""
+    try:
+        yield
+    except (ParazipError, MemoryError):
+        raise
+    except Exception as error:
+        has_words = isinstance(error, OSError) and str(error)
+        told = error if has_words else stores.as_system_error(error)
+        assert isinstance(told, OSError)
+        raise OutputError.of(name, told, _HINTS.get(type(error), "try again later")) from error
+
+
+_MISSING = "see that its bucket is there, and that you may write to it"
+_HINTS: dict[type, str] = {FileNotFoundError: _MISSING, PermissionError: _MISSING}
