@@ -81,8 +81,8 @@ def main() -> None:
     """Runs the command line and exits; returns where a program was run and has ended."""
     # Not click's own main: it handles a broken pipe itself and says nothing.
     with (
-        _taking_kill_for_interrupt(),
         reporting_errors(),
+        _taking_kill_for_interrupt(),
         parazip.make_context("parazip", sys.argv[1:]) as context,
     ):
         program = parazip.invoke(context)
