@@ -29,7 +29,7 @@ demo: $(READY)  ## set up, build a real PEX fast and run it
 # Other Pythons leave out what is marked "once"; `make test-all` does not. GNU make 3.81, which macOS
 # has, cannot keep their outputs apart.
 test: $(READY)  ## set up, then every check and test, on every Python at hand
-	@$(MAKE) --no-print-directory -j3 $(if $(filter output-sync,$(.FEATURES)),-Otarget) unit-rest unit-dropin check $(addprefix other-,$(OTHERS)) pexes-first pexes-rest
+	@$(MAKE) --no-print-directory -j3 $(if $(filter output-sync,$(.FEATURES)),-Otarget) unit-rest $(addprefix other-,$(OTHERS)) unit-dropin pexes-first pexes-rest check
 
 test-all: check  ## the same, but other Pythons run all tests, too
 	@$(MAKE) --no-print-directory SELECTED= SELECTED_OTHERS= pexes unit $(addprefix other-,$(OTHERS))

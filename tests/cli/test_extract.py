@@ -139,8 +139,15 @@ def test_progress_reaches_the_end(packed: Path) -> None:
     assert events[0]["members_total"] == 4
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize(
+    ("number", "there"),
+    [
+        (signal.SIGINT, True),
+        (signal.SIGTERM, False),
+        pytest.param(signal.SIGINT, False, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, True, marks=pytest.mark.slow),
+    ],
+)
 def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path, number: int, there: bool) -> None:
     tree = tmp_path / "t"
     tree.mkdir()

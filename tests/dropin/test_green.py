@@ -82,7 +82,14 @@ def make_program(how: str, first: str) -> str:
     return "\n".join([*lines, green, textwrap.dedent(PROGRAM)])
 
 
-@pytest.mark.parametrize("first", ["patched first", "imported first", "patched while it works"])
+@pytest.mark.parametrize(
+    "first",
+    [
+        "patched first",
+        pytest.param("imported first", marks=pytest.mark.slow),
+        "patched while it works",
+    ],
+)
 @pytest.mark.parametrize("how", PATCHES)
 def test_other_greenlets_go_on_in_this_process_and_nothing_hangs(
     tmp_path: Path, how: str, first: str

@@ -188,6 +188,7 @@ def test_a_call_that_is_interrupted_takes_no_other_member_along(
 # Between forgetting a file and closing it, zipfile's own code leaves that to the end of the object.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.once
 def test_closing_that_is_interrupted_can_be_gone_on_with(tmp_path: Path, output: str) -> None:
     for at in itertools.count(1):
         archive, target = open_for_writing(output, tmp_path)

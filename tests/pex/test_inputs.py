@@ -129,7 +129,11 @@ def says(pex: list[str], root: Path) -> str:
 
 @pytest.mark.parametrize(
     ("kind", "options"),
-    [("verbose", []), ("args", ["--venv"]), ("args", ["--layout", "packed"])],
+    [
+        ("verbose", []),
+        pytest.param("args", ["--venv"], marks=pytest.mark.slow),
+        pytest.param("args", ["--layout", "packed"], marks=pytest.mark.slow),
+    ],
     ids=str,
 )
 def test_a_seeded_pex_is_where_stock_pex_has_it(

@@ -131,7 +131,7 @@ def list_root(root: Path) -> dict[str, tuple[int, int]]:
     return {path: (stat.st_size, stat.st_mtime_ns) for path, stat in stats.items()}
 
 
-@pytest.mark.parametrize("python", [sys.executable, None])
+@pytest.mark.parametrize("python", [sys.executable, pytest.param(None, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout != "loose"])
 def test_a_check_tells_what_is_to_be_made_and_makes_nothing(
     tmp_path: Path, layout: str, python: str | None

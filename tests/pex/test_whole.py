@@ -113,7 +113,11 @@ def work(tmp_path: Path) -> WorkUnderKills:
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 @pytest.mark.parametrize(
     "number",
-    [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL],
+    [
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        signal.SIGKILL,
+    ],
 )
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_kill_anywhere_leaves_the_old_pex_or_the_new_one(

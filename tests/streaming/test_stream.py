@@ -245,6 +245,7 @@ def test_small_members_go_out_one_by_one_where_they_come_slowly() -> None:
     assert sent == [0, 1, 2, 3]
 
 
+@pytest.mark.slow
 def test_very_short_chunks_take_no_more_memory_than_long_ones() -> None:
     short = make_member("a", itertools.repeat(b"ab", 1_000_000))
     none = make_member("b", itertools.repeat(b"", 1_000_000))

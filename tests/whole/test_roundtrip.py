@@ -384,7 +384,9 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return heard
 
 
-@pytest.mark.parametrize("level", [0, 1, 6, 9])
+@pytest.mark.parametrize(
+    "level", [0, 1, *(pytest.param(level, marks=pytest.mark.slow) for level in (6, 9))]
+)
 def test_jobs_memory_helpers_and_executor_never_change_a_byte(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

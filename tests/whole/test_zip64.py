@@ -177,6 +177,7 @@ def test_huge_deflated_member_needs_zip64_for_its_size_alone(sparse_file: Path) 
     assert not end_records(output)[0]
 
 
+@pytest.mark.once
 def test_huge_deflated_member_in_a_pipe_has_a_wide_descriptor(sparse_file: Path) -> None:
     output = SparseOutput()
     members = [small("first"), resized(sparse_file, GIB4 + 1), small("last", b"last")]

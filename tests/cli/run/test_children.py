@@ -211,7 +211,12 @@ BACKENDS = {
 
 @pytest.mark.once
 @pytest.mark.parametrize(
-    ("frontend", "backend"), [("build", "hatchling"), ("build", "setuptools"), ("pip", "hatchling")]
+    ("frontend", "backend"),
+    [
+        ("build", "hatchling"),
+        pytest.param("build", "setuptools", marks=pytest.mark.slow),
+        pytest.param("pip", "hatchling", marks=pytest.mark.slow),
+    ],
 )
 def test_build_backends_in_environments_of_their_own(
     tmp_path: Path, frontend: str, backend: str

@@ -51,7 +51,7 @@ NAMES = [
 
 
 @given(names=st.lists(st.sampled_from(NAMES), min_size=1, max_size=7), helped=st.booleans())
-@settings(max_examples=60)
+@settings(max_examples=25)
 def test_extracting_leaves_what_zipfile_leaves(
     names: list[str], helped: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -51,6 +51,7 @@ CALLS = [
 ]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("number", ERRORS, ids=NAMES)
 @pytest.mark.parametrize("call", CALLS)
 def test_refused_call_costs_nothing(tmp_path: Path, call: str, number: int) -> None:
