@@ -52,6 +52,7 @@ def test_whole_members_are_valid_deflate(
     assert stream.unused_data == b""
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("coder", [*BLOCKS, DEFLATE_STORED], ids=str)
 @settings(max_examples=15, deadline=None)
 @given(
@@ -194,6 +195,7 @@ def test_stored_blocks_are_the_bytes_themselves() -> None:
     assert compress_block(STORE, b"", b"abc", 0, last=False) == (b"abc",)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("coder", WHOLE, ids=str)
 def test_whole_streams_are_the_same_on_every_thread(coder: Coder) -> None:
     """ISA-L's levels 1 and 2 read an unset register where a stream starts without a dictionary."""

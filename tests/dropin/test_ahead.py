@@ -166,6 +166,7 @@ def test_what_contents_have_of_marks_misleads_nobody(stretches: list[bool], tmp_
     assert False in stretches
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("at", [0, 1, 2, 3])
 def test_a_damaged_stretch_is_damaged_as_ever(at: int, tmp_path: Path) -> None:
     """What comes before it is extracted, and the error is the same."""
@@ -191,6 +192,7 @@ def test_a_wrong_checksum_is_found(stretches: list[bool], tmp_path: Path) -> Non
     assert all(stretches)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("size", [2 * RESTART + 1, SIZE - 1, SIZE, SIZE + 1, 10 * SIZE])
 def test_a_size_is_believed_as_ever(size: int, tmp_path: Path) -> None:
     """The contents end where the directory says so, or where they end."""
@@ -200,6 +202,7 @@ def test_a_size_is_believed_as_ever(size: int, tmp_path: Path) -> None:
     assert compared(made, tmp_path).error == ""
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("cut", [1000, 100_000, len(deflating.SYNC_MARKER)])
 def test_a_stream_that_breaks_off(cut: int, tmp_path: Path) -> None:
     data = make_lines()

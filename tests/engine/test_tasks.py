@@ -115,6 +115,7 @@ def test_a_twin_is_copied_if_it_is_one_and_compressed_if_not(sources: Sources) -
 SIZES = [0, 1, 70_000, BLOCK, 5 * BLOCK + 1]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("recipe", [levels.choose_recipe(1, "auto"), RECIPE, levels.AS_ZIPFILE])
 @pytest.mark.parametrize("jobs", [1, 2])

@@ -77,6 +77,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(request.param)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("jobs", [1, 2, 7])
 @pytest.mark.parametrize("level", [0, 1, 6])
 @pytest.mark.parametrize("target", ["new", "there"])

@@ -33,6 +33,7 @@ def pack(path: Path, method: int) -> Path:
     return path
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_they_come_out(tmp_path: Path, method: int, jobs: int) -> None:
@@ -41,6 +42,7 @@ def test_they_come_out(tmp_path: Path, method: int, jobs: int) -> None:
     assert list_below(tmp_path / "out") == CONTENTS
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", ["small", "noise", "zeros"])
 def test_a_damaged_one_is_named(tmp_path: Path, method: int, name: str) -> None:

@@ -214,6 +214,7 @@ def is_recalled(path: Path, cache: Cache, changes: Changes, identity: Any = "sta
     return report.recalled > 0
 
 
+@pytest.mark.once
 @POSIX
 @pytest.mark.parametrize("identity", ["stat", "content"])
 def test_the_cache_knows_files_by_what_counts(tmp_path: Path, cache: Cache, identity: str) -> None:

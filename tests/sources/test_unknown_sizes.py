@@ -61,6 +61,7 @@ UNKNOWN: list[tuple[int, int]] = [  # bytes that are told, and bytes that are th
 ]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("output", ["file", "pipe"])
 @pytest.mark.parametrize("level", [0, 1, 6])
 @pytest.mark.parametrize(("size", "real"), UNKNOWN)

@@ -28,6 +28,7 @@ def test_all_classes_have_archives() -> None:
     assert len(ALL) > 800
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("of", CLASSES)
 def test_what_is_sound_means_the_same(tmp_path: Path, of: str) -> None:
     """To zipfile, and to who reads what merge makes of it, if it copies it."""

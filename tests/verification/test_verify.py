@@ -41,6 +41,7 @@ def find_refusal(data: bytes, folder: Path) -> str | None:
 CASES = {case.name: case for case in cases_by_hand()}
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", CASES)
 def test_what_merge_refuses_is_an_error(tmp_path: Path, name: str) -> None:
     data = CASES[name].data

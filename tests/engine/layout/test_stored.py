@@ -50,6 +50,7 @@ STORES = {
 }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("level", [1, 6, 9])
 @pytest.mark.parametrize(("globs", "names"), STORES.values(), ids=STORES)
 def test_what_matches_is_stored_whatever_the_level(
