@@ -23,6 +23,7 @@ import pytest
 import parazip
 from parazip.workers import line
 from parazip.workers.helpers import running_helpers
+from support.growth import list_children
 from support.patience import HUNG
 from support.places import TESTS
 from support.streams import WriteOnly
@@ -237,15 +238,9 @@ def test_reading_that_is_interrupted_leaves_nothing_running(tmp_path: Path, job:
     assert at > 100
 
 
-def children() -> set[int]:
-    """This process's children, zombies too."""
-    found = Path("/proc/self/task").glob("*/children")
-    return {int(pid) for file in found for pid in file.read_text().split()}
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what children there are")
 def test_helpers_that_are_interrupted_leave_no_process_behind() -> None:
-    before = children()  # of other tests
+    before = set(list_children())  # of other tests
 
     def use() -> None:
         with running_helpers("support.helper_functions:span", 2, 100, [str(TESTS)]) as crew:
@@ -254,7 +249,7 @@ def test_helpers_that_are_interrupted_leave_no_process_behind() -> None:
     for at in itertools.count(1):
         was_interrupted = interrupted(use, at)
         assert all_threads_end()
-        assert children() <= before
+        assert set(list_children()) <= before
         if not was_interrupted:
             break
     assert at > 100

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,8 +58,11 @@ class Held(NamedTuple):
 
     @classmethod
     def look(cls) -> Held:
+        files = {}
         with os.scandir("/proc/self/fd") as entries:  # one of them is this folder's own
-            files = {entry.name: os.readlink(entry.path) for entry in entries}
+            for entry in entries:
+                with suppress(FileNotFoundError):  # closed by another thread just now
+                    files[entry.name] = os.readlink(entry.path)
         return cls(
             frozenset(name for name, path in files.items() if not path.endswith("/fd")),
             len(os.listdir("/proc/self/task")),

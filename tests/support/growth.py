@@ -69,8 +69,11 @@ def list_children() -> Iterator[int]:
     """Processes that this one has started and not waited for, zombies among them."""
     for task in os.listdir("/proc/self/task"):
         # No `Path`: some Pythons keep each part of one for ever.
-        with open(f"/proc/self/task/{task}/children", encoding="ascii") as told:
-            yield from map(int, told.read().split())
+        try:
+            with open(f"/proc/self/task/{task}/children", encoding="ascii") as told:
+                yield from map(int, told.read().split())
+        except (FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+            continue
 
 
 def _list_open() -> Iterator[str]:
