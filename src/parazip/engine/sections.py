@@ -22,21 +22,18 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
-from parazip.codecs import checksums
 from parazip.codecs.levels import STORE, Recipe
-from parazip.engine import compress, plan, shards, wire
+from parazip.engine import plan, shards, wire
 from parazip.engine.cache import Cache, CachedPart
-from parazip.engine.joining import BlockJoiner
 from parazip.engine.progress import Counter
+from parazip.engine.results import ResultWriter, add_tallies
 from parazip.engine.shards import Shard
 from parazip.engine.writer import ArchiveWriter
-from parazip.format.records import make_record
-from parazip.format.values import DEFLATED
-from parazip.model import Block, Part, Range, Section, Tally
+from parazip.model import Range, Section, Tally
 from parazip.output.stream import Output
 from parazip.settings import SectionReport
 from parazip.sources import contents
@@ -136,20 +133,6 @@ class _SectionStart:
     moment: float
 
 
-@dataclass(slots=True)
-class _SectionTallies:
-    """What was done so far of a section.
-
-    Attributes:
-        tallies: by the name of the coder.
-        had_planned_sizes: whether each file had as many bytes as the system told. If not, nothing
-            tells whether one is still what it was, so the section is not kept.
-    """
-
-    tallies: dict[str, Tally] = field(default_factory=dict)
-    had_planned_sizes: bool = True
-
-
 class SectionMaker:
     """Makes sections, hands them to the writer in order and counts what was done.
 
@@ -172,11 +155,10 @@ class SectionMaker:
         self._output = output
         self._counter = counter
         self._options = options
-        self._joiner = BlockJoiner(writer)
+        self._results = ResultWriter(writer, output, counter)
         self._alongside = SideThread()
         self._recalling = SideThread()
         self._start: _SectionStart
-        self._section = _SectionTallies()
         self._to_keep: list[_ToKeep] = []
         self.tallies: dict[str, Tally] = {}
         self.recalled = 0
@@ -278,80 +260,18 @@ class SectionMaker:
     # Writing: what came of a task, in the order of the tasks.
 
     def _write_result(self, task: plan.Task | _SectionEnd, result: Any) -> Iterator[None]:
-        match task:
-            case plan.BlockTask():
-                self._write_block(task, result)
-            case plan.StreamTask():
-                yield from self._write_stream(task)
-            case _SectionEnd():
-                self._end_section(task.section, is_recalled=False)
-            case plan.Batch() | plan.CopyBatch() if result is None:
-                yield from self._make_one_by_one(task)
-            case _:
-                self._write_part(task, result)
-        yield
-
-    def _make_here(self, tasks: Iterable[plan.Task | _SectionEnd]) -> Iterator[None]:
-        """Makes and writes what is so rare that no other thread is asked."""
-        for task in tasks:
-            result = None if isinstance(task, _InTurn) else wire.do_task(task)
-            yield from self._write_result(task, result)
-
-    def _make_one_by_one(self, task: plan.Batch | plan.CopyBatch) -> Iterator[None]:
-        """Makes members of which one cannot be made as was planned.
-
-        A large one is not the same in the archive, or is larger than the system tells. Whose fault
-        it is shows when each is a task of its own.
-        """
-        is_alone = len(task.members) == 1
-        for member in task.members:
-            source = contents.without_original(member.source)
-            again: Iterable[plan.Task]
-            if is_alone and source is member.source:
-                again = plan.plan_large_member(member, task.recipe, contents.looks_compressible)
-            else:
-                if is_alone:
-                    member = member._replace(source=source)
-                check = isinstance(task, plan.CopyBatch) and task.check
-                again = plan.plan_tasks([member], task.recipe, contents.looks_compressible, check)
-            yield from self._make_here(again)
-
-    def _write_part(self, task: plan.Batch | plan.CopyBatch | plan.StoredTask, part: Part) -> None:
-        """Writes members that are complete."""
-        self._writer.write_part(part)
-        self._count(part.tallies)
-        members = task.members
-        size = sum([tally.bytes_in for tally in part.tallies.values()])
-        self._correct_size(task.size, size)
-        self._counter.advance(len(members), task.size, self._output.position, members[-1].name)
-
-    def _write_block(self, task: plan.BlockTask, block: Block) -> None:
-        member = task.member
-        expected = contents.count_expected_bytes(member.source)
-        joined = self._joiner.join_block(task, block)
-        if joined is not None:
-            self._count({str(joined.coder): Tally(1, joined.size, joined.compressed_size)})
-            self._correct_size(expected, joined.size)
-        size = max(0, min(task.length, expected - task.start))
-        self._counter.advance(1 if task.is_last else 0, size, self._output.position, member.name)
-
-    def _write_stream(self, task: plan.StreamTask) -> Iterator[None]:
-        """Makes and writes a member that is not cut, piece by piece."""
-        member = task.member
-        self._writer.begin_member(make_record(member, DEFLATED, 0, 0, 0))
-        crc = size = 0
-        for block in compress.stream_blocks(task):
-            self._writer.write_block(block)
-            crc = checksums.crc32_combine(crc, block.crc, block.size)
-            planned = max(0, min(block.size, member.size - size))
-            size += block.size
-            self._counter.advance(0, planned, self._output.position, member.name)
+        if isinstance(task, _SectionEnd):
+            self._end_section(task.section, is_recalled=False)
             yield
-        compressed_size = self._writer.end_member(crc, must_stay=True, contents=size)
-        assert compressed_size is not None
-        self._count({str(task.coder): Tally(1, size, compressed_size)})
-        self._correct_size(member.size, size)
-        self._counter.advance(1, 0, self._output.position, member.name)
+        else:
+            yield from self._results.write(task, result)
+
+    def _make_section(self, section: Section) -> None:
+        """Makes a section here; that it cannot be recalled is too rare to ask other threads."""
+        for task in self._plan_section(section):
+            result = None if isinstance(task, _InTurn) else wire.do_task(task)
+            for _ in self._write_result(task, result):
+                pass
 
     def _recall_section(self, task: _Recall) -> None:
         """Copies a section out of the cache; one that turns out to be damaged is made here."""
@@ -361,28 +281,16 @@ class SectionMaker:
             cache = self._options.cache
             assert cache is not None
             cache.discard(section.key, "its data are not what they were", cached)
-            for _ in self._make_here(self._plan_section(section)):
-                pass
+            self._make_section(section)
             return
-        self._count(part.tallies)
+        self._results.count(part.tallies)
         members = sum(tally.members for tally in part.tallies.values())
         size = sum(tally.bytes_in for tally in part.tallies.values())
         self.recalled += members
         self._counter.advance(members, size, self._output.position, section.label)
         self._end_section(section, is_recalled=True)
 
-    # Counting, and what is kept in the end.
-
-    def _count(self, tallies: dict[str, Tally]) -> None:
-        for sums in (self.tallies, self._section.tallies):
-            for coder, tally in tallies.items():
-                sums[coder] = sums[coder].plus(tally) if coder in sums else tally
-
-    def _correct_size(self, planned: int, size: int) -> None:
-        """Takes note of members that had other sizes than the system told."""
-        if size != planned:
-            self._counter.correct(size - planned)
-            self._section.had_planned_sizes = False
+    # What is kept in the end.
 
     def _note_start(self) -> _SectionStart:
         writer = self._writer
@@ -392,7 +300,8 @@ class SectionMaker:
 
     def _end_section(self, section: Section, is_recalled: bool) -> None:
         """Ends a section that is written, and begins the next one."""
-        start, done = self._start, self._section
+        start, done = self._start, self._results
+        tallies = done.tallies
         end = self._note_start()
         # How members were padded depends on where the part lies, so it is of no use elsewhere.
         is_reusable = done.had_planned_sizes and start.aligned == end.aligned
@@ -400,19 +309,20 @@ class SectionMaker:
         if section.key and not is_recalled and is_reusable:
             directory = self._writer.directory_since(start.headers, start.offset)
             length = end.offset - start.offset
-            made = _ToKeep(section.key, done.tallies, directory, start.offset, length)
+            made = _ToKeep(section.key, tallies, directory, start.offset, length)
             if copied is None:
                 self._to_keep.append(made)
             else:
                 self._keep_section(made, (copied,))
         if section.label:
             seconds = end.moment - start.moment
-            self.reports.append(SectionReport(section.label, is_recalled, done.tallies, seconds))
+            self.reports.append(SectionReport(section.label, is_recalled, tallies, seconds))
+        add_tallies(self.tallies, tallies)
         self._begin_section(end)
 
     def _begin_section(self, start: _SectionStart) -> None:
         self._start = start
-        self._section = _SectionTallies()
+        self._results.begin_section()
         if self._options.cache is not None:
             self._output.start_copy()
 
