@@ -194,6 +194,54 @@ class Header:
         return len(self.data)
 
 
+class Ticket(NamedTuple):
+    """The right to send a part of an archive into a store, for somebody who makes it elsewhere.
+
+    Attributes:
+        url: of the archive.
+        upload: what the store calls the upload.
+        number: of the part.
+        smallest: how many bytes it must have at least.
+    """
+
+    url: str
+    upload: str
+    number: int
+    smallest: int
+
+
+class SentPart(NamedTuple):
+    """A part of an archive that has arrived in a store.
+
+    Attributes:
+        number: from 1 on.
+        etag: what the store calls its bytes.
+        crc: their CRC-32.
+        size: how many there are.
+    """
+
+    number: int
+    etag: str
+    crc: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """`length` bytes that are in the store already where the archive goes.
+
+    Attributes:
+        length: how many.
+        part: the part that begins with them; None for what follows in the same part.
+    """
+
+    length: int
+    part: SentPart | None
+
+    def __len__(self) -> int:
+        return self.length
+
+
 class Frame(NamedTuple):
     """What an archive is besides its members, for the one that takes its place.
 
@@ -276,14 +324,14 @@ class Part(NamedTuple):
     Plain bytes and numbers, so that it can be made in another process, or come out of the cache.
 
     Attributes:
-        data: the local file records' bytes, in pieces; large ones may still be in a file, and
-            headers of members that are aligned are not padded yet.
+        data: the local file records' bytes, in pieces; large ones may still be in a file, or be in
+            a store already, and headers of members that are aligned are not padded yet.
         directory: the members' central directory headers, offsets relative to `data` as it is,
             without padding.
         tallies: what was done to the members, by the name of the coder.
     """
 
-    data: tuple[Buffer | Range | Header, ...]
+    data: tuple[Buffer | Range | Header | Uploaded, ...]
     directory: bytes
     tallies: dict[str, Tally]
 
@@ -299,6 +347,7 @@ class Block(NamedTuple):
         is_last: whether the member ends with it.
         window: the CRC-32 of the window before it, as it was read for this block; 0 if none was.
         tail: the CRC-32 of the window that the next block has before it.
+        sent: stands for its bytes, if they are in a store already; then there are no data.
     """
 
     data: tuple[Buffer, ...]
@@ -307,6 +356,7 @@ class Block(NamedTuple):
     is_last: bool = False
     window: int = 0
     tail: int = 0
+    sent: Uploaded | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ import pytest
 
 from parazip.codecs import levels
 from parazip.engine import wire
-from parazip.engine.plan import Batch, CopyBatch
+from parazip.engine.plan import Batch, CopyBatch, MembersTask
 from parazip.format.values import Entry, Record
 from parazip.model import (
     ArchiveMember,
+    Block,
     Contents,
     Feed,
     FeedBlock,
@@ -23,8 +24,10 @@ from parazip.model import (
     OpenFeed,
     Part,
     Range,
+    SentPart,
     Tally,
     Twin,
+    Uploaded,
 )
 from parazip.sources import contents
 
@@ -53,6 +56,8 @@ STAY: list[Contents] = [
     FeedBlock(b"", b"", 0, 0, None),
 ]
 """What comes as somebody iterates; a block of it is never handed to a helper."""
+
+UPLOADED = Uploaded(12, SentPart(1, "etag", 2, 12))
 
 RECIPE = levels.choose_recipe(6, "auto")
 
@@ -93,18 +98,46 @@ def test_tasks_come_back(kind: type[Batch | CopyBatch], store: bool) -> None:
     assert [type(member.source) for member in again.members] == [type(kind) for kind in KINDS]
 
 
+def test_members_come_back() -> None:
+    members = [Member(f"{i}", source, i, 5) for i, source in enumerate(KINDS)]
+    task = MembersTask(members, RECIPE, True, 77)
+    again = wire.read_members(wire.write_question(task))
+    assert again == task
+    assert type(again) is MembersTask
+
+
 def test_archives_are_told_once() -> None:
     members = [Member(f"{i}", MEMBER, i, 5) for i in range(99)]
     assert wire.write_question(Batch(members, RECIPE, 77)).count(b"one.zip") == 1
 
 
 def test_parts_come_back() -> None:
-    pieces = (b"bytes", b"", Range(FILE, 1, 2), Header(b"head", 4096), Header(b"head", 64, True))
+    pieces = (
+        b"bytes",
+        b"",
+        Range(FILE, 1, 2),
+        Header(b"head", 4096),
+        Header(b"head", 64, True),
+        UPLOADED,
+        Uploaded(5, None),
+    )
     part = Part(pieces, b"directory", {"copied": Tally(1, 2, 3), "isal 1": Tally(4, 5, 6)})
     again = wire.read_answer(wire.write_answer(part))
     assert again == part
     assert [type(piece) for piece in again.data] == [type(piece) for piece in pieces]
     assert [type(tally) for tally in again.tallies.values()] == [Tally, Tally]
+
+
+def test_blocks_come_back() -> None:
+    for block in (
+        Block((b"data", b"more"), 1, 2, True, 3, 4),
+        Block((), 1, 2, sent=UPLOADED),
+        Block((), 1, 2, sent=Uploaded(5, None)),
+    ):
+        again = wire.read_answer(wire.write_answer(block))
+        assert again == block
+        assert isinstance(again, Block)
+        assert type(again.sent) is type(block.sent)
 
 
 def test_views_come_back_as_bytes() -> None:

@@ -7,7 +7,6 @@ import io
 import random
 import zlib
 from collections.abc import Callable
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,10 +17,11 @@ from hypothesis import strategies as st
 import parazip
 from parazip.engine import cache as caching
 from parazip.output import upload
-from parazip.output.multipart import Multipart, SentPart
+from parazip.output.multipart import Multipart
 from parazip.output.upload import Upload
 from support.remote_archives import make_large_archive, read_contents
 from support.s3_server import S3
+from support.shelf import Shelf
 from support.writing import PADDED_NOISE
 
 pytestmark = [
@@ -183,30 +183,6 @@ def test_other_stores_take_archives(tmp_path: Path, scheme: str) -> None:
     assert [member.size for member in parazip.list_members(url)] == [len(TEXT)]
 
 
-class Shelf:
-    """Takes parts as a store does, in memory."""
-
-    def __init__(self) -> None:
-        self.parts: dict[int, bytes] = {}
-        self.data = b""
-
-    @property
-    def is_begun(self) -> bool:
-        return bool(self.parts)
-
-    def put(self, data: bytearray) -> None:
-        self.data = bytes(data)
-
-    def send(self, number: int, data: bytearray) -> Future[SentPart]:
-        self.parts[number] = bytes(data)
-        sent: Future[SentPart] = Future()
-        sent.set_result(SentPart(number, "", 0, len(data)))
-        return sent
-
-    def complete(self, parts: list[SentPart]) -> None:
-        self.data = b"".join(self.parts[part.number] for part in parts)
-
-
 @given(
     st.integers(1, 60),
     st.lists(
@@ -249,11 +225,14 @@ def test_an_upload_is_written_like_a_file(
     assert shelf.data == file.getvalue() + b"end"
 
 
-def test_10000_parts_are_enough_for_5_tib() -> None:
+@pytest.mark.parametrize(
+    ("parts", "smallest"), [(10_000, upload.PART), (upload.MOST_PROMISED, upload.SHARED)]
+)
+def test_10000_parts_are_enough_for_5_tib(parts: int, smallest: int) -> None:
     position = 0
-    for number in range(1, 10_001):
-        part = upload._Part(number, position)
-        assert 5 << 20 <= part.size <= 5 << 30
-        position += part.size
+    for _ in range(parts):
+        size = upload._choose_size(position, smallest)
+        assert 5 << 20 <= size <= 5 << 30
+        position += size
     assert position > 5 << 40
-    assert upload._Part(1, 10 << 30).size == 8 << 20
+    assert upload._choose_size(10 << 30, smallest) == smallest

@@ -208,6 +208,26 @@ class CopyBatch(NamedTuple):
         return not (self.check or self.largest or are_remote(self.members))
 
 
+class MembersTask(NamedTuple):
+    """Consecutive members of all kinds, whose tasks one worker plans and does by itself.
+
+    Attributes:
+        members: in archive order.
+        recipe: how they are made.
+        check: whether the CRC-32 of what is copied is checked.
+        size: their uncompressed bytes in all.
+    """
+
+    members: list[Member]
+    recipe: Recipe
+    check: bool
+    size: int
+
+    def plan(self, shrinks: Callable[[Member], bool]) -> Iterator[Task]:
+        """The tasks that make them; see `plan_tasks`."""
+        return plan_tasks(self.members, self.recipe, shrinks, self.check)
+
+
 Task: TypeAlias = Batch | BlockTask | CopyBatch | StreamTask | StoredTask
 
 

@@ -31,9 +31,9 @@ from parazip.engine import plan, shards, wire
 from parazip.engine.cache import Cache, CachedPart
 from parazip.engine.progress import Counter
 from parazip.engine.results import ResultWriter, add_tallies
-from parazip.engine.shards import Shard
+from parazip.engine.shards import MemberShard, Shard, TaskShard
 from parazip.engine.writer import ArchiveWriter
-from parazip.model import Range, Section, Tally
+from parazip.model import Member, Part, Range, Section, Tally, Uploaded
 from parazip.output.stream import Output
 from parazip.settings import SectionReport
 from parazip.sources import contents
@@ -101,7 +101,7 @@ class _SectionEnd(NamedTuple):
     cost: int = 0
 
 
-_Task: TypeAlias = plan.Task | _Recall | _SectionEnd
+_Task: TypeAlias = plan.Task | MemberShard | _Recall | _SectionEnd
 _InTurn = plan.StreamTask | _Recall | _SectionEnd
 """What is done when its turn comes, not by a worker before that."""
 
@@ -156,6 +156,9 @@ class SectionMaker:
         self._counter = counter
         self._options = options
         self._results = ResultWriter(writer, output, counter)
+        # What the cache is to keep has to come here.
+        can_share = options.executor is not None and options.cache is None
+        self._sharing = output.share() if can_share else None
         self._alongside = SideThread()
         self._recalling = SideThread()
         self._start: _SectionStart
@@ -179,22 +182,23 @@ class SectionMaker:
         has_helpers = is_work and jobs > 1 and executor is None
 
         def make_part(task: _Task | Shard) -> Any:
-            assert not isinstance(task, Shard)  # executors do these
+            assert not isinstance(task, TaskShard | MemberShard)  # executors do these
             return None if isinstance(task, _InTurn) else wire.do_task(task, helpers)
 
         def is_light(task: _Task | Shard) -> bool:
             """Headers of copied members are made sooner than a thread takes the GIL from ours."""
             if executor is not None:
-                return not isinstance(task, Shard)
+                return not isinstance(task, TaskShard | MemberShard)
             if isinstance(task, plan.CopyBatch):
                 return task.makes_headers_only and not (helpers.are_started and task.held)
             return isinstance(task, _InTurn)
 
         def plan_all() -> Iterator[_Task | Shard]:
-            tasks = self._plan_all(sections, helpers)
-            if executor is None:
-                return tasks
-            return shards.group_tasks(tasks, shards.choose_cost(options.jobs, options.memory))
+            tasks: Iterator[Any] = self._plan_all(sections, helpers)
+            if executor is not None:
+                cost = shards.choose_cost(options.jobs, options.memory)
+                tasks = shards.group_tasks(tasks, cost, self._sharing)
+            return shards.give_tickets(tasks, self._sharing) if self._sharing else tasks
 
         line = line_for(None if executor is not None else options.jobs, options.memory)
         lane = line.open_lane(
@@ -210,7 +214,9 @@ class SectionMaker:
         count = min(jobs, usable_cpus()) if has_helpers else 0
         # Helpers end before the lane does: a worker that waits for an answer waits no longer then.
         with lane, wire.start_helpers(count) as helpers, self._alongside, self._recalling:
-            done: Iterator[tuple[_Task, Any]] = shards.take_apart(lane.through(plan_all()))
+            done: Iterator[tuple[_Task, Any]] = shards.take_apart(
+                lane.through(plan_all()), self._sharing
+            )
             for task, result in done:
                 if isinstance(task, _Recall):
                     self._recalling.call(partial(self._recall_section, task))
@@ -244,7 +250,7 @@ class SectionMaker:
                 tasks += 1
                 yield task
 
-    def _plan_section(self, section: Section) -> Iterator[plan.Task | _SectionEnd]:
+    def _plan_section(self, section: Section) -> Iterator[plan.Task | MemberShard | _SectionEnd]:
         options = self._options
         recipe = (section.recipe or options.recipe)._replace(plain=options.recipe.plain)
         check_crc = section.check_crc or options.check_crc
@@ -252,23 +258,42 @@ class SectionMaker:
             self._alongside.call(section.alongside)
         members = section.members()
         is_late = _Clock().is_late if options.is_streamed else None
-        yield from plan.plan_tasks(
-            members, recipe, contents.looks_compressible, check_crc, is_late=is_late
-        )
+
+        def plan_tasks(members: Iterable[Member]) -> Iterator[plan.Task]:
+            return plan.plan_tasks(
+                members, recipe, contents.looks_compressible, check_crc, is_late=is_late
+            )
+
+        if self._sharing is None:
+            yield from plan_tasks(members)
+        else:
+            yield from shards.group_members(members, recipe, check_crc, self._sharing, plan_tasks)
         yield _SectionEnd(section)
 
     # Writing: what came of a task, in the order of the tasks.
 
-    def _write_result(self, task: plan.Task | _SectionEnd, result: Any) -> Iterator[None]:
+    def _write_result(
+        self, task: plan.Task | MemberShard | _SectionEnd, result: Any
+    ) -> Iterator[None]:
         if isinstance(task, _SectionEnd):
             self._end_section(task.section, is_recalled=False)
             yield
+        elif isinstance(task, MemberShard):
+            yield from self._write_members(task, result)
         else:
             yield from self._results.write(task, result)
+
+    def _write_members(self, shard: MemberShard, part: Part | None) -> Iterator[None]:
+        if part is None:
+            yield from self._results.make_here(shard.plan())
+        else:
+            self._results.write_part(part, shard.members, shard.size, shard.last)
+            yield
 
     def _make_section(self, section: Section) -> None:
         """Makes a section here; that it cannot be recalled is too rare to ask other threads."""
         for task in self._plan_section(section):
+            assert not isinstance(task, MemberShard)  # the cache serves nobody who shares
             result = None if isinstance(task, _InTurn) else wire.do_task(task)
             for _ in self._write_result(task, result):
                 pass
@@ -371,4 +396,4 @@ def _measure_result(result: shards.Result | list[shards.Result]) -> int:
     if isinstance(result, list):
         return sum(map(_measure_result, result))
     pieces = result.data if result is not None else ()
-    return sum(len(piece) for piece in pieces if not isinstance(piece, Range))
+    return sum(len(piece) for piece in pieces if not isinstance(piece, Range | Uploaded))

@@ -1,9 +1,16 @@
 """Shards: what an executor's workers are handed, wherever they are.
 
-A shard is some consecutive tasks of the plan. What is submitted is one function, `do_shard`, and
-plain bytes; what comes back is plain bytes: what came of the tasks, or the error that one of them
-ended with. The plan decides the bytes of an archive before anything is grouped, and results are
-written in order. So they depend neither on shards nor on who makes them, nor how often.
+What is submitted is one function, `do_shard`, and plain bytes; what comes back is plain bytes: what
+came of the work, or the error that it ended with. There are two kinds of shards:
+
+* A `TaskShard` is some consecutive tasks of the plan. Their bytes come back.
+* A `MemberShard` is some consecutive members. The worker plans and makes them by itself and, if the
+  archive goes into a store, sends them there as one part of it. What comes back then is their
+  directory. What is less than the store takes for a part comes back all the same. A `TaskShard` of
+  blocks of a very large member goes the same way.
+
+The plan decides the bytes of an archive, however members are grouped, and results are written in
+order. So they depend neither on shards nor on who makes them, nor how often.
 
 A worker reads the same files under the same paths, and holds what it finds against what was found
 here. It must be what this process is: other versions of parazip or of the codec libraries make
@@ -13,18 +20,27 @@ version is read.
 
 from __future__ import annotations
 
+import io
 import marshal
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from itertools import groupby
+from typing import Any, NamedTuple, TypeAlias, TypeGuard, TypeVar
 
 from parazip.codecs import libraries
-from parazip.engine import wire
-from parazip.engine.plan import BATCH, Batch, BlockTask, CopyBatch, StoredTask
+from parazip.codecs.levels import Recipe
+from parazip.engine import plan, wire
+from parazip.engine.plan import BATCH, Batch, BlockTask, CopyBatch, MembersTask, StoredTask
+from parazip.engine.progress import Counter
+from parazip.engine.results import ResultWriter
 from parazip.engine.wire import WorkerTask
+from parazip.engine.writer import ArchiveWriter
 from parazip.errors import ExecutorError, ParazipError, flatten_error, restore_error
-from parazip.model import Block, Part
+from parazip.format.values import Buffer
+from parazip.model import Block, Member, Part, SentPart, Ticket, Uploaded
+from parazip.output.places import send_part
+from parazip.output.stream import Output, Sharing
 from parazip.sources import contents
 from parazip.version import __version__
 
@@ -34,19 +50,38 @@ COST = 13 * BATCH
 They keep a worker busy for some 40 ms, where an executor takes one or two for question and answer.
 Larger ones would keep more answers in memory here, and workers waiting for the last."""
 
+HEAD = 32 << 20
+"""So much of a very large member comes back always: its header is filled in at last, and what it
+stands in must be enough for a part."""
+
+MOST_MEMBERS = 16 << 10
+"""Members of a shard: their names and paths are some MB of question then."""
+
+_MOST_DATA = 4 << 20
+"""Bytes of contents that a question may have in it."""
+
+_ANSWER = 6 << 20
+"""Bytes that come back of a `MemberShard` at most, besides its directory: what is no part."""
+
 Result: TypeAlias = Part | Block | None
 Other = TypeVar("Other")
 
 
-class Shard(NamedTuple):
-    """Consecutive tasks that one worker does in one go."""
+class TaskShard(NamedTuple):
+    """Consecutive tasks that one worker does in one go.
+
+    Attributes:
+        tasks: these.
+        ticket: by which it sends their blocks to the store, if it does.
+    """
 
     tasks: list[WorkerTask]
+    ticket: Ticket | None = None
 
     @property
     def cost(self) -> int:
-        """Bytes that they may need."""
-        return sum([task.cost for task in self.tasks])
+        """Bytes that they may need here."""
+        return _ANSWER if self.ticket else sum([task.cost for task in self.tasks])
 
     @property
     def holds_data(self) -> bool:
@@ -54,35 +89,150 @@ class Shard(NamedTuple):
         return any(map(holds_data, self.tasks))
 
 
+class MemberShard(NamedTuple):
+    """Consecutive members that one worker makes by itself.
+
+    The members are not held: there may be many shards, and each is thousands of members.
+
+    Attributes:
+        question: a `MembersTask` as plain bytes.
+        members: how many members there are.
+        size: their uncompressed bytes.
+        last: the name of the last one.
+        holds_data: whether contents of members are in the question.
+        ticket: by which the worker sends them to the store, if it does.
+    """
+
+    question: bytes
+    members: int
+    size: int
+    last: str
+    holds_data: bool
+    ticket: Ticket | None = None
+
+    @property
+    def cost(self) -> int:
+        """Bytes that it may need here."""
+        return _ANSWER + 2 * len(self.question)
+
+    def plan(self) -> Iterator[plan.Task]:
+        """The tasks that make its members."""
+        return wire.read_members(self.question).plan(contents.looks_compressible)
+
+
+Shard: TypeAlias = TaskShard | MemberShard
+
+
 def choose_cost(jobs: int | None, memory: int) -> int:
-    """What a shard may need, so that so many of them may be in flight at once."""
+    """What a shard of tasks may need, so that so many of them may be in flight at once."""
     return min(COST, memory // (jobs or 1))
 
 
-def group_tasks(tasks: Iterable[Other | WorkerTask], most: int = COST) -> Iterator[Other | Shard]:
+# Grouping
+
+
+def group_members(
+    members: Iterable[Member],
+    recipe: Recipe,
+    check: bool,
+    sharing: Sharing,
+    plan_others: Callable[[Iterable[Member]], Iterator[plan.Task]],
+) -> Iterator[MemberShard | plan.Task]:
+    """Members in order, as shards; and the tasks of those that are not one worker's affair.
+
+    Args:
+        members: what is to be put in.
+        recipe: how they are made.
+        check: whether the CRC-32 of what is copied is checked.
+        sharing: tells how much one worker should get.
+        plan_others: the tasks of some members.
+    """
+
+    def goes_along(member: Member) -> bool:
+        return _can_go_along(member) and member.size <= sharing.size
+
+    for go_along, group in groupby(members, goes_along):
+        if not go_along:
+            yield from plan_others(group)
+            continue
+        together: list[Member] = []
+        size = held = 0
+        for member in group:
+            data = contents.count_bytes_in_memory(member.source)
+            is_full = len(together) == MOST_MEMBERS or held + data > _MOST_DATA
+            if together and (is_full or size + member.size > sharing.size):
+                yield _make_member_shard(MembersTask(together, recipe, check, size), held > 0)
+                together, size, held = [], 0, 0
+            together.append(member)
+            size += member.size
+            held += data
+        yield _make_member_shard(MembersTask(together, recipe, check, size), held > 0)
+
+
+def _can_go_along(member: Member) -> bool:
+    """Whether a worker can make a member without knowing where in the archive it is."""
+    source = member.source
+    is_light = contents.count_bytes_in_memory(source) <= _MOST_DATA
+    return member.align <= 1 and is_light and contents.can_be_read_again(source)
+
+
+def _make_member_shard(task: MembersTask, holds_data: bool) -> MemberShard:
+    members = task.members
+    question = wire.write_question(task)
+    return MemberShard(question, len(members), task.size, members[-1].name, holds_data)
+
+
+def group_tasks(
+    tasks: Iterable[Other | WorkerTask], most: int = COST, sharing: Sharing | None = None
+) -> Iterator[Other | TaskShard]:
     """The same tasks in order; those that others can do are in shards.
 
     Args:
         tasks: those of a plan, and whatever comes between them.
         most: what the tasks of a shard may need, in bytes; a larger one is alone.
+        sharing: tells how many blocks behind the head of a large member one worker should get, if
+            it sends them by itself.
     """
     group: list[WorkerTask] = []
-    cost = 0
+    work = 0
     for task in tasks:
         if not isinstance(task, _KINDS) or not _can_be_handed_out(task):
             if group:
-                yield Shard(group)
-                group, cost = [], 0
+                yield TaskShard(group)
+                group, work = [], 0
             yield task  # type: ignore[misc] # what stays here is given as it came
             continue
-        more = _estimate_work(task)
-        if group and cost + more > most:
-            yield Shard(group)
-            group, cost = [], 0
+        is_rest = sharing is not None and _is_rest(task)
+        more = _measure(task) if is_rest else _estimate_work(task)
+        limit = sharing.size if sharing is not None and is_rest else most
+        if group and (work + more > limit or is_rest != _is_rest(group[0])):
+            yield TaskShard(group)
+            group, work = [], 0
         group.append(task)
-        cost += more
+        work += more
     if group:
-        yield Shard(group)
+        yield TaskShard(group)
+
+
+def give_tickets(tasks: Iterable[Other | Shard], sharing: Sharing) -> Iterator[Other | Shard]:
+    """The same in order; shards have a ticket, if they may fill a part of the archive."""
+    for task in tasks:
+        size = _measure(task)
+        if size >= _ANSWER and _can_be_sent(task):
+            yield task._replace(ticket=sharing.give_ticket(size))
+        else:
+            sharing.leave_room(size)
+            yield task
+
+
+def _can_be_sent(task: object) -> TypeGuard[Shard]:
+    is_rest = isinstance(task, TaskShard) and _is_rest(task.tasks[0])
+    return is_rest or isinstance(task, MemberShard)
+
+
+def _is_rest(task: WorkerTask) -> bool:
+    """Whether it is a block behind the head of a large member."""
+    return isinstance(task, BlockTask) and task.start >= HEAD
 
 
 _KINDS = Batch | BlockTask | CopyBatch | StoredTask
@@ -91,7 +241,8 @@ _KINDS = Batch | BlockTask | CopyBatch | StoredTask
 def _can_be_handed_out(task: WorkerTask) -> bool:
     """Whether it is worth to be done elsewhere, and its contents can go there."""
     if isinstance(task, BlockTask):
-        return contents.can_be_read_again(task.member.source)
+        source = task.member.source
+        return contents.can_be_read_again(source) and not contents.are_in_memory(source)
     return not (isinstance(task, CopyBatch) and task.makes_headers_only)
 
 
@@ -100,13 +251,27 @@ def _estimate_work(task: WorkerTask) -> int:
     return task.cost if isinstance(task, BlockTask) else max(task.cost, task.size)
 
 
+def _measure(task: object) -> int:
+    """Bytes of contents, as far as they are known."""
+    match task:
+        case TaskShard():
+            return sum(map(_measure, task.tasks))
+        case BlockTask():
+            return task.length
+        case plan.StreamTask():
+            return task.member.size
+        case Batch() | CopyBatch() | StoredTask() | MemberShard():
+            return task.size
+    return 0
+
+
 def holds_data(task: object) -> bool:
     """Whether contents of members are in memory before a task begins."""
     if isinstance(task, BlockTask):
         return contents.are_in_memory(task.member.source)
     if isinstance(task, Batch):
         return any(contents.are_in_memory(member.source) for member in task.members)
-    return isinstance(task, Shard) and task.holds_data
+    return isinstance(task, TaskShard | MemberShard) and task.holds_data
 
 
 # On the way to a worker, there, and on the way back.
@@ -114,8 +279,17 @@ def holds_data(task: object) -> bool:
 
 def write_shard(shard: Shard) -> bytes:
     """A shard as plain bytes."""
-    questions = [wire.write_question(task) for task in shard.tasks]
-    return marshal.dumps((_describe_maker(), _find_folder(), questions), wire.FORMAT)
+    if isinstance(shard, MemberShard):
+        tag, questions = _MEMBERS, [shard.question]
+    else:
+        tag, questions = _TASKS, [wire.write_question(task) for task in shard.tasks]
+    ticket = shard.ticket and tuple(shard.ticket)
+    question: Any = _describe_maker(), _find_folder(), tag, ticket, questions
+    return marshal.dumps(question, wire.FORMAT)
+
+
+_TASKS, _MEMBERS = "tasks", "members"
+"""How the kinds of shards are called."""
 
 
 def do_shard(question: bytes) -> bytes:
@@ -125,19 +299,68 @@ def do_shard(question: bytes) -> bytes:
     answers: list[bytes] = []
     failure = None
     if asked == maker:
-        folder, questions = rest
+        folder, tag, flat, questions = rest
+        folder = "" if folder == _find_folder() else folder
+        ticket = flat and Ticket(*flat)
         try:
-            for each in questions:
-                answers.append(
-                    wire.answer_question(each, "" if folder == _find_folder() else folder)
-                )
+            if tag == _MEMBERS:
+                answers = [wire.write_answer(_make_members(questions[0], folder, ticket))]
+            elif ticket is not None:
+                answers = _send_blocks(questions, folder, ticket)
+            else:
+                for each in questions:
+                    answers.append(wire.answer_question(each, folder))
         except (ParazipError, MemoryError) as error:
             failure = flatten_error(error)
     return marshal.dumps((maker, answers, failure), wire.FORMAT)
 
 
+def _make_members(question: bytes, folder: str, ticket: Ticket | None) -> Part | None:
+    """Members as one part; None if it counts where in the archive they are."""
+    task = wire.read_members(question, folder)
+    made = io.BytesIO()
+    output = Output(made, "a part of the archive")
+    writer = ArchiveWriter(output)
+    results = ResultWriter(writer, output, Counter(None))
+    for _ in results.make_here(task.plan(contents.looks_compressible)):
+        pass
+    if writer.aligned:
+        return None
+    data = made.getbuffer()
+    sent = _send(data, ticket)
+    piece = data if sent is None else Uploaded(len(data), sent)
+    return Part((piece,), writer.directory_since(0, 0), results.tallies)
+
+
+def _send_blocks(questions: list[bytes], folder: str, ticket: Ticket) -> list[bytes]:
+    """Answers of blocks of one member, which have been sent if they fill a part."""
+    blocks: list[Block] = []
+    is_over = False
+    for question in questions:
+        block = wire.do_task(wire.read_question(question, folder))
+        assert isinstance(block, Block)
+        # What is behind the end is not written: the file ended earlier than the system told.
+        blocks.append(block._replace(data=()) if is_over else block)
+        is_over = is_over or block.is_last
+    joined = [b"".join(block.data) for block in blocks]
+    sent = _send(b"".join(joined), ticket)
+    if sent is not None:
+        pieces = [Uploaded(len(data), sent if i == 0 else None) for i, data in enumerate(joined)]
+        blocks = [
+            block._replace(data=(), sent=piece) for block, piece in zip(blocks, pieces, strict=True)
+        ]
+    return [wire.write_answer(block) for block in blocks]
+
+
+def _send(data: Buffer, ticket: Ticket | None) -> SentPart | None:
+    """Sends a part, if there are enough bytes for one, and somebody who takes it."""
+    if ticket is None or len(data) < ticket.smallest:
+        return None
+    return send_part(ticket, data)
+
+
 def read_answer(answer: bytes) -> list[Result]:
-    """What came of a shard's tasks.
+    """What came of a shard's tasks, or of its members.
 
     Raises:
         ExecutorError: the worker has other versions.
@@ -156,14 +379,42 @@ def read_answer(answer: bytes) -> list[Result]:
 
 
 def take_apart(
-    results: Iterable[tuple[Other | Shard, Any]],
-) -> Iterator[tuple[Other | WorkerTask, Any]]:
-    """Tasks with their results, in order, where some of these are those of shards."""
+    results: Iterable[tuple[Other | Shard, Any]], sharing: Sharing | None = None
+) -> Iterator[tuple[Other | WorkerTask | MemberShard, Any]]:
+    """Tasks and members with their results, in order, where some of these are those of shards.
+
+    Args:
+        results: of a lane.
+        sharing: where parts of shards were sent. If what was written here does not let a part
+            follow, its shard is made here once more.
+    """
     for task, result in results:
-        if isinstance(task, Shard):
-            yield from zip(task.tasks, result, strict=True)
-        else:
+        if not isinstance(task, TaskShard | MemberShard):
             yield task, result
+            continue
+        if sharing is not None and task.ticket is not None:
+            result = _settle(task, result, task.ticket, sharing)
+        if isinstance(task, MemberShard):
+            yield task, result[0]
+        else:
+            yield from zip(task.tasks, result, strict=True)
+
+
+def _settle(shard: Shard, result: list[Result], ticket: Ticket, sharing: Sharing) -> Iterable[Any]:
+    """The results of a shard that was to be sent, as they can be written."""
+    is_sent = _is_sent(result[0])
+    if is_sent and sharing.has_place():
+        return result
+    sharing.give_back(ticket)
+    if not is_sent:
+        return result
+    return [None] if isinstance(shard, MemberShard) else map(wire.do_task, shard.tasks)
+
+
+def _is_sent(result: Result) -> bool:
+    if isinstance(result, Block):
+        return result.sent is not None
+    return result is not None and isinstance(result.data[0], Uploaded)
 
 
 def _describe_maker() -> str:

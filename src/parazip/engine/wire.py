@@ -14,10 +14,20 @@ from typing import Any, TypeAlias
 from parazip.codecs import libraries
 from parazip.codecs.levels import Coder, Recipe
 from parazip.engine import compress, copying
-from parazip.engine.plan import BATCH, Batch, BlockTask, CopyBatch, StoredTask
+from parazip.engine.plan import BATCH, Batch, BlockTask, CopyBatch, MembersTask, StoredTask
 from parazip.errors import note_member
 from parazip.format.values import Buffer
-from parazip.model import Block, File, Header, Member, Part, Range, Tally
+from parazip.model import (
+    Block,
+    File,
+    Header,
+    Member,
+    Part,
+    Range,
+    SentPart,
+    Tally,
+    Uploaded,
+)
 from parazip.sources import contents
 from parazip.workers.helpers import Helpers, running_helpers
 
@@ -81,11 +91,17 @@ def _make_part(task: Batch | CopyBatch) -> Part | None:
     return compress.compress_batch(task) if isinstance(task, Batch) else copying.copy_batch(task)
 
 
-_COMPRESS, _COPY, _BLOCK, _STORED = "compress", "copy", "block", "stored"
+_COMPRESS, _COPY, _BLOCK, _STORED, _ALL = "compress", "copy", "block", "stored", "all"
 """How the kinds of tasks are called, in front of what they hold."""
 
+_MANY: dict[str, type[Batch | CopyBatch | MembersTask]] = {
+    _COMPRESS: Batch,
+    _COPY: CopyBatch,
+    _ALL: MembersTask,
+}
 
-def write_question(task: WorkerTask) -> bytes:
+
+def write_question(task: WorkerTask | MembersTask) -> bytes:
     """A task as plain bytes; each archive stands there once, as most members share one.
 
     Raises:
@@ -102,7 +118,7 @@ def write_question(task: WorkerTask) -> bytes:
     return marshal.dumps(question, FORMAT)
 
 
-def _flatten_task(task: WorkerTask) -> tuple[str, list[Member], tuple[Any, ...]]:
+def _flatten_task(task: WorkerTask | MembersTask) -> tuple[str, list[Member], tuple[Any, ...]]:
     """A task's tag, its members, and all else as plain values."""
     if isinstance(task, BlockTask):
         member, coder, *place = task
@@ -111,7 +127,8 @@ def _flatten_task(task: WorkerTask) -> tuple[str, list[Member], tuple[Any, ...]]
         return _STORED, task.members, ()
     members, (whole, block, cut, plain), *rest = task
     recipe = tuple(whole), tuple(block), cut, tuple(plain)
-    return _COMPRESS if isinstance(task, Batch) else _COPY, members, (recipe, *rest)
+    tag = next(tag for tag, kind in _MANY.items() if isinstance(task, kind))
+    return tag, members, (recipe, *rest)
 
 
 def read_question(question: bytes, folder: str = "") -> WorkerTask:
@@ -124,6 +141,19 @@ def read_question(question: bytes, folder: str = "") -> WorkerTask:
     Raises:
         ValueError: a tag is none of ours.
     """
+    task = _restore_task(question, folder)
+    assert not isinstance(task, MembersTask)
+    return task
+
+
+def read_members(question: bytes, folder: str = "") -> MembersTask:
+    """The members in a question; see `read_question`."""
+    task = _restore_task(question, folder)
+    assert isinstance(task, MembersTask)
+    return task
+
+
+def _restore_task(question: bytes, folder: str) -> WorkerTask | MembersTask:
     tag, flat, files, how = marshal.loads(question)
     archives = [contents.restore_file(file, folder) for file in files]
     restore = contents.restore_contents
@@ -135,11 +165,11 @@ def read_question(question: bytes, folder: str = "") -> WorkerTask:
         return BlockTask(members[0], Coder(*coder), start, length)
     if tag == _STORED:
         return StoredTask(members[0])
-    if tag not in (_COMPRESS, _COPY):
+    if tag not in _MANY:
         raise ValueError(f"there are no tasks of the kind {tag!r}")
     (whole, block, cut, plain), *rest = how
     recipe = Recipe(Coder(*whole), Coder(*block), cut, Coder(*plain))
-    return (Batch if tag == _COMPRESS else CopyBatch)(members, recipe, *rest)
+    return _MANY[tag](members, recipe, *rest)
 
 
 _PART, _PIECE = "part", "piece"
@@ -152,7 +182,9 @@ def write_answer(result: Part | Block | None) -> bytes:
         return marshal.dumps(None, FORMAT)
     data = [_flatten_piece(piece) for piece in result.data]
     if isinstance(result, Block):
-        return marshal.dumps((_PIECE, data, *result[1:]), FORMAT)
+        *facts, sent = result[1:]
+        flat: Any = _PIECE, data, *facts, sent and _flatten_piece(sent)
+        return marshal.dumps(flat, FORMAT)
     tallies = {coder: tuple(tally) for coder, tally in result.tallies.items()}
     return marshal.dumps((_PART, data, result.directory, tallies), FORMAT)
 
@@ -169,18 +201,22 @@ def read_answer(answer: bytes) -> Part | Block | None:
     tag, data, *rest = values
     pieces: tuple[Any, ...] = tuple(_restore_piece(piece) for piece in data)
     if tag == _PIECE:
-        return Block(pieces, *rest)
+        *facts, sent = rest
+        values = *facts, sent and _restore_piece(sent)
+        return Block(pieces, *values)
     if tag == _PART:
         directory, tallies = rest
         return Part(pieces, directory, {coder: Tally(*sums) for coder, sums in tallies.items()})
     raise ValueError(f"nothing of the kind {tag!r} comes of a task")
 
 
-_BYTES, _RANGE, _HEADER = "bytes", "range", "header"
+_BYTES, _RANGE, _HEADER, _UPLOADED = "bytes", "range", "header", "uploaded"
 
 
-def _flatten_piece(piece: Buffer | Range | Header) -> tuple[Any, ...]:
+def _flatten_piece(piece: Buffer | Range | Header | Uploaded) -> tuple[Any, ...]:
     """A piece of a part as plain values with a tag in front."""
+    if isinstance(piece, Uploaded):
+        return _UPLOADED, piece.length, piece.part and tuple(piece.part)
     if isinstance(piece, Range):
         return _RANGE, tuple(piece.file), piece.offset, piece.length
     if isinstance(piece, Header):
@@ -188,7 +224,7 @@ def _flatten_piece(piece: Buffer | Range | Header) -> tuple[Any, ...]:
     return _BYTES, piece
 
 
-def _restore_piece(flat: tuple[Any, ...]) -> Buffer | Range | Header:
+def _restore_piece(flat: tuple[Any, ...]) -> Buffer | Range | Header | Uploaded:
     tag, *values = flat
     if tag == _BYTES:
         return bytes(values[0])
@@ -197,4 +233,7 @@ def _restore_piece(flat: tuple[Any, ...]) -> Buffer | Range | Header:
         return Range(File(*file), offset, length)
     if tag == _HEADER:
         return Header(*values)
+    if tag == _UPLOADED:
+        length, part = values
+        return Uploaded(length, part and SentPart(*part))
     raise ValueError(f"there are no pieces of the kind {tag!r}")

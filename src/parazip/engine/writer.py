@@ -26,7 +26,7 @@ from parazip.format.records import (
     shift_offsets,
 )
 from parazip.format.values import DEFLATED, STORED, Buffer, Record
-from parazip.model import Block, Header, Part, Range
+from parazip.model import Block, Header, Part, Range, Uploaded
 from parazip.output.stream import Output
 from parazip.sources import files
 
@@ -70,9 +70,11 @@ class ArchiveWriter:
             )
         self._place_headers(part.directory, base, padding)
 
-    def _write_piece(self, piece: Buffer | Range) -> None:
+    def _write_piece(self, piece: Buffer | Range | Uploaded) -> None:
         if isinstance(piece, Range):
             self._output.copy(piece)
+        elif isinstance(piece, Uploaded):
+            self._output.accept(piece)
         else:
             self._output.write(piece)
 
@@ -133,6 +135,8 @@ class ArchiveWriter:
         """The next block of the member that was begun."""
         for chunk in block.data:
             self._output.write(chunk)
+        if block.sent is not None:
+            self._output.accept(block.sent)
 
     def end_member(
         self, crc: int, must_stay: bool = False, contents: int | None = None
@@ -206,8 +210,8 @@ _LONG = 64 << 10
 
 
 def _pad_and_join(
-    data: Iterable[Buffer | Range | Header], begin: int, padding: dict[int, int]
-) -> Iterator[Buffer | Range]:
+    data: Iterable[Buffer | Range | Header | Uploaded], begin: int, padding: dict[int, int]
+) -> Iterator[Buffer | Range | Uploaded]:
     """The pieces of a part, its headers padded, and what is short joined: each write has its price.
 
     Args:
@@ -225,7 +229,7 @@ def _pad_and_join(
             added += len(header) - len(piece)
             piece = header
         position += len(piece)
-        if not isinstance(piece, Range) and len(piece) < _LONG:
+        if not isinstance(piece, Range | Uploaded) and len(piece) < _LONG:
             short.append(piece)
             continue
         if short:

@@ -22,14 +22,19 @@ import io
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from parazip.codecs import checksums
+from parazip.format.values import Buffer
+from parazip.model import SentPart
 
 SMALLEST_PART = 5 << 20
 """Bytes of each part but the last, at least."""
 
 LARGEST_PART = 5 << 30
+
+MOST_PARTS = 10_000
+"""These limits are in the "Amazon S3 multipart upload limits" of its user guide."""
 
 PATIENCE = 10.0
 """Seconds that are taken to abort an upload."""
@@ -43,22 +48,6 @@ _UNKNOWN = frozenset(("InvalidArgument", "InvalidRequest", "NotImplemented", "XN
 _Answer: TypeAlias = dict[str, Any]
 
 
-class SentPart(NamedTuple):
-    """A part that has arrived.
-
-    Attributes:
-        number: from 1 on.
-        etag: what the store calls its bytes.
-        crc: their CRC-32.
-        size: how many there are.
-    """
-
-    number: int
-    etag: str
-    crc: int
-    size: int
-
-
 class Multipart:
     """An object that is being uploaded. Several threads may send its parts.
 
@@ -67,19 +56,26 @@ class Multipart:
     Args:
         system: s3fs's file system, and nobody else's.
         path: the object's, as that calls it.
+        url: the object's.
+        upload: what the store calls an upload that somebody else has begun and will complete.
 
     Attributes:
         bucket: where the object is to be.
         key: its name there.
+        url: by which others find it.
     """
 
-    def __init__(self, system: Any, path: str) -> None:
+    def __init__(self, system: Any, path: str, url: str, upload: str | None = None) -> None:
         self.bucket, self.key, _ = system.split_path(path)
+        self.url = url
         self._system = system
         # botocore tries again, and reads a part from its beginning then; s3fs would not.
         system.retries = 1
         self._path = path
         self._begun: Future[_Answer] | None = None
+        if upload is not None:
+            self._begun = Future()
+            self._begun.set_result({"UploadId": upload})
         self._on_the_way: set[Future[Any]] = set()
         self._is_over = False
 
@@ -88,12 +84,18 @@ class Multipart:
         """Whether there is an upload."""
         return self._begun is not None
 
-    def put(self, data: bytes | bytearray) -> None:
+    def put(self, data: Buffer) -> None:
         """Makes the object by one request."""
         crc = _encode_crc(checksums.crc32(data))
         self._finish(self._start(self._ask("put_object", Body=io.BytesIO(data), ChecksumCRC32=crc)))
 
-    def send(self, number: int, data: bytes | bytearray) -> Future[SentPart]:
+    def begin(self) -> str:
+        """What the store calls the upload, which is begun if it was not."""
+        if self._begun is None:
+            self._begun = self._start(self._begin())
+        return str(self._begun.result()["UploadId"])
+
+    def send(self, number: int, data: Buffer) -> Future[SentPart]:
         """Sends a part; it has arrived when the future has its result."""
         if self._begun is None:
             self._begun = self._start(self._begin())

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from typing import Any
 
 from parazip.errors import OutputError, SettingsError
+from parazip.format.values import Buffer
+from parazip.model import SentPart, Ticket
 from parazip.output.multipart import Multipart
 from parazip.output.stream import Output, Pipe, open_replacement, refuse_unwritable
 from parazip.output.upload import explaining_errors, uploading
@@ -48,7 +51,7 @@ def open_object(
             output.name = name
             yield output
     elif "s3" in protocols:
-        with uploading(Multipart(system, path), name) as output:
+        with uploading(Multipart(system, path, url), name) as output:
             yield output
     else:
         with _in_transaction(system, path, name) as output:
@@ -65,6 +68,31 @@ def refuse_object(url: str, *, inspects: bool = False) -> None:
     system, path = _open_store(url, inspects=inspects)
     if "file" in stores.list_protocols(system):
         refuse_unwritable(path, inspects=inspects)
+
+
+def send_part(ticket: Ticket, data: Buffer) -> SentPart:
+    """Sends a part of an archive that somebody else writes to a store.
+
+    Args:
+        ticket: which part of which archive.
+        data: its bytes.
+
+    Raises:
+        OutputError: the store does not take it.
+    """
+    name = files.hide_secrets(ticket.url)
+    with explaining_errors(name):
+        sending = _join_upload(ticket.url, ticket.upload).send(ticket.number, data)
+        try:
+            return sending.result()
+        finally:
+            sending.cancel()
+
+
+@lru_cache(maxsize=1)
+def _join_upload(url: str, upload: str) -> Multipart:
+    """An upload of somebody else's. Who sends one part sends more; each opening takes a while."""
+    return Multipart(*_open_store(url, inspects=False), url, upload)
 
 
 def _open_store(url: str, *, inspects: bool) -> tuple[Any, str]:

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from parazip.errors import OutputError
+from parazip.format.values import Buffer
+from parazip.model import SentPart, Ticket
 from parazip.output import existing, stream
 from parazip.output.stream import Output
 from parazip.sources import files
@@ -63,6 +65,12 @@ def refuse_at_once(path: str, *, inspects: bool) -> None:
         _load_objects(path).refuse_object(path, inspects=inspects)
     else:
         stream.resolve_output_path(path)
+
+
+def send_part(ticket: Ticket, data: Buffer) -> SentPart:
+    """Sends a part of an archive that somebody else writes to a store; see `objects.send_part`."""
+    sent: SentPart = _load_objects(ticket.url).send_part(ticket, data)
+    return sent
 
 
 def _load_objects(path: str) -> Any:

@@ -20,7 +20,7 @@ from typing import Protocol
 from parazip.codecs.checksums import crc32
 from parazip.errors import FileError, OutputError, SettingsError
 from parazip.format.values import Buffer
-from parazip.model import Piece, Range
+from parazip.model import Piece, Range, Ticket, Uploaded
 from parazip.output import existing, rights, syncing
 from parazip.output.temporary import make_temporary
 from parazip.sources import files, trust
@@ -219,6 +219,14 @@ class Output:
         """What was written since `start_copy`; None if it can be read back, or is too long."""
         return None
 
+    def share(self) -> Sharing | None:
+        """How others may send parts of the archive; None where its bytes have to come here."""
+        return None
+
+    def accept(self, piece: Uploaded) -> None:
+        """Takes note of bytes that others have sent."""
+        raise TypeError(f"nobody else writes to {self.name}")
+
     def flush(self) -> None:
         """Hands everything to the operating system."""
         with self.explaining_errors():
@@ -242,6 +250,30 @@ class Output:
         if isinstance(self._file, RawIOBase):  # it would have had to wait, and must not
             raise BlockingIOError(errno.EAGAIN, "it is set not to wait for its reader")
         return len(data)
+
+
+class Sharing(Protocol):
+    """How those who make an archive's bytes elsewhere send them by themselves."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes of contents the next one of them should get."""
+
+    def leave_room(self, size: int) -> None:
+        """Says that so many bytes of contents, or some more, are written here."""
+
+    def give_ticket(self, size: int) -> Ticket | None:
+        """The right to send so many bytes of contents, which come next.
+
+        Returns:
+            None if there are as many parts as others may send.
+        """
+
+    def give_back(self, ticket: Ticket) -> None:
+        """Says, when its turn comes, that a ticket is not used: its bytes are written here."""
+
+    def has_place(self) -> bool:
+        """Whether what is written here lets a part of others follow."""
 
 
 def read_range(piece: Range) -> Iterator[memoryview]:

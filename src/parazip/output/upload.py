@@ -7,6 +7,12 @@ the bytes are those of a file. For that the writer says what it may come back to
 * A part is not sent as long as bytes of it may be written over, or it may have to end earlier.
 * All others are sent at once. If they are taken back after that, they are sent again under their
   numbers, with other bytes; and numbers that are not used in the end do not count.
+
+Others may send parts, too, where they make them (`Sharing`). The number of such a part is promised
+before it is known how many bytes there are in front of it. So what is written here between two of
+them has to do with the numbers between theirs: the last of these parts takes all that is left. No
+part but the last of all may have less than 5 MiB, so a part of others can only follow upon none or
+as many bytes of ours.
 """
 
 from __future__ import annotations
@@ -19,9 +25,9 @@ from contextlib import AbstractContextManager, contextmanager
 
 from parazip.errors import OutputError, ParazipError
 from parazip.format.values import Buffer
-from parazip.model import Piece
-from parazip.output.multipart import LARGEST_PART, Multipart, SentPart
-from parazip.output.stream import Output, Pipe
+from parazip.model import Piece, SentPart, Ticket, Uploaded
+from parazip.output.multipart import LARGEST_PART, SMALLEST_PART, Multipart
+from parazip.output.stream import Output, Pipe, Sharing
 from parazip.sources import stores
 
 PART = 8 << 20
@@ -30,6 +36,15 @@ PART = 8 << 20
 PARTS_BEFORE = 1300
 """So many parts have been sent at most when they begin to grow. From then on each is that share of
 all that is before it: so 10,000 parts, which is all that S3 takes, are enough for 5 TiB."""
+
+SHARED = 64 << 20
+"""Bytes of contents that others make a part of, and bytes of the parts between theirs."""
+
+MOST_GROWTH = 16
+"""How many times that they get where contents shrink so well that it does not fill a part."""
+
+MOST_PROMISED = 9_000
+"""Numbers of parts of others are not above that: the directory comes behind them."""
 
 MOST_ON_THE_WAY = 32 << 20
 """Bytes of parts that are being sent; one part may have more."""
@@ -44,20 +59,20 @@ class _Part:
     Attributes:
         number: from 1 on.
         begin: where it begins in the archive.
-        size: bytes that it takes.
+        size: bytes with which it is full.
         data: those that are there.
     """
 
-    def __init__(self, number: int, begin: int) -> None:
+    def __init__(self, number: int, begin: int, size: int) -> None:
         self.number = number
         self.begin = begin
-        self.size = min(max(PART, begin // PARTS_BEFORE), LARGEST_PART)
+        self.size = size
         self.data = bytearray()
 
     def overlaps(self, piece: Piece) -> bool:
         """Whether bytes of a piece of the archive are in it, if it is full."""
         begin, end = piece
-        return begin < self.begin + self.size and end > self.begin
+        return begin < self.begin + len(self.data) and end > self.begin
 
 
 class Upload(Output):
@@ -72,7 +87,14 @@ class Upload(Output):
         super().__init__(Pipe(io.BytesIO(), name), name)  # into which nothing is written
         self.seekable = True
         self._store = store
-        self._parts = [_Part(1, 0)]  # not sent yet: full ones that are held, and the last one
+        self._smallest = PART
+        self._growth = 1
+        self._promised: deque[int] = deque()
+        self._last_promised = 0
+        self._planned = 0
+        self._room = 0
+        # Not sent yet: those that are done and held, and the one that is being filled.
+        self._parts = [_Part(1, 0, PART)]
         self._sent: dict[int, Future[SentPart]] = {}
         self._on_the_way: deque[tuple[Future[SentPart], int]] = deque()
         self._held: Piece = (0, 0)
@@ -94,13 +116,12 @@ class Upload(Output):
         view = memoryview(data)
         while view:
             part = self._parts[-1]
-            taken = view[: part.size - len(part.data)]
+            taken = view[: max(0, self._measure(part) - len(part.data))]
             part.data += taken
             self.position += len(taken)
             view = view[len(taken) :]
-            if len(part.data) == part.size:
-                self._parts.append(_Part(part.number + 1, self.position))
-                self._send_full()
+            if len(part.data) >= self._measure(part):
+                self._begin_part(part.number + 1, self.position)
 
     def patch(self, position: int, data: bytes) -> None:
         """Writes `data` over what stands at `position`, all of which is held."""
@@ -148,6 +169,61 @@ class Upload(Output):
     def flush(self) -> None:
         """Nothing: what is not sent yet is sent by `complete`."""
 
+    # What others send
+
+    def share(self) -> Sharing:
+        """See `Output`."""
+        self._smallest = SHARED
+        return self
+
+    @property
+    def size(self) -> int:
+        """See `Sharing`."""
+        return _choose_size(self._planned, SHARED * self._growth)
+
+    def leave_room(self, size: int) -> None:
+        """See `Sharing`."""
+        self._planned += size
+        self._room = (self._room or 1) + size
+
+    def give_ticket(self, size: int) -> Ticket | None:
+        """See `Sharing`."""
+        room = -(-self._room // SHARED)  # parts of ours
+        number = max(self._last_promised, self._parts[-1].number) + 1 + room
+        if number > MOST_PROMISED:
+            self.leave_room(size)
+            return None
+        with self.explaining_errors():
+            upload = self._store.begin()
+        self._planned += size
+        self._room = 0
+        self._last_promised = number
+        self._promised.append(number)
+        return Ticket(self._store.url, upload, number, SMALLEST_PART)
+
+    def give_back(self, ticket: Ticket) -> None:
+        """See `Sharing`; others get more from then on."""
+        self._promised.remove(ticket.number)
+        self._growth = min(self._growth + 1, MOST_GROWTH)
+
+    def has_place(self) -> bool:
+        """See `Sharing`."""
+        waiting = len(self._parts[-1].data)
+        return waiting == 0 or waiting >= SMALLEST_PART
+
+    def accept(self, piece: Uploaded) -> None:
+        """See `Output`."""
+        part = piece.part
+        if part is not None:
+            if not self._parts[-1].data:
+                self._parts.pop()
+            self._promised.remove(part.number)
+            sent: Future[SentPart] = Future()
+            sent.set_result(part)
+            self._sent[part.number] = sent
+            self._begin_part(part.number + 1, self.position + part.size)
+        self.position += piece.length
+
     def complete(self) -> None:
         """Lets the archive appear."""
         last = self._parts[-1]
@@ -167,8 +243,16 @@ class Upload(Output):
     def _fits(self, data: Buffer) -> bool:
         return self.position - self._copy_begin + len(data) <= MOST_COPIED
 
+    def _measure(self, part: _Part) -> int:
+        """With how many bytes a part is full; where the next number is promised, it takes all."""
+        return LARGEST_PART if part.number + 1 in self._promised else part.size
+
+    def _begin_part(self, number: int, begin: int) -> None:
+        self._parts.append(_Part(number, begin, _choose_size(begin, self._smallest)))
+        self._send_full()
+
     def _send_full(self) -> None:
-        """Sends all parts that are full and not held."""
+        """Sends all parts that are done and not held."""
         *full, last = self._parts
         held = [part for part in full if part.overlaps(self._held)]
         self._parts = [*held, last]
@@ -190,6 +274,11 @@ class Upload(Output):
             while waiting and (waiting[0][0].done() or sum(size for _, size in waiting) > most):
                 waiting[0][0].result()
                 waiting.popleft()
+
+
+def _choose_size(before: int, smallest: int) -> int:
+    """Bytes of a part, if so many are before it."""
+    return min(max(smallest, before // PARTS_BEFORE), LARGEST_PART)
 
 
 @contextmanager

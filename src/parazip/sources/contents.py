@@ -170,6 +170,11 @@ def are_in_memory(contents: Contents) -> bool:
     return isinstance(contents, bytes | FeedBlock) and bool(contents)
 
 
+def count_bytes_in_memory(contents: Contents) -> int:
+    """The bytes of contents that are in memory as long as the member is known."""
+    return len(contents) if isinstance(contents, bytes) else 0
+
+
 def cut_feed(contents: Contents) -> Iterator[tuple[int, FeedBlock]] | None:
     """The blocks of contents that can be read once only; None if these are none."""
     return feeds.cut_feed(contents) if isinstance(contents, OpenFeed) else None
