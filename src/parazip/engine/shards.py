@@ -148,8 +148,11 @@ def group_members(
         plan_others: the tasks of some members.
     """
 
+    limit = sharing.size
+
     def goes_along(member: Member) -> bool:
-        return _can_go_along(member) and member.size <= sharing.size
+        """Whether a worker can make a member without knowing where in the archive it is."""
+        return member.align <= 1 and contents.can_travel(member.source, limit, _MOST_DATA)
 
     for go_along, group in groupby(members, goes_along):
         if not go_along:
@@ -158,22 +161,18 @@ def group_members(
         together: list[Member] = []
         size = held = 0
         for member in group:
+            length = member.size
             data = contents.count_bytes_in_memory(member.source)
             is_full = len(together) == MOST_MEMBERS or held + data > _MOST_DATA
-            if together and (is_full or size + member.size > sharing.size):
+            if together and (is_full or size + length > limit):
                 yield _make_member_shard(MembersTask(together, recipe, check, size), held > 0)
                 together, size, held = [], 0, 0
+                limit = sharing.size
             together.append(member)
-            size += member.size
+            size += length
             held += data
         yield _make_member_shard(MembersTask(together, recipe, check, size), held > 0)
-
-
-def _can_go_along(member: Member) -> bool:
-    """Whether a worker can make a member without knowing where in the archive it is."""
-    source = member.source
-    is_light = contents.count_bytes_in_memory(source) <= _MOST_DATA
-    return member.align <= 1 and is_light and contents.can_be_read_again(source)
+        limit = sharing.size
 
 
 def _make_member_shard(task: MembersTask, holds_data: bool) -> MemberShard:

@@ -170,6 +170,19 @@ def are_in_memory(contents: Contents) -> bool:
     return isinstance(contents, bytes | FeedBlock) and bool(contents)
 
 
+def can_travel(contents: Contents, most: int, most_in_memory: int) -> bool:
+    """Whether contents can be taken elsewhere as a whole.
+
+    Args:
+        contents: what may be taken.
+        most: how many bytes they may have.
+        most_in_memory: how many of them may be in memory.
+    """
+    if isinstance(contents, bytes):
+        return len(contents) <= most_in_memory
+    return contents.size <= most and can_be_read_again(contents)
+
+
 def count_bytes_in_memory(contents: Contents) -> int:
     """The bytes of contents that are in memory as long as the member is known."""
     return len(contents) if isinstance(contents, bytes) else 0
