@@ -57,7 +57,7 @@ def test_the_command_reaches_a_scheduler(client: Any, tmp_path: Path) -> None:
     assert (tmp_path / "made.zip").read_bytes() == (tmp_path / "plain.zip").read_bytes()
 
 
-@pytest.mark.parametrize("place", ["file", "store"])
+@pytest.mark.parametrize("place", [pytest.param("file", marks=pytest.mark.slow), "store"])
 def test_a_worker_that_is_killed_changes_nothing(
     client: Any, s3: S3, tmp_path: Path, place: str
 ) -> None:

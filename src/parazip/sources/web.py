@@ -161,6 +161,8 @@ class WebStore:
                 problem = f"the server was silent for {SILENCE:g} s"
             elif isinstance(error, ValueError):
                 raise SourceError(f"cannot read {url}: it is no URL", member=url) from error
+            elif isinstance(error, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError):
+                problem = "the connection broke off"
             elif isinstance(error, aiohttp.ClientError):
                 problem = str(error) or type(error).__name__
             else:
@@ -169,7 +171,6 @@ class WebStore:
             f"cannot read {url}: {problem}, {TRIES} times in a row; try again later, or fetch the "
             "file by other means and name that",
             member=url,
-            reason=f"cannot read {url}: {problem}",
         )
 
     def _start(self, url: str, begin: int, end: int, version: str) -> Future[_Answer]:
@@ -213,7 +214,7 @@ async def _read_answer(url: str, response: aiohttp.ClientResponse, begin: int, e
     if response.status == 206:
         data = await _read_at_most(response, end - begin)
         if len(data) < min(end, total) - begin:
-            raise aiohttp.ClientPayloadError("the answer was cut off")
+            raise aiohttp.ClientPayloadError
     elif response.status == 200:
         if (response.content_length or 0) <= MOST_WHOLE:
             data = await _read_at_most(response, MOST_WHOLE + 1)
