@@ -317,3 +317,36 @@ def test_small_s3_objects_that_change_are_an_error(
     with pytest.raises(SourceChangedError, match="small/a changed while it was read: its version"):
         parazip.create(tmp_path / "made.zip", ["s3://bucket/small"])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("folder", ["s3://bucket", "s3://bucket/", "s3a://bucket/dir/"])
+@pytest.mark.parametrize("is_there", [False, True])
+def test_an_archive_is_not_put_into_itself(
+    s3: S3, tmp_path: Path, folder: str, is_there: bool
+) -> None:
+    s3.system.pipe("bucket/dir/other", b"other")
+    url = "s3://bucket/dir/made.zip"
+    if is_there:
+        s3.system.pipe(url, b"old")
+    refusal = r"^the archive s3://bucket/dir/made\.zip lies inside .*--exclude "
+    with pytest.raises(SourceError, match=refusal):
+        parazip.create(url, [folder])
+    if is_there:
+        with pytest.raises(SourceError, match=r"^the archive is to be put into itself"):
+            parazip.create(url, [url])
+    name = "made.zip" if folder.endswith("/dir/") else "dir/made.zip"
+    pattern = f"{folder.strip('/').rpartition('/')[2]}/{name}"
+    report = parazip.create(url, [folder], selection=parazip.Selection(exclude=(pattern,)))
+    assert report.members == 1
+    assert [member.size for member in parazip.list_members(url)] == [5]
+    # Beside a folder, and with a name that begins like one, it is where it should be.
+    parazip.create("s3://bucket/dir.zip", ["s3://bucket/dir"])
+    parazip.merge("s3://bucket/dir2.zip", ["s3://bucket/dir"])
+
+
+def test_an_archive_takes_the_place_of_its_own_source(s3: S3) -> None:
+    url = "s3://bucket/made.zip"
+    s3.system.pipe("bucket/dir/other", b"other")
+    parazip.create(url, ["s3://bucket/dir/other"])
+    parazip.merge(url, [url, ("more", "s3://bucket/dir")])
+    assert [member.name for member in parazip.list_members(url)] == ["other", "more/other"]

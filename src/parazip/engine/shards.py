@@ -147,7 +147,6 @@ def group_members(
         sharing: tells how much one worker should get.
         plan_others: the tasks of some members.
     """
-
     limit = sharing.size
 
     def goes_along(member: Member) -> bool:

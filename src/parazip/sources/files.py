@@ -96,6 +96,23 @@ def find_last_step(url: str) -> str:
     return path.rstrip("/").rpartition("/")[2]
 
 
+_SAME_SCHEMES = {"s3a": "s3", "gcs": "gs", "local": "file"}
+
+
+def find_steps_below(url: str, folder: str) -> str | None:
+    """What a URL has behind that of a folder, empty if both are the same; None if it is elsewhere.
+
+    `.` and `..` are names like others, as they are in object stores.
+    """
+    steps, above = _split_url(url), _split_url(folder)
+    return "/".join(steps[len(above) :]) if steps[: len(above)] == above else None
+
+
+def _split_url(url: str) -> list[str]:
+    scheme, _, path = url.partition("://")
+    return [_SAME_SCHEMES.get(scheme, scheme), *path.rstrip("/").split("/")]
+
+
 def find_remote(url: str, changes: Changes = "ctime") -> File | None:
     """The file at a URL; None if that is a folder.
 

@@ -14,7 +14,7 @@ from errno import EACCES, ELOOP, ENOENT, EPERM
 
 from parazip.errors import SourceError
 from parazip.format.names import make_pattern
-from parazip.model import Member
+from parazip.model import File, Member
 from parazip.sources import files
 from parazip.sources.contents import find_file
 from parazip.sources.findings import Findings
@@ -139,13 +139,13 @@ def refuse_output_inside(
         Whether the folder was refused.
     """
     try:
-        inside = os.path.relpath(os.path.realpath(path), os.path.realpath(folder))
+        inside = _find_inside(path, folder)
     except OSError as error:  # the working folder was deleted
         findings.refuse(SourceError.of(folder, error))
         return True
-    if inside.split(os.sep)[0] == os.pardir or os.path.isabs(inside):
+    if inside is None:
         return False
-    name = "/".join(filter(None, (folder_name, inside.replace(os.sep, "/"))))
+    name = "/".join(filter(None, (folder_name, inside)))
     if is_left_out(f"{name}/" if output == "the cache" else name):
         return False
     message = (
@@ -158,25 +158,33 @@ def refuse_output_inside(
     return True
 
 
+def _find_inside(path: str, folder: str) -> str | None:
+    """The name of a path, or of a URL, below a folder; None if it is elsewhere."""
+    if files.is_url(folder) or files.is_url(path):
+        return files.find_steps_below(path, folder) or None
+    inside = os.path.relpath(os.path.realpath(path), os.path.realpath(folder))
+    if inside.split(os.sep)[0] == os.pardir or os.path.isabs(inside):
+        return None
+    return inside.replace(os.sep, "/")
+
+
 def refuse_archive_itself(
     archive: str | int, members: Iterator[Member], findings: Findings
 ) -> Iterator[Member]:
     """The same members; refuses the archive itself, if it exists already.
 
     Args:
-        archive: its path, or the descriptor of its file.
+        archive: its path or its URL, or the descriptor of its file.
         members: what is to be put in.
         findings: hear of it.
     """
-    try:
-        itself = os.stat(archive)
-    except OSError:
+    is_itself = _make_judge(archive)
+    if is_itself is None:
         yield from members
         return
-    inode = itself.st_ino if stat.S_ISREG(itself.st_mode) else -1
     for member in members:
         file = find_file(member.source)
-        if file is not None and file.inode == inode and _is_at(file.path, itself):
+        if file is not None and is_itself(file):
             findings.refuse(
                 SourceError(
                     f"the archive is to be put into itself, as {member.name}; write it "
@@ -186,6 +194,18 @@ def refuse_archive_itself(
             )
             continue
         yield member
+
+
+def _make_judge(archive: str | int) -> Callable[[File], bool] | None:
+    """Tells whether a file is the archive; None if no file is."""
+    if isinstance(archive, str) and files.is_url(archive):
+        return lambda file: file.is_remote and files.find_steps_below(file.path, archive) == ""
+    try:
+        itself = os.stat(archive)
+    except OSError:
+        return None
+    inode = itself.st_ino if stat.S_ISREG(itself.st_mode) else -1
+    return lambda file: file.inode == inode and _is_at(file.path, itself)
 
 
 def _is_at(path: str, itself: os.stat_result) -> bool:

@@ -104,11 +104,12 @@ def find_folder_contents(
         findings: hear of problems and of what people should know.
     """
     walk = _Walk(selection, prefix, findings)
-    if files.is_url(folder):
-        return walk.walk_remote_folder(folder, "")
     if isinstance(archive, str) and walk.refuse_inside(folder, ".", "the archive", archive):
         return iter(())
-    members = walk.walk_path(os.path.join(folder, ""), ".")  # where it leads, if it is a link
+    if files.is_url(folder):
+        members = walk.walk_remote_folder(folder, "")
+    else:
+        members = walk.walk_path(os.path.join(folder, ""), ".")  # where it leads, if it is a link
     return members if archive is None else refuse_archive_itself(archive, members, findings)
 
 
@@ -121,15 +122,13 @@ def _walk_all(
 ) -> Iterator[Member]:
     for path in paths:
         given = os.fspath(path)
-        if files.is_url(given):
-            yield from walk.walk_url(given)
-            continue
-        top = _under(selection.directory, given)
+        is_url = files.is_url(given)
+        top = given if is_url else _under(selection.directory, given)
         if not any(
             isinstance(place, str) and walk.refuse_inside(top, given, output, place)
             for output, place in outputs.items()
         ):
-            yield from walk.walk_path(top, given)
+            yield from walk.walk_url(given) if is_url else walk.walk_path(top, given)
     for name in names:
         if files.is_url(os.fspath(name)):
             yield from walk.take_url_alone(os.fspath(name))
@@ -298,13 +297,11 @@ class _Walk:
 
     def refuse_inside(self, path: str, given: str, output: str, place: str) -> bool:
         """Refuses a folder if `output` would be written into it; True if it does."""
-        return (
-            bool(given)
-            and os.path.isdir(path)
-            and refuse_output_inside(
-                output, place, path, make_member_name(given), self._is_left_out, self._findings
-            )
-        )
+        is_url = files.is_url(path)
+        if not given or not (is_url or os.path.isdir(path)):
+            return False
+        name = files.find_last_step(given) if is_url and given == path else make_member_name(given)
+        return refuse_output_inside(output, place, path, name, self._is_left_out, self._findings)
 
     def _look_at(self, path: str, given: str) -> tuple[str, os.stat_result] | None:
         """Name and facts of what is named itself, unless it is left out or cannot be put in."""
