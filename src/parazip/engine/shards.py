@@ -324,7 +324,7 @@ def _make_members(question: bytes, folder: str, ticket: Ticket | None) -> Part |
         pass
     if writer.aligned:
         return None
-    data = made.getbuffer()
+    data = made.getvalue()  # without a copy
     sent = _send(data, ticket)
     piece = data if sent is None else Uploaded(len(data), sent)
     return Part((piece,), writer.directory_since(0, 0), results.tallies)

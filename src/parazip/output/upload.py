@@ -173,7 +173,6 @@ class Upload(Output):
 
     def share(self) -> Sharing:
         """See `Output`."""
-        self._smallest = SHARED
         return self
 
     @property
@@ -195,6 +194,7 @@ class Upload(Output):
             return None
         with self.explaining_errors():
             upload = self._store.begin()
+        self._smallest = SHARED
         self._planned += size
         self._room = 0
         self._last_promised = number
