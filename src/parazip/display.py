@@ -16,7 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
 
 from parazip.engine.progress import Progress
-from parazip.errors import OutputError, ParazipError, SettingsError
+from parazip.errors import OutputError, ParazipError, SettingsError, hide_secrets
 from parazip.model import Tally
 from parazip.settings import Preview, Report
 from parazip.sources.contents import describe_origin
@@ -104,7 +104,7 @@ class Display:
         is_left_out = preview.left_out and not preview.deleted
         more = f", {len(preview.left_out):,} left out" if is_left_out else ""
         size = format_size(preview.bytes_in)
-        print_name(f"{make_printable(archive)} would have {members}, {size}{more}")
+        print_name(f"{make_printable(hide_secrets(archive))} would have {members}, {size}{more}")
         self._show_notes(preview.notes)
 
     def _list_changes(self, preview: Preview) -> None:
@@ -234,7 +234,7 @@ def _list_preview(archive: str, preview: Preview) -> dict[str, Any]:
     ]
     left_out = [each._asdict() for each in preview.left_out]
     document = {
-        "archive": archive,
+        "archive": hide_secrets(archive),
         "dry_run": True,
         "members": len(preview.members),
         "bytes_in": preview.bytes_in,

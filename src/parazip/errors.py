@@ -5,6 +5,7 @@ A message names the file, what happened and what to do about it.
 
 from __future__ import annotations
 
+import re
 from errno import ENOSPC
 from typing import Any, TypeVar
 from zipfile import BadZipFile
@@ -12,8 +13,24 @@ from zipfile import BadZipFile
 Error = TypeVar("Error", bound=Exception)
 
 
+_PASSWORDS = re.compile(r"(://[^/@:\s]*):[^/@\s]*@")
+_QUERIES = re.compile(r"(https?://[^?\s]*)\?[^\s'\"]*?(?=[:;,.'\"]*(?:\s|$))", re.IGNORECASE)
+
+
+def hide_secrets(text: str) -> str:
+    """A text for people: its URLs without a password, and without what web servers are asked.
+
+    Signed URLs have their signature there.
+    """
+    if "://" not in text:
+        return text
+    return _QUERIES.sub(r"\1?***", _PASSWORDS.sub(r"\1:***@", text))
+
+
 class ParazipError(Exception):
     """The root of all errors that parazip raises on purpose.
+
+    Its message shows no secrets of URLs.
 
     Attributes:
         member: the name of the member or the path of the file concerned, or None.
@@ -22,7 +39,7 @@ class ParazipError(Exception):
     """
 
     def __init__(self, message: str, *, member: str | None = None) -> None:
-        super().__init__(message)
+        super().__init__(hide_secrets(message))
         self.member = member
         self.others: tuple[ParazipError, ...] = ()
         self.untold = 0
@@ -105,7 +122,7 @@ class FileError(ParazipError, OSError):
     ) -> None:
         super().__init__(message, member=member)
         self.errno = errno
-        self.reason = reason or message
+        self.reason = hide_secrets(reason or message)
 
 
 class SourceError(FileError):
@@ -178,7 +195,7 @@ class NotCopiedError(ParazipError, NotImplementedError):
     ) -> None:
         super().__init__(message, member=member)
         self.id = id
-        self.reason = reason or message
+        self.reason = hide_secrets(reason or message)
 
 
 class NoSuchMemberError(ParazipError, KeyError):

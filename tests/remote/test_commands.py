@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 import parazip
 from parazip.cli.merge import _read_source
-from parazip.errors import OutputError, SourceError
+from parazip.errors import OutputError, SourceError, hide_secrets
 from parazip.sources import files
 from support.command import assert_fails, run_create, run_parazip
 from support.remote_archives import choose_ten, make_large_archive, read_contents
@@ -199,3 +200,73 @@ def test_what_is_streamed_comes_from_urls(site: Site) -> None:
     urls = [site.put("/one.txt", b"1" * 50), site.put("/two.bin", bytes(9 << 20))]
     archive = b"".join(parazip.stream(urls))
     assert read_contents(archive) == {"one.txt": b"1" * 50, "two.bin": bytes(9 << 20)}
+
+
+QUERY = "sig=SECRET&x=/y/z,a:b;c"
+
+
+@pytest.mark.parametrize("command", ["create", "merge", "list", "extract", "verify"])
+@pytest.mark.parametrize("status", [0, 403, pytest.param(503, marks=pytest.mark.slow)])
+def test_no_command_shows_secrets(
+    site: Site, tmp_path: Path, command: str, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signed URL is a key. Logs of CI are read by many."""
+    site.put("/a.zip", make_large_archive(3), "")
+    site.fail = lambda number, request: status
+    url = f"{site.url}/a.zip?{QUERY}".replace("://", "://user:hunter2@")
+    words = ["made.zip", url] if command in ("create", "merge") else [url]
+    monkeypatch.setenv("PYTHONPATH", "")
+    done = run_parazip(command, *words, *(["--json"] if status else []), cwd=tmp_path)
+    assert done.code == (1 if status else 0)
+    for secret in "hunter2", "SECRET", "x=/y":
+        assert secret not in done.err
+        assert secret not in done.out.decode()
+        for path in tmp_path.rglob("*"):
+            assert path.is_dir() or secret.encode() not in path.read_bytes()
+    if status:
+        assert "/a.zip?***" in done.err + done.out.decode()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("cannot read https://h/a?k=1: no", "cannot read https://h/a?***: no"),
+        ("'https://h/a?k=1', and 'http://h/b?k'", "'https://h/a?***', and 'http://h/b?***'"),
+        ("https://h/a?k=1; is it?", "https://h/a?***; is it?"),
+        ("ftp://me:pw@h/a?b", "ftp://me:***@h/a?b"),
+        ("what is a?b: c@d", "what is a?b: c@d"),
+    ],
+)
+def test_texts_for_people_have_no_secrets(text: str, shown: str) -> None:
+    assert hide_secrets(text) == shown
+
+
+def test_a_date_that_is_not_told_is_no_reason_for_a_note(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("support.web_server.LAST_MODIFIED", "")
+    report = parazip.create(tmp_path / "made.zip", [site.put("/a", b"a")])
+    assert report.notes == ()
+    assert parazip.list_members(tmp_path / "made.zip")[0].date == datetime(1980, 1, 1)
+
+
+@pytest.mark.parametrize("made", ["file", "path"])
+@pytest.mark.parametrize("source", ["file", "path"])
+def test_an_archive_is_not_put_into_itself_by_another_name(
+    tmp_path: Path, made: str, source: str
+) -> None:
+    top = tmp_path / "top"
+    top.mkdir()
+    (top / "a").write_bytes(b"a")
+    names = {"path": str(top), "file": f"file://{top}"}
+    for _ in range(2):
+        with pytest.raises(SourceError, match=r"lies inside .*--exclude .*top/made\.zip$"):
+            parazip.create(f"{names[made]}/made.zip", [names[source]])
+        with pytest.raises(SourceError, match="lies inside"):
+            parazip.merge(f"{names[made]}/made.zip", [names[source]])
+        (top / "made.zip").write_bytes(b"old")
+    with pytest.raises(SourceError, match="is to be put into itself"):
+        parazip.create(f"{names[made]}/made.zip", [f"{names[source]}/made.zip"])
+    (tmp_path / "link").symlink_to(top)
+    with pytest.raises(SourceError, match="lies inside"):
+        parazip.create(f"{names[made]}/made.zip", [f"file://{tmp_path}/link"])

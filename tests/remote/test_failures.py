@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -120,6 +121,26 @@ def test_an_answer_that_stays_is_not_asked_for_again(site: Site, status: int) ->
     with pytest.raises(SourceError, match=rf"/a\.zip: the server answers {status} "):
         parazip.list_members(url)
     assert len(site.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("file:///etc/passwd", "it leads to file:///etc/passwd, and only http:// and https:// are"),
+        ("s3://bucket/key", "it leads to s3://bucket/key, and only http:// and https:// are"),
+        ("http://[::1", "it leads to what is no URL"),
+        ("/a.zip", "it leads from one URL to the next without end"),
+    ],
+)
+def test_a_url_that_leads_nowhere_is_not_asked_for_again(
+    site: Site, target: str, told: str
+) -> None:
+    url = site.put("/a.zip", LARGE)
+    site.headers = {"Location": target}
+    site.fail = lambda number, request: 302
+    with pytest.raises(SourceError, match=re.escape(told)):
+        parazip.list_members(url)
+    assert len(site.requests) <= 11  # of the last one
 
 
 @pytest.mark.parametrize("etags", [('"1"', '"2"'), ('W/"1"', 'W/"2"')], ids=["strong", "weak"])

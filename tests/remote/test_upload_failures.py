@@ -12,10 +12,15 @@ from typing import Any
 import pytest
 
 import parazip
-from parazip.errors import OutputError, ParazipError, SettingsError, SourceChangedError
+from parazip.errors import (
+    OutputError,
+    ParazipError,
+    SettingsError,
+    SourceChangedError,
+    hide_secrets,
+)
 from parazip.output import upload
 from parazip.output.multipart import Multipart
-from parazip.sources import files
 from support.command import assert_fails, run_create, run_parazip
 from support.remote_archives import read_contents
 from support.s3_server import CUT, S3, Request
@@ -290,4 +295,4 @@ def test_the_command_makes_archives_in_stores(s3: S3, tmp_path: Path) -> None:
     ],
 )
 def test_secrets_are_hidden(url: str, shown: str) -> None:
-    assert files.hide_secrets(url) == shown
+    assert hide_secrets(url) == shown

@@ -299,3 +299,10 @@ def test_what_fails_here_cancels_what_has_not_begun(tree: Path) -> None:
         assert not futures[1].done()
         assert all(future.cancelled() for future in futures[2:])
         may_end.set()
+
+
+@pytest.mark.parametrize("executor", [5, "dask://host:1"])
+def test_what_is_no_executor_is_refused_at_once(tmp_path: Path, executor: Any) -> None:
+    with pytest.raises(TypeError, match="an executor"):
+        parazip.write(tmp_path / "a.zip", [parazip.make_member("a", b"a")], executor=executor)
+    assert os.listdir(tmp_path) == []

@@ -165,8 +165,8 @@ def test_what_an_executor_fails_with_is_the_cause(cause: BaseException, told: st
 
 
 def test_what_cannot_be_read_is_an_error_in_its_turn() -> None:
-    with pytest.raises(UnicodeDecodeError), open_lane(InlineExecutor(), lambda _: b"\xff") as lane:
-        list(lane.through("a"))
+    results = take_until_error(open_lane(InlineExecutor(), lambda _: b"\xff"), iter("ab"))
+    assert isinstance(results[0].__cause__, UnicodeDecodeError)
 
 
 def test_an_interrupt_while_a_question_is_handed_over_ends_the_lane() -> None:
@@ -175,3 +175,19 @@ def test_an_interrupt_while_a_question_is_handed_over_ends_the_lane() -> None:
 
     with pytest.raises(KeyboardInterrupt), open_lane(InlineExecutor(), interrupted) as lane:
         list(lane.through("a"))
+
+
+@pytest.mark.parametrize("answer", [None, 5, "text"])
+def test_an_executor_that_gives_no_future_is_an_error_in_its_turn(answer: Any) -> None:
+    class Broken(Executor):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+            return answer
+
+    results = take_until_error(open_lane(Broken()), iter("ab"))
+    assert "AttributeError" in str(results[0])
+
+
+@pytest.mark.parametrize("answer", [None, 5, "text"])
+def test_what_is_no_answer_is_an_error_in_its_turn(answer: Any) -> None:
+    results = take_until_error(open_lane(InlineExecutor(), lambda question: answer), iter("ab"))
+    assert "something else than an answer" in str(results[0])

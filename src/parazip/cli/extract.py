@@ -15,7 +15,7 @@ import click
 
 from parazip.cli import options
 from parazip.display import Display, format_size, make_printable, print_json, print_names
-from parazip.errors import OutputError, ParazipError, SettingsError, SourceError
+from parazip.errors import OutputError, ParazipError, SettingsError, SourceError, hide_secrets
 from parazip.extraction.listing import ListedMember, list_members
 from parazip.extraction.model import MODES, OVERWRITE, Extraction
 from parazip.format.values import MOST_DEFLATED
@@ -160,7 +160,7 @@ def list_command(
     with opened_archive(archive) as path:
         found = list_members(path, members, exclude)
     if as_json:
-        print_json({"archive": archive, "members": [*map(_make_fields, found)]})
+        print_json({"archive": hide_secrets(archive), "members": [*map(_make_fields, found)]})
     elif is_long:
         print_names(map(_format_long, found))
         size = sum([member.size for member in found])

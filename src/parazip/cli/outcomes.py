@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import click
 
-from parazip.errors import ParazipError, SettingsError
+from parazip.errors import ParazipError, SettingsError, hide_secrets
 
 
 class Outcome(NamedTuple):
@@ -80,6 +80,7 @@ def print_failure(error: BaseException) -> None:
         return
     from parazip.display import print_json  # which loads the codecs
 
+    member = getattr(error, "member", None)
     print_json(
         {
             "problems": outcome.messages,
@@ -88,7 +89,7 @@ def print_failure(error: BaseException) -> None:
                 "type": type(error).__name__,
                 "message": outcome.messages[0],
                 "id": getattr(error, "id", "") or None,
-                "member": getattr(error, "member", None),
+                "member": member and hide_secrets(member),
             },
         }
     )

@@ -11,7 +11,7 @@ import click
 from parazip.cli import options
 from parazip.cli.extract import opened_archive
 from parazip.display import Display, format_size, make_printable, print_json, print_name
-from parazip.errors import ParazipError
+from parazip.errors import ParazipError, hide_secrets
 from parazip.settings import Settings
 from parazip.verification.profiles import PROFILES
 from parazip.verification.verify import VerifyReport
@@ -58,10 +58,12 @@ def verify(
             try:
                 with opened_archive(archive) as path:
                     report = verify_archive(path, settings, profiles=profiles, progress=display)
-                report = replace(report, archive=archive)
+                report = replace(report, archive=hide_secrets(archive))
             except ParazipError as error:
                 is_sound = False
-                documents.append({"archive": archive, "sound": False, "error": str(error)})
+                documents.append(
+                    {"archive": hide_secrets(archive), "sound": False, "error": str(error)}
+                )
                 if not as_json:
                     display.end_bar()
                     print(f"parazip: {make_printable(str(error))}", file=sys.stderr)

@@ -408,6 +408,8 @@ def _write_archive(
 ) -> Report:
     """Writes a new archive of members whose names are checked as they come; see `write`."""
     settings = settings or Settings()
+    if executor is not None and not callable(getattr(executor, "submit", None)):
+        raise TypeError(f"an executor has submit(), as concurrent.futures has it; {executor!r:.60}")
     if isinstance(archive, str | os.PathLike):
         # It is opened later, and there is work in between.
         refuse_at_once(os.fspath(archive), inspects=inspect is not None)

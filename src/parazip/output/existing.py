@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from parazip.errors import OutputError, SourceChangedError, SourceError
+from parazip.errors import OutputError, SourceChangedError, SourceError, hide_secrets
 from parazip.model import Changes
 from parazip.sources import files
 
@@ -39,7 +39,7 @@ class ExistingFile:
     def __init__(self, path: str, changes: Changes = "ctime") -> None:
         self._path = path
         if files.is_url(path):
-            name = files.hide_secrets(path)
+            name = hide_secrets(path)
             raise OutputError(
                 f"cannot change {name}: it is a URL; change the archive here, and send it there",
                 member=name,

@@ -14,13 +14,13 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any
 
-from parazip.errors import OutputError, SettingsError
+from parazip.errors import OutputError, SettingsError, hide_secrets
 from parazip.format.values import Buffer
 from parazip.model import SentPart, Ticket
 from parazip.output.multipart import Multipart
 from parazip.output.stream import Output, Pipe, open_replacement, refuse_unwritable
 from parazip.output.upload import explaining_errors, uploading
-from parazip.sources import files, stores
+from parazip.sources import stores
 
 _SCHEMES = frozenset(("file", "local", "s3", "s3a", "gs", "gcs", "memory"))
 """Where nothing is visible before all is there."""
@@ -43,7 +43,7 @@ def open_object(
         SettingsError: it cannot be inspected.
         OutputError: there can be nothing at that URL, or its store does not take it.
     """
-    name = files.hide_secrets(url)
+    name = hide_secrets(url)
     system, path = _open_store(url, inspects=inspect is not None)
     protocols = stores.list_protocols(system)
     if "file" in protocols:
@@ -80,7 +80,7 @@ def send_part(ticket: Ticket, data: Buffer) -> SentPart:
     Raises:
         OutputError: the store does not take it.
     """
-    name = files.hide_secrets(ticket.url)
+    name = hide_secrets(ticket.url)
     with explaining_errors(name):
         sending = _join_upload(ticket.url, ticket.upload).send(ticket.number, data)
         try:
@@ -97,7 +97,7 @@ def _join_upload(url: str, upload: str) -> Multipart:
 
 def _open_store(url: str, *, inspects: bool) -> tuple[Any, str]:
     """The file system of fsspec for a URL, and the path there."""
-    name = files.hide_secrets(url)
+    name = hide_secrets(url)
     scheme = url.partition("://")[0]
     if scheme not in _SCHEMES:
         raise OutputError(

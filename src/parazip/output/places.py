@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from parazip.errors import OutputError
+from parazip.errors import OutputError, hide_secrets
 from parazip.format.values import Buffer
 from parazip.model import SentPart, Ticket
 from parazip.output import existing, stream
@@ -78,7 +78,7 @@ def _load_objects(path: str) -> Any:
     try:
         from parazip.output import objects
     except ImportError as error:
-        name = files.hide_secrets(path)
+        name = hide_secrets(path)
         raise OutputError(
             f"cannot write {name}: {error.name} is missing, which reaches URLs; pip install "
             f'"parazip[remote]" gets it. If it is a file that is named so, name it ./{name}',

@@ -325,8 +325,21 @@ def explaining_errors(name: str) -> Iterator[None]:
         has_words = isinstance(error, OSError) and str(error)
         told = error if has_words else stores.as_system_error(error)
         assert isinstance(told, OSError)
-        raise OutputError.of(name, told, _HINTS.get(type(error), "try again later")) from error
+        raise OutputError.of(name, told, _find_hint(error)) from error
 
 
 _MISSING = "see that its bucket is there, and that you may write to it"
-_HINTS: dict[type, str] = {FileNotFoundError: _MISSING, PermissionError: _MISSING}
+
+_HINTS = {
+    "FileNotFoundError": _MISSING,
+    "PermissionError": _MISSING,
+    "NoCredentialsError": "set AWS_PROFILE, or what else the AWS command line takes keys from",
+    "ParamValidationError": "",
+}
+"""What can be done about errors, by the names of their kinds: those of botocore among them."""
+
+
+def _find_hint(error: Exception) -> str:
+    if isinstance(error, ImportError):  # it says itself what to install
+        return ""
+    return _HINTS.get(type(error).__name__, "try again later")

@@ -77,15 +77,6 @@ def is_url(path: str) -> bool:
     return "://" in path and _URL.match(path) is not None
 
 
-def hide_secrets(url: str) -> str:
-    """A URL for messages: without a password, and without what a web server is asked besides."""
-    scheme, _, rest = url.partition("://")
-    rest = re.sub("^([^/@:]*):[^/@]*@", r"\1:***@", rest)
-    if scheme in ("http", "https"):
-        rest = re.sub("[?].*", "?***", rest)
-    return f"{scheme}://{rest}"
-
-
 def find_last_step(url: str) -> str:
     """The last step of a URL's path, without what a web server is asked besides."""
     scheme, _, path = url.partition("://")
@@ -96,7 +87,7 @@ def find_last_step(url: str) -> str:
     return path.rstrip("/").rpartition("/")[2]
 
 
-_SAME_SCHEMES = {"s3a": "s3", "gcs": "gs", "local": "file"}
+_SAME_SCHEMES = {"s3a": "s3", "gcs": "gs"}
 
 
 def find_steps_below(url: str, folder: str) -> str | None:
@@ -111,6 +102,14 @@ def find_steps_below(url: str, folder: str) -> str | None:
 def _split_url(url: str) -> list[str]:
     scheme, _, path = url.partition("://")
     return [_SAME_SCHEMES.get(scheme, scheme), *path.rstrip("/").split("/")]
+
+
+def find_local_path(url: str) -> str | None:
+    """The path on this system that a URL, or a path, stands for; None if it is elsewhere."""
+    if not is_url(url):
+        return url
+    scheme, _, path = url.partition("://")
+    return path if scheme in ("file", "local") else None
 
 
 def find_remote(url: str, changes: Changes = "ctime") -> File | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from parazip.errors import ParazipError, SettingsError
+from parazip.errors import ParazipError, SettingsError, hide_secrets
 from parazip.format.names import MISREADINGS
 from parazip.model import Member
 from parazip.settings import LeftOut
@@ -153,5 +153,6 @@ class Findings:
 
 
 def _quoted(name: str) -> str:
+    name = hide_secrets(name)
     text = f"'{name}'" if name.isprintable() else repr(name)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

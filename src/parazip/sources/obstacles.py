@@ -160,9 +160,10 @@ def refuse_output_inside(
 
 def _find_inside(path: str, folder: str) -> str | None:
     """The name of a path, or of a URL, below a folder; None if it is elsewhere."""
-    if files.is_url(folder) or files.is_url(path):
+    here, above = files.find_local_path(path), files.find_local_path(folder)
+    if here is None or above is None:
         return files.find_steps_below(path, folder) or None
-    inside = os.path.relpath(os.path.realpath(path), os.path.realpath(folder))
+    inside = os.path.relpath(os.path.realpath(here), os.path.realpath(above))
     if inside.split(os.sep)[0] == os.pardir or os.path.isabs(inside):
         return None
     return inside.replace(os.sep, "/")
@@ -198,19 +199,24 @@ def refuse_archive_itself(
 
 def _make_judge(archive: str | int) -> Callable[[File], bool] | None:
     """Tells whether a file is the archive; None if no file is."""
-    if isinstance(archive, str) and files.is_url(archive):
-        return lambda file: file.is_remote and files.find_steps_below(file.path, archive) == ""
+    place: str | int | None = archive
+    if isinstance(archive, str):
+        url, place = archive, files.find_local_path(archive)
+        if place is None:
+            return lambda file: file.is_remote and files.find_steps_below(file.path, url) == ""
+    assert place is not None
     try:
-        itself = os.stat(archive)
+        itself = os.stat(place)
     except OSError:
         return None
     inode = itself.st_ino if stat.S_ISREG(itself.st_mode) else -1
-    return lambda file: file.inode == inode and _is_at(file.path, itself)
+    return lambda file: (file.inode == inode or file.is_remote) and _is_at(file.path, itself)
 
 
 def _is_at(path: str, itself: os.stat_result) -> bool:
+    place = files.find_local_path(path)
     try:
-        return os.path.samestat(os.stat(path), itself)
+        return place is not None and os.path.samestat(os.stat(place), itself)
     except OSError:  # who reads it will say so
         return False
 

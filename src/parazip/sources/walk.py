@@ -213,6 +213,7 @@ class _Walk:
         self._follow = selection.symlinks == "follow"
         self._changes = selection.changes
         self._date = make_date_policy(selection.timestamp, findings)
+        self._date_untold = make_date_policy(selection.timestamp)  # there is nothing to tell of
         self._decode = make_decoder()
         self._is_step_left_out = make_step_exclusion(selection.patterns)
         self._is_left_out = make_exclusion(selection.patterns)
@@ -292,13 +293,15 @@ class _Walk:
             self._leave_out_by_pattern(name)
         else:
             info = os.stat_result((_REMOTE_MODE, *[0] * 9), {"st_mtime_ns": file.mtime_ns})
+            date = self._date if file.mtime_ns else self._date_untold
             attributes = self._attributes(_REMOTE_MODE << 16)
-            yield Member(self._prefix + name, file, attributes, self._date(file.path, info))
+            yield Member(self._prefix + name, file, attributes, date(file.path, info))
 
     def refuse_inside(self, path: str, given: str, output: str, place: str) -> bool:
         """Refuses a folder if `output` would be written into it; True if it does."""
         is_url = files.is_url(path)
-        if not given or not (is_url or os.path.isdir(path)):
+        here = files.find_local_path(path)
+        if not given or (here is not None and not os.path.isdir(here)):
             return False
         name = files.find_last_step(given) if is_url and given == path else make_member_name(given)
         return refuse_output_inside(output, place, path, name, self._is_left_out, self._findings)

@@ -40,6 +40,8 @@ MOST_WHOLE = 64 << 20
 _PASSING = frozenset((408, 429, 500, 502, 503, 504))
 """Answers that may be others in a moment (RFC 9110, RFC 6585)."""
 
+_BROKEN = (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError)
+
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+)")
 
 
@@ -159,14 +161,12 @@ class WebStore:
                 pause = max(pause, answer.pause)
             elif isinstance(error, TimeoutError):
                 problem = f"the server was silent for {SILENCE:g} s"
-            elif isinstance(error, ValueError):
-                raise SourceError(f"cannot read {url}: it is no URL", member=url) from error
-            elif isinstance(error, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError):
+            elif isinstance(error, _BROKEN):
                 problem = "the connection broke off"
-            elif isinstance(error, aiohttp.ClientError):
+            elif isinstance(error, aiohttp.ClientConnectionError):
                 problem = str(error) or type(error).__name__
             else:
-                raise error
+                raise _explain_error(url, error) from error
         raise SourceError(
             f"cannot read {url}: {problem}, {TRIES} times in a row; try again later, or fetch the "
             "file by other means and name that",
@@ -255,6 +255,24 @@ def _read_date(text: str) -> int:
         return int(parsedate_to_datetime(text).timestamp()) * 10**9
     except (ValueError, OverflowError):
         return 0
+
+
+def _explain_error(url: str, error: BaseException) -> BaseException:
+    """What is wrong with an answer, or with a URL, that will be so again; or the error as it is."""
+    match error:
+        case aiohttp.NonHttpUrlRedirectClientError():
+            why = f"it leads to {error}, and only http:// and https:// are followed"
+        case aiohttp.InvalidUrlRedirectClientError():
+            why = "it leads to what is no URL"
+        case aiohttp.TooManyRedirects():
+            why = "it leads from one URL to the next without end"
+        case aiohttp.InvalidURL():
+            why = "it is no URL"
+        case aiohttp.ClientError() | ValueError():
+            why = "the server answers with what is not HTTP"
+        case _:
+            return error
+    return SourceError(f"cannot read {url}: {why}", member=url)
 
 
 def _describe_status(answer: _Answer) -> str:

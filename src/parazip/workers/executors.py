@@ -22,7 +22,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from parazip.errors import ExecutorError
+from parazip.errors import ExecutorError, ParazipError
 from parazip.workers.threads import Job
 
 
@@ -58,16 +58,27 @@ class ExecutorWorkers:
         question = self._write(job.task)
         try:
             future = self._executor.submit(self._function, question)
+            self._asked[job] = future
+            future.add_done_callback(partial(self._take_answer, job))
         except Exception as error:
+            self._asked.pop(job, None)
             job.run_by(partial(_refuse, error))
-            return
-        self._asked[job] = future
-        future.add_done_callback(partial(self._take_answer, job))
 
     def _take_answer(self, job: Job[Any, Any], future: Future[bytes]) -> None:
         """Reads an answer, on whatever thread it came."""
         self._asked.pop(job, None)
-        job.run_by(lambda task: self._read(_get_answer(future)))
+        job.run_by(lambda task: self._read_answer(future))
+
+    def _read_answer(self, future: Future[bytes]) -> Any:
+        answer = _get_answer(future)
+        try:
+            return self._read(answer)
+        except ParazipError:
+            raise
+        except (EOFError, TypeError, ValueError) as error:  # marshal's, where it cannot be read
+            raise ExecutorError(
+                f"the executor has given back something else than an answer: {answer!r:.60}"
+            ) from error
 
     def have_room(self) -> bool:
         """Whether it may have one question more."""
