@@ -1,9 +1,9 @@
 """Zip archives, made on all the cores of a machine.
 
 `create` puts files and folders into an archive, `merge` what archives hold, `write` members that
-are given one by one; `update` and `delete` change an archive that is there. `extract` makes files
-of an archive's members, and `list_members` tells what they are. All public names can be imported
-from here; they are loaded when they are first used.
+are given one by one; `update` and `delete` change an archive that is there, and `push` an object of
+S3. `extract` makes files of an archive's members, and `list_members` tells what they are. All
+public names can be imported from here; they are loaded when they are first used.
 """
 
 from __future__ import annotations
@@ -52,6 +52,9 @@ if TYPE_CHECKING:
     from parazip.model import File as File
     from parazip.model import Member as Member
     from parazip.model import Tally as Tally
+    from parazip.pushing import PushReport as PushReport
+    from parazip.pushing import preview_push as preview_push
+    from parazip.pushing import push as push
     from parazip.settings import LeftOut as LeftOut
     from parazip.settings import Preview as Preview
     from parazip.settings import Report as Report
@@ -81,6 +84,7 @@ else:
         "model": "File Member Tally",
         "engine.progress": "Progress",
         "engine.revision": "delete preview_delete preview_update update",
+        "pushing": "PushReport preview_push push",
         "settings": "LeftOut Preview Report Settings",
         "sources.selection": "Selection",
         "verification.faults": "Fault",

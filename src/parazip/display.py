@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from parazip.extraction.model import ExtractReport
+    from parazip.pushing import PushReport
 
 Mode: TypeAlias = Literal["auto", "bar", "plain", "json", "none"]
 MODES: tuple[Mode, ...] = ("auto", "bar", "plain", "json", "none")
@@ -137,14 +138,30 @@ class Display:
 
     def show_extracted(self, report: ExtractReport, as_json: bool = False) -> None:
         """Tells what was extracted; as a JSON document on standard output."""
+        self._show_outcome(_get_fields(report), format_extracted(report), as_json)
+
+    def show_pushed(self, report: PushReport, as_json: bool = False) -> None:
+        """Tells what was sent; as a JSON document on standard output."""
+        fields = {**_get_fields(report), "dry_run": False}
+        self._show_outcome(fields, format_pushed(report), as_json)
+
+    def show_push_preview(self, report: PushReport, as_json: bool = False) -> None:
+        """Tells on standard output what would be sent."""
+        if as_json:
+            print_json({**_get_fields(report), "dry_run": True})
+        else:
+            print_name(format_push_preview(report))
+            self._show_notes(report.notes)
+
+    def _show_outcome(self, fields: dict[str, Any], line: str, as_json: bool) -> None:
         self.end_bar()
-        fields = {name: getattr(report, name) for name in report.__dataclass_fields__}
         if as_json:
             print_json(fields)
         elif self._mode == "json":
             self._print_event("done", fields)
         elif not self._quiet:
-            self._print_line(format_extracted(report))
+            self._print_line(line)
+            self._show_notes(fields.get("notes", ()))
 
     def show_line(self, text: str) -> None:
         """Tells people something in a line."""
@@ -252,9 +269,13 @@ def _list_preview(archive: str, preview: Preview) -> dict[str, Any]:
     return document
 
 
+def _get_fields(report: Report | ExtractReport | PushReport) -> dict[str, Any]:
+    return {name: getattr(report, name) for name in report.__dataclass_fields__}
+
+
 def _list_fields(report: Report) -> dict[str, Any]:
     """The fields of a report as JSON knows them."""
-    fields = {name: getattr(report, name) for name in report.__dataclass_fields__}
+    fields = _get_fields(report)
     sections = [
         {**made._asdict(), "tallies": _list_tallies(made.tallies)} for made in report.sections
     ]
@@ -302,6 +323,33 @@ def format_extracted(report: ExtractReport) -> str:
     return (
         f"{make_printable(report.folder)}: {members}, {format_size(report.bytes)} in "
         f"{report.seconds:.1f} s, {speed}/s"
+    )
+
+
+def format_pushed(report: PushReport) -> str:
+    """One line for people: how much was sent of an archive, and how much was not."""
+    if report.is_needless:
+        return _format_needless(report)
+    return f"pushed {_format_push(report)} in {report.seconds:.1f} s"
+
+
+def format_push_preview(report: PushReport) -> str:
+    """The same of what would be sent."""
+    return _format_needless(report) if report.is_needless else f"would push {_format_push(report)}"
+
+
+def _format_push(report: PushReport) -> str:
+    sizes = [*map(format_size, (report.sent, report.copied, report.size))]
+    return (
+        f"{make_printable(report.archive)} to {make_printable(report.url)}: {sizes[0]} sent, "
+        f"{sizes[1]} copied there ({sizes[2]})"
+    )
+
+
+def _format_needless(report: PushReport) -> str:
+    return (
+        f"nothing to send: {make_printable(report.url)} has all of "
+        f"{make_printable(report.archive)} already ({format_size(report.size)})"
     )
 
 

@@ -218,12 +218,14 @@ class SentPart(NamedTuple):
         etag: what the store calls its bytes.
         crc: their CRC-32.
         size: how many there are.
+        is_told: whether the store knows their CRC-32.
     """
 
     number: int
     etag: str
     crc: int
     size: int
+    is_told: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,3 +32,20 @@ def s3(_s3: S3) -> S3:
     """An S3 on loopback that has an empty bucket, and nothing else."""
     _s3.reset()
     return _s3
+
+
+@pytest.fixture
+def small_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is sent and copied is some hundred times as short as else."""
+    for room in ("output.pieces", "output.upload", "pushing"):
+        monkeypatch.setattr(f"parazip.{room}.PART", 100_000)
+    monkeypatch.setattr("parazip.pushing.MOST_ON_THE_WAY", 300_000)
+    monkeypatch.setattr("parazip.output.pieces.SMALLEST_PART", 50_000)
+    monkeypatch.setattr("parazip.output.pieces.LARGEST_COPY", 250_000)
+    monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 50_000)
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """botocore tries again at once."""
+    monkeypatch.setattr("botocore.retryhandler.delay_exponential", lambda **_: 0.0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,12 @@ from parazip.output import upload
 from parazip.output.multipart import Multipart
 from support.command import assert_fails, run_create, run_parazip
 from support.remote_archives import read_contents
-from support.s3_server import CUT, S3, Request
+from support.s3_server import CUT, S3, Request, fail_at
 
 pytestmark = [
     pytest.mark.filterwarnings("default"),  # of botocore and moto
     pytest.mark.once,
+    pytest.mark.usefixtures("no_pauses"),
 ]
 
 URL = "s3://bucket/made.zip"
@@ -41,12 +41,6 @@ def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upload, "PART", 100_000)
     monkeypatch.setattr(upload, "MOST_ON_THE_WAY", 300_000)
     monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 50_000)
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """botocore tries again at once."""
-    monkeypatch.setattr("botocore.retryhandler.delay_exponential", lambda **_: 0.0)
 
 
 @pytest.fixture
@@ -79,19 +73,6 @@ def url(s3: S3) -> str:
     s3.system.pipe("bucket/old.zip", b"old")
     s3.forget()
     return "s3://bucket/old.zip"
-
-
-def fail_at(what: str, status: int, times: int = 1000, part: int = 0) -> Callable[[Request], int]:
-    """Answers a kind of request with a status, so often; if a part is given, only for that."""
-    left = [None] * times
-
-    def fail(request: Request) -> int:
-        if request.what == what and part in (0, request.part) and left:
-            left.pop()
-            return status
-        return 0
-
-    return fail
 
 
 @pytest.mark.parametrize("status", [503, pytest.param(500, marks=pytest.mark.slow), CUT])

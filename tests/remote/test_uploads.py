@@ -19,6 +19,7 @@ from parazip.engine import cache as caching
 from parazip.output import upload
 from parazip.output.multipart import Multipart
 from parazip.output.upload import Upload
+from support.pushing import read_object
 from support.remote_archives import make_large_archive, read_contents
 from support.s3_server import S3
 from support.shelf import Shelf
@@ -62,11 +63,6 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 50_000)
 
 
-def read_object(s3: S3, url: str = URL) -> bytes:
-    data: bytes = s3.system.cat(url)
-    return data
-
-
 JOBS: dict[str, Callable[[Any, Path], parazip.Report]] = {
     "create": lambda made, tree: parazip.create(made, [tree], FAST),
     "stored": lambda made, tree: parazip.create(made, [tree], parazip.Settings(level=0)),
@@ -98,7 +94,7 @@ def test_the_bytes_are_those_of_the_file(s3: S3, tree: Path, job: str) -> None:
     expected = JOBS[job](tree.parent / "made.zip", tree)
     report = JOBS[job](URL, tree)
     data = (tree.parent / "made.zip").read_bytes()
-    assert read_object(s3) == data
+    assert read_object(s3, URL) == data
     assert (report.archive, report.members, report.bytes_out) == (URL, expected.members, len(data))
     assert s3.list_unfinished() == []
     assert s3.count("PUT partNumber uploadId") >= len(data) // 100_000
@@ -111,7 +107,7 @@ def test_a_small_archive_is_one_request(s3: S3, tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"a" * 50)
     parazip.create(URL, ["a"], selection=parazip.Selection(directory=tmp_path))
     assert [request.what for request in s3.requests] == ["PUT"]
-    assert read_contents(read_object(s3)) == {"a": b"a" * 50}
+    assert read_contents(read_object(s3, URL)) == {"a": b"a" * 50}
 
 
 def test_parts_have_8_mib(s3: S3, tmp_path: Path) -> None:
@@ -129,7 +125,7 @@ def test_what_is_there_is_replaced(s3: S3, tmp_path: Path) -> None:
     s3.system.pipe(URL, b"old")
     parazip.create(URL, ["a"], selection=parazip.Selection(directory=tmp_path))
     parazip.merge(URL, [URL, ("b", URL)])
-    assert read_contents(read_object(s3)) == {"a": b"a", "b/a": b"a"}
+    assert read_contents(read_object(s3, URL)) == {"a": b"a", "b/a": b"a"}
 
 
 @pytest.mark.usefixtures("small_parts", "settled")
@@ -141,7 +137,7 @@ def test_the_cache_keeps_and_recalls(s3: S3, tree: Path, monkeypatch: pytest.Mon
     recalled = []
     for _ in range(2):
         report = parazip.create(URL, [tree], FAST, cache=caching.Cache())
-        assert read_object(s3) == data
+        assert read_object(s3, URL) == data
         recalled.append(report.recalled)
     assert recalled[0] == 0 < recalled[1] < expected.members  # all but what comes with the noise
     cache = caching.Cache()
@@ -151,7 +147,7 @@ def test_the_cache_keeps_and_recalls(s3: S3, tree: Path, monkeypatch: pytest.Mon
             damaged[-1] ^= 1
             path.write_bytes(damaged)
     report = parazip.create(URL, [tree], FAST, cache=cache)
-    assert read_object(s3) == data
+    assert read_object(s3, URL) == data
     assert (report.recalled, len(cache.notes)) == (0, 1)
 
 
@@ -160,7 +156,7 @@ def test_what_a_file_kept_is_recalled_into_a_store(s3: S3, tree: Path) -> None:
     parazip.create(tree.parent / "made.zip", [tree], FAST, cache=caching.Cache())
     report = parazip.create(URL, [tree], FAST, cache=caching.Cache())
     assert report.recalled == report.members
-    assert read_object(s3) == (tree.parent / "made.zip").read_bytes()
+    assert read_object(s3, URL) == (tree.parent / "made.zip").read_bytes()
 
 
 @pytest.mark.parametrize("scheme", ["memory", "file"])

@@ -74,6 +74,13 @@ class S3:
         )
         return described
 
+    def put_without_crc(self, url: str, data: bytes) -> None:
+        """Makes an object of which nobody tells the CRC-32."""
+        self.system.pipe(url, data)
+        bucket, key, _ = self.system.split_path(url)
+        found = _find_object(bucket, key)
+        found.checksum_value = found.checksum_algorithm = None
+
     def guard(self, app: Any) -> Any:
         """The WSGI application, behind `fail`."""
 
@@ -83,7 +90,7 @@ class S3:
             size = int(environ.get("CONTENT_LENGTH") or 0)
             request = Request(what, int(query.get("partNumber", ["0"])[0]), size)
             self.requests.append(request)
-            status = self.fail(request)
+            status = self.fail(request) or _find_conflict(environ)
             if not status:
                 return app(environ, start_response)
             if status == CUT:
@@ -94,6 +101,40 @@ class S3:
             return [b""]
 
         return answer
+
+
+def fail_at(what: str, status: int, times: int = 1000, part: int = 0) -> Callable[[Request], int]:
+    """Answers a kind of request with a status, so often; if a part is given, only for that."""
+    left = [None] * times
+
+    def fail(request: Request) -> int:
+        if request.what == what and part in (0, request.part) and left:
+            left.pop()
+            return status
+        return 0
+
+    return fail
+
+
+def _find_object(bucket: str, key: str) -> Any:
+    """An object as moto has it; None if it is not there."""
+    from moto.core.models import DEFAULT_ACCOUNT_ID
+    from moto.s3.models import s3_backends
+
+    return s3_backends[DEFAULT_ACCOUNT_ID]["aws"].get_object(bucket, key)
+
+
+def _find_conflict(environ: dict[str, Any]) -> int:
+    """The status that S3 answers with if another object stands there; moto does not look."""
+    copied = "HTTP_X_AMZ_COPY_SOURCE" in environ
+    expected = environ.get("HTTP_X_AMZ_COPY_SOURCE_IF_MATCH" if copied else "HTTP_IF_MATCH")
+    if expected is None:
+        return 0
+    _, bucket, key = environ["PATH_INFO"].split("/", 2)
+    found = _find_object(bucket, key)
+    if found is None:
+        return 404
+    return 0 if found.etag == expected else 412
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from parazip.cli.commands import parazip
 from parazip.cli.create import create
 from parazip.cli.extract import extract, list_command
 from parazip.cli.merge import merge
+from parazip.cli.push import push
 from parazip.cli.verify import verify
 from support.places import DOCS, ROOT
 
@@ -27,6 +28,7 @@ SECTIONS = {
     "extract": (extract, "Extracting and listing"),
     "list": (list_command, "Extracting and listing"),
     "verify": (verify, "Verifying"),
+    "push": (push, "Pushing archives"),
 }
 
 FOREIGN = {

@@ -26,6 +26,7 @@ _COMMANDS = {
     "merge": ("parazip.cli.merge", "Put zip archives and folders into one, without recompressing."),
     "update": ("parazip.cli.change", "Put files and folders into an archive, if they changed."),
     "delete": ("parazip.cli.change", "Take members out of an archive."),
+    "push": ("parazip.cli.push", "Bring an archive into S3, and send only what has changed."),
     "extract": ("parazip.cli.extract", "Extract an archive on all cores."),
     "list": ("parazip.cli.extract", "List what is in an archive."),
     "verify": ("parazip.cli.verify", "Read archives back on all cores, and tell what is wrong."),

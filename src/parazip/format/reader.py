@@ -15,6 +15,7 @@ is read with the data.
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import NamedTuple
 
 from parazip.format.directory import KIND_LINK, read_headers
 from parazip.format.end import Directory, Read, find_directory
@@ -53,6 +54,58 @@ def read_directory(path: str, size: int, read: Read, judge: Judge | None = None)
         for name, record in zip(names, records, strict=True):
             _check_unshifted(judge, name, record, directory.shift, read)
     return list(map(Entry, names, records, ends))
+
+
+class Layout(NamedTuple):
+    """Where things are in an archive, as its directory says.
+
+    Attributes:
+        front: what stands in front of the first record, as far as it was read.
+        records: what the directory says of the members, in the order of the file. No two begin at
+            one place, and none behind the end.
+        end: where the last record ends, or the directory begins if there is none.
+        size: of the file, in bytes.
+    """
+
+    front: bytes
+    records: list[Record]
+    end: int
+    size: int
+
+    @property
+    def begin(self) -> int:
+        """Where the first record begins, or the directory if there is none."""
+        return self.records[0].offset if self.records else self.end
+
+
+_MOST_FRONT = 64 << 10
+
+
+def read_layout(path: str, size: int, read: Read) -> Layout:
+    """Where things are in an archive, for who believes nothing of it: what is odd passes.
+
+    No more is read of the file than its directory, the last local header, and up to 64 KiB of what
+    stands in front of the first record.
+
+    Args:
+        path: what messages call the archive.
+        size: of its file, in bytes.
+        read: see `read_directory`.
+
+    Raises:
+        BadArchiveError: it is no archive, or its directory cannot be read.
+    """
+    judge = Judge(path, lambda refusal: None)
+    directory = find_directory(judge, size, read)
+    _, found = read_headers(judge, directory, read)
+    end = directory.begin
+    inside = {record.offset: record for record in found if 0 <= record.offset < end}
+    records = [inside[offset] for offset in sorted(inside)]
+    if records:
+        last = records[-1]
+        end = max(last.offset + 1, find_end_of_last(last, end, read))
+    layout = Layout(b"", records, end, size)
+    return layout._replace(front=read(0, min(layout.begin, _MOST_FRONT)))
 
 
 def _find_ends(

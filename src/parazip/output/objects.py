@@ -58,6 +58,15 @@ def open_object(
             yield output
 
 
+def open_multipart(url: str) -> Multipart:
+    """The object of S3 at a URL, for who puts it together.
+
+    Raises:
+        OutputError: there can be no object at that URL.
+    """
+    return Multipart(*_open_store(url, inspects=False), url)
+
+
 def refuse_object(url: str, *, inspects: bool = False) -> None:
     """Refuses what `open_object` would refuse, as far as is known without asking anybody.
 

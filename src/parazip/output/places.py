@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from parazip.errors import OutputError, hide_secrets
 from parazip.format.values import Buffer
@@ -12,6 +12,9 @@ from parazip.model import SentPart, Ticket
 from parazip.output import existing, stream
 from parazip.output.stream import Output
 from parazip.sources import files
+
+if TYPE_CHECKING:
+    from parazip.output.multipart import Multipart
 
 
 def open_place(
@@ -39,6 +42,23 @@ def open_place(
         )
         return opened
     return stream.open_replacement(path, standing, inspect, sync)
+
+
+def open_multipart(url: str) -> Multipart:
+    """The object of S3 at a URL, for who puts it together of what is there and what is sent.
+
+    Raises:
+        OutputError: it is no URL of S3, or there can be no object there.
+    """
+    if not files.is_url(url) or url.partition("://")[0] not in ("s3", "s3a"):
+        name = hide_secrets(url)
+        raise OutputError(
+            f"cannot push to {name}: it has to be s3://bucket/name, as only S3 copies ranges of "
+            "what is there; copy the archive there by other means",
+            member=name,
+        )
+    opened: Multipart = _load_objects(url).open_multipart(url)
+    return opened
 
 
 def refuse_unwritable(path: str, *, inspects: bool = False, syncs: bool = False) -> None:

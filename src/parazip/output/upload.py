@@ -22,13 +22,13 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 from parazip.errors import OutputError, ParazipError
 from parazip.format.values import Buffer
 from parazip.model import Piece, SentPart, Ticket, Uploaded
 from parazip.output.multipart import LARGEST_PART, SMALLEST_PART, Multipart
 from parazip.output.stream import Output, Pipe, Sharing
-from parazip.sources import stores
 
 PART = 8 << 20
 """Bytes of a part."""
@@ -75,6 +75,25 @@ class _Part:
         return begin < self.begin + len(self.data) and end > self.begin
 
 
+class Transfers:
+    """Parts that are on their way to a store, the oldest first."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[Future[Any], int]] = deque()
+
+    def add(self, future: Future[Any], size: int) -> None:
+        """One more part, which counts as `size` bytes until it has arrived."""
+        self._waiting.append((future, size))
+
+    def take(self, most: int) -> Iterator[Any]:
+        """What came of those that have arrived, until no more than `most` bytes are on the way."""
+        waiting = self._waiting
+        while waiting and (waiting[0][0].done() or sum(size for _, size in waiting) > most):
+            result = waiting[0][0].result()
+            waiting.popleft()
+            yield result
+
+
 class Upload(Output):
     """An archive that becomes an object of S3.
 
@@ -96,7 +115,7 @@ class Upload(Output):
         # Not sent yet: those that are done and held, and the one that is being filled.
         self._parts = [_Part(1, 0, PART)]
         self._sent: dict[int, Future[SentPart]] = {}
-        self._on_the_way: deque[tuple[Future[SentPart], int]] = deque()
+        self._on_the_way = Transfers()
         self._held: Piece = (0, 0)
         self._copy: bytearray | None = None
         self._copy_begin = 0
@@ -265,15 +284,13 @@ class Upload(Output):
         self._wait_until_sent(MOST_ON_THE_WAY - len(part.data))
         future = self._store.send(part.number, part.data)
         self._sent[part.number] = future
-        self._on_the_way.append((future, len(part.data)))
+        self._on_the_way.add(future, len(part.data))
 
     def _wait_until_sent(self, most: int) -> None:
         """Waits until no more than `most` bytes are on the way, and for all that failed before."""
-        waiting = self._on_the_way
         with self.explaining_errors():
-            while waiting and (waiting[0][0].done() or sum(size for _, size in waiting) > most):
-                waiting[0][0].result()
-                waiting.popleft()
+            for _ in self._on_the_way.take(most):
+                pass
 
 
 def _choose_size(before: int, smallest: int) -> int:
@@ -293,9 +310,16 @@ def uploading(store: Multipart, name: str) -> Iterator[Upload]:
         OutputError: the store does not take it.
     """
     upload = Upload(store, name)
-    try:
+    with aborting(store):
         yield upload
         upload.complete()
+
+
+@contextmanager
+def aborting(store: Multipart) -> Iterator[None]:
+    """If the block raises anything, the upload is aborted, and what is left of it is told."""
+    try:
+        yield
     except BaseException as error:
         if not store.abort():
             _add_note(
@@ -322,6 +346,8 @@ def explaining_errors(name: str) -> Iterator[None]:
     except (ParazipError, MemoryError):
         raise
     except Exception as error:
+        from parazip.sources import stores  # which imports fsspec; by now that is there
+
         has_words = isinstance(error, OSError) and str(error)
         told = error if has_words else stores.as_system_error(error)
         assert isinstance(told, OSError)

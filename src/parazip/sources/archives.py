@@ -15,10 +15,10 @@ from typing import NoReturn
 
 from parazip.codecs import inflating, others
 from parazip.errors import NotCopiedError
+from parazip.format import reader
 from parazip.format.end import Read
 from parazip.format.local import find_data_offset
 from parazip.format.names import find_fault, leads_out, make_pattern
-from parazip.format.reader import read_directory
 from parazip.format.records import FLAG_ENCRYPTED, FLAG_PATCH, LOCAL
 from parazip.format.refusals import Judge, Refusal
 from parazip.format.surroundings import Surroundings, read_surroundings
@@ -53,7 +53,16 @@ def read_entries(archive: File, allowed: Collection[str] = ()) -> list[Entry]:
 
     judge = Judge(archive.path, hear)
     with files.open_unchanged(archive, pieces=[locate_end(archive)]) as file:
-        return read_directory(archive.path, archive.size, partial(read_at, file), judge)
+        return reader.read_directory(archive.path, archive.size, partial(read_at, file), judge)
+
+
+def read_layout(archive: File) -> reader.Layout:
+    """Where things are in an archive, as its directory says, however odd that is.
+
+    Raises what `read_entries` raises, but for what is odd.
+    """
+    with files.open_unchanged(archive, pieces=[locate_end(archive)]) as file:
+        return reader.read_layout(archive.path, archive.size, partial(read_at, file))
 
 
 def check_passed_over(archive: File, entries: Iterable[Entry]) -> None:
