@@ -13,7 +13,7 @@ OTHERS := 12 13 14 15
 SELECTED ?= -m "not slow"
 SELECTED_OTHERS ?= -m "not slow and not once"
 
-.PHONY: help demo test test-all proofs damaged check unit unit-dropin unit-rest odd dev coverage pexes pexes-first pexes-rest bench targets figures drawing neighbours readers fuzz audit dist clean
+.PHONY: help demo test test-all proofs damaged check unit unit-dropin unit-remote unit-rest odd dev coverage pexes pexes-first pexes-rest bench targets figures drawing neighbours readers fuzz audit dist clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,7 +29,7 @@ demo: $(READY)  ## set up, build a real PEX fast and run it
 # Other Pythons leave out what is marked "once"; `make test-all` does not. GNU make 3.81, which macOS
 # has, cannot keep their outputs apart.
 test: $(READY)  ## set up, then every check and test, on every Python at hand
-	@$(MAKE) --no-print-directory -j3 $(if $(filter output-sync,$(.FEATURES)),-Otarget) unit-rest $(addprefix other-,$(OTHERS)) unit-dropin pexes-first pexes-rest check
+	@$(MAKE) --no-print-directory -j3 $(if $(filter output-sync,$(.FEATURES)),-Otarget) unit-rest $(addprefix other-,$(OTHERS)) unit-dropin unit-remote pexes-first pexes-rest check
 
 test-all: check  ## the same, but other Pythons run all tests, too
 	@$(MAKE) --no-print-directory SELECTED= SELECTED_OTHERS= pexes unit $(addprefix other-,$(OTHERS))
@@ -53,11 +53,14 @@ check: $(READY)  ## ruff, mypy and import-linter alone
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-unit: unit-dropin unit-rest  ## the tests but those of PEXes, on one Python
+# What the servers of tests/remote keep in memory would slow down all tests behind them.
+unit: unit-dropin unit-remote unit-rest  ## the tests but those of PEXes, on one Python
 unit-dropin: $(READY)
 	$(BIN)/$(PYTEST) tests/dropin $(SELECTED)
+unit-remote: $(READY)
+	$(BIN)/$(PYTEST) tests/remote $(SELECTED)
 unit-rest: $(READY)
-	$(BIN)/$(PYTEST) --ignore=tests/pex --ignore=tests/dropin $(SELECTED)
+	$(BIN)/$(PYTEST) --ignore=tests/pex --ignore=tests/dropin --ignore=tests/remote $(SELECTED)
 
 # The same where signals are ignored and blocked, and variables, limits, locale and time zone are odd.
 odd: $(READY)  ## the same where signals, variables, limits, locale and time zone are odd

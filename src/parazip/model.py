@@ -291,6 +291,26 @@ class Member(NamedTuple):
         return len(source) if isinstance(source, bytes) else source.size
 
 
+class Pack(NamedTuple):
+    """Consecutive members that a helper has found and checked, on their way to another one.
+
+    Attributes:
+        data: the members as plain bytes; see `sources.contents.pack_members`.
+        members: how many there are.
+        size: their uncompressed bytes in all.
+        last: the name of the last of them.
+    """
+
+    data: bytes
+    members: int
+    size: int
+    last: str
+
+
+Found: TypeAlias = Member | Pack
+"""What a search gives."""
+
+
 class Tally(NamedTuple):
     """What one coder did: members, and their bytes before and after."""
 
@@ -375,7 +395,7 @@ class Section:
             archive fails.
     """
 
-    members: Callable[[], Iterable[Member]]
+    members: Callable[[], Iterable[Found]]
     label: str = ""
     key: str = ""
     recipe: Recipe | None = None

@@ -9,7 +9,7 @@ import pytest
 
 from parazip.codecs import levels
 from parazip.engine import wire
-from parazip.engine.plan import Batch, CopyBatch, MembersTask
+from parazip.engine.plan import Batch, CopyBatch, MembersTask, PackedBatch
 from parazip.format.values import Entry, Record
 from parazip.model import (
     ArchiveMember,
@@ -168,3 +168,11 @@ def test_an_unknown_tag_is_an_error() -> None:
     answer = wire.write_answer(Part((b"data",), b"", {}))
     with pytest.raises(ValueError, match=r"^there are no pieces of the kind '\?\?\?\?\?'$"):
         wire.read_answer(retag(answer, "bytes"))
+
+
+def test_a_pack_comes_back_as_its_batch() -> None:
+    members = [Member("a/", b"", 0x10, 1), Member("a/b", FILE, 2, 3)]
+    task = PackedBatch(contents.pack_members(members), RECIPE)
+    batch = Batch(members, RECIPE, FILE.size)
+    assert wire.read_question(wire.write_question(task)) == task.unpack() == batch
+    assert (task.cost, task.held, task.size) == (batch.cost, batch.held, batch.size)

@@ -373,14 +373,14 @@ VARIANTS = [
 def answers(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether helper processes answered, question by question."""
     heard: list[bool] = []
-    ask = Helpers.ask
+    ask_for = Helpers.ask_for
 
-    def overheard(self: Helpers, *question: Any) -> bytes | None:
-        answer = ask(self, *question)
+    def overheard(self: Helpers, *question: Any) -> object:
+        answer = ask_for(self, *question)
         heard.append(answer is not None)
         return answer
 
-    monkeypatch.setattr(Helpers, "ask", overheard)
+    monkeypatch.setattr(Helpers, "ask_for", overheard)
     return heard
 
 

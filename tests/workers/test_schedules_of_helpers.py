@@ -31,10 +31,10 @@ class Process:
         self.is_alive = not self.is_ended
         return self.is_alive
 
-    def ask(self, question: bytes) -> bytes | None:
+    def ask_for(self, read: Callable[[memoryview], bytes], question: bytes) -> bytes | None:
         self.step()
         self.is_alive = not self.is_ended
-        return question if self.is_alive else None
+        return read(memoryview(question)) if self.is_alive else None
 
     def close(self) -> None:
         assert not self.is_ended

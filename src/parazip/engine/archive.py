@@ -23,10 +23,11 @@ from parazip.engine.cache import Cache
 from parazip.engine.keys import identify_by_content, identify_by_stat, make_key
 from parazip.engine.prefix import Prefix, check_prefix
 from parazip.engine.progress import Counter, Sink
+from parazip.engine.searching import Searchers, may_help
 from parazip.engine.sections import AssemblyOptions
-from parazip.errors import SourceError
+from parazip.errors import ParazipError, SourceError
 from parazip.format.values import STORED
-from parazip.model import Member, Section
+from parazip.model import Found, Member, Section
 from parazip.output import existing
 from parazip.output.places import refuse_at_once, refuse_unwritable
 from parazip.output.stream import Pipe
@@ -38,7 +39,7 @@ from parazip.sources.findings import Findings
 from parazip.sources.items import are_one
 from parazip.sources.merging import OnDuplicate
 from parazip.sources.selection import Selection
-from parazip.sources.walk import find_members, is_same
+from parazip.sources.walk import find_members, find_with_searchers, is_same
 from parazip.workers.line import line_for
 
 Identification: TypeAlias = Literal["stat", "content"]
@@ -105,8 +106,18 @@ def create(
         ExecutorError: the executor does not do what it is handed, or a worker has other versions.
     """
     began = time.monotonic()
+    selection = selection or Selection()
+    place = _locate(archive)
     findings = Findings()
-    members = _find_checked(paths, selection, names, _locate(archive), cache, findings)
+    searchers = None
+    if cache is None and executor is None and may_help(selection, paths, names):
+        searchers = Searchers(selection, place)
+    members: Iterator[Found]
+    if searchers is None:
+        members = _find_checked(paths, selection, names, place, cache, findings)
+    else:
+        found = find_with_searchers(paths, selection, place, findings, searchers)
+        members = plan.check_names(found, findings, is_one_tree=True, is_same=is_same)
     try:
         report = _write_archive(
             archive,
@@ -119,9 +130,16 @@ def create(
             identity=identity,
             inspect=inspect,
             sync=sync,
+            searchers=searchers,
         )
-    except SourceError as error:
-        _search_on(members, findings, error)
+    except ParazipError as error:
+        is_found = error in findings.problems
+        if searchers is not None and searchers.are_ready():
+            # They find problems out of turn. Who searches alone tells of all of them in order.
+            findings = Findings()
+            members = _find_checked(paths, selection, names, place, cache, findings)
+        if is_found or isinstance(error, SourceError):
+            _search_on(members, findings, None if is_found else error)
         raise
     return _complete_report(report, began, findings)
 
@@ -393,7 +411,7 @@ def write(
 
 def _write_archive(
     archive: Target,
-    members: Iterator[Member],
+    members: Iterator[Found],
     settings: Settings | None,
     prefix: Prefix,
     progress: Sink | None,
@@ -405,6 +423,7 @@ def _write_archive(
     standing: existing.ExistingFile | None = None,
     inspect: Inspect | None = None,
     sync: bool = False,
+    searchers: Searchers | None = None,
 ) -> Report:
     """Writes a new archive of members whose names are checked as they come; see `write`."""
     settings = settings or Settings()
@@ -427,6 +446,7 @@ def _write_archive(
         executor=executor,
         inspect=inspect,
         sync=sync,
+        searchers=searchers,
     )
     opened = open_feeds(others) if cache is None else refuse_feeds(others)
     every = chain(first, counter.counted(opened))
@@ -439,15 +459,19 @@ def _write_archive(
     return assemble(archive, sections, options, counter, prefix=prefix, standing=standing)
 
 
-def _search_on(members: Iterator[Member], findings: Findings, error: SourceError) -> None:
-    """Goes on with the search after a file turned out not to be readable, to tell of all others.
+def _search_on(members: Iterator[Found], findings: Findings, error: ParazipError | None) -> None:
+    """Goes on with a search, to tell of all problems.
+
+    Args:
+        members: what it finds.
+        findings: hear of problems.
+        error: a file turned out not to be readable; None if the search itself has ended so.
 
     Raises:
-        SourceError: that error again, if there are others.
+        ParazipError: the first problem, which tells of all others.
     """
-    if error in findings.problems:
-        return
-    findings.refuse_first(error)
+    if error is not None:
+        findings.refuse_first(error)
     for _ in members:
         pass
     findings.finish()

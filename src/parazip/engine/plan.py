@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, groupby, islice
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from parazip.codecs import checksums, levels
 from parazip.codecs.levels import STORE, Coder, Recipe
@@ -31,7 +31,7 @@ from parazip.format.names import (
     find_file_within,
 )
 from parazip.format.records import check_align
-from parazip.model import Member
+from parazip.model import Found, Member, Pack
 from parazip.sources.contents import (
     RANGE,
     are_remote,
@@ -41,6 +41,7 @@ from parazip.sources.contents import (
     cut_feed,
     describe_origin,
     find_original,
+    unpack_members,
     without_data,
 )
 from parazip.sources.findings import Findings
@@ -96,6 +97,37 @@ class Batch(NamedTuple):
     def cost(self) -> int:
         """Bytes the task may need: what it reads, what it makes, and its results joined."""
         return 3 * self.size + _PER_MEMBER * len(self.members)
+
+
+class PackedBatch(NamedTuple):
+    """A batch whose members are plain bytes, and need not be known here.
+
+    Attributes:
+        pack: the members; none of them is larger than a block.
+        recipe: how they are made.
+    """
+
+    pack: Pack
+    recipe: Recipe
+
+    @property
+    def size(self) -> int:
+        """The members' uncompressed bytes in all."""
+        return self.pack.size
+
+    @property
+    def held(self) -> int:
+        """Bytes that the task has in memory: all of them."""
+        return self.size
+
+    @property
+    def cost(self) -> int:
+        """Bytes the task may need, as those of a `Batch`."""
+        return 3 * self.size + _PER_MEMBER * self.pack.members
+
+    def unpack(self) -> Batch:
+        """The batch itself."""
+        return Batch(unpack_members(self.pack), self.recipe, self.size)
 
 
 class BlockTask(NamedTuple):
@@ -228,7 +260,9 @@ class MembersTask(NamedTuple):
         return plan_tasks(self.members, self.recipe, shrinks, self.check)
 
 
-Task: TypeAlias = Batch | BlockTask | CopyBatch | StreamTask | StoredTask
+Task: TypeAlias = Batch | PackedBatch | BlockTask | CopyBatch | StreamTask | StoredTask
+
+AnyFound = TypeVar("AnyFound", Member, Found)
 
 
 def place_first(member: Member) -> Member:
@@ -240,13 +274,16 @@ def place_first(member: Member) -> Member:
     return member._replace(store=True, align=0) if member.name == MIMETYPE else member
 
 
-def with_placed_first(members: Iterator[Member]) -> Iterator[Member]:
+def with_placed_first(members: Iterator[AnyFound]) -> Iterator[AnyFound]:
     """The same members, the first as it is put in; see `place_first`."""
-    return chain(map(place_first, islice(members, 1)), members)
+    for member in members:
+        yield member if isinstance(member, Pack) else place_first(member)
+        break
+    yield from members
 
 
 def check_names(
-    members: Iterable[Member],
+    members: Iterable[AnyFound],
     findings: Findings | None = None,
     *,
     advice: str = "leave it out with --exclude",
@@ -254,10 +291,11 @@ def check_names(
     readers: Callable[[Findings, str], ReaderJudge] | None = ReaderJudge,
     is_one_tree: bool = False,
     is_same: Callable[[Member, Member], bool] = lambda first, second: False,
-) -> Iterator[Member]:
+) -> Iterator[AnyFound]:
     """The same members, each name once; refuses names that no archive can or should hold.
 
-    All members are looked at, but none is given after the first problem.
+    All members are looked at, but none is given after the first problem. Whoever made a pack has
+    looked at those in it, and no other member has a name of theirs.
 
     Args:
         members: what is to be put in.
@@ -281,6 +319,10 @@ def check_names(
     recent: list[str] = []
     seen: dict[str, Member] = {}
     for member in members:
+        if isinstance(member, Pack):
+            if not problems:
+                yield member
+            continue
         name = member.name
         key = name[:-1] if name.endswith("/") else name
         if not key or len(key) > 2 * MOST_STEPS or not key.isascii():
@@ -337,7 +379,7 @@ def _make_duplicate_error(first: Member, second: Member, apart: str) -> Duplicat
     )
 
 
-def peek(members: Iterator[Member]) -> tuple[list[Member], Iterator[Member]]:
+def peek(members: Iterator[Found]) -> tuple[list[Member], Iterator[Found]]:
     """The first members, as many as tell whether helpers pay, and all others.
 
     What can be read once only is one of the others: what comes behind it is not asked for before it
@@ -345,7 +387,7 @@ def peek(members: Iterator[Member]) -> tuple[list[Member], Iterator[Member]]:
     """
     first: list[Member] = []
     for member in islice(members, PEEK):
-        if not can_be_read_again(member.source):
+        if isinstance(member, Pack) or not can_be_read_again(member.source):
             return first, chain([member], members)
         first.append(member)
     return first, members
@@ -357,7 +399,7 @@ def are_mostly_short(members: Sequence[Member]) -> bool:
     return short > max(_MANY, len(members) // 2)
 
 
-def split_into_sections(members: Iterable[Member]) -> Iterator[list[Member]]:
+def split_into_sections(members: Iterable[Found]) -> Iterator[list[Member]]:
     """Groups of members that the cache keeps as one part each.
 
     A group ends with some 4 MiB, or with a name whose hash says so. So a member that comes or goes
@@ -366,6 +408,7 @@ def split_into_sections(members: Iterable[Member]) -> Iterator[list[Member]]:
     group: list[Member] = []
     size = 0
     for member in members:
+        assert not isinstance(member, Pack)  # a key tells of each member
         if group and size + member.size > 2 * _SECTION:
             yield group
             group, size = [], 0
@@ -379,7 +422,7 @@ def split_into_sections(members: Iterable[Member]) -> Iterator[list[Member]]:
 
 
 def plan_tasks(
-    members: Iterable[Member],
+    members: Iterable[Found],
     recipe: Recipe,
     shrinks: Callable[[Member], bool],
     check_crc: bool = False,
@@ -399,7 +442,7 @@ def plan_tasks(
     """
     members = iter(members)
     first = list(_up_to_contents(members))
-    is_copied_first = bool(first) and find_original(first[-1].source) is not None
+    is_copied_first = bool(first) and _is_copied(first[-1])
     goes_with_copies = _make_sorter(is_copied_first)
     for is_copied, group in groupby(chain(first, members), goes_with_copies):
         if is_copied:
@@ -408,7 +451,11 @@ def plan_tasks(
             yield from _plan_compressing(group, recipe, shrinks, is_late)
 
 
-def _up_to_contents(members: Iterator[Member]) -> Iterator[Member]:
+def _is_copied(member: Found) -> bool:
+    return not isinstance(member, Pack) and find_original(member.source) is not None
+
+
+def _up_to_contents(members: Iterator[Found]) -> Iterator[Found]:
     """Members up to the first that is not empty, that one included."""
     for member in members:
         yield member
@@ -416,7 +463,7 @@ def _up_to_contents(members: Iterator[Member]) -> Iterator[Member]:
             return
 
 
-def _make_sorter(is_copied: bool) -> Callable[[Member], bool]:
+def _make_sorter(is_copied: bool) -> Callable[[Found], bool]:
     """A predicate: whether a member is one of those that are copied, or goes with them.
 
     What is small goes with those before it. So the few files of a distribution that are not its
@@ -426,8 +473,10 @@ def _make_sorter(is_copied: bool) -> Callable[[Member], bool]:
         is_copied: what holds for small members in front of all others.
     """
 
-    def goes_with_copies(member: Member) -> bool:
+    def goes_with_copies(member: Found) -> bool:
         nonlocal is_copied
+        if isinstance(member, Pack):
+            return False
         if find_original(member.source) is not None:
             is_copied = True
         elif member.size > (RANGE if is_copied else 0):
@@ -438,14 +487,20 @@ def _make_sorter(is_copied: bool) -> Callable[[Member], bool]:
 
 
 def _plan_compressing(
-    members: Iterable[Member],
+    members: Iterable[Found],
     recipe: Recipe,
     shrinks: Callable[[Member], bool],
     is_late: Callable[[], bool] | None,
-) -> Iterator[Batch | BlockTask | StreamTask | StoredTask]:
+) -> Iterator[Batch | PackedBatch | BlockTask | StreamTask | StoredTask]:
     batch: list[Member] = []
     size = 0
     for member in members:
+        if isinstance(member, Pack):
+            if batch:
+                yield Batch(batch, recipe, size)
+                batch, size = [], 0
+            yield PackedBatch(member, recipe)
+            continue
         length = member.size
         is_large = length > BLOCK and (length > recipe.cut or not can_be_read_again(member.source))
         if batch and (is_large or size + length > BATCH or len(batch) == BATCH_MEMBERS):
@@ -463,10 +518,11 @@ def _plan_compressing(
         yield Batch(batch, recipe, size)
 
 
-def _plan_copies(members: Iterable[Member], recipe: Recipe, check: bool) -> Iterator[CopyBatch]:
+def _plan_copies(members: Iterable[Found], recipe: Recipe, check: bool) -> Iterator[CopyBatch]:
     batch: list[Member] = []
     size = held = read = largest = 0
     for member in members:
+        assert not isinstance(member, Pack)  # these are compressed
         to_hold = count_held_bytes(member.source)
         to_read = count_read_bytes(member.source)
         if batch and (

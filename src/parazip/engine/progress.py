@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
-from parazip.model import Member
+from parazip.model import Found, Member, Pack
 
 
 class Progress(NamedTuple):
@@ -61,13 +61,16 @@ class Counter:
         """Whether there is a sink."""
         return self._sink is not None
 
-    def counted(self, members: Iterable[Member]) -> Iterator[Member]:
+    def counted(self, members: Iterable[Found]) -> Iterator[Found]:
         """The same members, each of them one more that is to be done."""
         for member in members:
-            self.members_total += 1
             self.bytes_total += member.size
-            if member.align > 1:
-                self.align_total += 1
+            if isinstance(member, Pack):
+                self.members_total += member.members
+            else:
+                self.members_total += 1
+                if member.align > 1:
+                    self.align_total += 1
             yield member
 
     def count(self, members: Sequence[Member]) -> None:

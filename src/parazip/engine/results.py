@@ -61,6 +61,11 @@ class ResultWriter:
                 yield from self._write_stream(task)
             case ((plan.Batch() | plan.CopyBatch()), None):
                 yield from self._make_one_by_one(task)
+            case (plan.PackedBatch(), None):
+                yield from self._make_one_by_one(task.unpack())
+            case (plan.PackedBatch(), Part()):
+                pack = task.pack
+                self.write_part(result, pack.members, pack.size, pack.last)
             case ((plan.Batch() | plan.CopyBatch() | plan.StoredTask()), Part()):
                 self.write_part(result, len(task.members), task.size, task.members[-1].name)
             case _:

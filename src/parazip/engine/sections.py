@@ -22,18 +22,20 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from parazip.codecs.levels import STORE, Recipe
 from parazip.engine import plan, shards, wire
 from parazip.engine.cache import Cache, CachedPart
 from parazip.engine.progress import Counter
 from parazip.engine.results import ResultWriter, add_tallies
+from parazip.engine.searching import Searchers
 from parazip.engine.shards import MemberShard, Shard, TaskShard
 from parazip.engine.writer import ArchiveWriter
-from parazip.model import Member, Part, Range, Section, Tally, Uploaded
+from parazip.model import Found, Member, Part, Range, Section, Tally, Uploaded
 from parazip.output.stream import Output
 from parazip.settings import SectionReport
 from parazip.sources import contents
@@ -71,6 +73,7 @@ class AssemblyOptions:
         inspect: called with a path under which the complete archive can be read, before it takes
             its name.
         sync: whether the archive is on the disk when all is done.
+        searchers: those who search, once helpers are there; if they may.
         is_streamed: whether somebody waits for each piece, who may also stop to take them.
     """
 
@@ -83,6 +86,7 @@ class AssemblyOptions:
     executor: Executor | None = None
     inspect: Callable[[str], object] | None = None
     sync: bool = False
+    searchers: Searchers | None = None
     is_streamed: bool = False
 
 
@@ -212,8 +216,24 @@ class SectionMaker:
             workers=None if executor is None else _hand_shards_to(executor, options.jobs),
         )
         count = min(jobs, usable_cpus()) if has_helpers else 0
-        # Helpers end before the lane does: a worker that waits for an answer waits no longer then.
-        with lane, wire.start_helpers(count) as helpers, self._alongside, self._recalling:
+        searching = (
+            options.searchers.working(
+                line,
+                lambda task: wire.do_search(task, helpers),
+                lambda: helpers.are_started,
+                count,
+            )
+            if options.searchers is not None
+            else nullcontext()
+        )
+        # Helpers end before a lane does: a worker that waits for an answer waits no longer then.
+        with (
+            lane,
+            searching,
+            wire.start_helpers(count) as helpers,
+            self._alongside,
+            self._recalling,
+        ):
             done: Iterator[tuple[_Task, Any]] = shards.take_apart(
                 lane.through(plan_all()), self._sharing
             )
@@ -259,7 +279,7 @@ class SectionMaker:
         members = section.members()
         is_late = _Clock().is_late if options.is_streamed else None
 
-        def plan_tasks(members: Iterable[Member]) -> Iterator[plan.Task]:
+        def plan_tasks(members: Iterable[Found]) -> Iterator[plan.Task]:
             return plan.plan_tasks(
                 members, recipe, contents.looks_compressible, check_crc, is_late=is_late
             )
@@ -267,7 +287,8 @@ class SectionMaker:
         if self._sharing is None:
             yield from plan_tasks(members)
         else:
-            yield from shards.group_members(members, recipe, check_crc, self._sharing, plan_tasks)
+            each = cast("Iterable[Member]", members)  # no helpers search where there is an executor
+            yield from shards.group_members(each, recipe, check_crc, self._sharing, plan_tasks)
         yield _SectionEnd(section)
 
     # Writing: what came of a task, in the order of the tasks.

@@ -22,9 +22,7 @@ from __future__ import annotations
 
 import io
 import marshal
-import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from itertools import groupby
 from typing import Any, NamedTuple, TypeAlias, TypeGuard, TypeVar
 
@@ -42,6 +40,7 @@ from parazip.model import Block, Member, Part, SentPart, Ticket, Uploaded
 from parazip.output.places import send_part
 from parazip.output.stream import Output, Sharing
 from parazip.sources import contents
+from parazip.sources.files import find_current_folder
 from parazip.version import __version__
 
 COST = 13 * BATCH
@@ -282,7 +281,7 @@ def write_shard(shard: Shard) -> bytes:
     else:
         tag, questions = _TASKS, [wire.write_question(task) for task in shard.tasks]
     ticket = shard.ticket and tuple(shard.ticket)
-    question: Any = _describe_maker(), _find_folder(), tag, ticket, questions
+    question: Any = _describe_maker(), find_current_folder(), tag, ticket, questions
     return marshal.dumps(question, wire.FORMAT)
 
 
@@ -298,7 +297,7 @@ def do_shard(question: bytes) -> bytes:
     failure = None
     if asked == maker:
         folder, tag, flat, questions = rest
-        folder = "" if folder == _find_folder() else folder
+        folder = "" if folder == find_current_folder() else folder
         ticket = flat and Ticket(*flat)
         try:
             if tag == _MEMBERS:
@@ -335,7 +334,9 @@ def _send_blocks(questions: list[bytes], folder: str, ticket: Ticket) -> list[by
     blocks: list[Block] = []
     is_over = False
     for question in questions:
-        block = wire.do_task(wire.read_question(question, folder))
+        task = wire.read_question(question, folder)
+        assert isinstance(task, BlockTask)
+        block = wire.do_task(task)
         assert isinstance(block, Block)
         # What is behind the end is not written: the file ended earlier than the system told.
         blocks.append(block._replace(data=()) if is_over else block)
@@ -418,10 +419,3 @@ def _is_sent(result: Result) -> bool:
 def _describe_maker() -> str:
     """All that has a say in the bytes of a part besides its task."""
     return f"parazip {__version__} with {libraries.describe_versions()}"
-
-
-def _find_folder() -> str:
-    """From where paths count; empty if that is gone."""
-    with suppress(OSError):
-        return os.getcwd()
-    return ""

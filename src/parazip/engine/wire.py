@@ -14,7 +14,24 @@ from typing import Any, TypeAlias
 from parazip.codecs import libraries
 from parazip.codecs.levels import Coder, Recipe
 from parazip.engine import compress, copying
-from parazip.engine.plan import BATCH, Batch, BlockTask, CopyBatch, MembersTask, StoredTask
+from parazip.engine.plan import (
+    BATCH,
+    Batch,
+    BlockTask,
+    CopyBatch,
+    MembersTask,
+    PackedBatch,
+    StoredTask,
+)
+from parazip.engine.searching import (
+    Answer,
+    SearchTask,
+    flatten_search,
+    read_found,
+    restore_search,
+    search,
+    write_found,
+)
 from parazip.errors import note_member
 from parazip.format.values import Buffer
 from parazip.model import (
@@ -31,10 +48,9 @@ from parazip.model import (
 from parazip.sources import contents
 from parazip.workers.helpers import Helpers, running_helpers
 
-FORMAT = 4
-"""The version of marshal: the same for each Python that may be asked, newer ones included."""
+FORMAT = contents.FORMAT
 
-WorkerTask: TypeAlias = Batch | BlockTask | CopyBatch | StoredTask
+WorkerTask: TypeAlias = Batch | PackedBatch | BlockTask | CopyBatch | StoredTask
 """What a worker does."""
 
 _CAPACITY = 2 * BATCH
@@ -57,14 +73,24 @@ def do_task(task: WorkerTask, helpers: Helpers | None = None) -> Part | Block | 
     """
     if isinstance(task, BlockTask | StoredTask):
         return _do_large(task)
-    if contents.are_remote(task.members):  # helpers reach no URLs
+    if not isinstance(task, PackedBatch) and contents.are_remote(task.members):
+        # Helpers reach no URLs.
         members = contents.fetch_files(task.members)
         return _make_part(task._replace(members=members))
     if helpers and helpers.are_started and task.held <= BATCH:
-        answer = helpers.ask(write_question(task))
-        if answer is not None:
-            return read_answer(answer)
+        # None may also be the answer; then the task is done once more, with the same result.
+        result = helpers.ask_for(read_answer, write_question(task))
+        if result is not None:
+            return result
     return _make_part(task)
+
+
+def do_search(task: SearchTask, helpers: Helpers) -> Answer:
+    """What a helper finds; where none answers, the caller has to search itself."""
+    found = helpers.ask_for(read_found, write_question(task))
+    if found is None:
+        return [each._replace(is_odd=True) for each in task.searches]
+    return found
 
 
 def _do_large(task: BlockTask | StoredTask) -> Part | Block:
@@ -84,14 +110,20 @@ def answer_question(question: bytes, folder: str = "") -> bytes:
         question: which.
         folder: from where paths count, if not from the current folder.
     """
-    return write_answer(do_task(read_question(question, folder)))
+    task = read_question(question, folder)
+    if isinstance(task, SearchTask):
+        return write_found(search(task))
+    return write_answer(do_task(task))
 
 
-def _make_part(task: Batch | CopyBatch) -> Part | None:
+def _make_part(task: Batch | PackedBatch | CopyBatch) -> Part | None:
+    if isinstance(task, PackedBatch):
+        task = task.unpack()
     return compress.compress_batch(task) if isinstance(task, Batch) else copying.copy_batch(task)
 
 
 _COMPRESS, _COPY, _BLOCK, _STORED, _ALL = "compress", "copy", "block", "stored", "all"
+_PACKED, _SEARCH = "packed", "search"
 """How the kinds of tasks are called, in front of what they hold."""
 
 _MANY: dict[str, type[Batch | CopyBatch | MembersTask]] = {
@@ -101,37 +133,44 @@ _MANY: dict[str, type[Batch | CopyBatch | MembersTask]] = {
 }
 
 
-def write_question(task: WorkerTask | MembersTask) -> bytes:
+def write_question(task: WorkerTask | MembersTask | SearchTask) -> bytes:
     """A task as plain bytes; each archive stands there once, as most members share one.
 
     Raises:
         TypeError: it has contents that stay in their process.
     """
+    if isinstance(task, SearchTask):
+        return marshal.dumps((_SEARCH, flatten_search(task), [], ()), FORMAT)
+    if isinstance(task, PackedBatch):
+        how = _flatten_recipe(task.recipe), task.size
+        return marshal.dumps((_PACKED, task.pack.data, [], how), FORMAT)
     archives: dict[File, int] = {}
-    flatten = contents.flatten_contents
     tag, task_members, how = _flatten_task(task)
-    members = [
-        (name, flatten(source, archives), attributes, date, store, align)
-        for name, source, attributes, date, store, align in task_members
-    ]
+    members = contents.flatten_members(task_members, archives)
     question: Any = tag, members, [tuple(archive) for archive in archives], how
     return marshal.dumps(question, FORMAT)
 
 
-def _flatten_task(task: WorkerTask | MembersTask) -> tuple[str, list[Member], tuple[Any, ...]]:
+def _flatten_task(
+    task: Batch | BlockTask | CopyBatch | StoredTask | MembersTask,
+) -> tuple[str, list[Member], tuple[Any, ...]]:
     """A task's tag, its members, and all else as plain values."""
     if isinstance(task, BlockTask):
         member, coder, *place = task
         return _BLOCK, [member], (tuple(coder), *place)
     if isinstance(task, StoredTask):
         return _STORED, task.members, ()
-    members, (whole, block, cut, plain), *rest = task
-    recipe = tuple(whole), tuple(block), cut, tuple(plain)
+    members, recipe, *rest = task
     tag = next(tag for tag, kind in _MANY.items() if isinstance(task, kind))
-    return tag, members, (recipe, *rest)
+    return tag, members, (_flatten_recipe(recipe), *rest)
 
 
-def read_question(question: bytes, folder: str = "") -> WorkerTask:
+def _flatten_recipe(recipe: Recipe) -> tuple[Any, ...]:
+    whole, block, cut, plain = recipe
+    return tuple(whole), tuple(block), cut, tuple(plain)
+
+
+def read_question(question: bytes, folder: str = "") -> WorkerTask | SearchTask:
     """The task in a question.
 
     Args:
@@ -153,13 +192,14 @@ def read_members(question: bytes, folder: str = "") -> MembersTask:
     return task
 
 
-def _restore_task(question: bytes, folder: str) -> WorkerTask | MembersTask:
+def _restore_task(question: bytes, folder: str) -> WorkerTask | MembersTask | SearchTask:
     tag, flat, files, how = marshal.loads(question)
+    if tag == _SEARCH:
+        return restore_search(flat)
+    if tag == _PACKED:
+        tag, flat = _COMPRESS, marshal.loads(flat)
     archives = [contents.restore_file(file, folder) for file in files]
-    restore = contents.restore_contents
-    members = [
-        Member(name, restore(source, archives, folder), *facts) for name, source, *facts in flat
-    ]
+    members = contents.restore_members(flat, archives, folder)
     if tag == _BLOCK:
         coder, start, length = how
         return BlockTask(members[0], Coder(*coder), start, length)
@@ -189,7 +229,7 @@ def write_answer(result: Part | Block | None) -> bytes:
     return marshal.dumps((_PART, data, result.directory, tallies), FORMAT)
 
 
-def read_answer(answer: bytes) -> Part | Block | None:
+def read_answer(answer: Buffer) -> Part | Block | None:
     """What came of a task.
 
     Raises:

@@ -45,7 +45,7 @@ LOCAL = struct.Struct("<4s3H4I2H")
 CENTRAL = struct.Struct("<4s4H4I5H2I")
 _LOCAL_EXTRA_LENGTH = struct.Struct("<H")
 _LOCAL_EXTRA_LENGTH_AT = 28
-_CENTRAL_LENGTHS = struct.Struct("<2H")
+_CENTRAL_LENGTHS_AND_OFFSET = struct.Struct("<2H10xI")
 _CENTRAL_LENGTHS_AT = 28
 _CENTRAL_OFFSET = struct.Struct("<I")
 _CENTRAL_OFFSET_AT = 42
@@ -265,10 +265,9 @@ def shift_offsets(
     end = len(headers)
     to_add = base
     while position < end:
-        name_length, extra_length = _CENTRAL_LENGTHS.unpack_from(
+        name_length, extra_length, offset = _CENTRAL_LENGTHS_AND_OFFSET.unpack_from(
             headers, position + _CENTRAL_LENGTHS_AT
         )
-        (offset,) = _CENTRAL_OFFSET.unpack_from(headers, position + _CENTRAL_OFFSET_AT)
         if extra_length or offset + to_add >= LIMIT_32:
             return _shift_wide(directory, base, padding or {})
         _CENTRAL_OFFSET.pack_into(headers, position + _CENTRAL_OFFSET_AT, offset + to_add)

@@ -21,6 +21,7 @@ microsecond here is an eighth of a member's time.
 from __future__ import annotations
 
 import hashlib
+import marshal
 import os
 import stat
 import threading
@@ -40,10 +41,14 @@ from parazip.model import (
     FilePiece,
     Member,
     OpenFeed,
+    Pack,
     Range,
     Twin,
 )
 from parazip.sources import feeds, files
+
+FORMAT = 4
+"""The version of marshal: the same for each Python that may be asked, newer ones included."""
 
 RANGE = 256 << 10
 """A copied member of more compressed bytes is never in memory as a whole.
@@ -481,6 +486,36 @@ def restore_file(values: Sequence[Any], folder: str = "") -> File:
     if not folder or file.is_remote:
         return file
     return file._replace(path=os.path.join(folder, file.path))
+
+
+def flatten_members(members: Iterable[Member], archives: dict[File, int]) -> list[tuple[Any, ...]]:
+    """Members as plain values; `archives` are those of `flatten_contents`."""
+    return [
+        (name, flatten_contents(source, archives), attributes, date, store, align)
+        for name, source, attributes, date, store, align in members
+    ]
+
+
+def restore_members(
+    flat: Iterable[tuple[Any, ...]], archives: list[File], folder: str = ""
+) -> list[Member]:
+    """The members that `flatten_members` made plain values of; see `restore_contents`."""
+    return [
+        Member(name, restore_contents(source, archives, folder), *facts)
+        for name, source, *facts in flat
+    ]
+
+
+def pack_members(members: Sequence[Member]) -> Pack:
+    """Members that are no other archive's, as plain bytes."""
+    size = sum([member.size for member in members])
+    data = marshal.dumps(flatten_members(members, {}), FORMAT)
+    return Pack(data, len(members), size, members[-1].name)
+
+
+def unpack_members(pack: Pack) -> list[Member]:
+    """The members of a pack."""
+    return restore_members(marshal.loads(pack.data), [])
 
 
 def _restore_archive_member(values: Sequence[Any], archives: list[File]) -> ArchiveMember:

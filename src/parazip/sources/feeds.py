@@ -15,10 +15,10 @@ from itertools import islice
 from parazip.codecs.sizes import BLOCK, WINDOW
 from parazip.errors import ParazipError, SettingsError, SourceError
 from parazip.format.values import Buffer
-from parazip.model import Feed, FeedBlock, Member, OpenFeed
+from parazip.model import Feed, FeedBlock, Found, OpenFeed, Pack
 
 
-def open_feeds(members: Iterable[Member]) -> Iterator[Member]:
+def open_feeds(members: Iterable[Found]) -> Iterator[Found]:
     """The same members; feeds of up to a block as bytes, longer ones open.
 
     Raises:
@@ -26,7 +26,7 @@ def open_feeds(members: Iterable[Member]) -> Iterator[Member]:
         TypeError: it gives something else than bytes.
     """
     for member in members:
-        if isinstance(member.source, Feed):
+        if not isinstance(member, Pack) and isinstance(member.source, Feed):
             reader = _Reader(member.name, member.source)
             head = reader.read(BLOCK + 1)
             is_long = len(head) > BLOCK
@@ -37,14 +37,14 @@ def open_feeds(members: Iterable[Member]) -> Iterator[Member]:
             yield member
 
 
-def refuse_feeds(members: Iterable[Member]) -> Iterator[Member]:
+def refuse_feeds(members: Iterable[Found]) -> Iterator[Found]:
     """The same members, if there is no feed among them.
 
     Raises:
         SettingsError: there is one.
     """
     for member in members:
-        if isinstance(member.source, Feed):
+        if not isinstance(member, Pack) and isinstance(member.source, Feed):
             raise SettingsError(
                 f"{member.name} can be read only once, so no cache can know it: leave out the cache"
             )

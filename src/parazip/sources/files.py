@@ -24,7 +24,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import RawIOBase
 from typing import Any, TypeAlias
 
@@ -70,6 +70,13 @@ def describe_file(path: str, info: os.stat_result, changes: Changes = "ctime") -
     """A file as `os.stat` tells of it; see `File`."""
     ctime_ns = info.st_ctime_ns if HAS_CTIME else 0
     return File(path, info.st_size, info.st_mtime_ns, info.st_ino, ctime_ns, changes)
+
+
+def find_current_folder() -> str:
+    """From where paths count; empty if that is gone."""
+    with suppress(OSError):
+        return os.getcwd()
+    return ""
 
 
 def is_url(path: str) -> bool:

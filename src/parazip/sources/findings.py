@@ -44,6 +44,11 @@ class Findings:
         self._counts: dict[str, int] = {}
         self._unmatched: dict[str, bool] = {}
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing has been found."""
+        return not self._known
+
     def refuse(self, error: ParazipError, kind: str = "", name: str = "") -> None:
         """Takes note of a problem; one of a kind and name that is met twice counts once."""
         kind = kind or type(error).__name__
@@ -125,9 +130,12 @@ class Findings:
         return False
 
     def notes(self) -> tuple[str, ...]:
-        """What people should know, a sentence for each kind."""
+        """What people should know, a sentence for each kind.
+
+        They are sorted: which kind is met first depends on who looks at names, and when.
+        """
         sentences = []
-        for what, examples in self._cautions.items():
+        for what, examples in sorted(self._cautions.items()):
             more = self._counts[what] - len(examples)
             end = f" and {more:,} more" if more else ""
             sentences.append(f"{what}: {', '.join(examples)}{end}")

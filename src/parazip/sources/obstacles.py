@@ -180,9 +180,6 @@ def refuse_archive_itself(
         findings: hear of it.
     """
     is_itself = _make_judge(archive)
-    if is_itself is None:
-        yield from members
-        return
     for member in members:
         file = find_file(member.source)
         if file is not None and is_itself(file):
@@ -197,26 +194,35 @@ def refuse_archive_itself(
         yield member
 
 
-def _make_judge(archive: str | int) -> Callable[[File], bool] | None:
-    """Tells whether a file is the archive; None if no file is."""
-    place: str | int | None = archive
-    if isinstance(archive, str):
-        url, place = archive, files.find_local_path(archive)
-        if place is None:
-            return lambda file: file.is_remote and files.find_steps_below(file.path, url) == ""
-    assert place is not None
+def find_inode(archive: str | int | None) -> int:
+    """The inode of an archive that is there; -1 if there is none here, or no file."""
+    place = _find_place(archive)
     try:
-        itself = os.stat(place)
+        itself = os.stat(place) if place is not None else None
     except OSError:
-        return None
-    inode = itself.st_ino if stat.S_ISREG(itself.st_mode) else -1
-    return lambda file: (file.inode == inode or file.is_remote) and _is_at(file.path, itself)
+        itself = None
+    return itself.st_ino if itself is not None and stat.S_ISREG(itself.st_mode) else -1
 
 
-def _is_at(path: str, itself: os.stat_result) -> bool:
-    place = files.find_local_path(path)
+def _find_place(archive: str | int | None) -> str | int | None:
+    """The path or descriptor by which a file of this system can be looked at."""
+    return files.find_local_path(archive) if isinstance(archive, str) else archive
+
+
+def _make_judge(archive: str | int) -> Callable[[File], bool]:
+    """Tells whether a file is the archive."""
+    if isinstance(archive, str) and _find_place(archive) is None:
+        return lambda file: file.is_remote and files.find_steps_below(file.path, archive) == ""
+    inode = find_inode(archive)
+    return lambda file: (file.inode == inode or file.is_remote) and _is_at(file.path, archive)
+
+
+def _is_at(path: str, archive: str | int) -> bool:
+    one, other = _find_place(path), _find_place(archive)
+    if one is None or other is None:
+        return False
     try:
-        return place is not None and os.path.samestat(os.stat(place), itself)
+        return os.path.samestat(os.stat(one), os.stat(other))
     except OSError:  # who reads it will say so
         return False
 

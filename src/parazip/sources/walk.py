@@ -11,18 +11,19 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from parazip.errors import MemberNameError, SourceError, let_pass
 from parazip.format.names import (
     MIMETYPE,
     decode_name,
     find_fault,
+    fold_name,
     make_decoder,
     normalize_name,
 )
 from parazip.format.records import ATTRIBUTE_FOLDER
-from parazip.model import File, Member
+from parazip.model import File, Found, Member
 from parazip.sources import files
 from parazip.sources.contents import find_file
 from parazip.sources.dates import make_date_policy
@@ -85,6 +86,76 @@ def find_members(
     if archive is not None:
         members = refuse_archive_itself(archive, members, heard)
     return members if findings is not None else heard.searched(members)
+
+
+class Search(NamedTuple):
+    """What is left of a search: consecutive entries of one folder, with all below them.
+
+    Attributes:
+        stem: stands in front of the entries' names in their paths.
+        prefix: stands in front of them in the members' names, behind the prefix of all.
+        names: of the entries, in order; those of folders end with a slash.
+        above: device and inode of their folder and of those above it, from the top on.
+        is_odd: whether there is something to be said of it, so that nobody else can search it.
+    """
+
+    stem: str
+    prefix: str
+    names: tuple[str, ...]
+    above: tuple[tuple[int, int], ...]
+    is_odd: bool = False
+
+
+class Searchers(Protocol):
+    """Those who search what a walk leaves; see `parazip.engine.searching`."""
+
+    def are_ready(self) -> bool:
+        """Whether the walk is to leave all that it has not come to."""
+
+    def search(
+        self, left: list[Search], search_here: Callable[[Search], Iterator[Member]]
+    ) -> Iterator[Found]:
+        """What is found there, in order; `search_here` searches what they cannot."""
+
+
+def find_with_searchers(
+    paths: Iterable[str | os.PathLike[str]],
+    selection: Selection,
+    archive: str | int | None,
+    findings: Findings,
+    searchers: Searchers,
+) -> Iterator[Found]:
+    """The members that a path stands for, as they are found, here and by others.
+
+    Args:
+        paths: a file, or a folder with all it holds, alone.
+        selection: what to leave out, names and dates; it has no layout.
+        archive: where the archive will be; it must not be among its own sources.
+        findings: hear of problems and of what people should know.
+        searchers: take over as soon as they are ready.
+    """
+
+    def refuse_itself(members: Iterator[Member]) -> Iterator[Member]:
+        return members if archive is None else refuse_archive_itself(archive, members, findings)
+
+    walk = _Walk(selection, selection.folder_prefix, findings, searchers.are_ready)
+    yield from refuse_itself(_walk_all(walk, list(paths), selection, {"the archive": archive}, ()))
+    yield from searchers.search(walk.left, lambda search: refuse_itself(walk.search_on(search)))
+
+
+def search_share(
+    searches: Iterable[Search], selection: Selection, findings: Findings, most: int
+) -> tuple[list[Member], list[Search]]:
+    """What is found in some searches, up to `most` members; and what is left of these."""
+    members: list[Member] = []
+    walk = _Walk(selection, selection.folder_prefix, findings, lambda: len(members) >= most)
+    for search in searches:
+        if len(members) >= most:
+            walk.left.append(search)
+        else:
+            for member in walk.search_on(search):
+                members.append(member)  # the walk asks how many there are
+    return members, walk.left
 
 
 def find_folder_contents(
@@ -193,17 +264,54 @@ class _Listing(NamedTuple):
         rules: None if there are none to be heeded.
     """
 
-    found: list[tuple[str, os.DirEntry[str], bool]]
+    found: list[tuple[str, os.DirEntry[str] | _Entry, bool]]
     rules: Rules | None
+
+
+class _Entry:
+    """An entry of a folder that somebody else has listed: what is asked of an `os.DirEntry`."""
+
+    __slots__ = ("name", "path")
+
+    def __init__(self, stem: str, name: str) -> None:
+        self.name = name.removesuffix("/")
+        self.path = stem + self.name
+
+    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+        return os.stat(self.path, follow_symlinks=follow_symlinks)
+
+    def is_symlink(self) -> bool:
+        return os.path.islink(self.path)
+
+
+def _walk_to_the_end() -> bool:
+    return False
 
 
 class _Walk:
     """Turns files and folders into members, one selection for all of them.
 
     What cannot be put in ends nothing here: `findings` hear of it, and the walk goes on.
+
+    Args:
+        selection: what to leave out, names and dates.
+        prefix: stands in front of all names.
+        findings: hear of all that is found besides members.
+        is_enough: whether the walk is to leave what it has not come to.
+
+    Attributes:
+        left: that, in order.
     """
 
-    def __init__(self, selection: Selection, prefix: str, findings: Findings) -> None:
+    def __init__(
+        self,
+        selection: Selection,
+        prefix: str,
+        findings: Findings,
+        is_enough: Callable[[], bool] = _walk_to_the_end,
+    ) -> None:
+        self.left: list[Search] = []
+        self._is_enough = is_enough
         self._prefix = prefix
         self._findings = findings
         self._obstacles = Obstacles(prefix, selection.skip, findings)
@@ -238,7 +346,15 @@ class _Walk:
             return
         if name:
             yield self._make_folder(path, inner, info)
-        yield from self._walk_folder(listing, info)
+        yield from self._walk_below(listing, [(info.st_dev, info.st_ino)])
+
+    def search_on(self, search: Search) -> Iterator[Member]:
+        """What some entries of a folder stand for, with all they hold."""
+        stem, prefix = search.stem, search.prefix
+        found: list[tuple[str, os.DirEntry[str] | _Entry, bool]] = [
+            (prefix + name, _Entry(stem, name), name.endswith("/")) for name in search.names
+        ]
+        yield from self._walk_below(_Listing(found, None), list(search.above))
 
     def take_alone(self, path: str, given: str) -> Iterator[Member]:
         """What `given` stands for by itself."""
@@ -331,13 +447,24 @@ class _Walk:
             self._leave_out_by_pattern(f"{name}/")
         return None
 
-    def _walk_folder(self, listing: _Listing, info: os.stat_result) -> Iterator[Member]:
-        """All that a folder holds; an explicit stack, as folders may be nested deeply."""
-        stack = [(iter(listing.found), listing.rules)]
-        # The folders on the way down: a link to one of them leads round in a circle.
-        above = [(info.st_dev, info.st_ino)]
+    def _walk_below(self, listing: _Listing, above: list[tuple[int, int]]) -> Iterator[Member]:
+        """All that a folder holds; an explicit stack, as folders may be nested deeply.
+
+        Args:
+            listing: of the folder.
+            above: device and inode of it and of the folders on the way down to it: a link to one of
+                them leads round in a circle.
+        """
+        stack = [(iter(listing.found), listing)]
+        top = len(above) - 1
         while stack:
-            found, rules = stack[-1]
+            if self._is_enough():
+                self._is_enough = _walk_to_the_end
+                if not any(_have_alike(listing.found) for _, listing in stack):
+                    for depth in range(len(stack), 0, -1):
+                        self._leave(stack[depth - 1][0], above[: top + depth])
+                    return
+            found, (_, rules) = stack[-1]
             for name, entry, is_folder in found:
                 try:
                     info = entry.stat(follow_symlinks=self._follow)
@@ -348,6 +475,8 @@ class _Walk:
                     member = self._make_member(entry.path, name, info)
                     if member is not None:
                         yield member
+                        if self._is_enough():
+                            break
                     continue
                 identity = (info.st_dev, info.st_ino)
                 if identity in above and entry.is_symlink():
@@ -360,12 +489,29 @@ class _Walk:
                 if inner is None:
                     continue
                 yield self._make_folder(entry.path, name, info)
-                stack.append((iter(inner.found), inner.rules))
+                stack.append((iter(inner.found), inner))
                 above.append(identity)
                 break  # the rest of this folder comes after all that the inner one holds
             else:
                 stack.pop()
                 above.pop()
+
+    def _leave(
+        self,
+        found: Iterator[tuple[str, os.DirEntry[str] | _Entry, bool]],
+        above: list[tuple[int, int]],
+    ) -> None:
+        """Leaves the entries of a folder that the walk has not come to."""
+        rest = list(found)
+        if not rest:
+            return
+        name, entry, _ = rest[0]
+        names = [entry.name + "/" if is_folder else entry.name for _, entry, is_folder in rest]
+        stem = entry.path.removesuffix(entry.name)
+        prefix = name.removesuffix(names[0])
+        for at in range(0, len(names), _MOST_LEFT):
+            part = tuple(names[at : at + _MOST_LEFT])
+            self.left.append(Search(stem, prefix, part, tuple(above)))
 
     def _list_folder(
         self, path: str, prefix: str, folder: str, rules: Rules | None
@@ -384,7 +530,7 @@ class _Walk:
         Returns:
             None if the folder cannot be read.
         """
-        found = []
+        found: list[tuple[str, os.DirEntry[str] | _Entry, bool]] = []
         rule_files = []
         is_left_out, decode = self._is_step_left_out, self._decode
         try:
@@ -438,7 +584,7 @@ class _Walk:
             return Rules()
 
     def _is_ignored(
-        self, rules: Rules, name: str, entry: os.DirEntry[str], is_folder: bool
+        self, rules: Rules, name: str, entry: os.DirEntry[str] | _Entry, is_folder: bool
     ) -> bool:
         step = name.rstrip("/").rpartition("/")[2]
         why = rules.find_reason(
@@ -484,6 +630,15 @@ class _Walk:
     def _make_folder(self, path: str, name: str, info: os.stat_result) -> Member:
         attributes = self._attributes(info.st_mode << 16 | ATTRIBUTE_FOLDER)
         return Member(self._prefix + name, b"", attributes, self._date(path, info))
+
+
+_MOST_LEFT = 4096
+"""Entries that are left together: they are cut once more, and each cut copies what is left."""
+
+
+def _have_alike(found: list[tuple[str, os.DirEntry[str] | _Entry, bool]]) -> bool:
+    """Whether two entries of a folder have names that are one to some system."""
+    return len({fold_name(entry.name) for _, entry, _ in found}) < len(found)
 
 
 def _check_readable(path: str, thoroughly: bool) -> None:

@@ -34,7 +34,8 @@ import struct
 import sys
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 from parazip.version import __version__
 from parazip.workers import starting
@@ -44,6 +45,8 @@ from parazip.workers.system import Empty, SimpleQueue, own
 
 if sys.platform != "win32":
     import _socket
+
+Answer = TypeVar("Answer")
 
 LENGTH = struct.Struct("<q")
 NO_ANSWER = -1
@@ -135,13 +138,17 @@ class Helpers:
         return starting.may_fork and not self._files
 
     def ask(self, question: bytes) -> bytes | None:
-        """`function(question)` as a helper computes it, or None.
+        """`function(question)` as a helper computes it, or None; raises what `ask_for` raises."""
+        return self.ask_for(bytes, question)
+
+    def ask_for(self, read: Callable[[memoryview], Answer], question: bytes) -> Answer | None:
+        """What `read` makes of the bytes of a helper's answer, which are gone after that; or None.
 
         Raises:
             HelpersClosedError: they were closed meanwhile; nobody waits for the answer any more.
         """
         helper = self._take_idle()
-        answer = helper.ask(question) if helper is not None else None
+        answer = helper.ask_for(read, question) if helper is not None else None
         if helper is not None and helper.is_alive:
             self._idle.put(helper)
         elif self._is_closed:
@@ -264,8 +271,8 @@ class Helper:
         self._is_at_work = not self.is_alive
         return self.is_alive
 
-    def ask(self, question: bytes) -> bytes | None:
-        """Its answer to a question; None if it has none."""
+    def ask_for(self, read: Callable[[memoryview], Answer], question: bytes) -> Answer | None:
+        """What `read` makes of its answer to a question; None if it has none."""
         self._is_at_work = True
         try:
             send(self.socket, LENGTH.pack(len(question)) + question)
@@ -277,7 +284,10 @@ class Helper:
             return None
         self._is_at_work = False
         (length,) = LENGTH.unpack(reply)
-        return None if length == NO_ANSWER else self._memory[:length]
+        if length == NO_ANSWER:
+            return None
+        with memoryview(self._memory) as memory, memory[:length] as answer:
+            return read(answer)
 
     def close(self) -> None:
         """Ends it and waits for its end."""
@@ -288,4 +298,5 @@ class Helper:
                 own.kill(self._pid, signal.SIGKILL)
             own.waitpid(self._pid, 0)
         self.socket.close()
-        self._memory.close()
+        with contextlib.suppress(BufferError):  # a thread reads an answer: it goes with that
+            self._memory.close()
