@@ -28,6 +28,8 @@ from benchmarks import (
     zip_file,
 )
 from benchmarks.model import Figure
+from benchmarks.scale import check, measuring, readers, report
+from benchmarks.scale.costs import EPYC, Assumed
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _Figures: TypeAlias = dict[str, list[Figure]]
@@ -250,6 +252,36 @@ def measure_streaming(
     click.echo(f"{machine.headline()}\n\n{streaming.table(found)}")
     figures = [found.counted, found.slow, found.abandoned]
     _write(target, {"streaming": [each for of in figures for each in of.values()]}, ())
+
+
+@main.command("scale")
+@click.option("--measure/--no-measure", "measures", default=True, help="Measure the constants.")
+@click.option("--check/--no-check", "checks", default=True, help="Make a real archive, too.")
+@click.option("--readers/--no-readers", "opens", default=True, help="Let readers open archives.")
+@click.option("--level", default=6, type=click.IntRange(0, 9), show_default=True)
+@click.option("--runs", default=3, type=click.IntRange(1), show_default=True)
+@click.option("--read", default=Assumed().read, help="Bytes a second that a worker reads.")
+@click.option("--open", "open_", default=Assumed().open, help="Seconds until a file answers.")
+@click.option("--send", default=Assumed().send, help="Bytes a second that each one sends.")
+@click.option("--core-hour", default=Assumed().core_hour, help="Dollars.")
+@click.option("--thousand-puts", default=Assumed().thousand_puts, help="Dollars.")
+@click.option("--gigabyte-month", default=Assumed().gigabyte_month, help="Dollars.")
+def foretell_scale(
+    measures: bool, checks: bool, opens: bool, level: int, runs: int, open_: float, **assumed: Any
+) -> None:
+    """Foretell what archives cost that are larger than this machine."""
+    costs, given = EPYC, Assumed(open=open_, **assumed)
+    click.echo(machine.headline())
+    if measures:
+        costs, constants = measuring.measure(level, runs, _tell)
+        click.echo(f"\n{report.constants(constants)}")
+    if checks:
+        real = [check.compare(workers, level, costs) for workers in (1, 2)]
+        click.echo(f"\n{report.comparison(real)}")
+    if opens:
+        click.echo(f"\n{report.opened(readers.measure((10**5, 10**6), _tell))}")
+    found = report.simulate_all(costs, given, report.WORKERS, _tell)
+    click.echo(f"\n{report.outcomes(found, costs, given)}")
 
 
 @main.command("tools")

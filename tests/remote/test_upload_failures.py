@@ -109,6 +109,16 @@ def test_a_missing_bucket_is_told(s3: S3, tree: Path) -> None:
         make(tree, "s3://nowhere/a.zip")
 
 
+def test_more_parts_than_s3_takes_are_told(
+    s3: S3, url: str, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload, "MOST_PARTS", 2)
+    monkeypatch.setattr(upload, "LARGEST_PART", 100_000)
+    with pytest.raises(OutputError, match=r"the 2 parts that a store takes; make several archives"):
+        make(tree)
+    assert_nothing_is_left(s3)
+
+
 def test_a_source_that_changes(s3: S3, url: str, tree: Path) -> None:
     (tree / "98.bin").write_bytes(random.Random(2).randbytes(3 << 20))  # a task of its own
     (tree / "99.bin").write_bytes(b"as it was")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import parazip
 from parazip.engine import cache as caching
 from parazip.output import upload
-from parazip.output.multipart import Multipart
+from parazip.output.multipart import LARGEST_PART, Multipart
 from parazip.output.upload import Upload
 from support.pushing import read_object
 from support.remote_archives import make_large_archive, read_contents
@@ -226,9 +226,17 @@ def test_an_upload_is_written_like_a_file(
 )
 def test_10000_parts_are_enough_for_5_tib(parts: int, smallest: int) -> None:
     position = 0
-    for _ in range(parts):
-        size = upload._choose_size(position, smallest)
+    for number in range(parts):
+        size = upload._choose_size(position, smallest, parts - number)
         assert 5 << 20 <= size <= 5 << 30
         position += size
     assert position > 5 << 40
-    assert upload._choose_size(10 << 30, smallest) == smallest
+    assert upload._choose_size(10 << 30, smallest, parts - 1300) == smallest
+
+
+@pytest.mark.parametrize("left", [1, 100, 1000, 5000])
+def test_the_numbers_that_are_left_last_as_long_as_parts_may_grow(left: int) -> None:
+    position = begin = 30_000_000_000
+    for number in range(left):
+        position += upload._choose_size(position, upload.SHARED, left - number)
+    assert position > min(upload.ENOUGH * 0.99, begin + left * LARGEST_PART / 4)

@@ -112,7 +112,8 @@ class MemberShard(NamedTuple):
     @property
     def cost(self) -> int:
         """Bytes that it may need here."""
-        return _ANSWER + 2 * len(self.question)
+        answer = _ANSWER if self.ticket else max(_ANSWER, self.size)
+        return answer + 2 * len(self.question)
 
     def plan(self) -> Iterator[plan.Task]:
         """The tasks that make its members."""
@@ -150,6 +151,9 @@ def group_members(
 
     def goes_along(member: Member) -> bool:
         """Whether a worker can make a member without knowing where in the archive it is."""
+        nonlocal limit
+        if member.size > limit:  # which may have grown
+            limit = sharing.size
         return member.align <= 1 and contents.can_travel(member.source, limit, _MOST_DATA)
 
     for go_along, group in groupby(members, goes_along):
@@ -200,7 +204,7 @@ def group_tasks(
             yield task  # type: ignore[misc] # what stays here is given as it came
             continue
         is_rest = sharing is not None and _is_rest(task)
-        more = _measure(task) if is_rest else _estimate_work(task)
+        more = measure(task) if is_rest else _estimate_work(task)
         limit = sharing.size if sharing is not None and is_rest else most
         if group and (work + more > limit or is_rest != _is_rest(group[0])):
             yield TaskShard(group)
@@ -214,7 +218,7 @@ def group_tasks(
 def give_tickets(tasks: Iterable[Other | Shard], sharing: Sharing) -> Iterator[Other | Shard]:
     """The same in order; shards have a ticket, if they may fill a part of the archive."""
     for task in tasks:
-        size = _measure(task)
+        size = measure(task)
         if size >= _ANSWER and _can_be_sent(task):
             yield task._replace(ticket=sharing.give_ticket(size))
         else:
@@ -248,11 +252,11 @@ def _estimate_work(task: WorkerTask) -> int:
     return task.cost if isinstance(task, BlockTask) else max(task.cost, task.size)
 
 
-def _measure(task: object) -> int:
+def measure(task: object) -> int:
     """Bytes of contents, as far as they are known."""
     match task:
         case TaskShard():
-            return sum(map(_measure, task.tasks))
+            return sum(map(measure, task.tasks))
         case BlockTask():
             return task.length
         case plan.StreamTask():

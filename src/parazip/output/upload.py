@@ -18,6 +18,7 @@ as many bytes of ours.
 from __future__ import annotations
 
 import io
+import math
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -27,7 +28,7 @@ from typing import Any
 from parazip.errors import OutputError, ParazipError
 from parazip.format.values import Buffer
 from parazip.model import Piece, SentPart, Ticket, Uploaded
-from parazip.output.multipart import LARGEST_PART, SMALLEST_PART, Multipart
+from parazip.output.multipart import LARGEST_PART, MOST_PARTS, SMALLEST_PART, Multipart
 from parazip.output.stream import Output, Pipe, Sharing
 
 PART = 8 << 20
@@ -36,6 +37,10 @@ PART = 8 << 20
 PARTS_BEFORE = 1300
 """So many parts have been sent at most when they begin to grow. From then on each is that share of
 all that is before it: so 10,000 parts, which is all that S3 takes, are enough for 5 TiB."""
+
+ENOUGH = 8 << 40
+"""Bytes for which the numbers of parts are made to last: where many parts were small, those that
+follow are larger than that share."""
 
 SHARED = 64 << 20
 """Bytes of contents that others make a part of, and bytes of the parts between theirs."""
@@ -197,7 +202,10 @@ class Upload(Output):
     @property
     def size(self) -> int:
         """See `Sharing`."""
-        return _choose_size(self._planned, SHARED * self._growth)
+        left = MOST_PROMISED + 1 - self._find_number()
+        if left <= 0:  # all comes here, so it should be little at once
+            return PART
+        return _choose_size(self._planned, SHARED * self._growth, left)
 
     def leave_room(self, size: int) -> None:
         """See `Sharing`."""
@@ -206,9 +214,10 @@ class Upload(Output):
 
     def give_ticket(self, size: int) -> Ticket | None:
         """See `Sharing`."""
-        room = -(-self._room // SHARED)  # parts of ours
-        number = max(self._last_promised, self._parts[-1].number) + 1 + room
-        if number > MOST_PROMISED:
+        number = self._find_number()
+        # With so little in front of it, it would have to be made here once more.
+        has_no_place = 0 < self._room < SMALLEST_PART and size <= SHARED
+        if has_no_place or number > MOST_PROMISED:
             self.leave_room(size)
             return None
         with self.explaining_errors():
@@ -259,6 +268,11 @@ class Upload(Output):
         """Errors of the store in this block are told with the archive's name."""
         return explaining_errors(self.name)
 
+    def _find_number(self) -> int:
+        """The number of the next part of others: behind as many as ours may need."""
+        room = -(-self._room // SHARED)
+        return max(self._last_promised, self._parts[-1].number) + 1 + room
+
     def _fits(self, data: Buffer) -> bool:
         return self.position - self._copy_begin + len(data) <= MOST_COPIED
 
@@ -267,7 +281,8 @@ class Upload(Output):
         return LARGEST_PART if part.number + 1 in self._promised else part.size
 
     def _begin_part(self, number: int, begin: int) -> None:
-        self._parts.append(_Part(number, begin, _choose_size(begin, self._smallest)))
+        size = _choose_size(begin, self._smallest, max(1, MOST_PARTS + 1 - number))
+        self._parts.append(_Part(number, begin, size))
         self._send_full()
 
     def _send_full(self) -> None:
@@ -281,6 +296,11 @@ class Upload(Output):
                     self._send(part)
 
     def _send(self, part: _Part) -> None:
+        if part.number > MOST_PARTS:
+            raise OutputError(
+                f"cannot write {self.name}: it has more than {part.begin / 1e9:,.0f} GB, and would "
+                f"need more than the {MOST_PARTS:,} parts that a store takes; make several archives"
+            )
         self._wait_until_sent(MOST_ON_THE_WAY - len(part.data))
         future = self._store.send(part.number, part.data)
         self._sent[part.number] = future
@@ -293,9 +313,13 @@ class Upload(Output):
                 pass
 
 
-def _choose_size(before: int, smallest: int) -> int:
-    """Bytes of a part, if so many are before it."""
-    return min(max(smallest, before // PARTS_BEFORE), LARGEST_PART)
+def _choose_size(before: int, smallest: int, left: int) -> int:
+    """Bytes of a part, if so many are before it, and so many numbers are left."""
+    share = before // PARTS_BEFORE
+    if 0 < before < ENOUGH:
+        # If each part has that share of what is before it, `left` of them reach `ENOUGH`.
+        share = max(share, int(before * math.log(ENOUGH / before) / left))
+    return min(max(smallest, share), LARGEST_PART)
 
 
 @contextmanager
