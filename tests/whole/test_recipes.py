@@ -121,6 +121,7 @@ def test_epub(book: Path, number: int) -> None:
         assert archive.getinfo("OEBPS/one.xhtml").compress_type == zipfile.ZIP_DEFLATED
 
 
+@pytest.mark.slow
 def test_epubcheck(book: Path) -> None:
     epubcheck = Path(needs("epubcheck"))
     start = [needs("java"), "-jar"] if epubcheck.read_bytes().startswith(b"PK") else []

@@ -119,7 +119,10 @@ def sparse_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("name", HUGE)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (HUGE[name] > LIMIT)) for name in HUGE],
+)
 def test_huge_stored_member_has_zip64_when_its_size_needs_it(sparse_file: Path, name: str) -> None:
     size = HUGE[name]
     output = SparseOutput()

@@ -466,7 +466,13 @@ MUTANTS = {
 }
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+LONG = [name for name in PROGRAMS if name.startswith(("two lanes,", "two lanes of", "tasks use"))]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in PROGRAMS],
+)
 def test_the_line_keeps_its_word_under_each_schedule(name: str) -> None:
     """With one departure each, and some by chance; the rest is for `make proofs`."""
     count = explore(PROGRAMS[name], departures=1, by_statement=False)

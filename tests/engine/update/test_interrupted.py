@@ -60,7 +60,8 @@ print(int(sys.argv[1]) - left)
 
 
 @pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="where files without a name exist")
-@pytest.mark.parametrize("call", ["update", pytest.param("delete", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("call", ["update", "delete"])
 def test_a_kill_leaves_the_old_archive_or_the_new_one(work: Path, call: str) -> None:
     command = [sys.executable, "-c", KILLED]
     old = (work / "out.zip").read_bytes()
