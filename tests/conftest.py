@@ -72,6 +72,10 @@ def mounted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[mounting.Mount
 @pytest.fixture
 def all_threads_end() -> Iterator[None]:
     """Nothing works on when a test has ended."""
+    gc.freeze()  # a look at all that is left of other tests takes seconds
     yield
     gc.collect()
+    gc.unfreeze()
+    if count_threads():
+        gc.collect()  # what others have left may hold a thread
     assert count_threads() == 0
