@@ -261,7 +261,7 @@ class _Simulation:
             back = 0 if is_sent else made
             self.used -= back
             self.waiting -= back
-            if task.ticket is not None and not (is_sent and self.upload.has_place()):
+            if task.ticket is not None and not (is_sent and self.upload.has_place(task.ticket)):
                 self.sharing.give_back(task.ticket)
                 if is_sent:  # what S3 has got already does not count
                     self.again += shards.measure(task)

@@ -14,7 +14,7 @@ Error = TypeVar("Error", bound=Exception)
 
 
 _PASSWORDS = re.compile(r"(://[^/@:\s]*):[^/@\s]*@")
-_QUERIES = re.compile(r"(https?://[^?\s]*)\?[^\s'\"]*?(?=[:;,.'\"]*(?:\s|$))", re.IGNORECASE)
+_QUERIES = re.compile(r"(https?://[^?\s]*)\?\S*?(?=[])>:;,.'\"]*(?:\s|$))", re.IGNORECASE)
 
 
 def hide_secrets(text: str) -> str:
@@ -74,7 +74,7 @@ def _restore(kind: type[Error], args: tuple[Any, ...], number: int | None) -> Er
 def note_member(error: MemoryError, name: str) -> None:
     """Notes at which member or file memory ran out, if nobody has noted that yet."""
     if not hasattr(error, "__notes__"):
-        error.add_note(f"at {name}")
+        error.add_note(f"at {hide_secrets(name)}")
 
 
 def let_pass(error: OSError) -> None:

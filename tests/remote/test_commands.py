@@ -7,12 +7,13 @@ import subprocess
 import sys
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import parazip
 from parazip.cli.merge import _read_source
-from parazip.errors import OutputError, SourceError, hide_secrets
+from parazip.errors import OutputError, SourceError, hide_secrets, note_member
 from parazip.sources import files
 from support.command import assert_fails, run_create, run_parazip
 from support.remote_archives import choose_ten, make_large_archive, read_contents
@@ -196,6 +197,29 @@ def test_a_proxy_is_asked_where_there_is_one(
         parazip.list_members(url)
 
 
+@pytest.mark.parametrize(("status", "requests"), [(403, 1), (503, 5)])
+def test_a_proxy_that_refuses_is_told(
+    site: Site, monkeypatch: pytest.MonkeyPatch, status: int, requests: int
+) -> None:
+    asked: list[str] = []
+
+    def refuse(handler: Any) -> None:
+        asked.append(handler.path)
+        handler.send_error(status)
+
+    monkeypatch.setattr("support.web_server._Handler.do_CONNECT", refuse, raising=False)
+    monkeypatch.setenv("https_proxy", site.url)
+    with pytest.raises(SourceError, match=rf"/a\.zip: the proxy answers {status} "):
+        parazip.list_members("https://elsewhere.invalid/a.zip")
+    assert asked == ["elsewhere.invalid:443"] * requests
+
+
+def test_memory_that_runs_out_is_told_without_secrets() -> None:
+    error = MemoryError()
+    note_member(error, "https://me:pw@host/a?sig=SECRET")
+    assert error.__notes__ == ["at https://me:***@host/a?***"]
+
+
 def test_what_is_streamed_comes_from_urls(site: Site) -> None:
     urls = [site.put("/one.txt", b"1" * 50), site.put("/two.bin", bytes(9 << 20))]
     archive = b"".join(parazip.stream(urls))
@@ -233,6 +257,8 @@ def test_no_command_shows_secrets(
         ("cannot read https://h/a?k=1: no", "cannot read https://h/a?***: no"),
         ("'https://h/a?k=1', and 'http://h/b?k'", "'https://h/a?***', and 'http://h/b?***'"),
         ("https://h/a?k=1; is it?", "https://h/a?***; is it?"),
+        ("read HTTPS://h/a?k='1'&sig=S: no", "read HTTPS://h/a?***: no"),
+        ("['https://h/a?k=1', 2]", "['https://h/a?***', 2]"),
         ("ftp://me:pw@h/a?b", "ftp://me:***@h/a?b"),
         ("what is a?b: c@d", "what is a?b: c@d"),
     ],

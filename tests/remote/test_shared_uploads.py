@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import parazip
 from parazip.engine import shards
 from parazip.errors import ExecutorError, OutputError, SourceError
-from parazip.model import SentPart, Ticket, Uploaded
+from parazip.model import File, SentPart, Ticket, Uploaded
 from parazip.output import upload
 from parazip.output.multipart import Multipart
 from parazip.output.upload import Upload
@@ -190,6 +190,28 @@ def test_nothing_is_moved_here_but_the_directory(s3: S3, tmp_path: Path, moved: 
 
 
 @pytest.mark.usefixtures("small_shards")
+def test_nothing_is_made_twice_behind_a_first_line(
+    s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There are too few bytes in front of the first part, so it comes back, and the next follow."""
+    source = random.Random(1)
+    for number in range(60):
+        (tmp_path / f"{number}").write_bytes(source.randbytes(10_000))
+    given_back: list[Ticket] = []
+    give_back = Upload.give_back
+
+    def note(output: Upload, ticket: Ticket) -> None:
+        given_back.append(ticket)
+        give_back(output, ticket)
+
+    monkeypatch.setattr(Upload, "give_back", note)
+    parazip.create(URL, [tmp_path], FAST, shebang="/bin/sh", executor=InlineExecutor())
+    assert given_back == []
+    assert s3.count(PART) == 5  # two of what came back, two of workers, the directory
+    assert s3.system.cat(URL).startswith(b"#!/bin/sh\n")
+
+
+@pytest.mark.usefixtures("small_shards")
 def test_where_contents_shrink_much_shards_get_larger(s3: S3, tmp_path: Path, moved: Moved) -> None:
     for number in range(400):
         (tmp_path / f"{number}").write_bytes(b"%d" % number * 8_000)
@@ -217,6 +239,25 @@ def test_what_cannot_follow_is_made_here(s3: S3, tmp_path: Path, moved: Moved) -
     parazip.write(URL, members(), FAST, executor=InlineExecutor())
     assert s3.system.cat(URL) == expected.getvalue()
     assert moved.here > 200_000
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_a_file_that_has_grown_takes_no_place_of_others(s3: S3, tmp_path: Path) -> None:
+    """Where changes do not count, more is written than there is a number for."""
+    source = random.Random(1)
+    members = []
+    for number in range(30):
+        path = tmp_path / f"{number:02}"
+        path.write_bytes(source.randbytes(4 * MIB if number == 3 else 50_000))
+        member = parazip.make_member(path.name, path)
+        assert isinstance(member.source, File)
+        members.append(member._replace(source=member.source._replace(changes="none")))
+    with (tmp_path / "03").open("ab") as grown:
+        grown.write(source.randbytes(2 * MIB))
+    expected = io.BytesIO()
+    parazip.write(expected, members, parazip.Settings(level=0))
+    parazip.write(URL, members, parazip.Settings(level=0), executor=InlineExecutor())
+    assert s3.system.cat(URL) == expected.getvalue()
 
 
 # What goes wrong
@@ -290,17 +331,23 @@ def test_an_executor_that_fails_leaves_nothing(tree: Path, s3: S3) -> None:
 # The numbers of parts
 
 
-KINDS = ["here", "sent", "given back", "member", "taken back", "long", "long, taken back"]
+KINDS = ["here", "untold", "sent", "given back", "member", "taken back", "long", "long, taken back"]
 
 
 @given(
     st.integers(1, 40),
     st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 300)), max_size=30),
 )
+@example(10, [("sent", 50), ("untold", 25), ("sent", 50)])
+@example(10, [("sent", 50), ("untold", 200), ("sent", 50), ("sent", 50), ("untold", 5)])
+@example(10, [("sent", 50), ("here", 93), ("sent", 50)])
 def test_parts_of_ours_and_of_others_are_in_order(
     smallest: int, steps: list[tuple[str, int]]
 ) -> None:
-    """Tickets are given out before anything is written, as work is planned ahead."""
+    """Tickets are given out before anything is written, as work is planned ahead.
+
+    A file that has grown is written without anybody having told of that.
+    """
     shelf, file, source = Shelf(), io.BytesIO(), random.Random(smallest)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(upload, "PART", 2 * smallest)
@@ -310,10 +357,10 @@ def test_parts_of_ours_and_of_others_are_in_order(
         sharing = made.share()
         tickets: list[Ticket | None] = []
         for kind, size in steps:
-            has_room = kind not in ("sent", "given back")
+            has_room = kind not in ("sent", "given back", "untold")
             if has_room:
                 sharing.leave_room(size)
-            is_sent = not has_room or kind.startswith("long")
+            is_sent = kind in ("sent", "given back") or kind.startswith("long")
             tickets.append(sharing.give_ticket(size) if is_sent else None)
 
         def write(data: bytes) -> None:
@@ -321,7 +368,7 @@ def test_parts_of_ours_and_of_others_are_in_order(
             file.write(data)
 
         def send(data: bytes, ticket: Ticket, kind: str) -> None:
-            if kind == "given back" or len(data) < smallest or not sharing.has_place():
+            if kind == "given back" or len(data) < smallest or not sharing.has_place(ticket):
                 sharing.give_back(ticket)
                 write(data)
                 return
@@ -338,7 +385,7 @@ def test_parts_of_ours_and_of_others_are_in_order(
             if is_member:
                 made.hold(3)
                 write(b"???")
-            if is_member or kind == "here":
+            if is_member or kind in ("here", "untold"):
                 write(data)
             if ticket is not None:
                 send(data, ticket, kind)

@@ -406,7 +406,7 @@ def take_apart(
 def _settle(shard: Shard, result: list[Result], ticket: Ticket, sharing: Sharing) -> Iterable[Any]:
     """The results of a shard that was to be sent, as they can be written."""
     is_sent = _is_sent(result[0])
-    if is_sent and sharing.has_place():
+    if is_sent and sharing.has_place(ticket):
         return result
     sharing.give_back(ticket)
     if not is_sent:

@@ -272,7 +272,7 @@ class Sharing(Protocol):
     def give_back(self, ticket: Ticket) -> None:
         """Says, when its turn comes, that a ticket is not used: its bytes are written here."""
 
-    def has_place(self) -> bool:
+    def has_place(self, ticket: Ticket) -> bool:
         """Whether what is written here lets a part of others follow."""
 
 

@@ -11,8 +11,10 @@ the bytes are those of a file. For that the writer says what it may come back to
 Others may send parts, too, where they make them (`Sharing`). The number of such a part is promised
 before it is known how many bytes there are in front of it. So what is written here between two of
 them has to do with the numbers between theirs: the last of these parts takes all that is left. No
-part but the last of all may have less than 5 MiB, so a part of others can only follow upon none or
-as many bytes of ours.
+part but the last of all may have less than 5 MiB. So our last part but one waits until the last one
+has as many, and takes its bytes if a part of others comes before that. And no number that is
+promised is used for bytes of ours: if there are more of them than was told, they wait until its
+part comes, and that part is made here.
 """
 
 from __future__ import annotations
@@ -111,7 +113,7 @@ class Upload(Output):
         super().__init__(Pipe(io.BytesIO(), name), name)  # into which nothing is written
         self.seekable = True
         self._store = store
-        self._smallest = PART
+        self._is_shared = False
         self._growth = 1
         self._promised: deque[int] = deque()
         self._last_promised = 0
@@ -145,7 +147,7 @@ class Upload(Output):
             self.position += len(taken)
             view = view[len(taken) :]
             if len(part.data) >= self._measure(part):
-                self._begin_part(part.number + 1, self.position)
+                self._begin_own_part(part)
 
     def patch(self, position: int, data: bytes) -> None:
         """Writes `data` over what stands at `position`, all of which is held."""
@@ -197,6 +199,7 @@ class Upload(Output):
 
     def share(self) -> Sharing:
         """See `Output`."""
+        self._is_shared = True
         return self
 
     @property
@@ -215,14 +218,15 @@ class Upload(Output):
     def give_ticket(self, size: int) -> Ticket | None:
         """See `Sharing`."""
         number = self._find_number()
+        # What stands in front of an archive is there before anything is planned.
+        in_front = self._room if self._last_promised else max(self._room, self.position)
         # With so little in front of it, it would have to be made here once more.
-        has_no_place = 0 < self._room < SMALLEST_PART and size <= SHARED
+        has_no_place = 0 < in_front < SMALLEST_PART and size <= SHARED
         if has_no_place or number > MOST_PROMISED:
             self.leave_room(size)
             return None
         with self.explaining_errors():
             upload = self._store.begin()
-        self._smallest = SHARED
         self._planned += size
         self._room = 0
         self._last_promised = number
@@ -234,17 +238,20 @@ class Upload(Output):
         self._promised.remove(ticket.number)
         self._growth = min(self._growth + 1, MOST_GROWTH)
 
-    def has_place(self) -> bool:
+    def has_place(self, ticket: Ticket) -> bool:
         """See `Sharing`."""
-        waiting = len(self._parts[-1].data)
-        return waiting == 0 or waiting >= SMALLEST_PART
+        last = self._parts[-1]
+        is_enough = len(last.data) >= SMALLEST_PART or self._find_neighbour() is not None
+        return not last.data or (is_enough and last.number < ticket.number)
 
     def accept(self, piece: Uploaded) -> None:
         """See `Output`."""
         part = piece.part
         if part is not None:
-            if not self._parts[-1].data:
-                self._parts.pop()
+            if len(self._parts[-1].data) < SMALLEST_PART:
+                short = self._parts.pop()
+                if short.data:
+                    self._parts[-1].data += short.data
             self._promised.remove(part.number)
             sent: Future[SentPart] = Future()
             sent.set_result(part)
@@ -254,13 +261,13 @@ class Upload(Output):
 
     def complete(self) -> None:
         """Lets the archive appear."""
-        last = self._parts[-1]
         with self.explaining_errors():
-            if not self._sent and not self._store.is_begun:
-                self._store.put(last.data)
+            if len(self._parts) == 1 and not self._store.is_begun:
+                self._store.put(self._parts[0].data)
                 return
-            if last.data:
-                self._send(last)
+            for part in self._parts:
+                if part.data:
+                    self._send(part)
             self._wait_until_sent(0)
             self._store.complete([self._sent[number].result() for number in sorted(self._sent)])
 
@@ -277,18 +284,39 @@ class Upload(Output):
         return self.position - self._copy_begin + len(data) <= MOST_COPIED
 
     def _measure(self, part: _Part) -> int:
-        """With how many bytes a part is full; where the next number is promised, it takes all."""
-        return LARGEST_PART if part.number + 1 in self._promised else part.size
+        """With how many bytes a part is full; one that would need a promised number takes all."""
+        needed = part.number, part.number + 1
+        is_last = any(number in self._promised for number in needed)
+        return LARGEST_PART if is_last else part.size
+
+    def _find_neighbour(self) -> _Part | None:
+        """Our part in front of the last one, if it is not sent yet."""
+        *others, last = self._parts
+        is_there = others and others[-1].number == last.number - 1
+        return others[-1] if is_there else None
+
+    def _begin_own_part(self, part: _Part) -> None:
+        """Begins the part behind one of ours that is full."""
+        if self._measure(part) > part.size:
+            raise OutputError(
+                f"cannot write {self.name}: members have become {LARGEST_PART >> 30} GiB larger "
+                "than they were when they were found; try again when nothing writes to them",
+                member=self.name,
+            )
+        self._begin_part(part.number + 1, self.position)
 
     def _begin_part(self, number: int, begin: int) -> None:
-        size = _choose_size(begin, self._smallest, max(1, MOST_PARTS + 1 - number))
+        smallest = SHARED if self._last_promised else PART
+        size = _choose_size(begin, smallest, max(1, MOST_PARTS + 1 - number))
         self._parts.append(_Part(number, begin, size))
         self._send_full()
 
     def _send_full(self) -> None:
-        """Sends all parts that are done and not held."""
+        """Sends all parts that are done, not held, and need not take the bytes of the last one."""
         *full, last = self._parts
-        held = [part for part in full if part.overlaps(self._held)]
+        is_short = self._is_shared and len(last.data) < SMALLEST_PART
+        neighbour = self._find_neighbour() if is_short else None
+        held = [part for part in full if part is neighbour or part.overlaps(self._held)]
         self._parts = [*held, last]
         with self.explaining_errors():
             for part in full:

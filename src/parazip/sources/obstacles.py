@@ -180,6 +180,9 @@ def refuse_archive_itself(
         findings: hear of it.
     """
     is_itself = _make_judge(archive)
+    if is_itself is None:
+        yield from members
+        return
     for member in members:
         file = find_file(member.source)
         if file is not None and is_itself(file):
@@ -209,11 +212,13 @@ def _find_place(archive: str | int | None) -> str | int | None:
     return files.find_local_path(archive) if isinstance(archive, str) else archive
 
 
-def _make_judge(archive: str | int) -> Callable[[File], bool]:
-    """Tells whether a file is the archive."""
+def _make_judge(archive: str | int) -> Callable[[File], bool] | None:
+    """Tells whether a file is the archive; None if none can be."""
     if isinstance(archive, str) and _find_place(archive) is None:
         return lambda file: file.is_remote and files.find_steps_below(file.path, archive) == ""
     inode = find_inode(archive)
+    if inode == -1:
+        return None
     return lambda file: (file.inode == inode or file.is_remote) and _is_at(file.path, archive)
 
 

@@ -163,6 +163,8 @@ class WebStore:
                 problem = f"the server was silent for {SILENCE:g} s"
             elif isinstance(error, _BROKEN):
                 problem = "the connection broke off"
+            elif isinstance(error, aiohttp.ClientHttpProxyError) and error.status in _PASSING:
+                problem = _describe_proxy(error)
             elif isinstance(error, aiohttp.ClientConnectionError):
                 problem = str(error) or type(error).__name__
             else:
@@ -266,6 +268,8 @@ def _explain_error(url: str, error: BaseException) -> BaseException:
             why = "it leads to what is no URL"
         case aiohttp.TooManyRedirects():
             why = "it leads from one URL to the next without end"
+        case aiohttp.ClientHttpProxyError():
+            why = _describe_proxy(error)
         case aiohttp.InvalidURL():
             why = "it is no URL"
         case aiohttp.ClientError() | ValueError():
@@ -273,6 +277,10 @@ def _explain_error(url: str, error: BaseException) -> BaseException:
         case _:
             return error
     return SourceError(f"cannot read {url}: {why}", member=url)
+
+
+def _describe_proxy(error: aiohttp.ClientHttpProxyError) -> str:
+    return f"the proxy answers {error.status} {error.message}".rstrip()
 
 
 def _describe_status(answer: _Answer) -> str:
