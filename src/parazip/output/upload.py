@@ -269,7 +269,10 @@ class Upload(Output):
                 if part.data:
                     self._send(part)
             self._wait_until_sent(0)
-            self._store.complete([self._sent[number].result() for number in sorted(self._sent)])
+            parts = [self._sent[number].result() for number in sorted(self._sent)]
+            # Nobody who reads the archive could tell that a part of it is not there.
+            assert sum(part.size for part in parts) == self.position
+            self._store.complete(parts)
 
     def explaining_errors(self) -> AbstractContextManager[None]:
         """Errors of the store in this block are told with the archive's name."""
